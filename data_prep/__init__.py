@@ -1,0 +1,1 @@
+"""Raw releases to prepared folders, one module a data set."""

@@ -1,0 +1,1 @@
+"""Backbones: ``points`` for clouds, ``images`` for pictures."""

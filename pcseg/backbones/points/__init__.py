@@ -1,0 +1,1 @@
+"""Backbones for point clouds, one a file."""

@@ -1,0 +1,1 @@
+"""Scenes, data sets, transforms, samplers and batches."""

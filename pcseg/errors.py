@@ -1,0 +1,20 @@
+"""The one exception whose text is shown to a user without a traceback."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something the user can mend: the message names the file or key and says what to do."""
+
+
+def exit_on_user_error(main: Callable[[], object]) -> None:
+    """Run ``main``; a :class:`UserError` becomes one line on stderr and exit status 1, Ctrl-C status 130."""
+    try:
+        main()
+    except UserError as error:
+        print(f"pcseg: error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("pcseg: interrupted", file=sys.stderr)
+        sys.exit(130)

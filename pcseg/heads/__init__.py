@@ -1,0 +1,1 @@
+"""Segmentation heads: a point head and an image head in each file."""

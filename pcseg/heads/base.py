@@ -1,0 +1,33 @@
+"""The contract of a segmentation head."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from pcseg.nn.levels import Level
+
+
+@dataclass(kw_only=True)
+class HeadOutput:
+    """``logits`` (N, K), one row a point of the batch, and what the head's own losses or views need."""
+
+    logits: Tensor
+    aux: dict[str, Tensor] = field(default_factory=dict)
+
+
+class PointHead(nn.Module, ABC):
+    """Takes the levels of a backbone and returns logits; owns its extra losses.
+
+    The first two constructor arguments are the widths of the levels (finest first) and the number of
+    classes; options are keyword-only.
+    """
+
+    @abstractmethod
+    def forward(self, levels: list[Level], batch: Batch) -> HeadOutput:
+        """Logits of every voxel of the finest level."""
+
+    def losses(self, output: HeadOutput, batch: Batch) -> dict[str, Tensor]:
+        """Extra weighted losses by name; they are added to the segmentation loss of ``output.logits``."""
+        return {}

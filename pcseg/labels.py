@@ -1,0 +1,85 @@
+"""Label schemas: class names, their order and colours, and remapping between them by name."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from pcseg.errors import UserError
+
+IGNORE_INDEX = -1
+"""The label of a point without a class, everywhere in code; other conventions are mapped when a file is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSchema:
+    """Names, order and colours of the classes of a data set.
+
+    Args:
+        name: Short name, for messages.
+        names: Class names; the position is the label.
+        colors: One ``(r, g, b)`` in 0..255 a class.
+
+    Raises:
+        UserError: Names are not unique or the numbers of names and colours differ.
+
+    Convention:
+        Labels are 0..K-1 in the order of ``names``; a point without a class is :data:`IGNORE_INDEX`.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != len(self.names):
+            raise UserError(f"label schema {self.name!r}: class names are not unique: {list(self.names)}")
+        if len(self.colors) != len(self.names):
+            raise UserError(
+                f"label schema {self.name!r}: {len(self.names)} class names but {len(self.colors)} colours"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.names)
+
+    def to_json(self) -> str:
+        """The schema as one line of JSON, as stored in scenes, checkpoints and predictions."""
+        return json.dumps({"name": self.name, "names": self.names, "colors": self.colors})
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str = "label schema") -> "LabelSchema":
+        """Read :meth:`to_json`; ``source`` names the file in the error."""
+        try:
+            fields = json.loads(text)
+            colors = tuple((int(r), int(g), int(b)) for r, g, b in fields["colors"])
+            return cls(name=str(fields["name"]), names=tuple(map(str, fields["names"])), colors=colors)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{source}: not a label schema ({error}); prepare the data again") from error
+
+    def require_same(self, other: "LabelSchema", *, this: str, that: str) -> None:
+        """Raise :class:`UserError` unless both schemas have the same names in the same order."""
+        if self.names != other.names:
+            raise UserError(
+                f"label schemas differ: {this} has {list(self.names)}, {that} has {list(other.names)}; "
+                "use data and checkpoint of one schema"
+            )
+
+    def table_from(self, other: "LabelSchema") -> np.ndarray:
+        """``(K_other,)`` int16: the label here of each label of ``other``, by name; unknown names are ignored."""
+        here = {name: label for label, name in enumerate(self.names)}
+        return np.array([here.get(name, IGNORE_INDEX) for name in other.names], dtype=np.int16)
+
+
+S3DIS = LabelSchema(
+    name="s3dis",
+    names=(
+        "ceiling", "floor", "wall", "beam", "column", "window", "door",
+        "table", "chair", "sofa", "bookcase", "board", "clutter",
+    ),
+    colors=(
+        (0, 255, 0), (0, 0, 255), (0, 255, 255), (255, 255, 0), (255, 0, 255), (100, 100, 255), (200, 200, 100),
+        (170, 120, 200), (255, 0, 0), (200, 100, 100), (10, 200, 100), (200, 200, 200), (50, 50, 50),
+    ),
+)  # fmt: skip
+"""S3DIS in the canonical (PointNet) order and palette."""

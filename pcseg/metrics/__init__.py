@@ -1,0 +1,1 @@
+"""Metrics summed over a whole split."""

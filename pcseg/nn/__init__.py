@@ -1,0 +1,1 @@
+"""Domain-free modules, the mathematics of one paper a file."""

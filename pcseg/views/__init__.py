@@ -1,0 +1,1 @@
+"""Pictures of clouds: colours, legends, files and windows."""

@@ -1,0 +1,90 @@
+"""Interleaved timing of two ways to do one thing, with the peak memory of each in a process of its own."""
+
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+
+
+@dataclass(kw_only=True)
+class Row:
+    """One line of a benchmark: seconds are medians of interleaved runs, megabytes peaks above the baseline."""
+
+    case: str
+    ours_s: float
+    other: str
+    other_s: float | None
+    speedup: float | None
+    ours_peak_mb: float | None
+    other_peak_mb: float | None
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def measure(
+    case: str,
+    ours: Callable[[], object],
+    other_name: str,
+    other: Callable[[], object] | None,
+    *,
+    rounds: int = 5,
+    memory: bool = True,
+) -> Row:
+    """Time ``ours`` against ``other`` in turn, ``rounds`` times after one warm-up.
+
+    Convention:
+        ``speedup`` is the median of ``other`` divided by the median of ``ours``. Peak memory is the growth of
+        the resident set of a forked process that runs the callable once: inputs made before do not count.
+    """
+    functions = [ours] if other is None else [ours, other]
+    times: list[list[float]] = [[] for _ in functions]
+    peaks = [peak_mb(function) if memory else None for function in functions]
+    for function in functions:
+        function()
+    for _ in range(rounds):
+        for function, seconds in zip(functions, times):
+            start = time.perf_counter()
+            function()
+            seconds.append(time.perf_counter() - start)
+    medians = [statistics.median(seconds) for seconds in times]
+    return Row(
+        case=case,
+        ours_s=medians[0],
+        other=other_name,
+        other_s=medians[1] if other is not None else None,
+        speedup=medians[1] / medians[0] if other is not None else None,
+        ours_peak_mb=peaks[0],
+        other_peak_mb=peaks[1] if other is not None else None,
+    )
+
+
+def _run_and_report(function: Callable[[], object], pipe) -> None:  # noqa: ANN001 - a multiprocessing pipe
+    torch.set_num_threads(1)  # OpenMP threads do not survive a fork
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    function()
+    pipe.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def peak_mb(function: Callable[[], object]) -> float | None:
+    """Growth of the peak resident set in MB while ``function`` runs once; ``None`` if it cannot be measured.
+
+    Convention:
+        A forked process inherits nothing of the parent's peak on Linux, but torch's OpenMP threads do not
+        survive a fork: ``function`` runs on one thread there, and must not need CUDA.
+    """
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_run_and_report, args=(function, sender))
+    process.start()
+    sender.close()
+    try:
+        return float(receiver.recv())
+    except EOFError:
+        return None
+    finally:
+        process.join()
