@@ -1,0 +1,217 @@
+"""Prepared scenes: one HDF5 file a scene, read through a memory map."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from pcseg.errors import UserError
+from pcseg.labels import IGNORE_INDEX, LabelSchema
+
+FORMAT_VERSION = 1
+"""Raised when the layout of a file changes; files of another version are refused."""
+
+FIELDS: Mapping[str, tuple[str, int | None]] = {
+    "pos": ("<f4", 3),
+    "color": ("|u1", 3),
+    "label": ("<i2", None),
+    "instance": ("<i4", None),
+    "normal": ("<f4", 3),
+}
+"""Data type and number of columns of every dataset; only ``normal`` may be absent."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scene:
+    """One room or scan, as read-only arrays mapped from its file.
+
+    Args:
+        name: Name of the scene, unique inside its area or split.
+        dataset: Name of the data set.
+        schema: Meaning of the labels.
+        path: The file.
+        pos: ``(N, 3)`` float32, metres, z up.
+        color: ``(N, 3)`` uint8.
+        label: ``(N,)`` int16, a class of ``schema`` or ``IGNORE_INDEX``.
+        instance: ``(N,)`` int32, the object of each point, -1 without one.
+        normal: ``(N, 3)`` float32 unit vectors, or ``None``.
+
+    Convention:
+        Rows are in the order of the source. Nothing is read before it is used and no file handle stays open,
+        so a scene may be opened before a fork. Pickling copies the arrays: send ``path`` to other processes.
+    """
+
+    name: str
+    dataset: str
+    schema: LabelSchema
+    path: Path
+    pos: np.ndarray
+    color: np.ndarray
+    label: np.ndarray
+    instance: np.ndarray
+    normal: np.ndarray | None
+
+    @property
+    def num_points(self) -> int:
+        return len(self.pos)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays by name, without an absent ``normal``."""
+        return {name: array for name in FIELDS if (array := getattr(self, name)) is not None}
+
+
+def write_scene(
+    path: Path | str,
+    *,
+    pos: np.ndarray,
+    color: np.ndarray,
+    label: np.ndarray,
+    instance: np.ndarray,
+    normal: np.ndarray | None = None,
+    dataset: str,
+    scene: str,
+    schema: LabelSchema,
+) -> None:
+    """Write a prepared scene; the file appears under its name only when it is complete.
+
+    Shapes and units as in :class:`Scene`; wider numbers are accepted if every value fits.
+
+    Raises:
+        UserError: A wrong shape or type, a value that does not fit, NaN or infinite numbers, a label that is
+            not in ``schema``.
+    """
+    path = Path(path)
+    given = {"pos": pos, "color": color, "label": label, "instance": instance, "normal": normal}
+    arrays = {name: _as_stored(path, name, array) for name, array in given.items() if array is not None}
+    _check_lengths(path, arrays)
+    _check_values(path, arrays, schema)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        # aligned, so that the mapped arrays are as good as ones from numpy
+        with h5py.File(temporary, "w", alignment_threshold=1, alignment_interval=64) as file:
+            file.attrs["format_version"] = FORMAT_VERSION
+            file.attrs["dataset"] = dataset
+            file.attrs["scene"] = scene
+            file.attrs["class_names"] = list(schema.names)
+            file.attrs["label_schema"] = schema.to_json()
+            for name, array in arrays.items():
+                file.create_dataset(name, data=array, track_times=False)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _as_stored(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+    dtype, columns = np.dtype(FIELDS[name][0]), FIELDS[name][1]
+    array = np.asarray(array)
+    if array.ndim != (1 if columns is None else 2) or (columns is not None and array.shape[1] != columns):
+        raise UserError(f"{path}: {name} has shape {array.shape}, expected {_shape_text(name)}")
+    if dtype.kind != "f" and array.dtype.kind not in "iu":
+        raise UserError(f"{path}: {name} has type {array.dtype}, expected integers")
+    stored = np.ascontiguousarray(array, dtype=dtype)
+    if dtype.kind != "f" and array.dtype != dtype and (stored != array).any():
+        raise UserError(f"{path}: {name} has values that do not fit {dtype}")
+    return stored
+
+
+def _shape_text(name: str) -> str:
+    columns = FIELDS[name][1]
+    return "(N,)" if columns is None else f"(N, {columns})"
+
+
+def _check_lengths(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise UserError(f"{path}: arrays differ in length: {lengths}")
+
+
+def _check_values(path: Path, arrays: Mapping[str, np.ndarray], schema: LabelSchema) -> None:
+    for name in ("pos", "normal"):
+        if name in arrays and not np.isfinite(arrays[name]).all():
+            row = int(np.flatnonzero(~np.isfinite(arrays[name]).all(axis=1))[0])
+            raise UserError(f"{path}: {name} of point {row} is {arrays[name][row].tolist()}; mend the source")
+    label = arrays["label"]
+    outside = (label < IGNORE_INDEX) | (label >= schema.num_classes)
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise UserError(
+            f"{path}: label of point {row} is {label[row]}, schema {schema.name!r} has "
+            f"{IGNORE_INDEX}..{schema.num_classes - 1}; mend the source or the schema"
+        )
+
+
+def read_scene(path: Path | str) -> Scene:
+    """Open a prepared scene as memory maps.
+
+    Layout and sizes are checked, the values are not: :func:`check_scene` reads them all.
+
+    Raises:
+        UserError: No file, not a prepared scene, a missing or wrong dataset, a truncated file, another
+            format version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such scene; prepare the data first")
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = _read_attributes(path, file)
+            places = {name: _place(path, file, name) for name in FIELDS if name != "normal" or name in file}
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read as HDF5 ({error}); prepare again") from error
+    arrays = _map(path, places)
+    _check_lengths(path, arrays)
+    return Scene(path=path, **attributes, **{"normal": None, **arrays})
+
+
+def check_scene(scene: Scene) -> None:
+    """Read every value of a scene; raise :class:`UserError` for NaN, infinite numbers and unknown labels."""
+    _check_values(scene.path, scene.arrays(), scene.schema)
+
+
+def _read_attributes(path: Path, file: h5py.File) -> dict:
+    attributes = dict(file.attrs)
+    missing = {"format_version", "dataset", "scene", "label_schema"} - attributes.keys()
+    if missing:
+        raise UserError(f"{path}: not a prepared scene (no attribute {min(missing)}); prepare the data first")
+    if attributes["format_version"] != FORMAT_VERSION:
+        raise UserError(
+            f"{path}: format version {attributes['format_version']}, this pcseg reads {FORMAT_VERSION}; "
+            "prepare the data again"
+        )
+    schema = LabelSchema.from_json(str(attributes["label_schema"]), source=str(path))
+    return {"name": str(attributes["scene"]), "dataset": str(attributes["dataset"]), "schema": schema}
+
+
+def _place(path: Path, file: h5py.File, name: str) -> tuple[str, tuple[int, ...], int]:
+    """Name, shape and byte offset of a dataset; the offset of an empty one is 0."""
+    dtype, columns = FIELDS[name]
+    dataset = file.get(name)
+    if not isinstance(dataset, h5py.Dataset):
+        raise UserError(f"{path}: dataset {name!r} is missing; prepare the data again")
+    if dataset.dtype != np.dtype(dtype):
+        raise UserError(f"{path}: {name} has type {dataset.dtype}, expected {np.dtype(dtype)}; prepare again")
+    if dataset.shape[1:] != (() if columns is None else (columns,)) or not dataset.shape:
+        raise UserError(
+            f"{path}: {name} has shape {dataset.shape}, expected {_shape_text(name)}; prepare again"
+        )
+    offset = dataset.id.get_offset()  # None: nothing allocated, or not in one piece
+    if offset is None and dataset.size:
+        raise UserError(f"{path}: {name} is chunked or compressed and cannot be mapped; prepare again")
+    return name, dataset.shape, offset or 0
+
+
+def _map(path: Path, places: Mapping[str, tuple[str, tuple[int, ...], int]]) -> dict[str, np.ndarray]:
+    """One memory map of the whole file, seen as the arrays that lie in it."""
+    raw = np.memmap(path, dtype=np.uint8, mode="r")
+    arrays = {}
+    for name, shape, offset in places.values():
+        dtype = np.dtype(FIELDS[name][0])
+        end = offset + dtype.itemsize * int(np.prod(shape))
+        if end > len(raw):
+            raise UserError(f"{path}: truncated, {name} ends at byte {end} of {len(raw)}; prepare again")
+        arrays[name] = raw[offset:end].view(dtype).reshape(shape)
+    return arrays
