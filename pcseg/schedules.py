@@ -1,0 +1,59 @@
+"""Learning-rate schedules: the factor on the base rate as a function of training progress in [0, 1]."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """Maps progress (0 at the first step, 1 at the last) to a factor on the base learning rate."""
+
+    def __call__(self, progress: float) -> float: ...
+
+
+def _cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * fraction))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCycle:
+    """Cosine warm-up to the base rate, then cosine decay (Smith & Topin 2019; as torch's ``OneCycleLR``).
+
+    Args:
+        warmup: Share of training that warms up.
+        div: The first rate is the base rate divided by this.
+        final_div: The last rate is the *first* rate divided by this.
+    """
+
+    warmup: float = 0.05
+    div: float = 10.0
+    final_div: float = 1000.0
+
+    def __call__(self, progress: float) -> float:
+        first = 1 / self.div
+        if progress < self.warmup:
+            return _cosine(first, 1.0, progress / self.warmup)
+        return _cosine(1.0, first / self.final_div, (progress - self.warmup) / max(1 - self.warmup, 1e-12))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poly:
+    """Polynomial decay ``(1 - progress) ** power`` (the image systems use 0.9)."""
+
+    power: float = 0.9
+
+    def __call__(self, progress: float) -> float:
+        return (1 - min(progress, 1.0)) ** self.power
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """Linear warm-up over the share ``warmup``, then cosine decay to ``final`` times the base rate."""
+
+    warmup: float = 0.0
+    final: float = 0.0
+
+    def __call__(self, progress: float) -> float:
+        if progress < self.warmup:
+            return progress / self.warmup
+        return _cosine(1.0, self.final, (progress - self.warmup) / max(1 - self.warmup, 1e-12))

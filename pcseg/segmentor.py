@@ -1,0 +1,129 @@
+"""Backbone, head and losses as one trainable module."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch_geometric.data import Batch
+
+from pcseg.backbones.base import PointBackbone
+from pcseg.heads.base import HeadOutput, PointHead
+from pcseg.labels import IGNORE_INDEX, LabelSchema
+from pcseg.losses.segmentation import SegmentationLoss
+from pcseg.metrics.confusion import ConfusionMatrix
+from pcseg.schedules import OneCycle, Schedule
+
+BackboneFactory = Callable[[int], PointBackbone]
+"""Takes the number of input channels."""
+
+HeadFactory = Callable[[Sequence[int], int], PointHead]
+"""Takes the widths of the backbone's levels and the number of classes."""
+
+OptimizerFactory = Callable[[Iterable], Optimizer]
+"""Takes parameters or parameter groups."""
+
+
+class Segmentor(L.LightningModule):
+    """Backbone → head → losses, and how they are trained.
+
+    Args:
+        backbone: Called with the number of input channels.
+        head: Called with the backbone's widths and the number of classes.
+        in_channels: Width of the input features.
+        schema: Classes that are told apart.
+        loss: Loss of the logits; the head adds its own terms. Not needed for inference.
+        optimizer: Called with two parameter groups, backbone and head.
+        schedule: Factor on the learning rate over the progress of training.
+        head_lr_scale: Learning rate of the head in units of the backbone's.
+        seed: Seeds the random numbers (dropout) of every training step.
+
+    Convention:
+        Random numbers of a step depend on seed, epoch, batch and process only, so that a resumed run repeats
+        what the straight run would have drawn.
+    """
+
+    def __init__(
+        self,
+        backbone: BackboneFactory,
+        head: HeadFactory,
+        *,
+        in_channels: int,
+        schema: LabelSchema,
+        loss: SegmentationLoss | None = None,
+        optimizer: OptimizerFactory | None = None,
+        schedule: Schedule | None = None,
+        head_lr_scale: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone(in_channels)
+        self.head = head(self.backbone.out_channels, schema.num_classes)
+        self.schema = schema
+        self.loss = loss
+        self.optimizer_factory = optimizer
+        self.schedule = schedule or OneCycle()
+        self.head_lr_scale = head_lr_scale
+        self.seed = seed
+        self.train_confusion = ConfusionMatrix(schema.num_classes)
+        self.val_confusion = ConfusionMatrix(schema.num_classes)
+
+    def forward(self, batch: Batch) -> HeadOutput:
+        return self.head(self.backbone(batch), batch)
+
+    def losses(self, output: HeadOutput, batch: Batch) -> dict[str, Tensor]:
+        """All weighted loss terms by name."""
+        assert self.loss is not None, "built for inference"
+        return self.loss(output.logits, batch.y) | self.head.losses(output, batch)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        words = (self.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        output = self(batch)
+        losses = self.losses(output, batch)
+        total = torch.stack(list(losses.values())).sum()
+        self.train_confusion.update(output.logits.detach().argmax(1), batch.y)
+        logs = {f"train/{name}": value.detach() for name, value in losses.items()}
+        self.log_dict(logs, batch_size=batch.num_graphs)
+        self.log("loss", total.detach(), prog_bar=True, batch_size=batch.num_graphs)
+        return total * self._share_of_labels(batch.y)
+
+    def _share_of_labels(self, y: Tensor) -> Tensor | float:
+        """Labelled points here over the mean of all processes: makes averaged gradients those of one process."""
+        if self.trainer.world_size == 1:
+            return 1.0
+        here = (y != IGNORE_INDEX).sum().float()
+        mean = self.all_gather(here).float().mean()  # type: ignore[union-attr]
+        return here / mean.clamp(min=1)
+
+    def on_train_epoch_end(self) -> None:
+        total = self.train_confusion.summed_over_processes()
+        self.train_confusion.reset()
+        self.log("train/acc", total.overall_accuracy(), rank_zero_only=True)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.val_confusion.update(self(batch).logits.argmax(1), batch.y)
+
+    def on_validation_epoch_end(self) -> None:
+        total = self.val_confusion.summed_over_processes()
+        self.val_confusion.reset()
+        self.log("val/miou", total.mean_iou(), prog_bar=True)
+        self.log("val/acc", total.overall_accuracy())
+
+    def configure_optimizers(self):  # noqa: ANN201 - Lightning's own type is a union of ten
+        assert self.optimizer_factory is not None, "built for inference"
+        optimizer = self.optimizer_factory(
+            [{"params": list(self.backbone.parameters())}, {"params": list(self.head.parameters())}]
+        )
+        optimizer.param_groups[1]["lr"] *= self.head_lr_scale
+        steps = max(int(self.trainer.estimated_stepping_batches) - 1, 1)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step / steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def count_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

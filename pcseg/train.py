@@ -1,0 +1,203 @@
+"""Training: data, backbone, head and losses from one configuration, through the Lightning Trainer."""
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    RichProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from pcseg.checkpoint import KEY, ModelCard, differing_keys, load_weights, read_checkpoint
+from pcseg.data.loaders import RoomData
+from pcseg.errors import UserError
+from pcseg.losses.segmentation import SegmentationLoss
+from pcseg.schedules import OneCycle, Schedule
+from pcseg.segmentor import BackboneFactory, HeadFactory, OptimizerFactory, Segmentor
+
+LossFactory = Callable[[torch.Tensor], SegmentationLoss]
+"""Takes the number of training points of every class."""
+
+FREE_TO_CHANGE = ("data.init_args.root", "data.init_args.num_workers", "trainer.devices", "trainer.num_nodes",
+                  "trainer.accelerator", "trainer.progress_bar", "out", "resume", "init_from")  # fmt: skip
+"""Settings that may differ between a run and its continuation."""
+
+
+@dataclass(kw_only=True)
+class TrainerOptions:
+    """How long and on what to train."""
+
+    max_epochs: int = 100
+    """Passes over the training set (each shows every room ``loop`` times)."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Kind of device."""
+    devices: int | Literal["auto"] = 1
+    """Processes a node; each has a device of its own."""
+    num_nodes: int = 1
+    """Machines."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Arithmetic; 16-mixed scales the loss."""
+    accumulate_grad_batches: int = 1
+    """Batches an optimiser step."""
+    gradient_clip_val: float | None = None
+    """Largest norm of the gradient."""
+    ema_decay: float | None = None
+    """Decay of the running average of the weights that is validated and saved; none without a value."""
+    sync_batchnorm: bool = False
+    """Share batch-norm statistics between processes (GPU only)."""
+    check_val_every_n_epoch: int = 1
+    """Epochs between two validations."""
+    log_every_n_steps: int = 10
+    """Steps between two entries of the logs."""
+    progress_bar: bool = True
+    """Show progress, mIoU and time left."""
+
+
+def train(
+    *,
+    data: RoomData,
+    backbone: BackboneFactory,
+    head: HeadFactory,
+    out: Path,
+    loss: LossFactory = SegmentationLoss,
+    optimizer: OptimizerFactory = torch.optim.AdamW,
+    schedule: Schedule = OneCycle(),  # noqa: B008 - frozen
+    head_lr_scale: float = 1.0,
+    trainer: TrainerOptions = TrainerOptions(),  # noqa: B008 - read only
+    seed: int = 0,
+    resume: bool = False,
+    init_from: Path | None = None,
+    config: dict[str, Any] | None = None,
+) -> Path:
+    """Train a segmentation model on prepared rooms and return the path of its best checkpoint.
+
+    Args:
+        data: Which rooms, voxels, features and augmentations.
+        backbone: Point backbone; its input width comes from the data.
+        head: Segmentation head; its widths come from backbone and data.
+        out: Folder of checkpoints, logs and the resolved configuration.
+        loss: Loss of the logits; heads add their own terms.
+        optimizer: Any torch optimiser.
+        schedule: Learning rate over the progress of training.
+        head_lr_scale: Learning rate of the head in units of the backbone's.
+        trainer: How long and on what.
+        seed: Seeds weights, order of rooms, augmentations and dropout.
+        resume: Go on with ``out/last.ckpt`` if there is one.
+        init_from: Checkpoint whose weights the model starts from.
+        config: Resolved configuration, stored in the checkpoints; the command line fills it in.
+
+    Raises:
+        UserError: ``out`` holds another run, a checkpoint does not fit, or the data has no rooms to train on.
+    """
+    last = out / "last.ckpt"
+    config = config or {}
+    card = ModelCard(
+        config=config,
+        schema=data.schema.to_json(),
+        features=list(data.features),
+        grid_size=data.grid_size,
+        in_channels=data.in_channels,
+        manifest_hash=data.manifest_hash,
+        seed=seed,
+    )
+    if last.exists():
+        _require_same_run(last, card, resume=resume)
+    quiet_lightning()
+    torch.manual_seed(seed)
+    model = Segmentor(
+        backbone, head,
+        in_channels=data.in_channels, schema=data.schema,
+        loss=loss(data.class_counts), optimizer=optimizer, schedule=schedule,
+        head_lr_scale=head_lr_scale, seed=seed,
+    )  # fmt: skip
+    if init_from is not None:
+        load_weights(model, read_checkpoint(init_from)[0]["state_dict"], source=str(init_from))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    best = ModelCheckpoint(
+        dirpath=out, filename="best", monitor="val/miou", mode="max", save_last=True, enable_version_counter=False
+    )
+    lightning_trainer = build_trainer(trainer, out, [best, StoreCard(card)])
+    lightning_trainer.fit(
+        model,
+        train_dataloaders=data.train_loader(),
+        val_dataloaders=data.val_loader(),
+        ckpt_path=last if last.exists() else None,
+        weights_only=True,
+    )
+    if lightning_trainer.interrupted:
+        raise KeyboardInterrupt
+    return Path(best.best_model_path)
+
+
+class StoreCard(Callback):
+    """Writes the model card into every checkpoint."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card = card
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict) -> None:
+        checkpoint[KEY] = self.card.as_dict()
+
+
+def build_trainer(options: TrainerOptions, out: Path, callbacks: list[Callback]) -> L.Trainer:
+    """The Lightning Trainer of ``options``, with logs in ``out``."""
+    callbacks = [*callbacks, LearningRateMonitor("step")]
+    if options.progress_bar:
+        callbacks.append(RichProgressBar())
+    if options.ema_decay is not None:
+        callbacks.append(EMAWeightAveraging(decay=options.ema_decay))
+    several = options.devices not in (1, "auto") or options.num_nodes > 1
+    return L.Trainer(
+        max_epochs=options.max_epochs,
+        accelerator=options.accelerator,
+        devices=options.devices,
+        num_nodes=options.num_nodes,
+        strategy="ddp" if several else "auto",
+        precision=options.precision,
+        accumulate_grad_batches=options.accumulate_grad_batches,
+        gradient_clip_val=options.gradient_clip_val,
+        sync_batchnorm=options.sync_batchnorm,
+        check_val_every_n_epoch=options.check_val_every_n_epoch,
+        log_every_n_steps=options.log_every_n_steps,
+        enable_progress_bar=options.progress_bar,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # ours count every room once and resume exactly
+        callbacks=callbacks,
+        logger=[CSVLogger(out, name="", version="logs"), TensorBoardLogger(out, name="", version="logs")],
+    )
+
+
+def quiet_lightning() -> None:
+    """Silence what Lightning says about itself; errors and our own messages stay."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    for message in (".*does not have many workers.*", ".*Checkpoint directory.*exists.*", ".*log_every_n_steps.*"):
+        warnings.filterwarnings("ignore", message)
+
+
+def _require_same_run(last: Path, card: ModelCard, *, resume: bool) -> None:
+    """Refuse to write over another run, and to go on with one of another configuration."""
+    if not resume:
+        raise UserError(f"{last.parent} holds a run already; give another --out, or --resume true to go on with it")
+    _, old = read_checkpoint(last)
+    keys = [key for key in differing_keys(old.as_dict(), card.as_dict()) if key.startswith(("config.", "schema"))]
+    keys = [key.removeprefix("config.") for key in keys]
+    keys = [key for key in keys if not key.startswith(FREE_TO_CHANGE)]
+    if old.manifest_hash != card.manifest_hash:
+        keys.append("data (the manifest's hash)")
+    if keys:
+        raise UserError(f"{last} belongs to another configuration; these differ: {', '.join(keys)}")
