@@ -1,0 +1,135 @@
+"""Sparse U-Net: an encoder and a decoder of submanifold residual blocks (Choy et al., CVPR 2019, Minkowski U-Net;
+the arrangement is that of Pointcept's SpUNet-v1m1)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from pcseg.backbones.base import PointBackbone
+from pcseg.errors import UserError
+from pcseg.nn.levels import Level
+from pcseg.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
+from pcseg.ops.voxels import VoxelSet
+
+
+def sparse_unet_small(in_channels: int) -> "SparseUNet":
+    """Four levels and 1.1 million parameters: trains on two CPU cores."""
+    return SparseUNet(
+        in_channels, base_channels=32, channels=(32, 64, 64, 64, 64, 32), layers=(1, 1, 1, 1, 1, 1)
+    )
+
+
+def sparse_unet_base(in_channels: int) -> "SparseUNet":
+    """The published size: five levels and 39 million parameters."""
+    return SparseUNet(in_channels)
+
+
+class SparseUNet(PointBackbone):
+    """Residual sparse U-Net whose decoder features at every resolution are returned.
+
+    Args:
+        in_channels: Width of the input features.
+        channels: Widths of the encoder stages from fine to coarse, then of the decoder stages from coarse to fine.
+        layers: Residual blocks in each of those stages.
+        base_channels: Width of the stem, at the input resolution.
+
+    Convention:
+        ``len(channels) / 2`` encoder stages each halve the resolution, so one level more is returned: decoder
+        outputs from the finest on, and the last encoder stage as the coarsest.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        channels: Sequence[int] = (32, 64, 128, 256, 256, 128, 96, 96),
+        layers: Sequence[int] = (2, 3, 4, 6, 2, 2, 2, 2),
+        base_channels: int = 32,
+    ) -> None:
+        super().__init__()
+        if len(channels) != len(layers) or len(channels) % 2 or not channels:
+            raise UserError(
+                "channels and layers need the same even length: encoder stages, then decoder stages"
+            )
+        depth = len(channels) // 2
+        encoder = [base_channels, *channels[:depth]]
+        decoder = [encoder[-1], *channels[depth:]][::-1]  # decoder[s]: width at resolution s, from the finest
+        self.out_channels = decoder
+        self.stem = ConvNorm(SubmanifoldConv(in_channels, base_channels, 5, bias=False))
+        self.down, self.enc, self.up, self.dec = (nn.ModuleList() for _ in range(4))
+        for s in range(depth):
+            self.down.append(ConvNorm(StridedConv(encoder[s], encoder[s + 1], bias=False)))
+            self.enc.append(_stage(encoder[s + 1], encoder[s + 1], layers[s]))
+            self.up.append(ConvNorm(InverseConv(decoder[s + 1], decoder[s], bias=False)))
+            self.dec.append(_stage(decoder[s] + encoder[s], decoder[s], layers[-1 - s]))
+
+    def forward(self, batch: Batch) -> list[Level]:
+        levels = self.encode(batch)
+        for s in reversed(range(len(self.up))):
+            skip, coarse = levels[s], levels[s + 1]
+            x = torch.cat([self.up[s](coarse.x, skip.voxels), skip.x], 1)
+            levels[s] = Level(
+                x=_run(self.dec[s], x, skip.voxels),
+                voxels=skip.voxels,
+                stride=skip.stride,
+                parent=skip.parent,
+            )
+        return levels
+
+    def encode(self, batch: Batch) -> list[Level]:
+        """The stem's output and every encoder stage's, finest first."""
+        voxels = VoxelSet(batch.grid_pos, batch.ptr)
+        levels = [Level(x=self.stem(batch.x, voxels), voxels=voxels, stride=1)]
+        for down, stage in zip(self.down, self.enc):
+            fine = levels[-1]
+            voxels, parent = fine.voxels.coarsen()
+            x = _run(stage, down(fine.x, fine.voxels), voxels)
+            levels.append(Level(x=x, voxels=voxels, stride=fine.stride * 2, parent=parent))
+        return levels
+
+
+class ConvNorm(nn.Module):
+    """Convolution, batch normalisation, ReLU."""
+
+    def __init__(self, conv: SubmanifoldConv | StridedConv) -> None:
+        super().__init__()
+        self.conv, self.norm = conv, _norm(conv.out_channels)
+
+    def forward(self, x: Tensor, voxels: VoxelSet) -> Tensor:
+        return self.norm(self.conv(x, voxels)).relu_()
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3x3 submanifold convolutions and a shortcut, which is linear where the width changes."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = SubmanifoldConv(in_channels, out_channels, bias=False), _norm(out_channels)
+        self.conv2, self.norm2 = SubmanifoldConv(out_channels, out_channels, bias=False), _norm(out_channels)
+        self.shortcut = nn.Identity()
+        if in_channels != out_channels:
+            self.shortcut = nn.Sequential(
+                nn.Linear(in_channels, out_channels, bias=False), _norm(out_channels)
+            )
+
+    def forward(self, x: Tensor, voxels: VoxelSet) -> Tensor:
+        y = self.norm1(self.conv1(x, voxels)).relu_()
+        y = self.norm2(self.conv2(y, voxels))
+        return (y + self.shortcut(x)).relu_()
+
+
+def _norm(channels: int) -> nn.BatchNorm1d:
+    return nn.BatchNorm1d(channels, eps=1e-3)
+
+
+def _stage(in_channels: int, out_channels: int, blocks: int) -> nn.ModuleList:
+    widths = [in_channels] + [out_channels] * blocks
+    return nn.ModuleList(ResidualBlock(a, b) for a, b in zip(widths, widths[1:]))
+
+
+def _run(stage: nn.Module, x: Tensor, voxels: VoxelSet) -> Tensor:
+    for block in stage.children():
+        x = block(x, voxels)
+    return x

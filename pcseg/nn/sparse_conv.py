@@ -1,0 +1,108 @@
+"""Layers of sparse convolution: features in, features out, voxels beside them."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pcseg.ops.sparse_conv import sparse_conv
+from pcseg.ops.voxels import VoxelSet
+
+
+class _SparseConvLayer(nn.Module):
+    """Weight ``(kernel_size ** 3, in_channels, out_channels)``, places in (x, y, z) order with z fastest."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
+        self.weight = nn.Parameter(torch.empty(kernel_size**3, in_channels, out_channels))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform as in ``nn.Conv3d``."""
+        bound = 1 / math.sqrt(max(self.kernel_size**3 * self.in_channels, 1))
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def _biased(self, x: Tensor) -> Tensor:
+        return x if self.bias is None else x + self.bias.to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+
+
+class SubmanifoldConv(_SparseConvLayer):
+    """``out[p] = bias + sum_k x[p + (k - kernel_size // 2) * dilation] @ weight[k]`` at the occupied voxels p.
+
+    Args:
+        in_channels: Width of the input.
+        out_channels: Width of the output.
+        kernel_size: Odd edge of the kernel.
+        dilation: Voxels between its places.
+        bias: Whether a bias is added.
+
+    Convention:
+        Cross-correlation, as in ``nn.Conv3d`` with "same" padding; rows of the output are rows of the input.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        dilation: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, bias)
+        self.dilation = dilation
+
+    def forward(self, x: Tensor, voxels: VoxelSet) -> Tensor:
+        if self.kernel_size == 1:
+            return self._biased(x @ self.weight[0])
+        return self._biased(sparse_conv(x, self.weight, voxels.kernel_map(self.kernel_size, self.dilation)))
+
+
+class StridedConv(_SparseConvLayer):
+    """``out[q] = bias + sum_k x[q * stride - padding + k] @ weight[k]`` at ``voxels.coarsen(...)``.
+
+    Args:
+        in_channels: Width of the input.
+        out_channels: Width of the output.
+        kernel_size: Edge of the kernel.
+        stride: Edge of an output voxel in input voxels.
+        padding: Shift of the kernel; 0 for ``kernel_size == stride``, 1 for 3 and 2.
+        bias: Whether a bias is added.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 2,
+        *,
+        stride: int = 2,
+        padding: int = 0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, bias)
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x: Tensor, voxels: VoxelSet) -> Tensor:
+        kernel_map = voxels.strided_map(self.kernel_size, self.stride, padding=self.padding)
+        return self._biased(sparse_conv(x, self.weight, kernel_map))
+
+
+class InverseConv(StridedConv):
+    """The way back of a :class:`StridedConv` of the same geometry: ``out[p] = bias + sum_k x[q] @ weight[k]`` over
+    the coarse q that read p at place k.
+
+    Convention:
+        ``voxels`` are the fine ones, where the output lives.
+    """
+
+    def forward(self, x: Tensor, voxels: VoxelSet) -> Tensor:
+        kernel_map = voxels.strided_map(self.kernel_size, self.stride, padding=self.padding)
+        return self._biased(sparse_conv(x, self.weight, kernel_map.transposed))
