@@ -1,0 +1,41 @@
+"""Lovász-softmax: a differentiable stand-in for one minus the mean IoU."""
+
+import torch
+from torch import Tensor
+
+from pcseg.labels import IGNORE_INDEX
+
+
+def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
+    """Lovász-softmax loss of logits ``(N, K)`` and targets ``(N,)`` over all labelled rows together.
+
+    Berman et al., *The Lovász-Softmax loss* (CVPR 2018), Eq. 8, 9 and Algorithm 1. All classes are sorted at
+    once; the weights of the errors are constants of the graph, so that backward needs no scatter.
+
+    Convention:
+        Softmax over all K classes, mean over the classes present in ``target``; :data:`IGNORE_INDEX` rows are
+        dropped. Without a labelled row the loss is 0 with zero gradient. Half precision goes through float32.
+    """
+    labelled = target != IGNORE_INDEX
+    logits, target = logits[labelled], target[labelled]
+    if target.numel() == 0:
+        return logits.sum()
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    present = target.unique()
+    # (K_present, N), so that the sort runs along contiguous rows
+    probability = logits.to(dtype).softmax(1).t()[present].contiguous()
+    foreground = target == present[:, None]
+    errors = torch.where(foreground, 1 - probability, probability)
+    order = errors.detach().argsort(dim=1, descending=True)
+    steps = jaccard_steps(foreground.gather(1, order), dtype)
+    weights = torch.empty_like(errors).scatter_(1, order, steps)
+    return (errors * weights).sum() / len(present)
+
+
+def jaccard_steps(foreground: Tensor, dtype: torch.dtype) -> Tensor:
+    """Growth of the Jaccard loss as rows join the set of errors one by one, ``(K, N)`` bool to ``(K, N)``."""
+    hits = foreground.cumsum(1)
+    rank = torch.arange(1, foreground.shape[1] + 1, device=foreground.device)
+    total = hits[:, -1:]
+    jaccard = 1 - (total - hits).to(dtype) / (total + rank - hits)
+    return jaccard.diff(dim=1, prepend=jaccard.new_zeros(len(jaccard), 1))

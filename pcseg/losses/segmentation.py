@@ -1,0 +1,65 @@
+"""The loss of a segmentor's logits: cross-entropy and Lovász-softmax, weighted and named."""
+
+import torch
+from torch import Tensor, nn
+
+from pcseg.errors import UserError
+from pcseg.losses.cross_entropy import WeightScheme, class_weights_from_counts, cross_entropy
+from pcseg.losses.lovasz import lovasz_softmax
+
+
+class SegmentationLoss(nn.Module):
+    """Weighted sum of cross-entropy and Lovász-softmax, as named terms.
+
+    Args:
+        class_counts: Number of training points of every class, ``(K,)``.
+        ce: Factor of the cross-entropy.
+        lovasz: Factor of the Lovász-softmax loss.
+        label_smoothing: Share of the target that the cross-entropy spreads over all classes.
+        class_weights: Weights of the classes in the cross-entropy: a list, or the rule that derives them from
+            ``class_counts``. Lovász-softmax treats classes alike.
+
+    Raises:
+        UserError: A factor out of range, both terms off, or not one weight a class.
+    """
+
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        class_counts: Tensor,
+        *,
+        ce: float = 1.0,
+        lovasz: float = 1.0,
+        label_smoothing: float = 0.0,
+        class_weights: list[float] | WeightScheme | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise UserError(f"loss.label_smoothing is {label_smoothing}; choose a value in [0, 1)")
+        if min(ce, lovasz) < 0 or max(ce, lovasz) == 0:
+            raise UserError(f"loss.ce is {ce} and loss.lovasz {lovasz}; choose factors >= 0, not both 0")
+        if isinstance(class_weights, list) and len(class_weights) != len(class_counts):
+            raise UserError(
+                f"loss.class_weights has {len(class_weights)} values for {len(class_counts)} classes"
+            )
+        self.ce = ce
+        self.lovasz = lovasz
+        self.label_smoothing = label_smoothing
+        if isinstance(class_weights, str):
+            weight = class_weights_from_counts(class_counts, class_weights)
+        else:
+            weight = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        # derived from configuration and data, so it stays out of checkpoints
+        self.register_buffer("weight", weight, persistent=False)
+
+    def forward(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Weighted terms by name of logits ``(N, K)`` and targets ``(N,)``; their sum is the loss."""
+        losses = {}
+        if self.ce > 0:
+            losses["ce"] = self.ce * cross_entropy(
+                logits, target, weight=self.weight, label_smoothing=self.label_smoothing
+            )
+        if self.lovasz > 0:
+            losses["lovasz"] = self.lovasz * lovasz_softmax(logits, target)
+        return losses
