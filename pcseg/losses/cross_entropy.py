@@ -9,7 +9,7 @@ from torch import Tensor
 from pcseg.labels import IGNORE_INDEX
 
 WeightScheme = Literal["inverse_sqrt", "inverse"]
-"""How the weight of a class falls with its share f of the labels: 1/sqrt(f), or 1/(f + 0.02) as in RandLA-Net."""
+"""How the weight of a class falls with its share f: 1/sqrt(f), or 1/(f + 0.02) as in RandLA-Net."""
 
 
 def cross_entropy(
@@ -45,7 +45,7 @@ def cross_entropy(
 
 
 def class_weights_from_counts(counts: Tensor, scheme: WeightScheme) -> Tensor:
-    """Weights ``(K,)`` float32 with mean 1 from the labelled points of each class; 0 for a class without any."""
+    """Weights ``(K,)`` float32 with mean 1 from the labelled points of each class; 0 for one without any."""
     counts = counts.to(torch.float64)
     share = counts / counts.sum().clamp(min=1)
     raw = share.clamp(min=1e-12).rsqrt() if scheme == "inverse_sqrt" else 1 / (share + 0.02)

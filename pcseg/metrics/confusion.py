@@ -44,8 +44,8 @@ class ConfusionMatrix:
         *IoU* of a class = tp / (tp + fp + fn). It does not exist (nan) for a class that is absent: neither
         labelled nor predicted anywhere. *Accuracy* of a class = tp / labelled; it does not exist for a class
         that is never labelled. A mean leaves such classes out (``absent="excluded"``, like torchmetrics and
-        mmdetection3d) or counts them as 0 (``absent="zero"``, like the final score of Pointcept). A class that
-        is never labelled but predicted has IoU 0 in both. Without a labelled point every score is nan.
+        mmdetection3d) or counts them as 0 (``absent="zero"``, like the final score of Pointcept). A class
+        that is never labelled but predicted has IoU 0 in both. Without a labelled point every score is nan.
     """
 
     def __init__(self, num_classes: int, counts: Tensor | None = None) -> None:
