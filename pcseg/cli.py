@@ -1,11 +1,12 @@
 """Typed functions as commands: the signature is the schema of the command line and of the YAML files."""
 
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace, set_docstring_parse_options
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from pcseg.errors import exit_on_user_error
 
@@ -22,7 +23,7 @@ class ShortErrorParser(ArgumentParser):
 
 def make_parser(function: Callable[..., object], *, skip: set[str] | None = None) -> ArgumentParser:
     """Parser of the keyword arguments of ``function`` (help from its docstring) and of ``--config`` files."""
-    set_docstring_parse_options(attribute_docstrings=True)
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
     summary = (function.__doc__ or "").strip().splitlines()[0]
     parser = ShortErrorParser(description=summary, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file; a later one overrides an earlier one.")
@@ -61,7 +62,5 @@ def as_dict(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
 
 
 def _positional(function: Callable[..., object]) -> list[str]:
-    import inspect
-
     parameters = inspect.signature(function).parameters.values()
     return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
