@@ -21,7 +21,7 @@ def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
     if target.numel() == 0:
         return logits.sum()
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    present = target.unique()
+    present = target.bincount().nonzero()[:, 0]  # many times faster than unique
     # (K_present, N), so that the sort runs along contiguous rows
     probability = logits.to(dtype).softmax(1).t()[present].contiguous()
     foreground = target == present[:, None]
