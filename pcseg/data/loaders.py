@@ -1,0 +1,242 @@
+"""The data of an experiment: which rooms train, validate and test, and how they become batches."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch_geometric.data import Batch
+
+from pcseg.data.collate import Collate
+from pcseg.data.dataset import RoomFiles, TrainingRooms, WholeRooms
+from pcseg.data.features import num_features
+from pcseg.data.manifest import Manifest, SceneEntry
+from pcseg.data.samplers import EpochSampler, ShardSampler
+from pcseg.data.transforms import (
+    CenterShift,
+    ChromaticAutoContrast,
+    ChromaticJitter,
+    ChromaticTranslation,
+    RandomDropout,
+    RandomFlip,
+    RandomJitter,
+    RandomRotate,
+    RandomScale,
+    Transform,
+)
+from pcseg.errors import UserError
+from pcseg.labels import LabelSchema
+
+
+def default_point_transforms() -> list[Transform]:
+    """What Pointcept does to the positions of S3DIS rooms before grid sampling (PTv3)."""
+    return [
+        CenterShift(),
+        RandomDropout(),
+        RandomRotate(axis="z", degrees=180),
+        RandomRotate(axis="x", degrees=180 / 64),
+        RandomRotate(axis="y", degrees=180 / 64),
+        RandomScale(),
+        RandomFlip(),
+        RandomJitter(),
+    ]
+
+
+def default_voxel_transforms() -> list[Transform]:
+    """What Pointcept does to the colours of S3DIS rooms; here after grid sampling, on fewer points."""
+    return [ChromaticAutoContrast(), ChromaticTranslation(), ChromaticJitter()]
+
+
+class RoomData:
+    """Rooms of a prepared folder for training, validation and test.
+
+    Args:
+        root: Prepared folder, with ``manifest.json``.
+        grid_size: Edge of a voxel in metres.
+        features: Input features in order: color, height, normal, pos.
+        test_splits: Areas or splits that are kept for the test.
+        train_splits: Areas or splits that are trained on; all others without a value.
+        val_splits: Areas or splits to validate on; without a value, rooms of the training splits are held out.
+        val_fraction: Share of every training split that is held out for validation, at least one room.
+        val_rooms: Rooms to hold out, as ``<split>/<scene>``, in place of a share.
+        point_transforms: Augmentations of all points of a room, before grid sampling.
+        voxel_transforms: Augmentations after grid sampling and cropping; these must not move points.
+        max_voxels: Largest number of voxels of a training sample; more are cropped to a sphere.
+        batch_size: Samples in a batch of one process.
+        loop: How often an epoch shows every room.
+        mix_prob: Probability that the samples of a batch are mixed in pairs (Mix3D).
+        num_workers: Processes that load; results do not depend on it.
+
+    Raises:
+        UserError: No prepared folder, a name that is not in it, no room to train on, an unknown feature.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        grid_size: float = 0.05,
+        features: Sequence[str] = ("color", "height"),
+        test_splits: Sequence[str] = ("Area_5",),
+        train_splits: Sequence[str] | None = None,
+        val_splits: Sequence[str] | None = None,
+        val_fraction: float = 0.1,
+        val_rooms: Sequence[str] | None = None,
+        point_transforms: list[Transform] | None = None,
+        voxel_transforms: list[Transform] | None = None,
+        max_voxels: int = 100_000,
+        batch_size: int = 4,
+        loop: int = 1,
+        mix_prob: float = 0.0,
+        num_workers: int = 0,
+    ) -> None:
+        self.root = Path(root)
+        self.grid_size = grid_size
+        self.features = tuple(features)
+        self.in_channels = num_features(self.features)
+        self.point_transforms = default_point_transforms() if point_transforms is None else point_transforms
+        self.voxel_transforms = default_voxel_transforms() if voxel_transforms is None else voxel_transforms
+        self.max_voxels = max_voxels
+        self.batch_size = batch_size
+        self.loop = loop
+        self.mix_prob = mix_prob
+        self.num_workers = num_workers
+        self.manifest = Manifest.read(self.root)
+        self.test_rooms = self._in_splits(test_splits)
+        others = [split for split in self.manifest.splits if split not in {*test_splits, *(val_splits or ())}]
+        rooms = self._in_splits(others if train_splits is None else train_splits)
+        if val_splits is not None:
+            self.val_rooms = self._in_splits(val_splits)
+        elif val_rooms is not None:
+            self.val_rooms = self._named(val_rooms)
+        else:
+            self.val_rooms = held_out(rooms, val_fraction)
+        kept = {entry.path for entry in (*self.val_rooms, *self.test_rooms)}
+        self.train_rooms = tuple(entry for entry in rooms if entry.path not in kept)
+        if not self.train_rooms:
+            raise UserError(
+                f"{self.root}: no rooms are left to train on; check the splits and validation rooms"
+            )
+
+    @property
+    def schema(self) -> LabelSchema:
+        return self.manifest.schema
+
+    @property
+    def num_classes(self) -> int:
+        return self.schema.num_classes
+
+    @property
+    def manifest_hash(self) -> str:
+        return self.manifest.hash
+
+    @cached_property
+    def class_counts(self) -> Tensor:
+        """Points of every class in the training rooms, int64, ``(K,)``."""
+        return torch.tensor([entry.class_histogram for entry in self.train_rooms]).sum(dim=0)
+
+    def train_loader(self, *, seed: int = 0) -> "EpochLoader":
+        """Batches of augmented samples; their order and random numbers depend on ``seed`` and epoch."""
+        dataset = TrainingRooms(
+            self._files(self.train_rooms),
+            grid_size=self.grid_size,
+            max_voxels=self.max_voxels,
+            point_transforms=self.point_transforms,
+            voxel_transforms=self.voxel_transforms,
+            seed=seed,
+        )
+        sampler = EpochSampler(len(dataset), batch_size=self.batch_size, loop=self.loop, seed=seed)
+        collate = Collate(features=self.features, grid_size=self.grid_size, mix_prob=self.mix_prob)
+        return EpochLoader(dataset, sampler, collate, num_workers=self.num_workers)
+
+    def val_loader(self) -> DataLoader:
+        """Every validation room whole, without augmentation, one a batch; ``y`` are the labels of its voxels."""
+        return DataLoader(
+            WholeRooms(self._files(self.val_rooms), grid_size=self.grid_size),
+            sampler=ShardSampler([entry.num_points for entry in self.val_rooms]),
+            collate_fn=Collate(features=self.features, grid_size=self.grid_size),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def _files(self, entries: tuple[SceneEntry, ...]) -> RoomFiles:
+        return RoomFiles(root=self.root, entries=entries, needs_normals="normal" in self.features)
+
+    def _in_splits(self, splits: Sequence[str]) -> tuple[SceneEntry, ...]:
+        for split in splits:
+            if split not in self.manifest.splits:
+                raise UserError(
+                    f"{self.root}: no area or split {split!r}; there are {', '.join(self.manifest.splits)}"
+                )
+        return tuple(entry for entry in self.manifest.scenes if entry.split in splits)
+
+    def _named(self, rooms: Sequence[str]) -> tuple[SceneEntry, ...]:
+        known = {f"{entry.split}/{entry.name}": entry for entry in self.manifest.scenes}
+        for room in rooms:
+            if room not in known:
+                raise UserError(
+                    f"{self.root}: no room {room!r}; rooms are named like {min(known, default='-')}"
+                )
+        return tuple(known[room] for room in rooms)
+
+
+class EpochLoader(DataLoader[Batch]):
+    """Training batches that can go on in the middle of an epoch.
+
+    ``state_dict`` tells epoch and batches handed out; the iteration after ``load_state_dict`` starts behind
+    these. Lightning stores and restores the state of such a loader by itself.
+    """
+
+    sampler: EpochSampler
+
+    def __init__(
+        self, dataset: TrainingRooms, sampler: EpochSampler, collate: Collate, *, num_workers: int
+    ) -> None:
+        super().__init__(
+            dataset,
+            batch_size=sampler.batch_size,
+            sampler=sampler,
+            collate_fn=collate,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+        )
+        self._done = (0, 0)
+        self._resume = (0, 0)
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        epoch = self.sampler.epoch
+        first = self._resume[1] if self._resume[0] == epoch else 0
+        self._resume = (epoch, 0)
+        self.sampler.start_batch = first
+        self._done = (epoch, first)
+        for number, batch in enumerate(super().__iter__(), first + 1):
+            self._done = (epoch, number)
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch and number of its batches that were handed out."""
+        return {"epoch": self._done[0], "batch": self._done[1]}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Start the next iteration, if it is of the same epoch, where ``state`` was taken."""
+        self._resume = (state["epoch"], state["batch"])
+        self.sampler.set_epoch(state["epoch"])
+
+
+def held_out(rooms: tuple[SceneEntry, ...], fraction: float) -> tuple[SceneEntry, ...]:
+    """A share of the rooms of every split, chosen by the hash of their names alone.
+
+    Every split gives at least one room if it has two or more; no room is held out with ``fraction`` 0.
+    """
+    chosen = []
+    for split in sorted({room.split for room in rooms}):
+        inside = [room for room in rooms if room.split == split]
+        inside.sort(key=lambda room: hashlib.sha256(f"{room.split}/{room.name}".encode()).digest())
+        number = round(fraction * len(inside))
+        if fraction > 0 and len(inside) > 1:
+            number = min(max(number, 1), len(inside) - 1)
+        chosen += inside[:number]
+    return tuple(sorted(chosen, key=lambda room: room.path))

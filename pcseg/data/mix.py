@@ -1,0 +1,51 @@
+"""Mix3D: two scenes in one cloud (Nekrasov et al. 2021)."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from pcseg.data.sample import Sample
+
+
+def mix(first: Sample, second: Sample, rng: np.random.Generator, *, grid_size: float) -> Sample:
+    """Put two voxelised samples over each other, middle on middle, with one point a voxel again.
+
+    Where both have a point in a voxel, one of the two is kept at random. Objects of ``second`` are numbered
+    after those of ``first``; heights stay those above the own ground.
+
+    Convention:
+        Samples move by whole voxels, so that no two points of one sample meet in a voxel. Normals are kept
+        only if both have them.
+    """
+    parts = [_centred(sample, grid_size) for sample in (first, second)]
+    shift = first.instance.max(initial=-1) + 1
+    parts[1] = replace(parts[1], instance=np.where(second.instance < 0, -1, second.instance + shift))
+    names = parts[0].arrays().keys() & parts[1].arrays().keys()
+    merged = {name: np.concatenate([part.arrays()[name] for part in parts]) for name in names}
+    cells = merged["grid_pos"] - merged["grid_pos"].min(axis=0, initial=2**31 - 1)
+    merged["grid_pos"] = cells
+    union = Sample(name=f"{first.name}+{second.name}", **merged)
+    return union.take(_one_a_cell(cells, rng))
+
+
+def _centred(sample: Sample, grid_size: float) -> Sample:
+    """Moved by whole voxels so that the middle of the bounding box is in the voxel column (0, 0)."""
+    assert sample.grid_pos is not None, "mix takes voxelised samples"
+    if sample.num_points == 0:
+        return sample
+    cells = np.floor(sample.pos[:1] / np.float64(grid_size)).astype(np.int32)
+    world = sample.grid_pos + (cells - sample.grid_pos[:1])
+    middle = (world.min(axis=0) + world.max(axis=0)) // 2
+    middle[2] = 0
+    shift = (middle * grid_size).astype(np.float32)
+    return replace(sample, pos=sample.pos - shift, grid_pos=world - middle)
+
+
+def _one_a_cell(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows with distinct cells, in ascending order; of equal cells a random one."""
+    extent = cells.max(axis=0, initial=0).astype(np.int64) + 1
+    keys = (cells[:, 0] * extent[1] + cells[:, 1]) * extent[2] + cells[:, 2]
+    shuffled = rng.permutation(len(keys))
+    rows = shuffled[np.unique(keys[shuffled], return_index=True)[1]]
+    rows.sort()
+    return rows

@@ -1,0 +1,30 @@
+"""Augmentations: typed, without state, with random numbers from the generator they are given."""
+
+from pcseg.data.transforms.base import Transform, apply_all
+from pcseg.data.transforms.color import ChromaticAutoContrast, ChromaticJitter, ChromaticTranslation
+from pcseg.data.transforms.geometry import (
+    CenterShift,
+    ElasticDistortion,
+    RandomFlip,
+    RandomJitter,
+    RandomRotate,
+    RandomScale,
+)
+from pcseg.data.transforms.sampling import GridSample, RandomDropout, SphereCrop
+
+__all__ = [
+    "CenterShift",
+    "ChromaticAutoContrast",
+    "ChromaticJitter",
+    "ChromaticTranslation",
+    "ElasticDistortion",
+    "GridSample",
+    "RandomDropout",
+    "RandomFlip",
+    "RandomJitter",
+    "RandomRotate",
+    "RandomScale",
+    "SphereCrop",
+    "Transform",
+    "apply_all",
+]

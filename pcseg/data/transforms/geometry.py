@@ -1,0 +1,158 @@
+"""Augmentations of positions; normals turn with them."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from pcseg.data.sample import Sample
+from pcseg.data.transforms.base import Transform
+
+
+@dataclass(frozen=True, kw_only=True)
+class CenterShift(Transform):
+    """Moves the middle of the bounding box to x = y = 0, and its bottom to z = 0.
+
+    Args:
+        apply_z: Move in z too.
+    """
+
+    apply_z: bool = True
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if sample.num_points == 0:
+            return sample
+        low = np.array([column.min() for column in sample.pos.T])
+        high = np.array([column.max() for column in sample.pos.T])
+        shift = (low + high) / 2
+        shift[2] = low[2] if self.apply_z else 0
+        return replace(sample, pos=sample.pos - shift.astype(np.float32))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomRotate(Transform):
+    """Turns the sample about an axis through the origin by an angle drawn evenly.
+
+    Args:
+        axis: Axis.
+        degrees: Largest angle, either way.
+        p: Probability.
+    """
+
+    axis: Literal["x", "y", "z"] = "z"
+    degrees: float = 180.0
+    p: float = 0.5
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.random() >= self.p:
+            return sample
+        angle = np.deg2rad(rng.uniform(-self.degrees, self.degrees))
+        return _turn(sample, rotation(self.axis, angle))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomScale(Transform):
+    """Scales the sample by a factor drawn evenly between ``low`` and ``high``."""
+
+    low: float = 0.9
+    high: float = 1.1
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return replace(sample, pos=sample.pos * np.float32(rng.uniform(self.low, self.high)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomFlip(Transform):
+    """Mirrors x and, drawn independently, y.
+
+    Args:
+        p: Probability of each.
+    """
+
+    p: float = 0.5
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        signs = np.where([*(rng.random(2) < self.p), False], -1, 1)
+        return sample if signs.min() == 1 else _turn(sample, np.diag(signs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomJitter(Transform):
+    """Adds clipped normal noise to the position of every point.
+
+    Args:
+        sigma: Standard deviation in metres.
+        clip: Largest change of a coordinate in metres.
+    """
+
+    sigma: float = 0.005
+    clip: float = 0.02
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        noise = rng.standard_normal(sample.pos.shape, dtype=np.float32)
+        noise *= np.float32(self.sigma)
+        np.clip(noise, -self.clip, self.clip, out=noise)
+        noise += sample.pos
+        return replace(sample, pos=noise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElasticDistortion(Transform):
+    """Moves points by smooth random fields (Choy et al. 2019): blurred noise on a coarse grid, interpolated.
+
+    Args:
+        granularity: Spacing of the grid of each field in metres.
+        magnitude: Size of the moves of each field in metres.
+        p: Probability.
+
+    Convention:
+        Normals stay as they are, as elsewhere.
+    """
+
+    granularity: list[float] = field(default_factory=lambda: [0.2, 0.8])
+    magnitude: list[float] = field(default_factory=lambda: [0.4, 1.6])
+    p: float = 0.95
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.random() >= self.p or sample.num_points == 0:
+            return sample
+        pos = sample.pos
+        for spacing, size in zip(self.granularity, self.magnitude):
+            pos = pos + np.float32(size) * smooth_noise(pos, spacing, rng)
+        return replace(sample, pos=pos)
+
+
+def rotation(axis: Literal["x", "y", "z"], angle: float) -> np.ndarray:
+    """Matrix that turns column vectors by ``angle`` (radians, counter-clockwise seen from the tip of the axis)."""
+    a, b = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
+    matrix = np.eye(3)
+    matrix[a, a] = matrix[b, b] = np.cos(angle)
+    matrix[b, a], matrix[a, b] = np.sin(angle), -np.sin(angle)
+    return matrix
+
+
+def smooth_noise(pos: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
+    """A smooth random vector at every point: normal noise on a grid, blurred twice, trilinear, ``(N, 3)``."""
+    low, high = pos.min(axis=0), pos.max(axis=0)
+    size = ((high - low) // spacing).astype(int) + 3  # a cell of margin on either side
+    noise = torch.from_numpy(rng.standard_normal((1, 3, *size), dtype=np.float32))
+    for _ in range(2):
+        for axis in range(3):
+            padding = [0] * 3
+            padding[axis] = 1
+            window = [2 * width + 1 for width in padding]
+            noise = F.avg_pool3d(noise, window, stride=1, padding=padding)
+    # grid_sample wants -1..1 from the first node to the last, and the last axis first
+    node = (pos - (low - np.float32(spacing))) / np.float32(spacing)
+    unit = torch.from_numpy((2 * node / (size - 1).astype(np.float32) - 1)[:, ::-1].copy())
+    values = F.grid_sample(noise, unit.view(1, 1, 1, -1, 3), align_corners=True)
+    return values.view(3, -1).T.contiguous().numpy()
+
+
+def _turn(sample: Sample, matrix: np.ndarray) -> Sample:
+    """Multiply positions and normals by an orthogonal matrix."""
+    matrix = matrix.T.astype(np.float32)
+    normal = None if sample.normal is None else sample.normal @ matrix
+    return replace(sample, pos=sample.pos @ matrix, normal=normal)

@@ -1,0 +1,74 @@
+"""Augmentations that choose points."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pcseg.data.gridding import group_by_voxel
+from pcseg.data.sample import Sample
+from pcseg.data.transforms.base import Transform
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomDropout(Transform):
+    """Removes a share of the points.
+
+    Args:
+        p: Probability.
+        ratio: Share that is removed; at least one point stays.
+    """
+
+    p: float = 0.2
+    ratio: float = 0.2
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.random() >= self.p:
+            return sample
+        kept = max(sample.num_points - int(self.ratio * sample.num_points), min(sample.num_points, 1))
+        index = rng.choice(sample.num_points, kept, replace=False, shuffle=False)
+        index.sort()
+        return sample.take(index)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridSample(Transform):
+    """Keeps one random point a voxel and sets ``grid_pos``.
+
+    Args:
+        grid_size: Edge of a voxel in metres.
+
+    Convention:
+        ``grid_pos`` belongs to the positions that come in: what moves points goes before.
+    """
+
+    grid_size: float
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        groups = group_by_voxel(sample.pos, self.grid_size)
+        return replace(sample.take(groups.random_points(rng)), grid_pos=groups.grid_pos)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SphereCrop(Transform):
+    """Keeps the points nearest to a random point of the sample.
+
+    Args:
+        max_points: Number of points that stay; all without a value.
+        ratio: Share of the points that stay.
+    """
+
+    max_points: int | None = None
+    ratio: float = 1.0
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        kept = max(int(self.ratio * sample.num_points), 1)
+        kept = kept if self.max_points is None else min(kept, self.max_points)
+        if kept >= sample.num_points:
+            return sample
+        away = sample.pos - sample.pos[rng.integers(sample.num_points)]
+        index = np.argpartition(np.einsum("ij,ij->i", away, away), kept - 1)[:kept]
+        index.sort()
+        cropped = sample.take(index)
+        if cropped.grid_pos is None:
+            return cropped
+        return replace(cropped, grid_pos=cropped.grid_pos - cropped.grid_pos.min(axis=0))
