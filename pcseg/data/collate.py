@@ -44,7 +44,7 @@ class Collate:
 
 
 def to_data(sample: Sample, features: Sequence[str]) -> Data:
-    """A voxelised sample as PyG data: x (N, F), pos (N, 3), grid_pos (N, 3) int32, y (N,) int64, ``scene``."""
+    """A voxelised sample as PyG data: x (N, F), pos (N, 3), grid_pos (N, 3) int32, y (N,) int64, scene."""
     assert sample.grid_pos is not None, "the sample is not voxelised"
     assert sample.height is not None, "the sample has no heights"
     x = input_features(

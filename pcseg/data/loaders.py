@@ -59,7 +59,7 @@ class RoomData:
         features: Input features in order: color, height, normal, pos.
         test_splits: Areas or splits that are kept for the test.
         train_splits: Areas or splits that are trained on; all others without a value.
-        val_splits: Areas or splits to validate on; without a value, rooms of the training splits are held out.
+        val_splits: Areas or splits to validate on; without a value, training rooms are held out.
         val_fraction: Share of every training split that is held out for validation, at least one room.
         val_rooms: Rooms to hold out, as ``<split>/<scene>``, in place of a share.
         point_transforms: Augmentations of all points of a room, before grid sampling.
@@ -153,7 +153,7 @@ class RoomData:
         return EpochLoader(dataset, sampler, collate, num_workers=self.num_workers)
 
     def val_loader(self) -> DataLoader:
-        """Every validation room whole, without augmentation, one a batch; ``y`` are the labels of its voxels."""
+        """Every validation room whole, not augmented, one a batch; ``y`` are the labels of its voxels."""
         return DataLoader(
             WholeRooms(self._files(self.val_rooms), grid_size=self.grid_size),
             sampler=ShardSampler([entry.num_points for entry in self.val_rooms]),
@@ -183,7 +183,7 @@ class RoomData:
         return tuple(known[room] for room in rooms)
 
 
-class EpochLoader(DataLoader[Batch]):
+class EpochLoader(DataLoader):
     """Training batches that can go on in the middle of an epoch.
 
     ``state_dict`` tells epoch and batches handed out; the iteration after ``load_state_dict`` starts behind

@@ -59,8 +59,8 @@ def load_sample(scene: Scene, *, name: str) -> Sample:
     low, high = scene.label.min(initial=IGNORE_INDEX), scene.label.max(initial=IGNORE_INDEX)
     if low < IGNORE_INDEX or high >= scene.schema.num_classes:
         raise UserError(
-            f"{scene.path}: label {low if low < IGNORE_INDEX else high} is not in schema {scene.schema.name!r} "
-            f"({IGNORE_INDEX}..{scene.schema.num_classes - 1}); prepare the data again"
+            f"{scene.path}: label {low if low < IGNORE_INDEX else high} is not among {IGNORE_INDEX}.."
+            f"{scene.schema.num_classes - 1} of schema {scene.schema.name!r}; prepare the data again"
         )
     if scene.num_points == 0:
         raise UserError(f"{scene.path}: the scene has no points; prepare the data again without it")

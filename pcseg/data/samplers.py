@@ -1,4 +1,4 @@
-"""Which rooms come when: the same on every machine, for any number of processes, and from the middle of an epoch."""
+"""Which rooms come when: the same for any number of processes, and from the middle of an epoch."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -34,8 +34,8 @@ class EpochSampler(Sampler[SampleKey]):
 
     Convention:
         All processes together walk one list; every process gets the same number of batches. What is left over
-        at the end of an epoch, less than one batch of all processes, is dropped, but an epoch has at least one
-        such batch, for which rooms may come more often. Every room comes once before any comes again.
+        at the end of an epoch, less than one batch of all processes, is dropped; but an epoch has at least
+        one such batch, for which rooms may come more often. Every room comes once before any comes again.
     """
 
     def __init__(self, num_rooms: int, *, batch_size: int, loop: int = 1, seed: int = 0) -> None:

@@ -125,7 +125,7 @@ class ElasticDistortion(Transform):
 
 
 def rotation(axis: Literal["x", "y", "z"], angle: float) -> np.ndarray:
-    """Matrix that turns column vectors by ``angle`` (radians, counter-clockwise seen from the tip of the axis)."""
+    """Matrix that turns column vectors by ``angle`` (radians, counter-clockwise about the axis)."""
     a, b = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
     matrix = np.eye(3)
     matrix[a, a] = matrix[b, b] = np.cos(angle)
