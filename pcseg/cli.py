@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -9,6 +10,9 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from pcseg.errors import exit_on_user_error
+
+# torch_geometric scripts functions when it is imported, which torch >= 2.13 calls deprecated
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*is deprecated.*")
 
 
 class ShortErrorParser(ArgumentParser):

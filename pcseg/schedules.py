@@ -1,14 +1,16 @@
 """Learning-rate schedules: the factor on the base rate as a function of training progress in [0, 1]."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 
-class Schedule(Protocol):
+class Schedule(ABC):
     """Maps progress (0 at the first step, 1 at the last) to a factor on the base learning rate."""
 
-    def __call__(self, progress: float) -> float: ...
+    @abstractmethod
+    def __call__(self, progress: float) -> float:
+        """The factor at ``progress``."""
 
 
 def _cosine(start: float, end: float, fraction: float) -> float:
@@ -16,7 +18,7 @@ def _cosine(start: float, end: float, fraction: float) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneCycle:
+class OneCycle(Schedule):
     """Cosine warm-up to the base rate, then cosine decay (Smith & Topin 2019; as torch's ``OneCycleLR``).
 
     Args:
@@ -37,7 +39,7 @@ class OneCycle:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Poly:
+class Poly(Schedule):
     """Polynomial decay ``(1 - progress) ** power`` (the image systems use 0.9)."""
 
     power: float = 0.9
@@ -47,7 +49,7 @@ class Poly:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cosine:
+class Cosine(Schedule):
     """Linear warm-up over the share ``warmup``, then cosine decay to ``final`` times the base rate."""
 
     warmup: float = 0.0

@@ -24,7 +24,7 @@ from pcseg.checkpoint import KEY, ModelCard, differing_keys, load_weights, read_
 from pcseg.data.loaders import RoomData
 from pcseg.errors import UserError
 from pcseg.losses.segmentation import SegmentationLoss
-from pcseg.schedules import OneCycle, Schedule
+from pcseg.schedules import Schedule
 from pcseg.segmentor import BackboneFactory, HeadFactory, OptimizerFactory, Segmentor
 
 LossFactory = Callable[[torch.Tensor], SegmentationLoss]
@@ -73,7 +73,7 @@ def train(
     out: Path,
     loss: LossFactory = SegmentationLoss,
     optimizer: OptimizerFactory = torch.optim.AdamW,
-    schedule: Schedule = OneCycle(),  # noqa: B008 - frozen
+    schedule: Schedule | None = None,
     head_lr_scale: float = 1.0,
     trainer: TrainerOptions = TrainerOptions(),  # noqa: B008 - read only
     seed: int = 0,
@@ -90,7 +90,7 @@ def train(
         out: Folder of checkpoints, logs and the resolved configuration.
         loss: Loss of the logits; heads add their own terms.
         optimizer: Any torch optimiser.
-        schedule: Learning rate over the progress of training.
+        schedule: Learning rate over the progress of training; one cycle without a value.
         head_lr_scale: Learning rate of the head in units of the backbone's.
         trainer: How long and on what.
         seed: Seeds weights, order of rooms, augmentations and dropout.
@@ -132,7 +132,7 @@ def train(
     lightning_trainer = build_trainer(trainer, out, [best, StoreCard(card)])
     lightning_trainer.fit(
         model,
-        train_dataloaders=data.train_loader(),
+        train_dataloaders=data.train_loader(seed=seed),
         val_dataloaders=data.val_loader(),
         ckpt_path=last if last.exists() else None,
         weights_only=True,
