@@ -1,0 +1,214 @@
+"""Units and axes of a foreign cloud: how its coordinates become metres with z up."""
+
+import json
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from pcseg.data.normals import estimate_normals
+from pcseg.errors import UserError
+
+Units = Literal["m", "cm", "mm", "auto"]
+Up = Literal["x", "y", "z", "-x", "-y", "-z", "auto"]
+
+METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+WORDS = {"m": "metres", "cm": "centimetres", "mm": "millimetres"}
+ROTATIONS = {
+    "x": ((0, 1, 0), (0, 0, 1), (1, 0, 0)),
+    "-x": ((0, 0, 1), (0, 1, 0), (-1, 0, 0)),
+    "y": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+    "-y": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+    "z": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "-z": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
+}
+"""Rotations (rows: new x, y, z) that turn each direction up; none of them mirrors."""
+
+SAMPLE = 30_000
+"""Points that units and axes are judged by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """The way from a file's coordinates to a scene's.
+
+    Args:
+        matrix: ``(4, 4)`` float64, from the file's coordinates to metres with z up.
+        unit: ``m``, ``cm`` or ``mm``.
+        up: The axis of the file that points up.
+        one_view: Whether the cloud was seen by one camera, which is then the origin of the file.
+        remarks: What was found and why, in plain language.
+    """
+
+    matrix: np.ndarray
+    unit: str = "m"
+    up: str = "z"
+    one_view: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def sensor(self) -> np.ndarray | None:
+        """Where the camera of a single view stands in the scene, ``(3,)``."""
+        return self.matrix[:3, 3] if self.one_view else None
+
+    def apply(self, pos: np.ndarray) -> np.ndarray:
+        """Scene coordinates ``(N, 3)`` float32 of coordinates in the file."""
+        if np.array_equal(self.matrix, np.eye(4)):
+            return pos.astype(np.float32, copy=False)
+        moved = pos.astype(np.float64) @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+        return moved.astype(np.float32)
+
+    def rotate(self, normal: np.ndarray) -> np.ndarray:
+        """Directions ``(N, 3)`` of the file in the scene."""
+        rotation = self.matrix[:3, :3] / METRES[self.unit]
+        return (normal @ rotation.T).astype(np.float32)
+
+    def to_json(self) -> str:
+        """The frame as text, as stored with predictions."""
+        return json.dumps(
+            {"matrix": self.matrix.tolist(), "unit": self.unit, "up": self.up, "one_view": self.one_view}
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Frame":
+        """Read :meth:`to_json`."""
+        fields = json.loads(text)
+        return cls(**(fields | {"matrix": np.array(fields["matrix"], dtype=np.float64)}))
+
+
+IDENTITY = Frame(matrix=np.eye(4), remarks=("metres, z up, as every prepared scene",))
+
+
+def find_frame(pos: np.ndarray, *, units: Units = "auto", up: Up = "auto") -> Frame:
+    """Find out units and axes of a cloud, or take the ones given.
+
+    Up is judged by surfaces: walls and furniture stand upright, floors, ceilings and table tops lie flat, and
+    rooms are about 2.8 m high. A cloud that lies in a cone in front of its origin is taken for one view of a
+    camera (y down, z forward, or y up, z backward) and levelled by its floor. Height tells the unit.
+
+    Args:
+        pos: ``(N, 3)`` coordinates in the file; rows that are not finite do not count.
+        units: Unit of the file, or ``auto``.
+        up: Axis that points up in the file, or ``auto``.
+
+    Raises:
+        UserError: ``units`` or ``up`` is unknown, or no row is finite.
+    """
+    for name, value, kind in (("units", units, Units), ("up", up, Up)):
+        if value not in get_args(kind):
+            raise UserError(f"--{name} {value}: unknown; choose from {', '.join(get_args(kind))}")
+    sample = sample_evenly(pos)
+    one_view, tilt = False, 0.0
+    if up == "auto":
+        chosen, one_view, reason = find_up(sample)
+        rotation = np.array(ROTATIONS[chosen], dtype=np.float64)
+        if one_view:
+            rotation, tilt = level(rotation, sample)
+    else:
+        chosen, reason = up, "as asked"
+        rotation = np.array(ROTATIONS[chosen], dtype=np.float64)
+    height = float(np.ptp(np.percentile(sample @ rotation[2], (1, 99))))
+    # a single view may show nothing but floor, but a camera sees a few metres far
+    distance = float(np.median(np.linalg.norm(sample, axis=1)))
+    unit = units if units != "auto" else find_unit(distance if one_view else height)
+    measured = f"{distance:.3g} away" if one_view else f"{height:.3g} high"
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation * METRES[unit]
+    remarks = [
+        f"units: {WORDS[unit]} ({'as asked' if units != 'auto' else f'it is {measured}'})",
+        f"up: {chosen} ({reason})" + (f", levelled by {tilt:.0f}°" if tilt else ""),
+    ]
+    middle = np.round(matrix[:3, :3] @ np.median(sample, axis=0))
+    if np.abs(middle).max() > 1000:
+        # float32 is too coarse far away from the origin
+        matrix[:3, 3] = -middle
+        remarks.append(f"moved by {-middle[0]:.0f}, {-middle[1]:.0f}, {-middle[2]:.0f} m, near the origin")
+    return Frame(matrix=matrix, unit=unit, up=chosen, one_view=one_view, remarks=tuple(remarks))
+
+
+def sample_evenly(pos: np.ndarray) -> np.ndarray:
+    """At most :data:`SAMPLE` finite points, float64, one a small cell, so that near surfaces do not dominate.
+
+    Raises:
+        UserError: No row is finite.
+    """
+    step = max(1, len(pos) // (20 * SAMPLE))
+    sample = pos[::step].astype(np.float64)
+    sample = sample[np.isfinite(sample).all(axis=1)]
+    if not len(sample):
+        sample = pos[np.isfinite(pos).all(axis=1)].astype(np.float64)
+    if not len(sample):
+        raise UserError("the cloud holds no point with a position")
+    low, high = np.percentile(sample, (1, 99), axis=0)
+    cell = max(float(np.linalg.norm(high - low)) / 300, 1e-9)
+    keys = np.clip(np.floor((sample - low) / cell), -1e6, 1e6).astype(np.int64) @ (1, 1 << 21, 1 << 42)
+    rows = np.unique(keys, return_index=True)[1]
+    return sample[np.random.default_rng(0).permutation(rows)[:SAMPLE]]
+
+
+def find_unit(height: float) -> str:
+    """The unit in which a room or part of one is so high: metres up to 30, centimetres up to 1000."""
+    return "m" if height <= 30 else "cm" if height <= 1000 else "mm"
+
+
+def find_up(sample: np.ndarray) -> tuple[Literal["y", "-y", "z"], bool, str]:
+    """The axis that points up, whether the cloud is one view of a camera, and why."""
+    if is_view(sample):
+        return "-y", True, "one view of a camera with y down and z forward"
+    if is_view(sample * (1, -1, -1)):
+        return "y", True, "one view of a camera with y up and z backward"
+    normal = estimate_normals(sample)
+    if up_score(sample, normal, 1) <= up_score(sample, normal, 2) + 0.15:  # z is what most files have
+        return "z", False, "floor and upright surfaces"
+    low, high = np.percentile(sample[:, 1], (1, 99))
+    place = (sample[:, 1] - low) / max(high - low, 1e-9)
+    # what is neither wall nor floor nor ceiling stands on the floor
+    inside = (place > 0.1) & (place < 0.9) & (np.abs(normal[:, 1]) > 0.2)
+    upside_down = inside.any() and place[inside].mean() > 0.5
+    return ("-y" if upside_down else "y"), False, "floor and upright surfaces"
+
+
+def is_view(sample: np.ndarray) -> bool:
+    """Whether the points fill a cone around +z as a camera at the origin sees it."""
+    if np.mean(sample[:, 2] > 0) < 0.999:
+        return False
+    front = sample[sample[:, 2] > 0]
+    low, high = np.percentile(front[:, :2] / front[:, 2:], (1, 99), axis=0)
+    return bool(
+        (low < -0.1).all() and (high > 0.1).all() and (high - low > 0.4).all() and (high - low < 2.5).all()
+    )
+
+
+def up_score(sample: np.ndarray, normal: np.ndarray, axis: int) -> float:
+    """How much an axis looks like the vertical.
+
+    Sum of: surfaces that lie flat or stand upright (furniture is turned about the vertical only, so the other
+    axes have fewer), surfaces that lie flat, and an extent like the height of a room (2.8 m in some unit).
+    """
+    along = np.abs(normal[:, axis])
+    flat, upright = np.mean(along > 0.97), np.mean(along < 0.2)
+    extent = float(np.ptp(np.percentile(sample[:, axis], (1, 99))))
+    like_a_room = max(
+        np.exp(-0.5 * (np.log(max(extent * m, 1e-9) / 2.8) / 0.25) ** 2) for m in METRES.values()
+    )
+    return float(3 * (flat + upright) + 2 * flat + 0.6 * like_a_room)
+
+
+def level(rotation: np.ndarray, sample: np.ndarray) -> tuple[np.ndarray, float]:
+    """``rotation`` tilted so that the largest surface within 50° of level becomes level; and the angle."""
+    normal = estimate_normals(sample, towards=np.zeros(3)).astype(np.float64) @ rotation.T
+    candidates = normal[normal[:, 2] > np.cos(np.radians(50))]
+    if not len(candidates):
+        return rotation, 0.0
+    some = candidates[:: max(1, len(candidates) // 1000)]
+    up = some[((candidates @ some.T) > 0.97).sum(axis=0).argmax()]
+    for _ in range(5):
+        near = candidates[candidates @ up > 0.97]
+        up = near.mean(axis=0) / np.linalg.norm(near.mean(axis=0))
+    angle = float(np.degrees(np.arccos(min(up[2], 1.0))))
+    if len(near) < 0.05 * len(normal) or angle < 1:
+        return rotation, 0.0
+    # the shortest turn from `up` to z
+    axis = np.cross(up, (0, 0, 1))
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return (np.eye(3) + cross + cross @ cross / (1 + up[2])) @ rotation, angle
