@@ -119,6 +119,11 @@ def load_checkpoint(path: Path) -> LoadedModel:
 
 def instantiate_parts(config: dict[str, Any], *, source: str) -> tuple[BackboneFactory, HeadFactory]:
     """The backbone and head factories that a configuration names."""
+    if not config.keys() >= {"backbone", "head"}:
+        raise UserError(
+            f"{source}: trained from Python without `config`, so it does not name its parts; "
+            "build the model and use pcseg.checkpoint.load_weights"
+        )
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--backbone", type=BackboneFactory)
     parser.add_argument("--head", type=HeadFactory)

@@ -113,6 +113,7 @@ class Segmentor(L.LightningModule):
         self.val_confusion.reset()
         self.log("val/miou", total.mean_iou(), prog_bar=True)
         self.log("val/acc", total.overall_accuracy())
+        self.log("val/points", float(total.labelled.sum()))
 
     def configure_optimizers(self):  # noqa: ANN201 - Lightning's own type is a union of ten
         assert self.optimizer_factory is not None, "built for inference"

@@ -35,6 +35,14 @@ FREE_TO_CHANGE = ("data.init_args.root", "data.init_args.num_workers", "trainer.
 """Settings that may differ between a run and its continuation."""
 
 
+IGNORED_WARNINGS = (
+    ".*does not have many workers.*",  # a choice of the configuration
+    ".*isinstance.treespec, LeafSpec.*",  # between lightning and torch
+    ".*Checkpoint directory.*exists.*",  # checked by us
+    ".*log_every_n_steps.*",
+)
+
+
 @dataclass(kw_only=True)
 class TrainerOptions:
     """How long and on what to train."""
@@ -96,7 +104,8 @@ def train(
         seed: Seeds weights, order of rooms, augmentations and dropout.
         resume: Go on with ``out/last.ckpt`` if there is one.
         init_from: Checkpoint whose weights the model starts from.
-        config: Resolved configuration, stored in the checkpoints; the command line fills it in.
+        config: Resolved configuration, stored in the checkpoints; the command line fills it in. Without it
+            a checkpoint holds weights that only :func:`pcseg.checkpoint.load_weights` can use.
 
     Raises:
         UserError: ``out`` holds another run, a checkpoint does not fit, or the data has no rooms to train on.
@@ -127,7 +136,12 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     best = ModelCheckpoint(
-        dirpath=out, filename="best", monitor="val/miou", mode="max", save_last=True, enable_version_counter=False
+        dirpath=out,
+        filename="best",
+        monitor="val/miou",
+        mode="max",
+        save_last=True,
+        enable_version_counter=False,
     )
     lightning_trainer = build_trainer(trainer, out, [best, StoreCard(card)])
     lightning_trainer.fit(
@@ -185,16 +199,20 @@ def quiet_lightning() -> None:
     """Silence what Lightning says about itself; errors and our own messages stay."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    for message in (".*does not have many workers.*", ".*Checkpoint directory.*exists.*", ".*log_every_n_steps.*"):
+    for message in IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message)
 
 
 def _require_same_run(last: Path, card: ModelCard, *, resume: bool) -> None:
     """Refuse to write over another run, and to go on with one of another configuration."""
     if not resume:
-        raise UserError(f"{last.parent} holds a run already; give another --out, or --resume true to go on with it")
+        raise UserError(
+            f"{last.parent} holds a run already; give another --out, or --resume true to go on with it"
+        )
     _, old = read_checkpoint(last)
-    keys = [key for key in differing_keys(old.as_dict(), card.as_dict()) if key.startswith(("config.", "schema"))]
+    keys = [
+        key for key in differing_keys(old.as_dict(), card.as_dict()) if key.startswith(("config.", "schema"))
+    ]
     keys = [key.removeprefix("config.") for key in keys]
     keys = [key for key in keys if not key.startswith(FREE_TO_CHANGE)]
     if old.manifest_hash != card.manifest_hash:

@@ -4,9 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
+from torch_geometric.data import Batch
+
+from pcseg.backbones.base import PointBackbone
 from pcseg.data.manifest import Manifest, describe_scene
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.labels import S3DIS, LabelSchema
+from pcseg.nn.levels import Level
+from pcseg.nn.sparse_conv import SubmanifoldConv
+from pcseg.ops.voxels import VoxelSet
 
 
 def fake_room(seed: int, *, num_points: int = 3000) -> dict[str, np.ndarray]:
@@ -53,3 +59,16 @@ def write_fake_building(
             entries.append(describe_scene(read_scene(path), folder=folder, source=str(seed)))
     Manifest(dataset="fake", release="fake", schema=schema, scenes=tuple(entries)).write(folder)
     return folder
+
+
+class ConvBackbone(PointBackbone):
+    """One submanifold convolution: no norm, so that gradients of two processes add up to those of one."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.out_channels = [8]
+        self.conv = SubmanifoldConv(in_channels, 8)
+
+    def forward(self, batch: Batch) -> list[Level]:
+        voxels = VoxelSet(batch.grid_pos, batch.ptr)
+        return [Level(x=self.conv(batch.x, voxels).relu(), voxels=voxels, stride=1)]
