@@ -72,6 +72,7 @@ def input_features(
             part[:] = normal
         elif len(pos):
             part[:] = pos
-            part[:, :2] -= (pos[:, :2].min(axis=0) + pos[:, :2].max(axis=0)) / 2
+            for axis in (0, 1):
+                part[:, axis] -= (pos[:, axis].min() + pos[:, axis].max()) / 2
             part[:, 2] -= ground
     return columns

@@ -111,20 +111,30 @@ def group_by_voxel(
     if not np.isfinite(pos).all():
         raise UserError("the cloud has NaN or infinite positions; remove these points")
     scale = dtype(grid_size)
-    cells = [np.floor(pos[:, axis].astype(dtype, copy=False) / scale).astype(np.int64) for axis in range(3)]
-    origin = np.array([cell.min(initial=0) if len(cell) == 0 else cell.min() for cell in cells])
-    for cell, low in zip(cells, origin):
-        cell -= low
+    columns = (np.floor(column.astype(dtype, copy=False) / scale) for column in pos.T)
+    try:
+        return group_cells([column.astype(np.int64) for column in columns], key=key)
+    except OverflowError as error:
+        raise UserError(f"{error} of {grid_size} m; remove outliers or check the unit") from error
+
+
+def group_cells(cells: Sequence[np.ndarray], *, key: Literal["ravel", "fnv"] = "ravel") -> VoxelGroups:
+    """Group points by the integer coordinates of their cells, one array ``(N,)`` an axis.
+
+    Raises:
+        OverflowError: The cells cannot be numbered.
+    """
+    origin = np.array([cell.min() if len(cell) else 0 for cell in cells], dtype=np.int64)
+    cells = [cell.astype(np.int64, copy=False) - low for cell, low in zip(cells, origin)]
     extent = [int(cell.max(initial=0)) + 1 for cell in cells]
     if max(extent) > 2**31 or extent[0] * extent[1] * extent[2] >= 2**63:
-        raise UserError(
-            f"the cloud spans {' x '.join(map(str, extent))} voxels of {grid_size} m; "
-            "remove outliers or check the unit"
-        )
+        raise OverflowError(f"the cloud spans {' x '.join(map(str, extent))} voxels")
     keys = _fnv_keys(cells) if key == "fnv" else (cells[0] * extent[1] + cells[1]) * extent[2] + cells[2]
     order, ptr, unique = _sort_by_key(keys)
-    first = order[ptr[:-1]]
-    grid_pos = np.stack([cell[first] for cell in cells], axis=1).astype(np.int32)
+    rows = np.empty((len(keys), 3), dtype=np.int32)
+    for axis, cell in enumerate(cells):
+        rows[:, axis] = cell
+    grid_pos = rows.take(order[ptr[:-1]], axis=0)
     return VoxelGroups(order=order, ptr=ptr, grid_pos=grid_pos, keys=unique.astype(np.uint64), origin=origin)
 
 
@@ -144,15 +154,13 @@ def _fnv_keys(cells: list[np.ndarray]) -> np.ndarray:
 
 
 def _sort_by_key(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Stable order of the keys, where each distinct key begins (and the end), and the distinct keys."""
-    bits = max(len(keys) - 1, 1).bit_length()
-    if len(keys) and keys.dtype == np.int64 and int(keys.max()) >> (63 - bits) == 0:
-        # key and row in one word: a plain sort is stable then, and several times faster than a stable argsort
-        packed = (keys << bits) | np.arange(len(keys))
-        packed.sort()
-        order, ordered = packed & ((1 << bits) - 1), packed >> bits
-    else:
-        order = np.argsort(keys, kind="stable")
-        ordered = keys[order]
-    begins = np.flatnonzero(np.concatenate([ordered[:1] == ordered[:1], ordered[1:] != ordered[:-1]]))
-    return order, np.append(begins, len(keys)), ordered[begins]
+    """Stable order of keys >= 0, where each distinct key begins (and the end), and the distinct keys."""
+    # NumPy sorts 16-bit numbers by radix: digit by digit this is four times faster than sorting the keys
+    order = np.argsort(keys.astype(np.uint16), kind="stable")
+    for shift in range(16, int(keys.max(initial=0)).bit_length(), 16):
+        digit = (keys >> keys.dtype.type(shift)).astype(np.uint16)
+        order = order[np.argsort(digit[order], kind="stable")]
+    ordered = keys[order]
+    begins = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    ptr = np.concatenate([[0], begins, [len(keys)]]) if len(keys) else np.zeros(1, dtype=np.int64)
+    return order, ptr, ordered[ptr[:-1]]

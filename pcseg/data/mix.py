@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pcseg.data.gridding import group_cells
 from pcseg.data.sample import Sample
 
 
@@ -22,10 +23,9 @@ def mix(first: Sample, second: Sample, rng: np.random.Generator, *, grid_size: f
     parts[1] = replace(parts[1], instance=np.where(second.instance < 0, -1, second.instance + shift))
     names = parts[0].arrays().keys() & parts[1].arrays().keys()
     merged = {name: np.concatenate([part.arrays()[name] for part in parts]) for name in names}
-    cells = merged["grid_pos"] - merged["grid_pos"].min(axis=0, initial=2**31 - 1)
-    merged["grid_pos"] = cells
-    union = Sample(name=f"{first.name}+{second.name}", **merged)
-    return union.take(_one_a_cell(cells, rng))
+    groups = group_cells(merged["grid_pos"].T)
+    union = Sample(name=f"{first.name}+{second.name}", **merged).take(groups.random_points(rng))
+    return replace(union, grid_pos=groups.grid_pos)
 
 
 def _centred(sample: Sample, grid_size: float) -> Sample:
@@ -39,13 +39,3 @@ def _centred(sample: Sample, grid_size: float) -> Sample:
     middle[2] = 0
     shift = (middle * grid_size).astype(np.float32)
     return replace(sample, pos=sample.pos - shift, grid_pos=world - middle)
-
-
-def _one_a_cell(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rows with distinct cells, in ascending order; of equal cells a random one."""
-    extent = cells.max(axis=0, initial=0).astype(np.int64) + 1
-    keys = (cells[:, 0] * extent[1] + cells[:, 1]) * extent[2] + cells[:, 2]
-    shuffled = rng.permutation(len(keys))
-    rows = shuffled[np.unique(keys[shuffled], return_index=True)[1]]
-    rows.sort()
-    return rows

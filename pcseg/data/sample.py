@@ -17,7 +17,7 @@ class Sample:
     Args:
         name: Where the points come from, ``<area or split>/<scene>``.
         pos: Positions in metres, z up, float32, ``(N, 3)``.
-        color: Colours from 0 to 255, float32, ``(N, 3)``.
+        color: Colours from 0 to 255, uint8 as stored or float32, ``(N, 3)``.
         label: Classes or ``IGNORE_INDEX``, ``(N,)``.
         instance: Objects, -1 for none, ``(N,)``.
         normal: Unit normals, float32, ``(N, 3)``, or ``None``.
@@ -67,7 +67,7 @@ def load_sample(scene: Scene, *, name: str) -> Sample:
     return Sample(
         name=name,
         pos=scene.pos,
-        color=scene.color.astype(np.float32),
+        color=scene.color,
         label=scene.label,
         instance=scene.instance,
         normal=scene.normal,

@@ -68,5 +68,5 @@ class ChromaticJitter(Transform):
             return sample
         noise = rng.standard_normal(sample.color.shape, dtype=np.float32)
         noise *= np.float32(255 * self.std)
-        noise += sample.color
+        noise += sample.color  # colours may still be uint8
         return replace(sample, color=np.clip(noise, 0, 255, out=noise))

@@ -24,11 +24,9 @@ class CenterShift(Transform):
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if sample.num_points == 0:
             return sample
-        low = np.array([column.min() for column in sample.pos.T])
-        high = np.array([column.max() for column in sample.pos.T])
-        shift = (low + high) / 2
-        shift[2] = low[2] if self.apply_z else 0
-        return replace(sample, pos=sample.pos - shift.astype(np.float32))
+        x, y, z = sample.pos.T
+        shift = [(x.min() + x.max()) / 2, (y.min() + y.max()) / 2, z.min() if self.apply_z else 0]
+        return replace(sample, pos=sample.pos - np.array(shift, dtype=np.float32))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,11 @@ from pcseg.data.transforms.base import Transform
 
 @dataclass(frozen=True, kw_only=True)
 class RandomDropout(Transform):
-    """Removes a share of the points.
+    """Removes points at random, each with the same probability.
 
     Args:
-        p: Probability.
-        ratio: Share that is removed; at least one point stays.
+        p: Probability that any are removed.
+        ratio: Probability of each point; if that leaves none, all stay.
     """
 
     p: float = 0.2
@@ -24,10 +24,8 @@ class RandomDropout(Transform):
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.p:
             return sample
-        kept = max(sample.num_points - int(self.ratio * sample.num_points), min(sample.num_points, 1))
-        index = rng.choice(sample.num_points, kept, replace=False, shuffle=False)
-        index.sort()
-        return sample.take(index)
+        kept = np.flatnonzero(rng.random(sample.num_points, dtype=np.float32) >= self.ratio)
+        return sample.take(kept) if len(kept) else sample
 
 
 @dataclass(frozen=True, kw_only=True)
