@@ -6,6 +6,7 @@ from torch import nn
 from torch_geometric.data import Batch
 
 from pcseg.nn.levels import Level
+from pcseg.ops.voxels import VoxelSet
 
 
 class PointBackbone(nn.Module, ABC):
@@ -20,3 +21,8 @@ class PointBackbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch) -> list[Level]:
         """Levels, finest first, of ``batch`` with ``x`` (N, F), ``grid_pos`` (N, 3) and ``ptr`` (B+1,)."""
+
+
+def batch_voxels(batch: Batch) -> VoxelSet:
+    """The voxels of a batch: ``batch.voxels`` where it brings them along with the maps built so far."""
+    return batch["voxels"] if "voxels" in batch else VoxelSet(batch["grid_pos"], batch["ptr"])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from pcseg.backbones.base import PointBackbone
+from pcseg.backbones.base import PointBackbone, batch_voxels
 from pcseg.errors import UserError
 from pcseg.nn.levels import Level
 from pcseg.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
@@ -80,7 +80,7 @@ class SparseUNet(PointBackbone):
 
     def encode(self, batch: Batch) -> list[Level]:
         """The stem's output and every encoder stage's, finest first."""
-        voxels = VoxelSet(batch.grid_pos, batch.ptr)
+        voxels = batch_voxels(batch)
         levels = [Level(x=self.stem(batch.x, voxels), voxels=voxels, stride=1)]
         for down, stage in zip(self.down, self.enc):
             fine = levels[-1]
