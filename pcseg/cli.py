@@ -25,7 +25,7 @@ class ShortErrorParser(ArgumentParser):
         sys.exit(2)
 
 
-def make_parser(function: Callable[..., object], *, skip: set[str] | None = None) -> ArgumentParser:
+def make_parser(function: Callable[..., object], *, skip: set[str | int] | None = None) -> ArgumentParser:
     """Parser of the keyword arguments of ``function`` (help from its docstring) and of ``--config`` files."""
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     summary = (function.__doc__ or "").strip().splitlines()[0]

@@ -8,7 +8,7 @@ import numpy as np
 from pcseg.errors import UserError
 
 IGNORE_INDEX = -1
-"""The label of a point without a class, everywhere in code; other conventions are mapped when a file is read."""
+"""The label of a point without a class, everywhere in code; other values are mapped when a file is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class LabelSchema:
             )
 
     def table_from(self, other: "LabelSchema") -> np.ndarray:
-        """``(K_other,)`` int16: the label here of each label of ``other``, by name; unknown names are ignored."""
+        """``(K_other,)`` int16: the label here of each label of ``other``, by name; -1 if unknown."""
         here = {name: label for label, name in enumerate(self.names)}
         return np.array([here.get(name, IGNORE_INDEX) for name in other.names], dtype=np.int16)
 
@@ -78,8 +78,8 @@ S3DIS = LabelSchema(
         "table", "chair", "sofa", "bookcase", "board", "clutter",
     ),
     colors=(
-        (0, 255, 0), (0, 0, 255), (0, 255, 255), (255, 255, 0), (255, 0, 255), (100, 100, 255), (200, 200, 100),
-        (170, 120, 200), (255, 0, 0), (200, 100, 100), (10, 200, 100), (200, 200, 200), (50, 50, 50),
+        (0, 255, 0), (0, 0, 255), (0, 255, 255), (255, 255, 0), (255, 0, 255), (100, 100, 255),
+        (200, 200, 100), (170, 120, 200), (255, 0, 0), (200, 100, 100), (10, 200, 100), (200, 200, 200), (50, 50, 50),
     ),
 )  # fmt: skip
 """S3DIS in the canonical (PointNet) order and palette."""

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch_geometric.data import Batch
 
 from pcseg.backbones.base import PointBackbone
 from pcseg.heads.base import HeadOutput, PointHead
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.metrics.confusion import ConfusionMatrix
+from pcseg.nn.levels import PointBatch
 from pcseg.schedules import OneCycle, Schedule
 
 BackboneFactory = Callable[[int], PointBackbone]
@@ -70,19 +70,19 @@ class Segmentor(L.LightningModule):
         self.train_confusion = ConfusionMatrix(schema.num_classes)
         self.val_confusion = ConfusionMatrix(schema.num_classes)
 
-    def forward(self, batch: Batch) -> HeadOutput:
+    def forward(self, batch: PointBatch) -> HeadOutput:
         return self.head(self.backbone(batch), batch)
 
-    def losses(self, output: HeadOutput, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, output: HeadOutput, batch: PointBatch) -> dict[str, Tensor]:
         """All weighted loss terms by name."""
         assert self.loss is not None, "built for inference"
         return self.loss(output.logits, batch.y) | self.head.losses(output, batch)
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: PointBatch, batch_idx: int) -> None:
         words = (self.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: PointBatch, batch_idx: int) -> Tensor:
         output = self(batch)
         losses = self.losses(output, batch)
         total = torch.stack(list(losses.values())).sum()
@@ -93,7 +93,7 @@ class Segmentor(L.LightningModule):
         return total * self._share_of_labels(batch.y)
 
     def _share_of_labels(self, y: Tensor) -> Tensor | float:
-        """Labelled points here over the mean of all processes: makes averaged gradients those of one process."""
+        """Labelled points here over the mean of all processes: averaged gradients become those of one."""
         if self.trainer.world_size == 1:
             return 1.0
         here = (y != IGNORE_INDEX).sum().float()
@@ -105,7 +105,7 @@ class Segmentor(L.LightningModule):
         self.train_confusion.reset()
         self.log("train/acc", total.overall_accuracy(), rank_zero_only=True)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: PointBatch, batch_idx: int) -> None:
         self.val_confusion.update(self(batch).logits.argmax(1), batch.y)
 
     def on_validation_epoch_end(self) -> None:
@@ -115,7 +115,7 @@ class Segmentor(L.LightningModule):
         self.log("val/acc", total.overall_accuracy())
         self.log("val/points", float(total.labelled.sum()))
 
-    def configure_optimizers(self):  # noqa: ANN201 - Lightning's own type is a union of ten
+    def configure_optimizers(self):
         assert self.optimizer_factory is not None, "built for inference"
         optimizer = self.optimizer_factory(
             [{"params": list(self.backbone.parameters())}, {"params": list(self.head.parameters())}]

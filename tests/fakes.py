@@ -4,13 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from torch_geometric.data import Batch
-
 from pcseg.backbones.base import PointBackbone
 from pcseg.data.manifest import Manifest, describe_scene
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.labels import S3DIS, LabelSchema
-from pcseg.nn.levels import Level
+from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.ops.voxels import VoxelSet
 
@@ -69,6 +67,6 @@ class ConvBackbone(PointBackbone):
         self.out_channels = [8]
         self.conv = SubmanifoldConv(in_channels, 8)
 
-    def forward(self, batch: Batch) -> list[Level]:
+    def forward(self, batch: PointBatch) -> list[Level]:
         voxels = VoxelSet(batch.grid_pos, batch.ptr)
         return [Level(x=self.conv(batch.x, voxels).relu(), voxels=voxels, stride=1)]

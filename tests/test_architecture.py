@@ -1,4 +1,4 @@
-"""Rules that keep the rooms of the package habitable: directions of imports, sizes, and a few banned habits."""
+"""Rules that keep the package habitable: directions of imports, sizes, and a few banned habits."""
 
 import ast
 from pathlib import Path
@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "views": {"errors", "labels", "ops", "nn", "data"},
     "segmentor": {"errors", "labels", "ops", "nn", "backbones", "heads", "losses", "metrics", "schedules"},
 }
-"""Parts of pcseg that a part may import besides itself; parts not named here are the top and may import all."""
+"""Parts of pcseg that a part may import besides itself; parts not named here may import all."""
 
 
 def imported_modules(path: Path) -> list[str]:
@@ -50,7 +50,9 @@ def test_imports_run_one_way(path: Path) -> None:
     part = part_of(path)
     for name in imported_modules(path):
         first, _, rest = name.partition(".")
-        assert first not in {"scripts", "configs", "data_prep", "tests"}, f"{name}: pcseg imports nothing above it"
+        assert first not in {"scripts", "configs", "data_prep", "tests"}, (
+            f"{name}: pcseg imports nothing above it"
+        )
         if first == "pcseg" and part in MAY_IMPORT:
             other = rest.split(".")[0]
             known = {p.stem for p in (ROOT / "pcseg").iterdir()}
@@ -80,17 +82,21 @@ def test_banned_habits(path: Path) -> None:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             assert node.args.kwarg is None, "no **kwargs in constructors: they swallow typos"
         if isinstance(node, ast.Attribute):
-            assert node.attr != "cuda" or isinstance(node.value, ast.Name), "no .cuda(): use the tensor's device"
+            assert node.attr != "cuda" or isinstance(node.value, ast.Name), (
+                "no .cuda(): use the tensor's device"
+            )
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
             allowed = {"cli.py", "errors.py"}
-            assert path.name in allowed or path.is_relative_to(ROOT / "data_prep"), "library code does not print"
+            assert path.name in allowed or path.is_relative_to(ROOT / "data_prep"), (
+                "library code does not print"
+            )
     assert ast.get_docstring(tree), "a file says in one sentence what it is"
     assert path.name not in {"utils.py", "misc.py", "common.py", "helpers.py"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=ids)
 def test_public_names_are_documented(path: Path) -> None:
-    """Public top-level functions and classes have a docstring, unless one line long or methods of a contract."""
+    """Public functions and classes of a module have a docstring, unless they are very short."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             short = (node.end_lineno or 0) - node.lineno <= 12
@@ -103,4 +109,6 @@ def test_optional_packages_are_imported_lazily(package: str) -> None:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
-                assert not any(name.split(".")[0] == package for name in names), f"{path}: import {package} lazily"
+                assert not any(name.split(".")[0] == package for name in names), (
+                    f"{path}: import {package} lazily"
+                )

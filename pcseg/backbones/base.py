@@ -3,9 +3,8 @@
 from abc import ABC, abstractmethod
 
 from torch import nn
-from torch_geometric.data import Batch
 
-from pcseg.nn.levels import Level
+from pcseg.nn.levels import Level, PointBatch
 from pcseg.ops.voxels import VoxelSet
 
 
@@ -19,10 +18,10 @@ class PointBackbone(nn.Module, ABC):
     out_channels: list[int]
 
     @abstractmethod
-    def forward(self, batch: Batch) -> list[Level]:
+    def forward(self, batch: PointBatch) -> list[Level]:
         """Levels, finest first, of ``batch`` with ``x`` (N, F), ``grid_pos`` (N, 3) and ``ptr`` (B+1,)."""
 
 
-def batch_voxels(batch: Batch) -> VoxelSet:
+def batch_voxels(batch: PointBatch) -> VoxelSet:
     """The voxels of a batch: ``batch.voxels`` where it brings them along with the maps built so far."""
     return batch["voxels"] if "voxels" in batch else VoxelSet(batch["grid_pos"], batch["ptr"])

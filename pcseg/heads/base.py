@@ -4,9 +4,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
-from torch_geometric.data import Batch
 
-from pcseg.nn.levels import Level
+from pcseg.nn.levels import Level, PointBatch
 
 
 @dataclass(kw_only=True)
@@ -25,9 +24,9 @@ class PointHead(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(self, levels: list[Level], batch: Batch) -> HeadOutput:
+    def forward(self, levels: list[Level], batch: PointBatch) -> HeadOutput:
         """Logits of every voxel of the finest level."""
 
-    def losses(self, output: HeadOutput, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, output: HeadOutput, batch: PointBatch) -> dict[str, Tensor]:
         """Extra weighted losses by name; they are added to the segmentation loss of ``output.logits``."""
         return {}

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from torch import nn
-from torch_geometric.data import Batch
 
 from pcseg.heads.base import HeadOutput, PointHead
-from pcseg.nn.levels import Level
+from pcseg.nn.levels import Level, PointBatch
 
 
 class PlainHead(PointHead):
@@ -21,5 +20,5 @@ class PlainHead(PointHead):
         super().__init__()
         self.classify = nn.Linear(channels[0], num_classes)
 
-    def forward(self, levels: list[Level], batch: Batch) -> HeadOutput:
+    def forward(self, levels: list[Level], batch: PointBatch) -> HeadOutput:
         return HeadOutput(logits=self.classify(levels[0].x))

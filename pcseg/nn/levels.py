@@ -1,10 +1,27 @@
-"""One resolution of a point backbone: what backbones hand to heads."""
+"""What backbones take and hand to heads: a batch of clouds, and levels of features."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
 from pcseg.ops.voxels import VoxelSet
+
+
+class PointBatch(Protocol):
+    """The fields of a PyG ``Batch`` that models use; rows are voxels, clouds follow one another.
+
+    ``x`` (N, F) input features · ``pos`` (N, 3) metres · ``grid_pos`` (N, 3) int32 voxels, unique in a cloud ·
+    ``y`` (N,) int64 labels, ``IGNORE_INDEX`` without one · ``batch`` (N,) and ``ptr`` (B+1,) int64.
+    """
+
+    x: Tensor
+    pos: Tensor
+    grid_pos: Tensor
+    y: Tensor
+    batch: Tensor
+    ptr: Tensor
+    num_graphs: int
 
 
 @dataclass(kw_only=True)

@@ -12,7 +12,7 @@ import torch
 
 @dataclass(kw_only=True)
 class Row:
-    """One line of a benchmark: seconds are medians of interleaved runs, megabytes peaks above the baseline."""
+    """One line of a benchmark: seconds are medians of interleaved runs, megabytes peaks above the start."""
 
     case: str
     ours_s: float
@@ -63,7 +63,7 @@ def measure(
     )
 
 
-def _run_and_report(function: Callable[[], object], pipe) -> None:  # noqa: ANN001 - a multiprocessing pipe
+def _run_and_report(function: Callable[[], object], pipe) -> None:
     torch.set_num_threads(1)  # OpenMP threads do not survive a fork
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     function()

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch
 
 from pcseg.backbones.base import PointBackbone, batch_voxels
 from pcseg.errors import UserError
-from pcseg.nn.levels import Level
+from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
 from pcseg.ops.voxels import VoxelSet
 
@@ -65,7 +64,7 @@ class SparseUNet(PointBackbone):
             self.up.append(ConvNorm(InverseConv(decoder[s + 1], decoder[s], bias=False)))
             self.dec.append(_stage(decoder[s] + encoder[s], decoder[s], layers[-1 - s]))
 
-    def forward(self, batch: Batch) -> list[Level]:
+    def forward(self, batch: PointBatch) -> list[Level]:
         levels = self.encode(batch)
         for s in reversed(range(len(self.up))):
             skip, coarse = levels[s], levels[s + 1]
@@ -78,7 +77,7 @@ class SparseUNet(PointBackbone):
             )
         return levels
 
-    def encode(self, batch: Batch) -> list[Level]:
+    def encode(self, batch: PointBatch) -> list[Level]:
         """The stem's output and every encoder stage's, finest first."""
         voxels = batch_voxels(batch)
         levels = [Level(x=self.stem(batch.x, voxels), voxels=voxels, stride=1)]
