@@ -49,7 +49,7 @@ def run(
 
     def main() -> None:
         parser = make_parser(function, skip={pass_config} if pass_config else None)
-        config = parser.parse_args(args)
+        config = parser.parse_args(_with_values(parser, sys.argv[1:] if args is None else args))
         values = vars(parser.instantiate(config))
         for name in [name for name in values if name == "config" or name.endswith(".config")]:
             del values[name]
@@ -63,6 +63,22 @@ def run(
 def as_dict(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     """The resolved configuration as plain data, as it goes into checkpoints."""
     return yaml.safe_load(parser.dump(config, skip_validation=True))
+
+
+def _with_values(parser: ArgumentParser, args: list[str]) -> list[str]:
+    """Let ``--flag`` alone mean ``--flag=true``; jsonargparse wants a value for every option."""
+    flags = {
+        option
+        for action in parser._actions
+        if getattr(action, "_typehint", None) is bool
+        for option in action.option_strings
+    }
+    values = {"true", "false", "yes", "no"}
+    following = [*args[1:], ""]
+    return [
+        f"{arg}=true" if arg in flags and after.lower() not in values else arg
+        for arg, after in zip(args, following)
+    ]
 
 
 def _positional(function: Callable[..., object]) -> list[str]:
