@@ -1,0 +1,197 @@
+"""S3DIS: ``python -m data_prep.s3dis RAW OUT`` turns the raw release, aligned or not, into prepared scenes.
+
+Only ``Area_*/<room>/Annotations/<class>_<n>.txt`` is read: the text of the whole room has the same points
+without labels, and more damage.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jsonargparse.typing import PositiveInt
+from rich.console import Console
+
+from data_prep.normals import estimate_normals
+from data_prep.parallel import Job, available_processors, prepare_scenes, print_summary
+from data_prep.s3dis_release import (
+    LAYOUT,
+    RawRoom,
+    find_rooms,
+    is_aligned,
+    missing_rooms,
+    object_files,
+    release_name,
+    with_angles,
+)
+from data_prep.text_points import read_points
+from pcseg.cli import run
+from pcseg.data.manifest import Manifest, Repair, SceneEntry, describe_scene
+from pcseg.data.scenes import read_scene, write_scene
+from pcseg.errors import UserError
+from pcseg.labels import S3DIS
+
+PREPARATION = 1
+"""Part of every fingerprint; raised when this module makes other scenes of the same files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoomPoints:
+    """The points of a room, arrays as in :class:`pcseg.data.scenes.Scene`, and what its files had wrong."""
+
+    pos: np.ndarray
+    color: np.ndarray
+    label: np.ndarray
+    instance: np.ndarray
+    repairs: tuple[Repair, ...]
+    ignored: tuple[str, ...]
+
+
+def prepare(
+    raw: Path,
+    out: Path,
+    *,
+    areas: list[str] | str | None = None,
+    workers: PositiveInt = available_processors(),  # pyright: ignore[reportInvalidTypeForm]
+    normals: bool = False,
+    align: bool = False,
+) -> None:
+    """Prepare S3DIS: one HDF5 file a room and a manifest.
+
+    A run that was stopped goes on where it was: rooms whose files have not changed are skipped.
+
+    Args:
+        raw: Folder of the unpacked release that holds Area_1 .. Area_6.
+        out: Folder of the prepared scenes; made if need be.
+        areas: Only these areas, such as Area_1,Area_5.
+        workers: Rooms worked on at a time; each needs the memory of one room.
+        normals: Estimate normals from the points.
+        align: Rotate the rooms of the non-aligned release by their alignment angle.
+
+    Raises:
+        UserError: The folder is not a release, or at least one room failed; the others are prepared.
+    """
+    console = Console()
+    areas = areas.split(",") if isinstance(areas, str) else areas
+    rooms = find_rooms(raw, areas=areas)
+    aligned = is_aligned(rooms)
+    release = release_name(raw, aligned=aligned)
+    if align:
+        if aligned:
+            raise UserError(f"{raw} is the aligned release already; leave out --align")
+        rooms, release = with_angles(raw, rooms), f"{release}, rotated"
+    for warning in missing_rooms(raw, rooms, areas=areas):
+        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+    jobs = make_jobs(rooms, out, normals=normals)
+    empty = Manifest(dataset="s3dis", release=release, schema=S3DIS, scenes=())
+    outcome = prepare_scenes(jobs, out, empty=empty, workers=workers, console=console)
+    print_summary(outcome, out, console)
+    if outcome.failures:
+        raise UserError(f"{len(outcome.failures)} of {len(jobs)} rooms could not be prepared, see above")
+
+
+def make_jobs(rooms: Sequence[RawRoom], out: Path, *, normals: bool = False) -> list[Job]:
+    """One job a room, with a fingerprint of the files it is made of.
+
+    Convention:
+        The fingerprint is of names, sizes and times of change: hashing ten gigabytes of text would take as
+        long as reading them again. A copy of the release with new times is prepared again.
+    """
+    jobs = []
+    for room in rooms:
+        stats = [(file.name, file.stat()) for file in object_files(room)[0]]
+        lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
+        text = "\n".join([f"{PREPARATION} {normals} {room.angle}", *lines])
+        source = hashlib.sha256(text.encode()).hexdigest()[:16]
+        jobs.append(
+            Job(
+                path=f"{room.label}.h5",
+                source=source,
+                size=sum(stat.st_size for _, stat in stats),
+                work=partial(prepare_room, room, out, source=source, normals=normals),
+            )
+        )
+    return jobs
+
+
+def prepare_room(room: RawRoom, out: Path, *, source: str, normals: bool = False) -> SceneEntry:
+    """Read, write and describe one room."""
+    points = read_room(room)
+    path = out / f"{room.label}.h5"
+    write_scene(
+        path,
+        pos=points.pos,
+        color=points.color,
+        label=points.label,
+        instance=points.instance,
+        normal=estimate_normals(points.pos) if normals else None,
+        dataset="s3dis",
+        scene=room.name,
+        schema=S3DIS,
+    )
+    return describe_scene(
+        read_scene(path), folder=out, source=source, repairs=points.repairs, ignored=points.ignored
+    )
+
+
+def read_room(room: RawRoom) -> RoomPoints:
+    """Read the objects of a room from its annotations, in sorted order of their files.
+
+    Raises:
+        UserError: No annotations, fewer than two points, a line beyond repair, a colour outside 0..255.
+
+    Convention:
+        Instances are numbered by the rank of their files. A class that is not in the schema (the release has
+        ``stairs``, also spelled ``staris``) is clutter. Files not called ``<class>_<n>.txt`` are left out,
+        such as ``wall_3 (1).txt``, a copy of ``wall_3.txt``.
+    """
+    files, ignored = object_files(room)
+    if not files:
+        raise UserError(f"{room.label} has no Annotations/<class>_<n>.txt; {LAYOUT}")
+    tables, repairs = [], []
+    for file in files:
+        name = f"{room.label}/Annotations/{file.name}"
+        points, mended = read_points(file, name=name, dtype=np.float32 if room.angle is None else np.float64)
+        _check_colors(points, name)
+        tables.append(points)
+        repairs += mended
+    sizes = [len(points) for points in tables]
+    table = np.concatenate(tables)
+    if len(table) < 2:
+        raise UserError(f"{room.label} has a single point, which is no scan; download or mend the room")
+    pos = table[:, :3] if room.angle is None else _rotate(table[:, :3], room.angle)
+    labels = np.array([_label(file) for file in files], np.int16)
+    return RoomPoints(
+        pos=np.ascontiguousarray(pos, np.float32),
+        color=np.rint(table[:, 3:]).astype(np.uint8),
+        label=np.repeat(labels, sizes),
+        instance=np.repeat(np.arange(len(files), dtype=np.int32), sizes),
+        repairs=tuple(repairs),
+        ignored=tuple(f"{room.label}/Annotations/{name}" for name in ignored),
+    )
+
+
+def _label(file: Path) -> int:
+    name = file.stem.rsplit("_", 1)[0]
+    return S3DIS.names.index(name if name in S3DIS.names else "clutter")
+
+
+def _check_colors(points: np.ndarray, name: str) -> None:
+    color = points[:, 3:]
+    if color.min() < 0 or color.max() > 255:
+        row = int(np.flatnonzero(((color < 0) | (color > 255)).any(axis=1))[0])
+        raise UserError(f"{name}: colour of point {row + 1} is {color[row].tolist()}, expected 0..255")
+
+
+def _rotate(pos: np.ndarray, degrees: float) -> np.ndarray:
+    """Turn float64 positions by -``degrees`` about the vertical through the middle of the bounding box."""
+    middle = (pos.max(axis=0) + pos.min(axis=0)) / 2
+    angle = (2 - degrees / 180) * np.pi
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    return (pos - middle) @ turn.T + middle
+
+
+if __name__ == "__main__":
+    run(prepare)
