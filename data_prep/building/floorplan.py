@@ -7,10 +7,16 @@ import numpy as np
 
 from data_prep.building.model import Pose, Thing
 
-SIDES = (0, 1, 2, 3)
-"""South, east, north, west; seen from inside, ``along`` runs from a wall's left corner to the right one... 
+Rectangle = tuple[float, float, float, float]
 
-mirrored: along side 0 it is +x, along side 1 +y, along side 2 -x, along side 3 -y."""
+SIDES = (0, 1, 2, 3)
+"""The walls y = 0, x = width, y = depth, x = 0; along them runs +x, +y, -x, -y."""
+
+TRIES = 30
+
+
+def _rectangles() -> dict[int, list[Rectangle]]:
+    return {side: [] for side in SIDES}
 
 
 @dataclass
@@ -20,19 +26,26 @@ class Floorplan:
     Attributes:
         size: Width, depth and height in metres.
         rng: The source of every choice in this room.
+        outer: Walls to the open air: windows are here and nowhere else.
         things: What has been placed, with poses.
-        footprints: Rectangles ``x0, x1, y0, y1`` on the floor that are taken.
-        openings: Per side, the rectangles ``a0, a1, z0, z1`` of its wall that are taken.
+        footprints: Rectangles ``x0, x1, y0, y1`` of floor under things.
+        ways: Rectangles of floor before doors, kept free.
+        holes: Per side, rectangles ``a0, a1, z0, z1`` cut out of the wall.
+        taken: Per side, rectangles of the wall where nothing more can hang or stand.
     """
 
     size: tuple[float, float, float]
     rng: np.random.Generator
+    outer: tuple[int, ...] = ()
     things: list[tuple[Thing, Pose]] = field(default_factory=list)
-    footprints: list[tuple[float, float, float, float]] = field(default_factory=list)
-    blocked: list[tuple[float, float, float, float]] = field(default_factory=list)
-    openings: dict[int, list[tuple[float, float, float, float]]] = field(
-        default_factory=lambda: {side: [] for side in SIDES}
-    )
+    footprints: list[Rectangle] = field(default_factory=list)
+    ways: list[Rectangle] = field(default_factory=list)
+    holes: dict[int, list[Rectangle]] = field(default_factory=_rectangles)
+    taken: dict[int, list[Rectangle]] = field(default_factory=_rectangles)
+
+    @property
+    def inner(self) -> tuple[int, ...]:
+        return tuple(side for side in SIDES if side not in self.outer)
 
     def length(self, side: int) -> float:
         return self.size[side % 2]
@@ -50,67 +63,66 @@ class Floorplan:
             self.footprints.append(footprint(thing.size, pose, margin))
         return pose
 
-    def is_free(self, area: tuple[float, float, float, float], *, walk: bool = True) -> bool:
-        """Whether a footprint lies in the room and touches nothing that is taken."""
+    def is_free(self, area: Rectangle) -> bool:
+        """Whether a footprint lies in the room, on no thing and in no way."""
         width, depth, _ = self.size
         x0, x1, y0, y1 = area
         if x0 < 0 or y0 < 0 or x1 > width or y1 > depth:
             return False
-        taken = self.footprints + (self.blocked if walk else [])
-        return not any(x0 < b and a < x1 and y0 < d and c < y1 for a, b, c, d in taken)
+        return not any(x0 < b and a < x1 and y0 < d and c < y1 for a, b, c, d in self.footprints + self.ways)
 
-    def is_bare(self, side: int, start: float, stop: float, bottom: float, top: float) -> bool:
-        """Whether nothing hangs on or opens in this rectangle of a wall."""
-        return not any(
-            start < b and a < stop and bottom < d and c < top for a, b, c, d in self.openings[side]
-        )
+    def is_bare(self, side: int, area: Rectangle) -> bool:
+        """Whether nothing hangs on, stands before or opens in a rectangle of a wall."""
+        a0, a1, z0, z1 = area
+        return not any(a0 < b and a < a1 and z0 < d and c < z1 for a, b, c, d in self.taken[side])
 
     def against_wall(
         self, thing: Thing, *, sides: Sequence[int] = SIDES, gap: float = 0.02, front: float = 0.5
     ) -> Pose | None:
         """Place with its back to a wall and ``front`` metres free before it; ``None`` if there is no room."""
         width, depth, height = thing.size
-        for _ in range(24):
+        for _ in range(TRIES):
             side = int(self.rng.choice(sides))
             if self.length(side) <= width + 0.1:
                 continue
             along = self.rng.uniform(width / 2 + 0.03, self.length(side) - width / 2 - 0.03)
             pose = self.on_wall(side, along, depth / 2 + gap)
-            room = (width, depth + front, height)
-            if self.is_bare(side, along - width / 2, along + width / 2, 0, height) and self.is_free(
-                footprint(room, pose.then(y=front / 2), 0.0)
-            ):
+            wall = (along - width / 2, along + width / 2, 0.0, height)
+            floor = footprint((width, depth + front), pose.then(y=front / 2), 0.0)
+            if self.is_bare(side, wall) and self.is_free(floor):
+                self.taken[side].append(wall)
                 return self.put(thing, pose, margin=0.02)
         return None
 
     def inside(self, thing: Thing, *, margin: float = 0.4, yaws: Sequence[float] = (0.0,)) -> Pose | None:
         """Place anywhere with ``margin`` metres free around it; ``None`` if there is no room."""
         width, depth, _ = self.size
-        for _ in range(24):
-            pose = Pose(self.rng.uniform(0, width), self.rng.uniform(0, depth), 0, self.rng.choice(yaws))
+        for _ in range(TRIES):
+            yaw = float(self.rng.choice(yaws))
+            pose = Pose(self.rng.uniform(0, width), self.rng.uniform(0, depth), 0, yaw)
             if self.is_free(footprint(thing.size, pose, margin)):
                 return self.put(thing, pose, margin=0.05)
         return None
 
     def hang(
-        self, thing: Thing, height: float, *, sides: Sequence[int] = SIDES, spare: float = 0.05
+        self, thing: Thing, z: float, *, sides: Sequence[int] = SIDES, spare: float = 0.06
     ) -> tuple[int, float] | None:
-        """Hang on a wall with its lower edge at ``height``; returns (side, along) or ``None``."""
+        """Hang on a wall with its lower edge at ``z``; returns (side, along) or ``None``."""
         width, _, tall = thing.size
-        for _ in range(24):
+        for _ in range(TRIES):
             side = int(self.rng.choice(sides))
             if self.length(side) <= width + 0.3:
                 continue
-            along = self.rng.uniform(width / 2 + 0.12, self.length(side) - width / 2 - 0.12)
-            start, stop = along - width / 2 - spare, along + width / 2 + spare
-            if self.is_bare(side, start, stop, height - spare, height + tall + spare):
-                self.put(thing, self.on_wall(side, along, 0, height))
-                self.openings[side].append((start, stop, height, height + tall))
+            along = float(self.rng.uniform(width / 2 + 0.12, self.length(side) - width / 2 - 0.12))
+            area = (along - width / 2 - spare, along + width / 2 + spare, z - spare, z + tall + spare)
+            if area[3] < self.size[2] and self.is_bare(side, area):
+                self.put(thing, self.on_wall(side, along, 0, z))
+                self.taken[side].append(area)
                 return side, along
         return None
 
 
-def footprint(size: Sequence[float], pose: Pose, margin: float) -> tuple[float, float, float, float]:
+def footprint(size: Sequence[float], pose: Pose, margin: float) -> Rectangle:
     """Box ``x0, x1, y0, y1`` about a thing of ``size`` at ``pose``, ``margin`` wider on every side."""
     c, s = abs(np.cos(pose.yaw)), abs(np.sin(pose.yaw))
     half_x = (size[0] * c + size[1] * s) / 2 + margin

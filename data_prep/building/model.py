@@ -95,7 +95,7 @@ class RoomModel:
         labels: Class name of each instance.
         poses: Pose of each instance.
         obstacles: ``(K, 4)`` footprints ``x0, x1, y0, y1`` that a scanner cannot stand in.
-        lamps: ``(L, 3)`` positions of light.
+        lamps, lamp_colors: ``(L, 3)`` positions of lamps and windows and the light they give.
     """
 
     room_type: str
@@ -110,6 +110,7 @@ class RoomModel:
     poses: list[Pose]
     obstacles: np.ndarray
     lamps: np.ndarray
+    lamp_colors: np.ndarray
 
     @cached_property
     def scene(self) -> "RaycastingScene":
@@ -182,6 +183,7 @@ def assemble(
     size: tuple[float, float, float],
     obstacles: np.ndarray,
     lamps: np.ndarray,
+    lamp_colors: np.ndarray,
     seed: int,
 ) -> RoomModel:
     """Put things at their poses into one model; the position in ``things`` is the instance."""
@@ -208,4 +210,5 @@ def assemble(
         poses=[pose for _, pose in things],
         obstacles=obstacles,
         lamps=lamps,
+        lamp_colors=lamp_colors,
     )

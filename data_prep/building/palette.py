@@ -1,5 +1,6 @@
 """Colours and materials of one room, drawn so that rooms differ and classes share colours."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ Color = tuple[float, float, float]
 
 def jitter(rng: np.random.Generator, color: Color | np.ndarray, spread: float = 0.05) -> Color:
     """``color`` a little brighter or darker and with a slight tint."""
-    shifted = np.asarray(color) * (1 + rng.normal(0, spread)) + rng.normal(0, spread / 4, 3)
+    shifted = np.asarray(color) * (1 + rng.normal(0, spread)) + rng.normal(0, spread / 8, 3)
     r, g, b = np.clip(shifted, 0.02, 0.98)
     return float(r), float(g), float(b)
 
@@ -57,6 +58,7 @@ class Palette:
     ceiling: Material
     floor: Material
     trim: Material
+    skirting: Material
     wood: Material
     steel: Material
     cloth: Material
@@ -111,9 +113,21 @@ def draw_palette(rng: np.random.Generator) -> Palette:
         ceiling=tile,
         floor=_floor(rng),
         trim=metal(rng),
+        skirting=wood(rng) if rng.random() < 0.3 else metal(rng),
         wood=wood(rng),
         steel=metal(rng),
         cloth=cloth(rng),
         # what hangs on a wall is as white as the wall is: colour alone must not give it away
         white=Material(texture=textures.paint, color=jitter(rng, wall, 0.03)),
     )
+
+
+def tiled(look: Palette, rng: np.random.Generator) -> Palette:
+    """The same with tiles on walls and floor."""
+    wall = Material(
+        texture=textures.tiles, color=look.wall.color, accent=(0.6, 0.6, 0.58), scale=rng.uniform(0.1, 0.25)
+    )
+    floor = Material(
+        texture=textures.tiles, color=pick(rng, [(0.5, 0.5, 0.48), (0.3, 0.32, 0.35)]), scale=0.2
+    )
+    return dataclasses.replace(look, wall=wall, floor=floor)

@@ -1,128 +1,103 @@
-"""What each type of room holds and where."""
+"""Types of rooms: their size, what carries their ceiling, and the room model that comes of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.building import clutter, furniture, shell
+from data_prep.building import common_rooms, openings, structure, work_rooms
 from data_prep.building.floorplan import SIDES, Floorplan
-from data_prep.building.model import Pose, RoomModel, assemble
-from data_prep.building.palette import Palette, draw_palette
+from data_prep.building.model import RoomModel, assemble
+from data_prep.building.palette import Palette, draw_palette, tiled
+from data_prep.building.shell import add_shell, lamp_positions
 
 
-def _workplace(plan: Floorplan, look: Palette) -> None:
-    rng = plan.rng
-    desk = furniture.table(rng, look, rng.uniform(1.2, 1.8), rng.uniform(0.65, 0.8))
-    pose = plan.against_wall(desk, front=0.8)
-    if pose is None:
-        return
-    place_on(plan, desk, pose, [clutter.monitor(rng), clutter.keyboard(rng), clutter.stack(rng)])
-    seat = pose.then(
-        rng.uniform(-0.2, 0.2), desk.size[1] / 2 + rng.uniform(0.1, 0.35), 0, np.pi + rng.normal(0, 0.4)
-    )
-    plan.put(furniture.office_chair(rng, look), seat, margin=0.0)
+@dataclass(frozen=True)
+class RoomType:
+    """What rooms of a type have in common.
+
+    Attributes:
+        furnish: Fills the room.
+        short, long: Limits in metres of its shorter and its longer side.
+        windows: How likely it has an outer wall with windows.
+        beams: How likely it has beams, and columns under them.
+        high: Metres added to the height.
+    """
+
+    furnish: Callable[[Floorplan, Palette], None]
+    short: tuple[float, float]
+    long: tuple[float, float]
+    windows: float = 0.9
+    beams: float = 0.3
+    high: float = 0.0
 
 
-def place_on(plan: Floorplan, carrier, pose: Pose, things: list) -> None:
-    """Stand things side by side on a table or a low case."""
-    width, depth, _ = carrier.size
-    for k, thing in enumerate(things):
-        x = (k + 0.5) * width / len(things) - width / 2
-        plan.put(
-            thing,
-            pose.then(x, plan.rng.uniform(-0.2, 0.1) * depth, carrier.top or 0.0, plan.rng.normal(0, 0.15)),
-        )
-
-
-def _floor_clutter(plan: Floorplan, number: int) -> None:
-    for _ in range(number):
-        thing = clutter.ON_FLOOR[plan.rng.integers(len(clutter.ON_FLOOR))](plan.rng)
-        plan.against_wall(thing, front=0.1)
-
-
-def _cases(plan: Floorplan, look: Palette, number: int) -> None:
-    for _ in range(number):
-        height = plan.rng.choice([0.75, 1.2, 1.8, 2.1])
-        plan.against_wall(furniture.bookcase(plan.rng, look, plan.rng.uniform(0.8, 1.6), height), front=0.4)
-
-
-def office(plan: Floorplan, look: Palette, walls: list[int]) -> None:
-    shell.add_board(plan, look, walls)
-    for _ in range(int(plan.rng.integers(2, 4))):
-        _workplace(plan, look)
-    _cases(plan, look, 2)
-    _floor_clutter(plan, 3)
-
-
-def conference_room(plan: Floorplan, look: Palette, walls: list[int]) -> None:
-    rng = plan.rng
-    shell.add_board(plan, look, walls)
-    width, depth, _ = plan.size
-    long = max(width, depth) - 2.6
-    table = furniture.table(rng, look, max(1.6, min(long, 4.5)), rng.uniform(1.0, 1.4))
-    yaw = 0.0 if width > depth else np.pi / 2
-    pose = plan.put(table, Pose(width / 2, depth / 2, 0, yaw), margin=0.0)
-    seats = int(table.size[0] // 0.75)
-    for k in range(seats):
-        for turn in (0, np.pi):
-            chair = furniture.office_chair(rng, look)
-            x = (k + 0.5) * table.size[0] / seats - table.size[0] / 2
-            spot = pose.then(yaw=turn).then(
-                x, -table.size[1] / 2 - rng.uniform(0.05, 0.3), 0, rng.normal(0, 0.2)
-            )
-            plan.put(chair, spot, margin=0.0)
-    _cases(plan, look, 1)
-    _floor_clutter(plan, 2)
-
-
-def hallway(plan: Floorplan, look: Palette, walls: list[int]) -> None:
-    for side in (*walls, *walls):
-        shell.add_door(plan, look, side)
-    if plan.rng.random() < 0.6:
-        shell.add_board(plan, look, walls)
-    _cases(plan, look, 1)
-    _floor_clutter(plan, 2)
-
-
-def lounge(plan: Floorplan, look: Palette, walls: list[int]) -> None:
-    rng = plan.rng
-    shell.add_free_columns(plan, look, 1)
-    for width in (2.0, 1.5, 0.95):
-        plan.against_wall(furniture.sofa(rng, look, width), front=0.5)
-    coffee = furniture.table(rng, look, 0.9, 0.6, 0.42)
-    plan.inside(coffee, margin=0.3)
-    for _ in range(2):
-        plan.inside(furniture.side_chair(rng, look), margin=0.2, yaws=(0, np.pi / 2, 0.7, 2.5))
-    _cases(plan, look, 1)
-    _floor_clutter(plan, 2)
-
-
-SIZES = {
-    "office": ((3.0, 5.0), (3.0, 6.0)),
-    "conferenceRoom": ((4.0, 5.5), (5.0, 8.0)),
-    "hallway": ((1.8, 2.6), (7.0, 14.0)),
-    "lounge": ((4.5, 7.0), (5.0, 8.0)),
+ROOM_TYPES = {
+    "office": RoomType(work_rooms.furnish_office, (2.9, 4.5), (3.6, 6.5)),
+    "conferenceRoom": RoomType(work_rooms.furnish_conference_room, (3.9, 5.5), (5.0, 8.5), beams=0.5),
+    "hallway": RoomType(common_rooms.furnish_hallway, (1.7, 2.7), (7.0, 14.0), windows=0.3, beams=1.0),
+    "lounge": RoomType(common_rooms.furnish_lounge, (4.2, 6.0), (5.0, 8.5), beams=0.7),
+    "lobby": RoomType(common_rooms.furnish_lobby, (5.0, 8.0), (7.0, 12.0), beams=1.0, high=0.6),
+    "openspace": RoomType(work_rooms.furnish_open_space, (6.0, 9.0), (8.0, 14.0), beams=0.7),
+    "storage": RoomType(work_rooms.furnish_storage, (2.0, 3.6), (2.8, 5.5), windows=0.15, beams=0.4),
+    "copyRoom": RoomType(work_rooms.furnish_copy_room, (2.6, 4.0), (3.4, 6.0), windows=0.4, beams=0.3),
+    "pantry": RoomType(common_rooms.furnish_pantry, (2.8, 4.2), (3.4, 6.0), windows=0.6, beams=0.3),
+    "WC": RoomType(common_rooms.furnish_wc, (2.3, 3.6), (3.2, 6.0), windows=0.15, beams=0.2),
 }
-PROGRAMS = {"office": office, "conferenceRoom": conference_room, "hallway": hallway, "lounge": lounge}
+"""By the name that rooms of the type have in S3DIS."""
 
 
 def build_room(seed: int, room_type: str) -> RoomModel:
-    """A furnished room of a type; the same for the same seed."""
+    """A furnished room of one of :data:`ROOM_TYPES`; the same for the same seed."""
+    kind = ROOM_TYPES[room_type]
     rng = np.random.default_rng(seed)
-    size = (*(float(rng.uniform(*limits)) for limits in SIZES[room_type]), float(rng.uniform(2.5, 3.3)))
-    plan = Floorplan(size, rng)
+    short, long = float(rng.uniform(*kind.short)), float(rng.uniform(*kind.long))
+    flat = (long, short) if rng.random() < 0.5 else (short, long)
+    plan = Floorplan((*flat, float(rng.uniform(2.5, 3.3)) + kind.high), rng)
     look = draw_palette(rng)
-    outer = int(rng.choice(SIDES)) if room_type != "hallway" else 0
-    opposite = (outer + 2) % 4
-    shell.add_door(plan, look, opposite)
-    shell.add_windows(plan, look, outer)
-    if room_type in ("hallway", "lounge", "conferenceRoom") or rng.random() < 0.4:
-        shell.add_beams(plan, look, int(rng.integers(1, 4)))
-    PROGRAMS[room_type](plan, look, [side for side in SIDES if side not in (outer, opposite)])
-    shell.add_surfaces(plan, look)
+    look = tiled(look, rng) if room_type == "WC" else look
+    main = _choose_outer(plan, kind, room_type == "hallway")
+    # whoever comes in looks at the windows
+    openings.add_door(plan, look, (main + 2) % 4)
+    if rng.random() < kind.beams:
+        structure.add_beams(
+            plan, look, max(1, round(long / rng.uniform(2.5, 5))), columns=rng.random() < 0.85
+        )
+    if rng.random() < 0.25 and short > 2.8:
+        structure.add_shaft(plan, look)
+    openings.add_windows(plan, look)
+    kind.furnish(plan, look)
+    add_shell(plan, look)
+    lamps, lamp_colors = _lights(plan)
     return assemble(
         plan.things,
         room_type=room_type,
-        size=size,
-        obstacles=np.array(plan.footprints or [(0, 0, 0, 0)]),
-        lamps=shell.lamp_positions(size) - [0, 0, 0.05],
+        size=plan.size,
+        obstacles=np.array(plan.footprints or [(0.0, 0.0, 0.0, 0.0)]),
+        lamps=lamps,
+        lamp_colors=lamp_colors,
         seed=seed,
     )
+
+
+def _choose_outer(plan: Floorplan, kind: RoomType, ends: bool) -> int:
+    """Decide which walls are outer ones; returns the wall across from the main door."""
+    sides = SIDES if not ends else ((1, 3) if plan.size[0] > plan.size[1] else (0, 2))
+    main = int(plan.rng.choice(sides))
+    if plan.rng.random() < kind.windows:
+        second = plan.rng.random() < 0.2 and not ends
+        plan.outer = (main, (main + 1) % 4) if second else (main,)
+    return main
+
+
+def _lights(plan: Floorplan) -> tuple[np.ndarray, np.ndarray]:
+    """Lamps under the ceiling and up to two windows: places and colours ``(L, 3)``."""
+    lamps = lamp_positions(plan.size) - [0, 0, 0.06]
+    warm = np.array([1.0, 0.97, 0.9]) * plan.rng.normal(1, 0.03, 3)
+    colors = np.tile(warm * 1.9 / np.sqrt(len(lamps)), (len(lamps), 1))
+    panes = [pose.then(0, 0.3, 0.8).position for thing, pose in plan.things if thing.label == "window"]
+    if panes:
+        panes = [panes[0], panes[-1]] if len(panes) > 1 else panes
+        daylight = np.array([0.9, 0.97, 1.05]) * plan.rng.uniform(0.2, 0.8) / len(panes)
+        lamps, colors = np.vstack([lamps, panes]), np.vstack([colors, np.tile(daylight, (len(panes), 1))])
+    return lamps, colors

@@ -160,7 +160,7 @@ def sky(p: Patch) -> np.ndarray:
     """A pane with the brightness of outside: lighter above, something dark low down."""
     height = np.clip(p.uv[:, 1] / 2, 0, 1)
     trees = _noise(p.uv[:, 0] * 1.5, p.uv[:, 1] * 2, p.seed) * 0.5 + 0.5
-    outside = _mix(p.accent * (0.6 + 0.4 * trees)[:, None], p.color, np.clip(height * 2.2 - 0.8, 0, 1))
+    outside = _mix(p.accent * (0.6 + 0.4 * trees)[:, None], p.color, np.clip(height * 2.2 - 0.3, 0, 1))
     return outside * (1 + 0.04 * _noise(*(p.uv * 3).T, p.seed))[:, None]
 
 

@@ -1,0 +1,97 @@
+"""What carries the building: beams, columns, shafts in corners, ducts that look like beams."""
+
+import numpy as np
+
+from data_prep.building import palette, textures
+from data_prep.building.floorplan import Floorplan
+from data_prep.building.model import Pose, Thing
+from data_prep.building.palette import Palette
+from data_prep.building.shapes import box, cylinder, ellipse, join, prism, rounded, tube
+from data_prep.building.textures import Material
+
+
+def add_beams(plan: Floorplan, look: Palette, number: int, *, columns: bool = True) -> None:
+    """Beams across the shorter way of the room, as plain as the ceiling, on half columns at the walls."""
+    rng = plan.rng
+    width, depth, height = plan.size
+    along_x = width < depth
+    span, run = (width, depth) if along_x else (depth, width)
+    wide, drop, out = rng.uniform(0.25, 0.45), rng.uniform(0.2, 0.42), rng.uniform(0.12, 0.35)
+    paint = look.wall if rng.random() < 0.5 else look.ceiling
+    if paint.texture is textures.tiles:
+        paint = Material(texture=textures.paint, color=paint.color)
+    ends = (3, 1) if along_x else (0, 2)
+    for k in range(number):
+        place = run * (k + rng.uniform(0.35, 0.65)) / number
+        size = (span, wide, drop) if along_x else (wide, span, drop)
+        middle = (width / 2, place) if along_x else (place, depth / 2)
+        plan.put(Thing("beam").add(paint, box(size)), Pose(*middle, height - drop))
+        for side in ends if columns else ():
+            along = run - place if side in (3, 2) else place
+            wall = (along - wide / 2 - 0.04, along + wide / 2 + 0.04, 0.0, height)
+            if plan.is_bare(side, wall):
+                column = Thing("column").add(look.wall, box((wide, out, height)))
+                plan.put(column, plan.on_wall(side, along, out / 2), margin=0.0)
+                plan.taken[side].append(wall)
+
+
+def add_free_columns(plan: Floorplan, look: Palette, number: int) -> None:
+    """Columns that stand free: round, square or with blunt corners."""
+    rng = plan.rng
+    thick, height = rng.uniform(0.3, 0.55), plan.size[2]
+    outline = [ellipse(thick, thick), rounded(thick, thick, 0.01), rounded(thick, thick, 0.12)][
+        rng.integers(3)
+    ]
+    for _ in range(number):
+        plan.inside(Thing("column").add(look.wall, prism(outline, height)), margin=0.75)
+
+
+def add_shaft(plan: Floorplan, look: Palette) -> None:
+    """A shaft in a corner, wider than a column: it is wall."""
+    rng = plan.rng
+    width, depth, height = plan.size
+    size_x, size_y = rng.uniform(0.7, width * 0.3), rng.uniform(0.7, depth * 0.3)
+    east, north = bool(rng.integers(2)), bool(rng.integers(2))
+    middle = (width - size_x / 2 if east else size_x / 2, depth - size_y / 2 if north else size_y / 2)
+    walls = {(2 if north else 0): size_x, (1 if east else 3): size_y}
+    # along sides 0 and 1 the low end is the west and the south end, along 2 and 3 the east and the north one
+    at_start = {0: not east, 1: not north, 2: east, 3: north}
+    areas = {
+        side: (0.0, size, 0.0, height)
+        if at_start[side]
+        else (plan.length(side) - size, plan.length(side), 0.0, height)
+        for side, size in walls.items()
+    }
+    if all(plan.is_bare(side, area) for side, area in areas.items()):
+        plan.put(Thing("wall").add(look.wall, box((size_x, size_y, height))), Pose(*middle), margin=0.0)
+        for side, area in areas.items():
+            plan.taken[side].append(area)
+
+
+def add_ducts(plan: Floorplan, look: Palette) -> None:
+    """A duct or pipes under the ceiling along the longer way of the room."""
+    rng = plan.rng
+    width, depth, height = plan.size
+    length, breadth = max(width, depth), min(width, depth)
+    yaw = 0.0 if width >= depth else np.pi / 2
+    aside = rng.uniform(-0.35, 0.35) * breadth
+    pose = Pose(width / 2, depth / 2, height, yaw).then(0, aside)
+    if rng.random() < 0.5:
+        wide, drop = rng.uniform(0.3, 0.6), rng.uniform(0.2, 0.35)
+        tin = Material(texture=textures.metal, color=palette.jitter(rng, (0.66, 0.67, 0.68)))
+        duct = Thing("clutter").add(tin, box((length * 0.96, wide, drop), (0, 0, -drop - 0.06)))
+        seams = [
+            box((0.03, wide + 0.03, drop + 0.03), (x, 0, -drop - 0.075))
+            for x in np.arange(0.6, length / 2, 1.2)
+        ]
+        duct.add(look.steel, *seams, *[seam.scaled((-1, 1, 1)) for seam in seams])
+    else:
+        lines = [(y, rng.uniform(0.03, 0.07)) for y in np.cumsum(rng.uniform(0.15, 0.25, rng.integers(1, 4)))]
+        path = np.array([[-length * 0.49, 0, 0], [0, 0, 0], [length * 0.49, 0, 0]])
+        duct = Thing("clutter").add(
+            look.trim, join([tube(path, r, 10).moved((0, y, -0.15)) for y, r in lines])
+        )
+        duct.add(
+            look.trim, *[cylinder(0.01, 0.15, (x, lines[0][0], -0.15), 6) for x in (-length / 4, length / 4)]
+        )
+    plan.put(duct, pose)
