@@ -27,8 +27,8 @@ def estimate_normals(pos: np.ndarray, *, neighbours: int = 16, chunk: int = 3276
     normal = np.empty((len(pos), 3), np.float32)
     for start in range(0, len(pos), chunk):
         points = centred[start : start + chunk]
-        _, rows = tree.query(points, k=[*range(1, count + 1)])
-        around = centred[rows]
+        _, rows = tree.query(points, k=count)
+        around = centred[rows.reshape(len(points), count)]  # k = 1 drops the axis
         around -= around.mean(axis=1, keepdims=True)
         _, vectors = np.linalg.eigh(around.transpose(0, 2, 1) @ around)
         found = vectors[:, :, 0]  # eigenvalues ascend

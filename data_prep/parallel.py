@@ -23,6 +23,9 @@ from pcseg.errors import UserError
 SECONDS_BETWEEN_MANIFESTS = 5.0
 """A run that is killed loses the record of this much work at most."""
 
+NUM_PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Processors this process may use."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -129,11 +132,6 @@ def print_summary(outcome: Outcome, out: Path, console: Console) -> None:
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def available_processors() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _sort_out(jobs: Sequence[Job], out: Path, empty: Manifest) -> tuple[Outcome, list[Job]]:

@@ -15,7 +15,7 @@ from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
 from data_prep.normals import estimate_normals
-from data_prep.parallel import Job, available_processors, prepare_scenes, print_summary
+from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_summary
 from data_prep.s3dis_release import (
     LAYOUT,
     RawRoom,
@@ -54,7 +54,7 @@ def prepare(
     out: Path,
     *,
     areas: list[str] | str | None = None,
-    workers: PositiveInt = available_processors(),  # pyright: ignore[reportInvalidTypeForm]
+    workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
     normals: bool = False,
     align: bool = False,
 ) -> None:
