@@ -88,6 +88,7 @@ def prepare_scenes(
         one of an earlier run, whose source has changed. Any other exception is a bug and ends the run.
     """
     outcome, todo = _sort_out(jobs, out, empty)
+    outcome.manifest.write(out)  # a folder that cannot be written is told before the work
     written = time.monotonic()
     with _progress(console) as progress:
         task = progress.add_task("", total=sum(job.size for job in todo), done=0, jobs=len(todo))

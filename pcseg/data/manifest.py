@@ -104,13 +104,16 @@ class Manifest:
             "class_histogram": dict(zip(self.schema.names, self.class_histogram)),
             "scenes": [asdict(scene) for scene in self.scenes],
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            temporary.write_text(json.dumps(fields, indent=1) + "\n")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_text(json.dumps(fields, indent=1) + "\n")
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({error}); choose another folder") from error
 
     @classmethod
     def read(cls, folder: Path | str) -> "Manifest":

@@ -81,28 +81,37 @@ def write_scene(
 
     Raises:
         UserError: A wrong shape or type, a value that does not fit, NaN or infinite numbers, a label that is
-            not in ``schema``.
+            not in ``schema``; a folder that cannot be written.
     """
     path = Path(path)
     given = {"pos": pos, "color": color, "label": label, "instance": instance, "normal": normal}
     arrays = {name: _as_stored(path, name, array) for name, array in given.items() if array is not None}
     _check_lengths(path, arrays)
     _check_values(path, arrays, schema)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        # aligned, so that the mapped arrays are as good as ones from numpy
-        with h5py.File(temporary, "w", alignment_threshold=1, alignment_interval=64) as file:
-            file.attrs["format_version"] = FORMAT_VERSION
-            file.attrs["dataset"] = dataset
-            file.attrs["scene"] = scene
-            file.attrs["class_names"] = list(schema.names)
-            file.attrs["label_schema"] = schema.to_json()
-            for name, array in arrays.items():
-                file.create_dataset(name, data=array, track_times=False)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write(temporary, arrays, dataset=dataset, scene=scene, schema=schema)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # h5py raises the latter when it closes a file on a full disk
+        raise UserError(f"{path}: cannot be written ({error}); make room or choose another folder") from error
+
+
+def _write(
+    path: Path, arrays: Mapping[str, np.ndarray], *, dataset: str, scene: str, schema: LabelSchema
+) -> None:
+    # aligned, so that the mapped arrays are as good as ones from numpy
+    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=64) as file:
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["dataset"] = dataset
+        file.attrs["scene"] = scene
+        file.attrs["class_names"] = list(schema.names)
+        file.attrs["label_schema"] = schema.to_json()
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, track_times=False)
 
 
 def _as_stored(path: Path, name: str, array: np.ndarray) -> np.ndarray:
