@@ -60,7 +60,7 @@ class RoomData:
         test_splits: Areas or splits that are kept for the test.
         train_splits: Areas or splits that are trained on; all others without a value.
         val_splits: Areas or splits to validate on; without a value, training rooms are held out.
-        val_fraction: Share of every training split that is held out for validation, at least one room.
+        val_fraction: Share of the rooms of every training split that is held out, at least one.
         val_rooms: Rooms to hold out, as ``<split>/<scene>``, in place of a share.
         point_transforms: Augmentations of all points of a room, before grid sampling.
         voxel_transforms: Augmentations after grid sampling and cropping; these must not move points.
@@ -104,22 +104,42 @@ class RoomData:
         self.loop = loop
         self.mix_prob = mix_prob
         self.num_workers = num_workers
+        self._check_numbers(val_fraction)
         self.manifest = Manifest.read(self.root)
-        self.test_rooms = self._in_splits(test_splits)
+        self.test_rooms = self._in_splits(test_splits, "test_splits")
         others = [split for split in self.manifest.splits if split not in {*test_splits, *(val_splits or ())}]
-        rooms = self._in_splits(others if train_splits is None else train_splits)
+        rooms = self._in_splits(others if train_splits is None else train_splits, "train_splits")
         if val_splits is not None:
-            self.val_rooms = self._in_splits(val_splits)
+            self.val_rooms = self._in_splits(val_splits, "val_splits")
         elif val_rooms is not None:
             self.val_rooms = self._named(val_rooms)
         else:
             self.val_rooms = held_out(rooms, val_fraction)
-        kept = {entry.path for entry in (*self.val_rooms, *self.test_rooms)}
-        self.train_rooms = tuple(entry for entry in rooms if entry.path not in kept)
+        self.train_rooms = tuple(room for room in rooms if room not in self.val_rooms)
+        self._check_rooms()
+
+    def _check_numbers(self, val_fraction: float) -> None:
+        for name in ("max_voxels", "batch_size", "loop"):
+            if getattr(self, name) < 1:
+                raise UserError(f"data.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.grid_size <= 0:
+            raise UserError(f"data.grid_size is {self.grid_size}; it must be above 0")
+        for name, share in (("mix_prob", self.mix_prob), ("val_fraction", val_fraction)):
+            if not 0 <= share <= 1:
+                raise UserError(f"data.{name} is {share}; it must be between 0 and 1")
+        if self.mix_prob > 0 and self.batch_size == 1:
+            raise UserError("data.mix_prob needs a data.batch_size of at least 2: samples are mixed in pairs")
+
+    def _check_rooms(self) -> None:
+        """Training, validation and test share no room; there is a room to train on."""
+        for name, rooms in (("training", self.train_rooms), ("validation", self.val_rooms)):
+            shared = [room.path for room in rooms if room in self.test_rooms]
+            if shared:
+                raise UserError(
+                    f"{self.root}: {shared[0]} is for {name} and for the test; check data.*_splits"
+                )
         if not self.train_rooms:
-            raise UserError(
-                f"{self.root}: no rooms are left to train on; check the splits and validation rooms"
-            )
+            raise UserError(f"{self.root}: no rooms are left to train on; check data.*_splits and val_rooms")
 
     @property
     def schema(self) -> LabelSchema:
@@ -152,38 +172,60 @@ class RoomData:
         collate = Collate(features=self.features, grid_size=self.grid_size, mix_prob=self.mix_prob)
         return EpochLoader(dataset, sampler, collate, num_workers=self.num_workers)
 
-    def val_loader(self) -> DataLoader:
+    def val_loader(self) -> "RoomLoader":
         """Every validation room whole, not augmented, one a batch; ``y`` are the labels of its voxels."""
-        return DataLoader(
-            WholeRooms(self._files(self.val_rooms), grid_size=self.grid_size),
-            sampler=ShardSampler([entry.num_points for entry in self.val_rooms]),
-            collate_fn=Collate(features=self.features, grid_size=self.grid_size),
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-        )
+        dataset = WholeRooms(self._files(self.val_rooms), grid_size=self.grid_size)
+        sampler = ShardSampler([room.num_points for room in self.val_rooms])
+        collate = Collate(features=self.features, grid_size=self.grid_size)
+        return RoomLoader(dataset, sampler, collate, batch_size=1, num_workers=self.num_workers)
 
     def _files(self, entries: tuple[SceneEntry, ...]) -> RoomFiles:
         return RoomFiles(root=self.root, entries=entries, needs_normals="normal" in self.features)
 
-    def _in_splits(self, splits: Sequence[str]) -> tuple[SceneEntry, ...]:
+    def _in_splits(self, splits: Sequence[str], key: str) -> tuple[SceneEntry, ...]:
         for split in splits:
             if split not in self.manifest.splits:
-                raise UserError(
-                    f"{self.root}: no area or split {split!r}; there are {', '.join(self.manifest.splits)}"
-                )
+                known = ", ".join(self.manifest.splits)
+                raise UserError(f"data.{key}: no area or split {split!r} in {self.root}; there are {known}")
         return tuple(entry for entry in self.manifest.scenes if entry.split in splits)
 
     def _named(self, rooms: Sequence[str]) -> tuple[SceneEntry, ...]:
         known = {f"{entry.split}/{entry.name}": entry for entry in self.manifest.scenes}
         for room in rooms:
             if room not in known:
-                raise UserError(
-                    f"{self.root}: no room {room!r}; rooms are named like {min(known, default='-')}"
-                )
+                raise UserError(f"data.val_rooms: no {room!r} in {self.root}; names are like {min(known)!r}")
         return tuple(known[room] for room in rooms)
 
 
-class EpochLoader(DataLoader):
+class RoomLoader(DataLoader):
+    """Batches of rooms; an error of the user's data is one line, also when it happens in a worker."""
+
+    def __init__(
+        self,
+        dataset: TrainingRooms | WholeRooms,
+        sampler: EpochSampler | ShardSampler,
+        collate: Collate,
+        *,
+        batch_size: int,
+        num_workers: int,
+    ) -> None:
+        super().__init__(
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            collate_fn=collate,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+        )
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        try:
+            yield from super().__iter__()
+        except UserError as error:  # a worker's carries the text of its traceback
+            raise UserError(str(error).rsplit("UserError: ", 1)[-1].strip()) from None
+
+
+class EpochLoader(RoomLoader):
     """Training batches that can go on in the middle of an epoch.
 
     ``state_dict`` tells epoch and batches handed out; the iteration after ``load_state_dict`` starts behind
@@ -195,18 +237,11 @@ class EpochLoader(DataLoader):
     def __init__(
         self, dataset: TrainingRooms, sampler: EpochSampler, collate: Collate, *, num_workers: int
     ) -> None:
-        super().__init__(
-            dataset,
-            batch_size=sampler.batch_size,
-            sampler=sampler,
-            collate_fn=collate,
-            num_workers=num_workers,
-            persistent_workers=num_workers > 0,
-        )
+        super().__init__(dataset, sampler, collate, batch_size=sampler.batch_size, num_workers=num_workers)
         self._done = (0, 0)
         self._resume = (0, 0)
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Batch]:
         epoch = self.sampler.epoch
         first = self._resume[1] if self._resume[0] == epoch else 0
         self._resume = (epoch, 0)
@@ -229,14 +264,18 @@ class EpochLoader(DataLoader):
 def held_out(rooms: tuple[SceneEntry, ...], fraction: float) -> tuple[SceneEntry, ...]:
     """A share of the rooms of every split, chosen by the hash of their names alone.
 
-    Every split gives at least one room if it has two or more; no room is held out with ``fraction`` 0.
+    Every split gives at least one room and keeps at least one, so a split with a single room gives none;
+    where no split can give one, the rooms are taken as one split. No room is held out with ``fraction`` 0.
     """
-    chosen = []
-    for split in sorted({room.split for room in rooms}):
-        inside = [room for room in rooms if room.split == split]
-        inside.sort(key=lambda room: hashlib.sha256(f"{room.split}/{room.name}".encode()).digest())
-        number = round(fraction * len(inside))
-        if fraction > 0 and len(inside) > 1:
-            number = min(max(number, 1), len(inside) - 1)
-        chosen += inside[:number]
-    return tuple(sorted(chosen, key=lambda room: room.path))
+    splits = {room.split for room in rooms}
+    chosen = [room for split in splits for room in _share([r for r in rooms if r.split == split], fraction)]
+    return tuple(sorted(chosen or _share(list(rooms), fraction), key=lambda room: room.path))
+
+
+def _share(rooms: list[SceneEntry], fraction: float) -> list[SceneEntry]:
+    if fraction == 0:
+        return []
+    number = min(max(round(fraction * len(rooms)), 1), len(rooms) - 1)
+    return sorted(rooms, key=lambda room: hashlib.sha256(f"{room.split}/{room.name}".encode()).digest())[
+        :number
+    ]

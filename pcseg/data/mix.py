@@ -23,7 +23,7 @@ def mix(first: Sample, second: Sample, rng: np.random.Generator, *, grid_size: f
     parts[1] = replace(parts[1], instance=np.where(second.instance < 0, -1, second.instance + shift))
     names = parts[0].arrays().keys() & parts[1].arrays().keys()
     merged = {name: np.concatenate([part.arrays()[name] for part in parts]) for name in names}
-    groups = group_cells(merged["grid_pos"].T)
+    groups = group_cells(list(merged["grid_pos"].T))
     union = Sample(name=f"{first.name}+{second.name}", **merged).take(groups.random_points(rng))
     return replace(union, grid_pos=groups.grid_pos)
 

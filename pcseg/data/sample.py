@@ -64,11 +64,5 @@ def load_sample(scene: Scene, *, name: str) -> Sample:
         )
     if scene.num_points == 0:
         raise UserError(f"{scene.path}: the scene has no points; prepare the data again without it")
-    return Sample(
-        name=name,
-        pos=scene.pos,
-        color=scene.color,
-        label=scene.label,
-        instance=scene.instance,
-        normal=scene.normal,
-    )
+    # plain arrays: what is computed from a memmap would carry its class along
+    return Sample(name=name, **{field: np.asarray(array) for field, array in scene.arrays().items()})
