@@ -1,0 +1,89 @@
+"""The manifest returns what was written, and its hash says whether two prepared folders are equal."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pcseg.data.manifest import MANIFEST_NAME, Manifest, Repair, SceneEntry, describe_scene
+from pcseg.data.scenes import read_scene, write_scene
+from pcseg.errors import UserError
+from pcseg.labels import S3DIS
+
+
+def entry_of(folder: Path, *, area: str = "Area_1", label: int = 2, **options: object) -> SceneEntry:
+    path = folder / area / "office_1.h5"
+    labels = np.array([label, label, 12, -1])
+    zeros = np.zeros((4, 3))
+    write_scene(path, pos=zeros, color=zeros.astype(int), label=labels, instance=labels, dataset="s3dis",
+                scene="office_1", schema=S3DIS)  # fmt: skip
+    return describe_scene(read_scene(path), folder=folder, source="abc", **options)
+
+
+def test_manifest_returns(tmp_path: Path) -> None:
+    repair = Repair(file="Area_1/office_1/Annotations/wall_1.txt", line=3, before="1\x002", after="1 2")
+    entries = (
+        entry_of(tmp_path, repairs=(repair,), ignored=("wall_3 (1).txt",)),
+        entry_of(tmp_path, area="Area_5", label=0),
+    )
+    manifest = Manifest(dataset="s3dis", release="S3DIS v1.2, aligned", schema=S3DIS, scenes=entries)
+    manifest.write(tmp_path)
+    assert Manifest.read(tmp_path) == manifest
+    assert entries[0].path == "Area_1/office_1.h5"
+    assert manifest.splits == ("Area_1", "Area_5")
+    assert manifest.num_points == 8
+    assert manifest.class_histogram == (2, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2)
+    fields = json.loads((tmp_path / MANIFEST_NAME).read_text())
+    assert fields["hash"] == manifest.hash
+    assert fields["class_histogram"]["wall"] == 2
+    assert fields["scenes"][0]["repairs"][0]["line"] == 3
+    assert not [*tmp_path.glob(".*")]
+
+
+def test_hash_follows_the_content_alone(tmp_path: Path) -> None:
+    first, same, other = (
+        entry_of(tmp_path / name, label=label) for name, label in [("a", 2), ("b", 2), ("c", 3)]
+    )
+    manifest = Manifest(dataset="s3dis", release="r", schema=S3DIS, scenes=(first,))
+    assert replace(manifest, scenes=(replace(same, source="elsewhere"),)).hash == manifest.hash
+    assert replace(manifest, scenes=(other,)).hash != manifest.hash
+    assert replace(manifest, scenes=()).hash != manifest.hash
+    assert replace(manifest, release="q").hash != manifest.hash
+
+
+def test_empty_manifest(tmp_path: Path) -> None:
+    manifest = Manifest(dataset="s3dis", release="r", schema=S3DIS, scenes=())
+    manifest.write(tmp_path)
+    assert Manifest.read(tmp_path).class_histogram == (0,) * 13
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no manifest"),
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ("{}", "damaged"),
+        ('{"format_version": 99}', "format version 99"),
+        ('{"format_version": 1, "dataset": "s3dis", "release": "r", "schema": {}, "scenes": []}', "schema"),
+    ],
+)
+def test_wrong_manifests_are_named(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / MANIFEST_NAME).write_text(text)
+    with pytest.raises(UserError, match=message) as raised:
+        Manifest.read(tmp_path)
+    assert str(tmp_path / MANIFEST_NAME) in str(raised.value)
+
+
+@pytest.mark.parametrize("change", [{"colour": 1}, {"repairs": [{"line": 1}]}, {"class_histogram": ["x"]}])
+def test_damaged_entries_are_named(tmp_path: Path, change: dict) -> None:
+    manifest = Manifest(dataset="s3dis", release="r", schema=S3DIS, scenes=(entry_of(tmp_path),))
+    manifest.write(tmp_path)
+    fields = json.loads((tmp_path / MANIFEST_NAME).read_text())
+    fields["scenes"][0].update(change)
+    (tmp_path / MANIFEST_NAME).write_text(json.dumps(fields))
+    with pytest.raises(UserError, match="damaged"):
+        Manifest.read(tmp_path)
