@@ -1,0 +1,61 @@
+"""Input features by name."""
+
+import numpy as np
+import pytest
+
+from pcseg.data.features import ground_height, input_features, num_features
+from pcseg.errors import UserError
+
+
+def test_each_feature_and_their_order() -> None:
+    pos = np.array([[1, 2, 3], [5, 4, 8]], np.float32)
+    color = np.array([[0, 255, 51], [255, 0, 0]], np.uint8)
+    normal = np.array([[0, 0, 1], [1, 0, 0]], np.float32)
+    names = ["normal", "height", "color", "pos"]
+    x = input_features(names, pos=pos, color=color, normal=normal, ground=2.5)
+    expected = [
+        [0, 0, 1, 0.5, -0.5, 0.5, -0.3, -2, -1, 0.5],
+        [1, 0, 0, 5.5, 0.5, -0.5, -0.5, 2, 1, 5.5],
+    ]
+    np.testing.assert_allclose(x, np.array(expected), atol=1e-6)
+    assert x.dtype == np.float32
+    assert x.shape[1] == num_features(names) == 10
+    floats = input_features(names, pos=pos, color=color.astype(np.float32), normal=normal, ground=2.5)
+    assert (floats == x).all()
+
+
+def test_pos_does_not_depend_on_where_the_crop_lies() -> None:
+    pos = np.random.default_rng(0).random((50, 3)).astype(np.float32)
+    color = np.zeros((50, 3), np.uint8)
+    moved = pos + np.float32([16, -8, 4])
+    here = input_features(["pos", "height"], pos=pos, color=color, ground=0.0)
+    there = input_features(["pos", "height"], pos=moved, color=color, ground=4.0)
+    np.testing.assert_allclose(here, there, atol=1e-5)
+
+
+def test_ground_ignores_a_few_points_below_the_floor() -> None:
+    pos = np.zeros((1000, 3), np.float32)
+    pos[:9, 2] = -5
+    pos[500:, 2] = 2
+    assert ground_height(pos) == 0
+    pos[:20, 2] = -5
+    assert ground_height(pos) == -5
+    assert ground_height(pos[:0]) == 0
+    assert ground_height(pos[:1]) == -5
+
+
+def test_empty_cloud() -> None:
+    none = np.empty((0, 3), np.float32)
+    assert input_features(["pos", "color"], pos=none, color=none, ground=0.0).shape == (0, 6)
+
+
+def test_wrong_names() -> None:
+    with pytest.raises(UserError, match="'colour' is unknown; choose from color, height, normal, pos"):
+        num_features(["colour"])
+    with pytest.raises(UserError, match="once"):
+        num_features(["color", "color"])
+    with pytest.raises(UserError, match="at least one"):
+        num_features([])
+    none = np.empty((0, 3), np.float32)
+    with pytest.raises(UserError, match=r"room\.ply: feature 'normal'"):
+        input_features(["normal"], pos=none, color=none, ground=0.0, source="room.ply")
