@@ -112,6 +112,22 @@ def predict_scene(
         return _decide(total, row, probabilities=probabilities, name=sample.name)
 
 
+def choose_device(name: str) -> torch.device:
+    """The device ``name``; ``auto`` is a GPU if there is one.
+
+    Raises:
+        UserError: There is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise UserError(f"--device {name}: not available here; choose auto, cpu or cuda") from error
+    return device
+
+
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
     training = model.training

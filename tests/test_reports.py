@@ -1,0 +1,60 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pcseg.metrics.confusion import ConfusionMatrix
+from pcseg.reports import Report
+
+PROTOCOL = {"dataset": "fake", "splits": ["Area_5"], "grid_size": 0.05, "seed": 3}
+
+
+def report(pred: list[int], target: list[int]) -> Report:
+    matrix, constant = ConfusionMatrix(4), ConfusionMatrix(4)
+    matrix.update(torch.tensor(pred), torch.tensor(target))
+    constant.update(torch.zeros(len(target), dtype=torch.int64), torch.tensor(target))
+    names = ("floor", "wall", "chair", "sofa")
+    return Report(protocol=PROTOCOL, names=names, matrix=matrix, baselines={"all floor": constant})
+
+
+def test_both_conventions_and_the_classes_they_differ_in(tmp_path: Path) -> None:
+    result = report([0, 0, 1, 2], [0, 1, 1, 0])
+    result.write(tmp_path)
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written["scores"]["miou"]["excluded"] == pytest.approx((1 / 3 + 1 / 2) / 3)
+    assert written["scores"]["miou"]["zero"] == pytest.approx((1 / 3 + 1 / 2) / 4)
+    assert written["absent_classes"] == ["sofa"]
+    assert written["only_predicted_classes"] == ["chair"]
+    assert written["classes"][2] == {
+        "name": "chair",
+        "iou": 0.0,
+        "accuracy": None,
+        "labelled": 0,
+        "predicted": 1,
+    }
+    assert written["classes"][3]["iou"] is None
+    assert written["baselines"]["all floor"]["oa"] == pytest.approx(0.5)
+    assert written["protocol"] == PROTOCOL
+
+
+def test_the_page_shows_percent_baselines_and_protocol(tmp_path: Path) -> None:
+    page = report([0, 0, 1, 2], [0, 1, 1, 0]).as_markdown()
+    assert "| **this model** | 27.78 | 50.00 | 50.00 | absent classes left out of the means |" in page
+    assert "| **this model** | 20.83 | 25.00 | 50.00 | absent classes counted as 0 |" in page
+    assert "| all floor | 25.00 | 50.00 | 50.00 | absent classes left out of the means |" in page
+    assert "| sofa | - | - | 0 |" in page
+    assert "neither labelled nor predicted): sofa" in page
+    assert "never labelled (IoU 0 in both conventions, no accuracy): chair" in page
+    assert "- grid_size: 0.05" in page
+    assert "- splits: Area_5" in page
+
+
+def test_without_any_label_it_is_still_valid_json(tmp_path: Path) -> None:
+    result = report([0, 1], [-1, -1])
+    result.write(tmp_path)
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written["scores"] == {
+        "miou": {"excluded": None, "zero": None}, "macc": {"excluded": None, "zero": None}, "oa": None,
+    }  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results.json", "results.md"]
