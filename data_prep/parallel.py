@@ -192,7 +192,7 @@ def _run(jobs: Sequence[Job], workers: int, finish: Callable[[Job, SceneEntry | 
         for job in jobs:
             finish(job, _attempt(job.work))
         return
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), initializer=_start_worker)
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), initializer=start_worker)
     try:
         futures = {pool.submit(_attempt, job.work): job for job in jobs}
         for future in as_completed(futures):
@@ -213,7 +213,7 @@ def _attempt(work: Callable[[], SceneEntry]) -> SceneEntry | str:
         return str(error)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """Leave Ctrl-C to the parent, which lets running scenes finish; end when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

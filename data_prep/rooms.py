@@ -1,125 +1,215 @@
-"""Write a building of generated, scanned rooms in the raw S3DIS layout: ``python -m data_prep.rooms OUT``."""
+"""Generated rooms: ``python -m data_prep.rooms OUT`` writes a scanned building in the raw S3DIS layout.
+
+There is no room in it that anybody ever saw, and results on it are results on generated rooms. It stands in
+for the real release, which cannot be shipped: same files, same classes, and on demand the same damage.
+"""
 
 import json
 import multiprocessing
 import shutil
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
 
-from data_prep.building.plan import RoomPlan, plan_area
-from pcseg.errors import UserError, exit_on_user_error
+from data_prep.building.damage import KINDS, damage_room
+from data_prep.building.plan import RoomPlan, plan_area, quarter_turn
+from data_prep.building.raw import write_room
+from data_prep.parallel import NUM_PROCESSORS, start_worker
+from pcseg.cli import run
+from pcseg.errors import UserError
+from pcseg.labels import S3DIS
 
 SETTINGS = "rooms.json"
+"""In the folder of a building: what its rooms were made with."""
+
+GENERATOR = 1
+"""Raised when the generator makes other rooms of the same settings."""
+
+LEAST_POINTS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What the bytes of a room depend on besides its place in the building."""
 
+    generator: int = GENERATOR
     seed: int
     points: int
     layout: str
-    yaw: int
+    yaw: int | None
+    damage: bool
+
+    def turn(self, area: int) -> int:
+        """Degrees by which an area is turned."""
+        if self.yaw is not None:
+            return self.yaw
+        return 0 if self.layout == "aligned" else quarter_turn(self.seed, area)
 
 
 def generate(
     out: Path,
     *,
-    areas: PositiveInt = 6,
-    rooms: PositiveInt = 4,
-    seed: NonNegativeInt = 0,
-    points: PositiveInt = 400_000,
-    workers: PositiveInt = 2,
+    areas: PositiveInt = 6,  # pyright: ignore[reportInvalidTypeForm]
+    rooms: PositiveInt = 4,  # pyright: ignore[reportInvalidTypeForm]
+    seed: NonNegativeInt = 0,  # pyright: ignore[reportInvalidTypeForm]
+    points: PositiveInt = 400_000,  # pyright: ignore[reportInvalidTypeForm]
+    workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
     layout: Literal["aligned", "nonaligned"] = "aligned",
-    yaw: int = 0,
+    yaw: int | None = None,
+    damage: bool = False,
 ) -> None:
-    """Write a building of generated, scanned rooms in the raw layout of S3DIS.
+    """Write a building of generated, scanned rooms in the raw S3DIS layout.
+
+    A run that was stopped goes on where it was: rooms that are complete are skipped. The same seed gives the
+    same bytes, whatever the number of workers, and more rooms or areas leave the ones before as they are.
 
     Args:
-        out: Folder to write ``Area_1`` ... into.
+        out: Folder to write Area_1, Area_2 ... into; made if need be.
         areas: Number of areas.
-        rooms: Number of rooms in each area.
-        seed: The same seed gives the same bytes.
-        points: Points of a room.
-        workers: Processes that work at the same time.
-        layout: ``aligned`` (3 decimals) or ``nonaligned`` (6 decimals and an angle file).
-        yaw: Degrees by which the building is turned.
+        rooms: Number of rooms in each area; from 4 on, an area holds all 13 classes.
+        seed: Another seed gives another building.
+        points: Points of each room.
+        workers: Rooms worked on at a time.
+        layout: aligned has 3 decimals; nonaligned has 6, turned areas and a file with their angles.
+        yaw: Degrees by which each area is turned; by default 0, or a quarter turn of its own if nonaligned.
+        damage: Damage some files in the ways in which files of the real release are damaged.
+
+    Raises:
+        UserError: The folder cannot be used or holds rooms that were made with other settings.
     """
-    settings = Settings(seed=seed, points=points, layout=layout, yaw=yaw)
-    open_folder(out, settings)
-    plans = [plan for area in range(1, areas + 1) for plan in plan_area(seed, area, rooms)]
-    missing = [plan for plan in plans if not room_folder(out, plan).is_dir()]
-    columns = TextColumn("rooms"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns) as progress:
-        bar = progress.add_task("rooms", total=len(plans), completed=len(plans) - len(missing))
-        if workers == 1:
-            for plan in missing:
-                write(out, plan, settings, 0)
-                progress.advance(bar)
-            return
-        # a forked process would inherit the threads of the ray caster and hang
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            jobs: list[Future[None]] = [pool.submit(write, out, plan, settings, 1) for plan in missing]
-            for job in as_completed(jobs):
-                job.result()
-                progress.advance(bar)
+    if points < LEAST_POINTS:
+        raise UserError(f"--points {points}: give at least {LEAST_POINTS}")
+    console = Console()
+    settings = Settings(seed=seed, points=points, layout=layout, yaw=yaw, damage=damage)
+    _open_folder(out, settings)
+    plans = [plan_area(seed, area, rooms) for area in range(1, areas + 1)]
+    if layout == "nonaligned":
+        for area in plans:
+            _write_angles(out, area, settings)
+    todo = [plan for area in plans for plan in area if not _room_folder(out, plan).is_dir()]
+    counts: Counter[str] = Counter()
+    made = _make_all(out, todo, settings, workers)
+    for count in track(made, "Scanning rooms", total=len(todo), console=console, auto_refresh=False):
+        counts += count
+    if todo:
+        console.print(_histogram(counts))
+    console.print(
+        f"{out}: {len(todo)} rooms written, {areas * rooms - len(todo)} already there", soft_wrap=True
+    )
 
 
-def open_folder(out: Path, settings: Settings) -> None:
+def _open_folder(out: Path, settings: Settings) -> None:
     """Create ``out`` or make sure that the rooms in it were made with the same settings."""
     note = out / SETTINGS
-    text = json.dumps(vars(settings), indent=1) + "\n"
+    text = json.dumps(asdict(settings), indent=1) + "\n"
     try:
         if note.is_file():
             if note.read_text() != text:
                 raise UserError(
-                    f"{note}: rooms here have other settings; delete {out} or choose another folder"
+                    f"{note}: the rooms here have other settings; choose another folder or delete it"
                 )
-            return
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            raise UserError(f"{out}: not empty and not a building; choose another folder")
-        note.write_text(text)
+        elif out.is_dir() and any(not file.name.startswith(".") for file in out.iterdir()):
+            raise UserError(f"{out}: holds something else; choose an empty or a new folder")
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            _write_text(note, text)
     except OSError as error:
-        raise UserError(f"{out}: cannot write here ({error.strerror}); choose another folder") from error
+        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another folder") from error
 
 
-def room_folder(out: Path, plan: RoomPlan) -> Path:
-    return out / f"Area_{plan.area}" / plan.name
+def _write_angles(out: Path, plans: Sequence[RoomPlan], settings: Settings) -> None:
+    area = plans[0].area
+    lines = [f"## alignment angle per room of Area_{area} ##", "## room, degrees ##"]
+    lines += [f"{plan.name} {settings.turn(area)}" for plan in plans]
+    folder = out / f"Area_{area}"
+    folder.mkdir(exist_ok=True)
+    _write_text(folder / f"Area_{area}_alignmentAngle.txt", "\n".join(lines) + "\n")
 
 
-def write(out: Path, plan: RoomPlan, settings: Settings, threads: int) -> None:
-    """Build, scan and write one room; its folder appears when it is complete."""
-    from data_prep.building.raw import write_room
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def _make_all(
+    out: Path, todo: Sequence[RoomPlan], settings: Settings, workers: int
+) -> Iterator[Counter[str]]:
+    """Make rooms in parallel; yields the points of each class, a room at a time."""
+    if workers == 1 or len(todo) < 2:
+        for plan in todo:
+            yield make_room(out, plan, settings)
+        return
+    # a forked process would inherit the threads of the ray caster and hang
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=start_worker)
+    try:
+        for job in as_completed([pool.submit(make_room, out, plan, settings, threads=1) for plan in todo]):
+            yield job.result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process died, probably for want of memory; rooms that are done are kept, run again with "
+            f"fewer --workers than {workers}"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def make_room(out: Path, plan: RoomPlan, settings: Settings, *, threads: int = 0) -> Counter[str]:
+    """Build, scan and write one room; its folder appears when it is complete.
+
+    Args:
+        out: Folder of the building.
+        plan: Which room.
+        settings: How it is scanned and written.
+        threads: Of the ray caster, 0: all cores.
+
+    Returns:
+        Points of each class.
+    """
     from data_prep.building.room_types import build_room
     from data_prep.building.scanner import scan_room
 
     model = build_room(plan.build_seed, plan.room_type)
     scan = scan_room(model, points=settings.points, seed=plan.scan_seed, threads=threads)
-    turn = np.radians(settings.yaw)
+    turn = np.radians(settings.turn(plan.area))
     rotation = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
     pos = (scan.pos + plan.offset) @ rotation.T
-    target = room_folder(out, plan)
-    partial = target.with_name(f".{plan.name}.partial")
+    folder = _room_folder(out, plan)
+    partial = folder.with_name(f".{plan.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     decimals = 3 if settings.layout == "aligned" else 6
     write_room(partial, plan.name, pos, scan.color, scan.instance, model.labels, decimals=decimals)
-    partial.rename(target)
+    if settings.damage and plan.index < KINDS:
+        damage_room(partial, plan.name, (plan.area - 1 + plan.index) % KINDS)
+    partial.rename(folder)
+    sizes = np.bincount(scan.instance, minlength=len(model.labels)).tolist()
+    counts: Counter[str] = Counter()
+    for label, size in zip(model.labels, sizes):
+        counts[label] += size
+    return counts
 
 
-def main() -> None:
-    parser = ArgumentParser(description=generate.__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_function_arguments(generate, as_positional=True)
-    generate(**parser.parse_args().as_dict())
+def _room_folder(out: Path, plan: RoomPlan) -> Path:
+    return out / f"Area_{plan.area}" / plan.name
+
+
+def _histogram(counts: Counter[str]) -> Table:
+    table = Table("class", "points", "share")
+    for name in S3DIS.names:
+        table.add_row(name, f"{counts[name]:,}", f"{counts[name] / counts.total():.1%}")
+    return table
 
 
 if __name__ == "__main__":
-    exit_on_user_error(main)
+    run(generate)

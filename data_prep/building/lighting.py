@@ -25,5 +25,5 @@ def shade(
     gaps = [pos[:, 0], width - pos[:, 0], pos[:, 1], depth - pos[:, 1], pos[:, 2], height - pos[:, 2]]
     corner = sum(np.exp(-np.abs(gap) / 0.25) for gap in gaps) - 1
     # the ceiling sees no lamp but the lit floor
-    ambient = 0.6 - 0.08 * np.clip(corner, 0, 2) + 0.15 * np.clip(-normal[:, 2], 0, 1)
+    ambient = 0.6 - 0.08 * np.clip(corner, 0, 2) + 0.4 * np.clip(-normal[:, 2], 0, 1)
     return ambient[:, None] + light

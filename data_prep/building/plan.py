@@ -5,19 +5,41 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FIRST = ("office", "conferenceRoom", "hallway", "lounge")
-"""The first rooms of every area, in some order: together they hold every class."""
-
-SHARES = {"office": 0.5, "hallway": 0.2, "conferenceRoom": 0.15, "lounge": 0.15}
-"""How often a further room is of a type."""
-
 SPACING = 26.0
 """Metres between the corners of neighbouring rooms; no room is longer."""
+
+FIRST = (("office",), ("conferenceRoom",), ("hallway", "hallway", "openspace"), ("lounge", "lounge", "lobby"))
+"""The first rooms of every area, one of each group, in some order: together they hold every class."""
+
+SECOND = (("office",), ("storage", "copyRoom"), ("pantry", "WC"), ("lobby", "hallway", "lounge"))
+"""The next rooms of every area."""
+
+SHARES = {
+    "office": 0.34,
+    "hallway": 0.14,
+    "conferenceRoom": 0.12,
+    "lounge": 0.09,
+    "storage": 0.07,
+    "lobby": 0.06,
+    "pantry": 0.05,
+    "copyRoom": 0.05,
+    "openspace": 0.04,
+    "WC": 0.04,
+}
+"""How often any further room is of a type."""
 
 
 @dataclass(frozen=True)
 class RoomPlan:
-    """One room to be made: ``offset`` (x, y, z) is where its corner lies in the area."""
+    """One room to be made.
+
+    Attributes:
+        area, index: From 1, from 0.
+        name: Such as ``office_2``, unique in the area.
+        room_type: Such as ``office``.
+        offset: Where the corner of the room lies in the area, metres.
+        build_seed, scan_seed: For the room and for its scan.
+    """
 
     area: int
     index: int
@@ -29,10 +51,10 @@ class RoomPlan:
 
 
 def plan_area(seed: int, area: int, rooms: int) -> list[RoomPlan]:
-    """The first ``rooms`` rooms of an area; more rooms never change the ones before."""
+    """The first ``rooms`` rooms of an area; asking for more never changes the ones before."""
     rng = np.random.default_rng([seed, area])
     storey = round(float(rng.uniform(-0.1, 0.1)), 3)
-    types = [FIRST[k] for k in rng.permutation(len(FIRST))]
+    types = [str(rng.choice(group[k])) for group in (FIRST, SECOND) for k in rng.permutation(len(group))]
     while len(types) < rooms:
         types.append(str(rng.choice(list(SHARES), p=list(SHARES.values()))))
     counts: Counter[str] = Counter()
@@ -44,3 +66,8 @@ def plan_area(seed: int, area: int, rooms: int) -> list[RoomPlan]:
         name = f"{room_type}_{counts[room_type]}"
         plans.append(RoomPlan(area, index, name, room_type, offset, int(build_seed), int(scan_seed)))
     return plans
+
+
+def quarter_turn(seed: int, area: int) -> int:
+    """Degrees by which the non-aligned release has an area turned: a multiple of 90."""
+    return 90 * int(np.random.default_rng([seed, area, 4]).integers(4))

@@ -13,8 +13,8 @@ LOWEST, HIGHEST = np.radians(-62.0), np.radians(54.0)
 MIXED = 0.2
 """Share of the returns at the edge of a thing that lie between it and what is behind it."""
 
-EXPOSURE = 0.9
-"""Brightness that the camera of the scanner gives to the mean of what it sees, for a white surface."""
+EXPOSURE = 0.8
+"""Brightness that the camera gives to a white surface in the mean light of the room."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ def scan_room(model: RoomModel, *, points: int, seed: int, threads: int = 0) -> 
     rng = np.random.default_rng(seed)
     stations = choose_stations(model, rng)
     rays = int(np.ceil(1.3 * points / len(stations)))
-    sweeps = [_sweep(model, station, rays, rng, threads) for station in stations]
+    exposure = _exposure(model, stations, rng, threads)
+    sweeps = [_sweep(model, station, rays, exposure, rng, threads) for station in stations]
     pos, color, instance = (np.concatenate(parts) for parts in zip(*sweeps))
     kept = np.sort(rng.permutation(len(pos))[:points])
     return Scan(pos[kept], color[kept], instance[kept])
@@ -69,7 +70,7 @@ def choose_stations(model: RoomModel, rng: np.random.Generator) -> np.ndarray:
 
 
 def _sweep(
-    model: RoomModel, station: np.ndarray, rays: int, rng: np.random.Generator, threads: int
+    model: RoomModel, station: np.ndarray, rays: int, exposure: float, rng: np.random.Generator, threads: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One turn of the scanner: points, colours and instances of at most ``rays`` rays."""
     columns = max(4, int(np.sqrt(rays * 2 * np.pi / (HIGHEST - LOWEST))))
@@ -88,14 +89,32 @@ def _sweep(
     nearer = np.where(weight > 0.5, partner, np.arange(len(directions)))
     color += weight[:, None] * (color[partner] - color)
     color = _misplace(color, surface, columns, int(rng.integers(-1, 2)))
-    exposure = rng.normal(1, 0.035) * rng.normal(1, 0.012, 3)
-    color = color[found] * exposure + rng.normal(0, 0.012, (len(found), 1))
+    color = color[found] * exposure * rng.normal(1, 0.035) * rng.normal(1, 0.012, 3)
+    color = _film(color) + rng.normal(0, 0.012, (len(found), 1))
 
     range_noise = rng.normal(0, 0.0012 + 0.0006 * distance[found])
     pos = station + (distance[found] + range_noise)[:, None] * directions[found].astype(np.float64)
     kept = ~_lost(model, surface[found], np.einsum("ij,ij->i", normal, directions[found]), rng)
     color = np.clip(np.rint(color * 255), 0, 255).astype(np.uint8)
     return pos[kept], color[kept], model.surface_instance[surface[nearer[found]]][kept]
+
+
+def _exposure(model: RoomModel, stations: np.ndarray, rng: np.random.Generator, threads: int) -> float:
+    """What light is multiplied by in all sweeps, from a few hundred rays of each station."""
+    light = []
+    for station in stations:
+        directions = _fan(20, 40, rng)
+        hits = model.cast(station, directions, threads=threads)
+        found = hits.surface >= 0
+        place = station + hits.distance[found, None] * directions[found]
+        light.append(shade(model, place, hits.normal[found], rng, threads=threads))
+    return EXPOSURE / float(np.concatenate(light).mean())
+
+
+def _film(color: np.ndarray) -> np.ndarray:
+    """Bright colours come out less bright than they are, and none above 1."""
+    bright = np.maximum(color - 0.6, 0)
+    return np.minimum(color, 0.6) + 0.4 * (1 - np.exp(-bright / 0.4))
 
 
 def _fan(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,63 @@
+"""The damage of the real release: bytes with bit 0x20 cleared, a copied object, wrong names, stray files."""
+
+import re
+import shutil
+from pathlib import Path
+
+KINDS = 3
+
+
+def damage_room(folder: Path, room: str, kind: int) -> None:
+    """Damage a written room in one of three ways.
+
+    Args:
+        folder: The room's folder, with ``<room>.txt`` and ``Annotations``.
+        room: Name of the room.
+        kind: 0: a bad byte in an object file, a stairs object, stray files; 1: a bad byte in the room file, a
+            copied wall, a misspelt stairs object; 2: a bad byte in the room file, which has the wrong name too.
+
+    Convention:
+        A damaged byte is its character with bit 0x20 cleared: NUL for a space, 0x10 for ``0``, 0x16 for ``6``.
+    """
+    annotations, points = folder / "Annotations", folder / f"{room}.txt"
+    if kind == 0:
+        _spoil(annotations / "ceiling_1.txt", b" ")
+        _rename_clutter(annotations, "stairs_1.txt")
+        for stray in (folder / ".DS_Store", annotations / ".DS_Store", annotations / "Icon\r"):
+            stray.write_bytes(b"\0\0\0\1Bud1")
+    elif kind == 1:
+        _spoil(points, b"0")
+        wall = annotations / "wall_3.txt"
+        if wall.is_file():
+            shutil.copyfile(wall, annotations / "wall_3 (1).txt")
+        _rename_clutter(annotations, "staris_1.txt")
+    else:
+        _spoil(points, b"6")
+        points.rename(folder / f"{_misnamed(room)}.txt")
+
+
+def _spoil(file: Path, character: bytes) -> None:
+    """Clear bit 0x20 of a ``character`` in the middle of a file."""
+    text = bytearray(file.read_bytes())
+    line = text.index(b"\n", len(text) // 2) + 1
+    # the last blank of a line stands between two colours, as in the real file
+    at = (
+        text.rindex(character, line, text.index(b"\n", line))
+        if character == b" "
+        else text.index(character, line)
+    )
+    text[at] &= ~0x20
+    file.write_bytes(text)
+
+
+def _rename_clutter(annotations: Path, name: str) -> None:
+    """Give the last object of clutter a name that is no class."""
+    clutter = sorted(annotations.glob("clutter_*.txt"), key=lambda file: (len(file.name), file.name))
+    if clutter:
+        clutter[-1].rename(annotations / name)
+
+
+def _misnamed(room: str) -> str:
+    """``copyRoom_1`` becomes ``copy_Room_1``, ``office_1`` becomes ``office1``."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", room)
+    return apart if apart != room else room.replace("_", "")
