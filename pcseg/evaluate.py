@@ -83,7 +83,7 @@ def evaluate(
     folder = out / "predictions" / model.hash / protocol["predictions"]
     model.segmentor.to(choose_device(device))
     matrix = score_scenes(model, root, entries, folder, options, progress_bar=progress_bar)
-    compared = compare(root, others, entries, num_classes=manifest.schema.num_classes) if baselines else {}
+    compared = compare(root, others, entries, model.schema.names) if baselines else {}
     report = Report(protocol=protocol, names=model.schema.names, matrix=matrix, baselines=compared)
     report.write(out)
     return report
@@ -220,21 +220,23 @@ def predict_and_store(
 
 
 def compare(
-    root: Path, train: tuple[SceneEntry, ...], test: tuple[SceneEntry, ...], *, num_classes: int
+    root: Path, train: tuple[SceneEntry, ...], test: tuple[SceneEntry, ...], names: Sequence[str]
 ) -> dict[str, ConfusionMatrix]:
     """Baselines that learn from the scenes ``train`` and are scored on ``test``, by their description."""
-    counts = [
-        np.sum([entry.class_histogram for entry in entries], axis=0).tolist() for entries in (train, test)
-    ]
-    total = sum(entry.num_points for entry in test)
-    scored = "all points" if total <= TEST_POINTS else f"{TEST_POINTS:,} random points"
+    train_counts = np.sum([entry.class_histogram for entry in train], axis=0).tolist()
+    test_counts = np.sum([entry.class_histogram for entry in test], axis=0).tolist()
     forest = height_and_color(
         RoomFiles(root=root, entries=train),
         RoomFiles(root=root, entries=test),
-        num_classes=num_classes,
+        num_classes=len(names),
         test_points=TEST_POINTS,
     )
+    most_frequent = names[int(np.argmax(train_counts))]
+    total = sum(entry.num_points for entry in test)
+    scored = "all points" if total <= TEST_POINTS else f"{TEST_POINTS:,} random points"
     return {
-        "most frequent training class everywhere": most_frequent_class(*counts),
-        f"random forest on height and colour of a point ({scored})": forest,
+        f"{most_frequent} everywhere (most frequent training class)": most_frequent_class(
+            train_counts, test_counts
+        ),
+        f"random forest on height and colour of single points ({scored})": forest,
     }
