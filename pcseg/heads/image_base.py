@@ -1,0 +1,135 @@
+"""Image heads: pixels as tokens, and the adapter around a context body."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pcseg.errors import UserError
+from pcseg.heads.base import HeadOutput
+from pcseg.heads.context import ContextBody
+from pcseg.losses.auxiliary import auxiliary_loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixels:
+    """Sites of the pixels of a batch of images, as tokens in (image, y, x) order."""
+
+    batch_size: int
+    height: int
+    width: int
+    device: torch.device
+
+    @property
+    def ptr(self) -> Tensor:
+        return torch.arange(self.batch_size + 1, device=self.device) * (self.height * self.width)
+
+
+def to_tokens(image: Tensor) -> tuple[Tensor, Pixels]:
+    """Pixels of images ``(B, C, H, W)`` as tokens ``(B*H*W, C)``, and where they are."""
+    batch_size, _, height, width = image.shape
+    pixels = Pixels(batch_size=batch_size, height=height, width=width, device=image.device)
+    return image.permute(0, 2, 3, 1).flatten(0, 2), pixels
+
+
+def to_image(tokens: Tensor, pixels: Pixels) -> Tensor:
+    """Tokens ``(B*H*W, C)`` as images ``(B, C, H, W)``, a view in the channels-last layout."""
+    shape = (pixels.batch_size, pixels.height, pixels.width, tokens.shape[1])
+    return tokens.view(shape).permute(0, 3, 1, 2)
+
+
+class PixelConv(nn.Conv2d):
+    """A convolution of odd size with zero padding, on tokens that are pixels."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 3, *, bias: bool = True
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
+
+    def forward(self, x: Tensor, pixels: Pixels) -> Tensor:  # type: ignore[override]
+        """Tokens ``(N, in_channels)`` to ``(N, out_channels)``."""
+        return to_tokens(super().forward(to_image(x, pixels)))[0]
+
+
+class ImageHead(nn.Module):
+    """A context body on the last of the features of an image backbone, an auxiliary head on the one before.
+
+    The first two constructor arguments of heads are the widths of the features (finest first) and the number of
+    classes; options are keyword-only.
+
+    Args:
+        in_channels: Widths of the features.
+        body: Makes logits of the last features.
+        auxiliary: Makes logits of the last features but one, or of the last if there is one only.
+        aux_weight: Factor of the cross-entropy of the auxiliary logits.
+        laterals: Which features the body fuses besides.
+        align_corners: Whether a resize keeps the centres of the corner pixels in place, or the corners of the
+            image.
+
+    Convention:
+        Auxiliary logits are made in training mode only.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        body: ContextBody,
+        auxiliary: ContextBody | None,
+        *,
+        aux_weight: float,
+        laterals: Sequence[int] = (),
+        align_corners: bool,
+    ) -> None:
+        super().__init__()
+        self.in_channels = list(in_channels)
+        self.body, self.auxiliary = body, auxiliary
+        self.aux_weight = aux_weight
+        self.laterals = list(laterals)
+        self.align_corners = align_corners
+
+    def forward(self, features: Sequence[Tensor], size: tuple[int, int] | None = None) -> HeadOutput:
+        """Logits ``(B, K, H, W)`` of features ``(B, C_i, H_i, W_i)``, finest first.
+
+        Args:
+            features: As many and as wide as the head was built for.
+            size: Height and width of the logits; those of the last features by default.
+        """
+        self._check(features)
+        x, pixels = to_tokens(features[-1])
+        output = self.body(x, pixels, [to_tokens(features[i])[0] for i in self.laterals])
+        aux = dict(output.clouds)
+        if output.embedding is not None:
+            aux["embedding"] = to_image(output.embedding, pixels)
+        if self.auxiliary is not None and self.training:
+            x, aux_pixels = to_tokens(features[max(len(features) - 2, 0)])
+            aux["aux_logits"] = self._resize(to_image(self.auxiliary(x, aux_pixels).logits, aux_pixels), size)
+        return HeadOutput(logits=self._resize(to_image(output.logits, pixels), size), aux=aux)
+
+    def losses(self, output: HeadOutput, y: Tensor) -> dict[str, Tensor]:
+        """Extra weighted losses by name for labels ``y`` ``(B, H, W)``."""
+        pixels = Pixels(batch_size=y.shape[0], height=y.shape[1], width=y.shape[2], device=y.device)
+        losses = self.body.cloud_losses(output.aux, y.flatten(), pixels.ptr)
+        if "embedding" in output.aux:
+            embedding = output.aux["embedding"]
+            small = F.interpolate(y[:, None].double(), embedding.shape[2:], mode="nearest").long()
+            losses |= self.body.token_losses(to_tokens(embedding)[0], small.flatten())
+        if "aux_logits" in output.aux:
+            aux = auxiliary_loss(output.aux["aux_logits"], y, align_corners=self.align_corners)
+            losses["aux"] = self.aux_weight * aux
+        return losses
+
+    def _resize(self, image: Tensor, size: tuple[int, int] | None) -> Tensor:
+        if size is None or tuple(size) == tuple(image.shape[2:]):
+            return image
+        return F.interpolate(image, size, mode="bilinear", align_corners=self.align_corners)
+
+    def _check(self, features: Sequence[Tensor]) -> None:
+        widths = [feature.shape[1] for feature in features]
+        if widths != self.in_channels:
+            raise UserError(f"the head was built for features of widths {self.in_channels}, not {widths}")
+        for i in self.laterals:
+            if features[i].shape[2:] != features[-1].shape[2:]:
+                sizes = [tuple(features[j].shape[2:]) for j in (i, -1)]
+                raise UserError(f"the head fuses features of one size, not {sizes[0]} and {sizes[1]}")

@@ -1,0 +1,40 @@
+"""Criss-cross attention of CCNet, along the lines of images, volumes or sparse voxels."""
+
+import torch
+from torch import Tensor, nn
+
+from pcseg.errors import UserError
+from pcseg.ops.attention import Support, union_attention
+
+
+class CrissCrossAttention(nn.Module):
+    r"""Every token attends to the tokens on its lines (Huang et al., *CCNet*, ICCV 2019, Eq. 1 and 2).
+
+    .. math:: x'_u = x_u + \gamma \sum_{w \in S(u)} A_{uw} V_w, \qquad
+              A_u = \mathrm{softmax}_{S(u)}\bigl(Q_u K^\top\bigr)
+
+    :math:`S(u)` is the union of the lines of u, as a set. Applied R times, with the same weights, information
+    travels R lines far.
+
+    Args:
+        channels: C.
+        reduction: Queries and keys have ``channels // reduction`` channels.
+
+    Convention:
+        One softmax over all lines together, logits not scaled. :math:`\gamma` (absent from the paper) starts
+        at 0: the module is the identity at first, and its other weights get no gradient in the first step.
+    """
+
+    def __init__(self, channels: int, *, reduction: int = 8) -> None:
+        super().__init__()
+        if channels < reduction:
+            raise UserError(f"criss-cross attention of {channels} channels cannot reduce them by {reduction}")
+        self.query = nn.Linear(channels, channels // reduction)
+        self.key = nn.Linear(channels, channels // reduction)
+        self.value = nn.Linear(channels, channels)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, lines: Support) -> Tensor:
+        """Tokens ``(N, C)`` with what they see along ``lines``, ``(N, C)``."""
+        context = union_attention(self.query(x), self.key(x), self.value(x), lines)
+        return x + self.gamma * context

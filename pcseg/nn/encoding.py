@@ -1,0 +1,165 @@
+"""The encoding layer and the context encoding module of EncNet."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn.aggr import Aggregation
+
+from pcseg.errors import UserError
+from pcseg.nn.norms import BatchNorm, NormFactory, linear_norm
+from pcseg.ops.clouds import split_clouds, spread
+
+
+class EncodingLayer(nn.Module):
+    r"""Residuals of every cloud to learned codewords (Zhang et al., *EncNet*, CVPR 2018, Eq. 1).
+
+    .. math:: e_k = \sum_i a_{ik} (x_i - d_k), \qquad
+              a_{ik} = \frac{\exp(s_k \|x_i - d_k\|^2)}{\sum_j \exp(s_j \|x_i - d_j\|^2)}
+
+    Args:
+        channels: C.
+        num_codewords: K.
+        reference_size: Scale the sums to clouds of so many tokens, :math:`e_k \cdot n_{ref} / n`; ``None``
+            lets them grow with the cloud, as published.
+
+    Convention:
+        The smoothing factors :math:`s_k` enter with a plus and start in (-1, 0); nothing keeps them negative.
+        Distances are expanded, so that no N × K × C residuals are stored. Half precision is computed in
+        float32.
+    """
+
+    def __init__(self, channels: int, num_codewords: int, *, reference_size: int | None = None) -> None:
+        super().__init__()
+        if num_codewords < 1:
+            raise UserError(f"the encoding layer has {num_codewords} codewords; choose 1 or more")
+        if reference_size is not None and reference_size < 1:
+            raise UserError(f"reference_size is {reference_size}; choose 1 or more tokens")
+        self.reference_size = reference_size
+        self.codewords = nn.Parameter(torch.empty(num_codewords, channels))
+        self.smoothing = nn.Parameter(torch.empty(num_codewords))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        bound = self.codewords.numel() ** -0.5
+        nn.init.uniform_(self.codewords, -bound, bound)
+        nn.init.uniform_(self.smoothing, -1, 0)
+
+    def assign(self, x: Tensor) -> Tensor:
+        """Soft assignment :math:`a_{ik}` of tokens to codewords, ``(N, K)``."""
+        codewords, smoothing = self.codewords.to(x.dtype), self.smoothing.to(x.dtype)
+        squares = x.square().sum(1, keepdim=True) + codewords.square().sum(1)
+        return (smoothing * torch.addmm(squares, x, codewords.mT, alpha=-2)).softmax(-1)
+
+    def forward(self, x: Tensor, ptr: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Encodings ``(B, K, C)`` of tokens ``x`` ``(N, C)`` in the clouds ``ptr`` ``(B+1,)``.
+
+        Args:
+            x: Tokens.
+            ptr: First token of every cloud, and N.
+            weight: How much each token counts in the sums, ``(N,)``; 1 by default.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(torch.promote_types(x.dtype, torch.float32))
+            assign = self.assign(x) if weight is None else self.assign(x) * weight[:, None]
+            clouds = zip(split_clouds(x, ptr), split_clouds(assign, ptr))
+            return torch.stack([self._residuals(rows, shares) for rows, shares in clouds])
+
+    def _residuals(self, x: Tensor, assign: Tensor) -> Tensor:
+        residuals = assign.mT @ x - assign.sum(0)[:, None] * self.codewords
+        return (
+            residuals if self.reference_size is None else residuals * (self.reference_size / max(len(x), 1))
+        )
+
+
+class EncodingAggregation(Aggregation):
+    """The :class:`EncodingLayer` as a PyG aggregation: sets of any size to vectors of ``K * C``.
+
+    Args:
+        channels: C.
+        num_codewords: K.
+        reference_size: See :class:`EncodingLayer`.
+    """
+
+    def __init__(self, channels: int, num_codewords: int, *, reference_size: int | None = None) -> None:
+        super().__init__()
+        self.encoding = EncodingLayer(channels, num_codewords, reference_size=reference_size)
+
+    def reset_parameters(self) -> None:
+        self.encoding.reset_parameters()
+
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+    ) -> Tensor:
+        self.assert_two_dimensional_input(x, dim)
+        if ptr is None:
+            if index is None:
+                index = x.new_zeros(len(x), dtype=torch.long)
+            index, order = torch.sort(index, stable=True)
+            x = x[order]
+            counts = torch.bincount(index, minlength=dim_size or 1)
+            ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        return self.encoding(x, ptr).flatten(1)
+
+
+class ContextEncodingOutput(NamedTuple):
+    """``x`` (N, C) gated features; ``presence`` (B, num_classes) logits of which classes a cloud holds."""
+
+    x: Tensor
+    presence: Tensor | None
+
+
+class ContextEncoding(nn.Module):
+    r"""Context encoding module (Zhang et al., *EncNet*, CVPR 2018, Eq. 2 and Figure 2).
+
+    .. math:: e = \tfrac1K \sum_k \mathrm{ReLU}(\mathrm{BN}(e_k)), \qquad
+              \gamma = \sigma(W e), \qquad Y = \mathrm{ReLU}(X + \gamma \odot X)
+
+    The encodings :math:`e_k` are those of projected tokens; the tokens before the projection are gated.
+
+    Args:
+        channels: C.
+        num_codewords: K.
+        num_classes: Width of the presence logits for the SE-loss; ``None`` leaves them out.
+        reference_size: See :class:`EncodingLayer`.
+        sum_codewords: Sum over the codewords instead of the mean, as in the paper.
+        pure_gate: Return :math:`\gamma \odot X`, as in the paper. The released code adds X, so that a channel
+            is never damped, and takes a ReLU that changes nothing for X ≥ 0.
+        norm: Makes the norms; that of the encodings has a channel a codeword.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_codewords: int,
+        *,
+        num_classes: int | None = None,
+        reference_size: int | None = None,
+        sum_codewords: bool = False,
+        pure_gate: bool = False,
+        norm: NormFactory = BatchNorm,
+    ) -> None:
+        super().__init__()
+        self.sum_codewords, self.pure_gate = sum_codewords, pure_gate
+        self.project = linear_norm(channels, channels, bias=False, norm=norm)
+        self.encoding = EncodingLayer(channels, num_codewords, reference_size=reference_size)
+        self.norm = norm(num_codewords)
+        self.gate = nn.Linear(channels, channels)
+        self.presence = None if num_classes is None else nn.Linear(channels, num_classes)
+
+    def encode(self, x: Tensor, ptr: Tensor) -> Tensor:
+        """One vector a cloud, ``(B, C)``."""
+        encodings = self.norm(self.encoding(self.project(x), ptr)).relu()
+        return encodings.sum(1) if self.sum_codewords else encodings.mean(1)
+
+    def forward(self, x: Tensor, ptr: Tensor) -> ContextEncodingOutput:
+        """Gated tokens of ``x`` ``(N, C)`` in the clouds ``ptr`` ``(B+1,)``, and presence logits."""
+        context = self.encode(x, ptr)
+        gated = x * spread(self.gate(context).sigmoid(), ptr)
+        presence = None if self.presence is None else self.presence(context)
+        return ContextEncodingOutput(gated if self.pure_gate else (x + gated).relu(), presence)

@@ -1,0 +1,82 @@
+"""The spatial context module (SCM) of CTNet: tokens attend to the class features of their cloud."""
+
+import torch
+from torch import Tensor, nn
+
+from pcseg.nn.norms import BatchNorm, ConvNorm, NormFactory, linear_norm
+from pcseg.nn.sites import LocalConv, Sites
+from pcseg.ops.clouds import split_clouds
+
+
+class ClassAttention(nn.Module):
+    r"""Every token gathers the class features of its cloud, weighted by how well they match.
+
+    .. math::
+        S = \mathrm{softmax}_K(Q K^\top / \sqrt{D}), \qquad
+        Y = \mathrm{fuse}(\mathrm{up}(S V) + X)
+
+    Q comes from the tokens by a local convolution, K and V from the class features, one row a class.
+
+    Args:
+        channels: C, of tokens and class features.
+        key_channels: D.
+        conv: Makes the local convolutions.
+        norm: Makes the norms; those of K and V see the classes of all clouds as tokens.
+    """
+
+    def __init__(
+        self, channels: int, key_channels: int, *, conv: LocalConv, norm: NormFactory = BatchNorm
+    ) -> None:
+        super().__init__()
+        self.scale = key_channels**-0.5
+        self.query = ConvNorm(conv(channels, key_channels, bias=True), norm(key_channels), nn.ReLU())
+        self.key = linear_norm(channels, key_channels, bias=True, norm=norm)
+        self.value = linear_norm(channels, key_channels, bias=True, norm=norm)
+        self.up = linear_norm(key_channels, channels, bias=True, norm=norm)
+        self.fuse = ConvNorm(conv(channels, channels, bias=True), norm(channels), nn.ReLU())
+
+    def attend(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
+        """``up(S V) + X``, ``(N, C)``: what is left to be fused."""
+        classes = class_features.flatten(0, 1)
+        keys = self.key(classes).view(*class_features.shape[:2], -1)
+        values = self.value(classes).view(*class_features.shape[:2], -1)
+        queries = split_clouds(self.query(x, sites), sites.ptr)
+        context = [
+            (query @ key.mT * self.scale).softmax(-1) @ value
+            for query, key, value in zip(queries, keys, values)
+        ]
+        return self.up(torch.cat(context)) + x
+
+    def forward(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
+        """Tokens ``x`` ``(N, C)`` with the context of ``class_features`` ``(B, K, C)``, ``(N, C)``."""
+        return self.fuse(self.attend(x, class_features, sites), sites)
+
+
+class SpatialContext(nn.Module):
+    r"""Spatial context module (Li et al., *CTNet: Context-based Tandem Network*, TPAMI 2022).
+
+    .. math:: Y = W\,[\,\mathrm{ClassAttention}(X, M),\ \mathrm{conv}(X)\,]
+
+    Args:
+        channels: C.
+        key_channels: Width of queries, keys and values.
+        conv: Makes the local convolutions.
+        norm: Makes the norms.
+
+    Convention:
+        X are the gated features of the channel context module, M its class features. Cost is linear in the
+        tokens: N × K pairs.
+    """
+
+    def __init__(
+        self, channels: int, key_channels: int, *, conv: LocalConv, norm: NormFactory = BatchNorm
+    ) -> None:
+        super().__init__()
+        self.attention = ClassAttention(channels, key_channels, conv=conv, norm=norm)
+        self.local = ConvNorm(conv(channels, channels, bias=True), norm(channels), nn.ReLU())
+        self.merge = linear_norm(2 * channels, channels, bias=True, norm=norm)
+
+    def forward(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
+        """Tokens ``x`` ``(N, C)`` and class features ``(B, K, C)`` to ``(N, C)``."""
+        context = self.attention(x, class_features, sites)
+        return self.merge(torch.cat([context, self.local(x, sites)], 1))

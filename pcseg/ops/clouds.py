@@ -1,0 +1,24 @@
+"""The two ways between tokens and the clouds (or images) they belong to: pool, and read back."""
+
+import torch
+from torch import Tensor
+
+
+def split_clouds(x: Tensor, ptr: Tensor) -> tuple[Tensor, ...]:
+    """Rows of every cloud, as views of ``x`` ``(N, ...)``; a cloud may be empty."""
+    return x.split(ptr.diff().tolist())
+
+
+def cloud_mean(x: Tensor, ptr: Tensor) -> Tensor:
+    """Mean over the rows of every cloud, ``(N, C)`` to ``(B, C)``; zeros for an empty cloud."""
+    return torch.stack([rows.sum(0) / max(len(rows), 1) for rows in split_clouds(x, ptr)])
+
+
+def spread(vectors: Tensor, ptr: Tensor) -> Tensor:
+    """The vector of its cloud for every token, ``(B, C)`` to ``(N, C)``.
+
+    Convention:
+        Concatenates expanded views rather than indexing: its backward is a sum, an indexing's a slow scatter.
+    """
+    sizes = ptr.diff().tolist()
+    return torch.cat([vector.expand(size, -1) for vector, size in zip(vectors, sizes)])

@@ -1,0 +1,102 @@
+"""Partitions of tokens into groups of any size, in compressed rows and in padded blocks."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+PAIRS_PER_BLOCK = 1 << 18
+"""Pairs of tokens worked on at once: bounds the memory of a block, whatever the size of the groups."""
+
+BLOCK_GROWTH = 1.15
+"""Groups share a block if their sizes differ by less than about this factor: bounds the padding."""
+
+
+class Block(NamedTuple):
+    """Groups of similar size side by side, or a part of the queries of one large group.
+
+    ``keys`` (G, L) are the tokens of G groups, -1 behind the end of a short group (then ``padded``);
+    ``queries`` (G, Q) are the columns ``first : first + Q`` of ``keys``.
+    """
+
+    queries: Tensor
+    keys: Tensor
+    first: int
+    padded: bool
+
+
+@dataclass(kw_only=True, eq=False)
+class Groups:
+    """A partition: every token is in exactly one group.
+
+    Args:
+        order: Tokens sorted by group, ``(N,)`` int64.
+        ptr: Where each group starts in ``order``, ``(G+1,)`` int64 with ``ptr[0] = 0`` and ``ptr[-1] = N``.
+    """
+
+    order: Tensor
+    ptr: Tensor
+
+    @cached_property
+    def id(self) -> Tensor:
+        """The group of every token, ``(N,)`` int64."""
+        sorted_ids = torch.repeat_interleave(self.ptr.diff(), output_size=len(self.order))
+        return torch.empty_like(self.order).scatter_(0, self.order, sorted_ids)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """All groups of two or more tokens in blocks of at most :data:`PAIRS_PER_BLOCK` pairs.
+
+        Convention:
+            A token appears once as a query in all blocks together, unless its group has it alone: such groups
+            are left out, for there are no pairs in them.
+        """
+        sizes = self.ptr.diff()
+        by_size = torch.argsort(sizes, stable=True)
+        ascending = sizes[by_size].tolist()
+        blocks = []
+        start = next((i for i, size in enumerate(ascending) if size > 1), len(ascending))
+        while start < len(ascending):
+            stop = _block_end(ascending, start)
+            padded = ascending[start] < ascending[stop - 1]
+            blocks += self._cut(by_size[start:stop], ascending[stop - 1], padded)
+            start = stop
+        return blocks
+
+    def _cut(self, groups: Tensor, longest: int, padded: bool) -> list[Block]:
+        position = self.ptr[groups, None] + torch.arange(longest, device=self.order.device)
+        outside = position >= self.ptr[groups + 1, None]
+        keys = self.order[position.clamp(max=len(self.order) - 1)].masked_fill(outside, -1)
+        width = max(1, PAIRS_PER_BLOCK // keys.numel())
+        return [Block(keys[:, i : i + width], keys, i, padded) for i in range(0, longest, width)]
+
+
+def _block_end(ascending: list[int], start: int) -> int:
+    """End of the run of sizes that fit in one block with the one at ``start``."""
+    largest = int(ascending[start] * BLOCK_GROWTH)
+    stop = start + 1
+    while stop < len(ascending) and ascending[stop] <= largest:
+        if (stop + 1 - start) * ascending[stop] ** 2 > PAIRS_PER_BLOCK:
+            break
+        stop += 1
+    return stop
+
+
+def group_by(key: Tensor) -> Groups:
+    """Tokens with equal ``key`` ``(N,)`` int64, as groups in ascending order of their key.
+
+    Convention:
+        Stable: inside a group the tokens keep their order.
+    """
+    sorted_key, order = torch.sort(key, stable=True)
+    _, counts = torch.unique_consecutive(sorted_key, return_counts=True)
+    return Groups(order=order, ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+
+
+def regular_groups(tokens: Tensor) -> Groups:
+    """The rows of ``tokens`` ``(G, L)`` int64 as groups of equal size."""
+    count, size = tokens.shape
+    ptr = torch.arange(count + 1, device=tokens.device) * size
+    return Groups(order=tokens.reshape(-1), ptr=ptr)
