@@ -139,9 +139,15 @@ def group_cells(cells: Sequence[np.ndarray], *, key: Literal["ravel", "fnv"] = "
 
 
 def cell_offset(pos: np.ndarray, grid_size: float, *, dtype: type[np.floating] = np.float64) -> np.ndarray:
-    """Where each point lies in its cell, relative to the centre, in voxels (-0.5 to 0.5), ``(N, 3)``."""
+    """Where each point lies in its cell, relative to the centre, in voxels (-0.5 to 0.5), float64, ``(N, 3)``.
+
+    Convention:
+        Rounded to ``dtype`` where GridSample rounds: after the division and after moving cell 0 to the corner.
+    """
     scaled = pos.astype(dtype, copy=False) / dtype(grid_size)
-    return scaled - np.floor(scaled) - dtype(0.5)
+    cells = np.floor(scaled)
+    origin = cells.min(axis=0) if len(cells) else 0
+    return (scaled - origin) - (cells - origin).astype(np.float64) - 0.5
 
 
 def _fnv_keys(cells: list[np.ndarray]) -> np.ndarray:
