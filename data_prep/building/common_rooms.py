@@ -107,7 +107,7 @@ def furnish_pantry(plan: Floorplan, look: Palette) -> None:
     plan.against_wall(fixtures.fridge(rng, look), front=0.6)
     tall = rng.random() < 0.4
     table = tables.table(rng, look, rng.uniform(0.8, 1.5), 0.75, 1.0 if tall else 0.74)
-    pose = plan.inside(table, margin=0.6, yaws=groups.QUARTERS)
+    pose = plan.inside(table, margin=0.42, yaws=groups.QUARTERS) or plan.against_wall(table, front=0.7)
     if pose and tall:
         for turn in (0, np.pi):
             spot = pose.then(yaw=turn).then(0, -table.size[1] / 2 - 0.15)

@@ -24,7 +24,7 @@ def toilet(rng: np.random.Generator) -> Thing:
 
 def urinal(rng: np.random.Generator) -> Thing:
     return Thing("clutter").add(
-        CERAMIC, pillow((0.36, 0.32, 0.7), (0, 0.12, 0), 0.5), box((0.34, 0.04, 0.7), (0, 0.02, 0))
+        CERAMIC, pillow((0.36, 0.3, 0.7), (0, 0.16, 0), 0.5), box((0.34, 0.04, 0.7), (0, 0.02, 0))
     )
 
 
@@ -114,9 +114,9 @@ def copier(rng: np.random.Generator) -> Thing:
     """A copying machine that stands on the floor, with a feeder and a tray at its side."""
     light, dark = palette.jitter(rng, (0.8, 0.8, 0.78)), (0.25, 0.26, 0.28)
     shell, base = (Material(texture=textures.metal, color=color) for color in (light, dark))
-    thing = Thing("clutter").add(base, box((0.6, 0.6, 0.55), (0, 0, 0.04)))
+    thing = Thing("clutter").add(base, box((0.6, 0.6, 0.6)))
     thing.add(shell, box((0.62, 0.62, 0.35), (0, 0, 0.6)), box((0.58, 0.5, 0.1), (0, -0.02, 0.97)))
-    thing.add(shell, box((0.3, 0.4, 0.03), (0.45, 0, 0.7)).turned(0.0))
+    thing.add(shell, box((0.3, 0.4, 0.03), (0.45, 0, 0.7)))
     return thing.add(SCREEN, box((0.2, 0.12, 0.03), (-0.1, 0.33, 0.96)))
 
 

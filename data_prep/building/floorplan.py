@@ -28,7 +28,7 @@ class Floorplan:
         rng: The source of every choice in this room.
         outer: Walls to the open air: windows are here and nowhere else.
         things: What has been placed, with poses.
-        footprints: Rectangles ``x0, x1, y0, y1`` of floor under things.
+        footprints: Rectangles ``x0, x1, y0, y1`` of floor under things, and how tall these are.
         ways: Rectangles of floor before doors, kept free.
         holes: Per side, rectangles ``a0, a1, z0, z1`` cut out of the wall.
         taken: Per side, rectangles of the wall where nothing more can hang or stand.
@@ -38,7 +38,7 @@ class Floorplan:
     rng: np.random.Generator
     outer: tuple[int, ...] = ()
     things: list[tuple[Thing, Pose]] = field(default_factory=list)
-    footprints: list[Rectangle] = field(default_factory=list)
+    footprints: list[tuple[Rectangle, float]] = field(default_factory=list)
     ways: list[Rectangle] = field(default_factory=list)
     holes: dict[int, list[Rectangle]] = field(default_factory=_rectangles)
     taken: dict[int, list[Rectangle]] = field(default_factory=_rectangles)
@@ -60,21 +60,21 @@ class Floorplan:
         """Place without asking; with a ``margin`` its footprint is taken from then on."""
         self.things.append((thing, pose))
         if margin is not None:
-            self.footprints.append(footprint(thing.size, pose, margin))
+            self.footprints.append((footprint(thing.size, pose, margin), pose.z + thing.size[2]))
         return pose
+
+    def holds(self, area: Rectangle) -> bool:
+        """Whether a footprint lies in the room."""
+        return area[0] >= 0 and area[2] >= 0 and area[1] <= self.size[0] and area[3] <= self.size[1]
 
     def is_free(self, area: Rectangle) -> bool:
         """Whether a footprint lies in the room, on no thing and in no way."""
-        width, depth, _ = self.size
-        x0, x1, y0, y1 = area
-        if x0 < 0 or y0 < 0 or x1 > width or y1 > depth:
-            return False
-        return not any(x0 < b and a < x1 and y0 < d and c < y1 for a, b, c, d in self.footprints + self.ways)
+        taken = [place for place, _ in self.footprints] + self.ways
+        return self.holds(area) and not any(_meet(area, place) for place in taken)
 
     def is_bare(self, side: int, area: Rectangle) -> bool:
         """Whether nothing hangs on, stands before or opens in a rectangle of a wall."""
-        a0, a1, z0, z1 = area
-        return not any(a0 < b and a < a1 and z0 < d and c < z1 for a, b, c, d in self.taken[side])
+        return not any(_meet(area, place) for place in self.taken[side])
 
     def against_wall(
         self, thing: Thing, *, sides: Sequence[int] = SIDES, gap: float = 0.02, front: float = 0.5
@@ -115,11 +115,18 @@ class Floorplan:
                 continue
             along = float(self.rng.uniform(width / 2 + 0.12, self.length(side) - width / 2 - 0.12))
             area = (along - width / 2 - spare, along + width / 2 + spare, z - spare, z + tall + spare)
-            if area[3] < self.size[2] and self.is_bare(side, area):
-                self.put(thing, self.on_wall(side, along, 0, z))
+            pose = self.on_wall(side, along, 0, z)
+            before = footprint((width, 0.3), pose.then(y=0.16), 0.0)
+            hidden = any(tall > z and _meet(before, place) for place, tall in self.footprints)
+            if area[3] < self.size[2] and self.is_bare(side, area) and not hidden:
+                self.put(thing, pose)
                 self.taken[side].append(area)
                 return side, along
         return None
+
+
+def _meet(one: Rectangle, other: Rectangle) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
 def footprint(size: Sequence[float], pose: Pose, margin: float) -> Rectangle:

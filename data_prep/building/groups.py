@@ -95,7 +95,8 @@ def add_chairs_around(
             # chairs of one table are alike
             chair = build(np.random.default_rng(model), look)
             spot = pose.then(yaw=turn).then(x, -edge - rng.uniform(-0.02, 0.28), 0, rng.normal(0, 0.2))
-            plan.put(chair, spot, margin=0.0)
+            if plan.holds(footprint(chair.size, spot, 0.0)):
+                plan.put(chair, spot, margin=0.0)
 
 
 def add_case(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) -> bool:

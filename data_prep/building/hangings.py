@@ -22,7 +22,6 @@ def add_board(plan: Floorplan, look: Palette, *, plain: bool = False) -> bool:
         plain: Never a coloured board.
     """
     rng = plan.rng
-    width, height = rng.uniform(1.1, 2.6), rng.uniform(0.95, 1.4)
     inked = dataclasses.replace(
         look.white, texture=textures.ink, accent=palette.jitter(rng, (0.12, 0.15, 0.45), 0.5)
     )
@@ -30,16 +29,17 @@ def add_board(plan: Floorplan, look: Palette, *, plain: bool = False) -> bool:
     chalk = Material(
         texture=textures.ink, color=palette.jitter(rng, (0.12, 0.22, 0.17)), accent=(0.75, 0.76, 0.74)
     )
-    kind = rng.choice(4, p=[0.55, 0.45, 0, 0] if plain else [0.42, 0.33, 0.1, 0.15])
-    board = Thing("board").add(
-        [inked, look.white, cork, chalk][kind], box((width, 0.012, height), (0, 0.006, 0))
-    )
-    board.add(look.trim, frame(width, height, 0.025, 0.02))
-    if kind != 2 and rng.random() < 0.7:
-        board.add(look.trim, box((width * rng.uniform(0.4, 0.95), 0.07, 0.015), (0, 0.035, 0)))
-    bottom = rng.uniform(0.8, 1.0)
-    for sides in (plan.inner, plan.inner, plan.inner):
-        if plan.hang(board, bottom, sides=sides):
+    face = [inked, look.white, cork, chalk][
+        rng.choice(4, p=[0.55, 0.45, 0, 0] if plain else [0.42, 0.33, 0.1, 0.15])
+    ]
+    tray = rng.uniform(0.4, 0.95) if rng.random() < 0.7 and face is not cork else 0.0
+    height, bottom = rng.uniform(0.95, 1.4), rng.uniform(0.8, 1.0)
+    for width in (rng.uniform(1.1, 2.6), 1.2, 0.9):
+        board = Thing("board").add(face, box((width, 0.012, height), (0, 0.006, 0)))
+        board.add(look.trim, frame(width, height, 0.025, 0.02))
+        if tray:
+            board.add(look.trim, box((width * tray, 0.07, 0.015), (0, 0.035, 0)))
+        if plan.hang(board, bottom, sides=plan.inner):
             return True
     return False
 

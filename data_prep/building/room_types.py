@@ -33,7 +33,7 @@ class RoomType:
 
 
 ROOM_TYPES = {
-    "office": RoomType(work_rooms.furnish_office, (2.9, 4.5), (3.6, 6.5)),
+    "office": RoomType(work_rooms.furnish_office, (2.9, 4.5), (3.6, 6.5), windows=1.0),
     "conferenceRoom": RoomType(work_rooms.furnish_conference_room, (3.9, 5.5), (5.0, 8.5), beams=0.5),
     "hallway": RoomType(common_rooms.furnish_hallway, (1.7, 2.7), (7.0, 14.0), windows=0.3, beams=1.0),
     "lounge": RoomType(common_rooms.furnish_lounge, (4.2, 6.0), (5.0, 8.5), beams=0.7),
@@ -73,7 +73,7 @@ def build_room(seed: int, room_type: str) -> RoomModel:
         plan.things,
         room_type=room_type,
         size=plan.size,
-        obstacles=np.array(plan.footprints or [(0.0, 0.0, 0.0, 0.0)]),
+        obstacles=np.array([place for place, _ in plan.footprints] or [(0.0, 0.0, 0.0, 0.0)]),
         lamps=lamps,
         lamp_colors=lamp_colors,
         seed=seed,
