@@ -142,11 +142,11 @@ def protocol_stamp(
 
 
 def kept_from_training(model: LoadedModel, manifest: Manifest, splits: Sequence[str]) -> bool | None:
-    """Whether training never saw ``splits``; ``None`` if it used other data or does not tell."""
-    if manifest.hash != model.card.manifest_hash:
+    """Whether neither training nor the choice of the checkpoint saw ``splits``; ``None`` where it is not known."""
+    arguments = data_arguments(model)
+    if manifest.hash != model.card.manifest_hash or "test_splits" not in arguments:
         return None
-    kept = data_arguments(model).get("test_splits")
-    return None if kept is None else set(splits) <= set(kept)
+    return set(splits) <= set(arguments["test_splits"]) - set(arguments.get("val_splits") or ())
 
 
 def score_scenes(

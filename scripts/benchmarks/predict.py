@@ -1,0 +1,73 @@
+"""Whole-scene prediction: a room of a million points, the small sparse U-Net, all original points labelled."""
+
+import numpy as np
+import torch
+from benchmarks.harness import Row, measure
+from torch_geometric.data import Batch
+
+from pcseg.backbones.points.sparse_unet import sparse_unet_small
+from pcseg.data.collate import to_data
+from pcseg.data.dataset import with_height
+from pcseg.data.gridding import group_by_voxel
+from pcseg.data.sample import Sample
+from pcseg.heads.plain import PlainHead
+from pcseg.inference import predict_scene
+from pcseg.labels import S3DIS
+from pcseg.segmentor import Segmentor
+
+NUM_POINTS = 1_000_000
+GRID_SIZE = 0.05
+FEATURES = ("color", "height")
+
+
+def run() -> list[Row]:
+    """Some fragments against the usual way (every fragment indexed and mapped anew), and the single pass."""
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    model = Segmentor(sparse_unet_small, PlainHead, in_channels=4, schema=S3DIS).eval()
+    room = empty_room(NUM_POINTS)
+
+    def ours(fragments: int) -> None:
+        predict_scene(model, room, grid_size=GRID_SIZE, features=FEATURES, fragments=fragments)
+
+    voxels = group_by_voxel(room.pos, GRID_SIZE).num_voxels
+    case = f"{NUM_POINTS:,} points in {voxels:,} voxels"
+    return [
+        measure(
+            f"{case}, 4 fragments",
+            lambda: ours(4),
+            "each fragment indexed and mapped anew",
+            lambda: one_by_one(model, room, fragments=4),
+            rounds=3,
+        ),
+        measure(f"{case}, single pass", lambda: ours(1), "", None, rounds=3),
+    ]
+
+
+@torch.inference_mode()
+def one_by_one(model: Segmentor, room: Sample, *, fragments: int) -> torch.Tensor:
+    """Fragments taken from the cloud and batched as if they had nothing in common; labels of all points."""
+    room = with_height(room)
+    groups = group_by_voxel(room.pos, GRID_SIZE)
+    scores = torch.zeros(groups.num_points, S3DIS.num_classes)
+    for number in range(fragments):
+        fragment = room.take(groups.pick(number))
+        data = to_data(Sample(**vars(fragment) | {"grid_pos": groups.grid_pos}), FEATURES)
+        scores += model(Batch.from_data_list([data])).logits.softmax(1)[groups.inverse]
+    return scores.argmax(1)
+
+
+def empty_room(num_points: int, size: tuple[float, float, float] = (6.0, 5.0, 3.0)) -> Sample:
+    """Points on the six sides of a room, with the noise of a scanner."""
+    rng = np.random.default_rng(0)
+    areas = np.array([size[1] * size[2], size[0] * size[2], size[0] * size[1]])
+    axis = rng.choice(3, num_points, p=areas / areas.sum())
+    pos = rng.random((num_points, 3)) * size
+    pos[np.arange(num_points), axis] = rng.integers(0, 2, num_points) * np.array(size)[axis]
+    return Sample(
+        name="room",
+        pos=(pos + 0.025 + rng.normal(0, 0.003, pos.shape)).astype(np.float32),  # sides inside one voxel
+        color=rng.integers(0, 256, (num_points, 3)).astype(np.uint8),
+        label=np.full(num_points, -1, dtype=np.int16),
+        instance=np.full(num_points, -1, dtype=np.int32),
+    )
