@@ -18,7 +18,7 @@ from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
 from pcseg.nn.sites import LocalConv, Sites
 from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.ops.attention import Support
-from pcseg.ops.lines import AXES, axis_lines, pixel_lines
+from pcseg.ops.lines import AXES, axis_lines, check_line_options, pixel_lines
 from pcseg.ops.voxels import VoxelSet
 
 EMBEDDING_RATIO = 16
@@ -183,6 +183,7 @@ class PointRCCAHead(PointContextHead):
         dropout: float = 0.1,
     ) -> None:
         super().__init__(channels, num_classes, level=level, aux_level=aux_level, aux_weight=aux_weight)
+        check_line_options(axes, thickness)
         self.body = RCCABody(
             channels[level],
             num_classes,

@@ -28,9 +28,7 @@ def axis_lines(
         On a planar grid the third axis adds nothing: its lines hold one voxel. Thick lines overlap; a pair of
         voxels that shares several of them counts once.
     """
-    _check_axes(axes)
-    if thickness < 1:
-        raise UserError(f"line thickness is {thickness}; choose 1 or more voxels")
+    check_line_options(axes, thickness)
     cell = (_local_pos(voxels) + shift).div(thickness, rounding_mode="floor")
     lines = [_groups_along(voxels, cell, [other for other in AXES if other != axis]) for axis in axes]
     return Support(partitions=lines, overlapping=thickness > 1)
@@ -43,7 +41,7 @@ def axis_planes(voxels: VoxelSet, *, axes: Sequence[int] = AXES) -> Support:
         Planes join all voxels of a cloud in two recurrences, but hold far more pairs than lines: meant for
         coarse levels.
     """
-    _check_axes(axes)
+    check_line_options(axes)
     local_pos = _local_pos(voxels)
     planes = [_groups_along(voxels, local_pos, [axis]) for axis in axes]
     return Support(partitions=planes, overlapping=True)
@@ -74,6 +72,9 @@ def _extent(column: Tensor) -> int:
     return int(column.max()) + 1 if len(column) else 1
 
 
-def _check_axes(axes: Sequence[int]) -> None:
+def check_line_options(axes: Sequence[int], thickness: int = 1) -> None:
+    """Raise a :class:`UserError` for lines that cannot be."""
+    if thickness < 1:
+        raise UserError(f"line thickness is {thickness}; choose 1 or more voxels")
     if not axes or len(set(axes)) < len(axes) or not set(axes) <= set(AXES):
         raise UserError(f"axes are {list(axes)}; choose one or more of 0, 1, 2, each once")

@@ -1,0 +1,162 @@
+"""A point head on a planar grid of voxels computes what the image head does, shared weights inflated."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from heads.grids import as_images, join_levels, planar_levels
+from torch import Tensor, nn
+
+from pcseg.heads.base import HeadOutput
+from pcseg.heads.ccnet import PointRCCAHead, RCCAHead
+from pcseg.heads.ctnet import CTHead, PointCTHead
+from pcseg.heads.encnet import EncHead, PointEncHead
+from pcseg.heads.fcn import FCNHead, PointFCNHead
+from pcseg.heads.image_base import ImageHead
+from pcseg.heads.inflate import inflate
+from pcseg.heads.point_base import PointContextHead
+
+CHANNELS, NUM_CLASSES = (6, 7, 8), 4
+POINT_CHANNELS = (8, 6, 7)  # the image's last features are the finest level
+Pair = Callable[[], tuple[ImageHead, PointContextHead]]
+
+
+def fcn() -> tuple[ImageHead, PointContextHead]:
+    return FCNHead(CHANNELS, NUM_CLASSES, dropout=0.0), PointFCNHead(POINT_CHANNELS, NUM_CLASSES, dropout=0.0)
+
+
+def ctnet() -> tuple[ImageHead, PointContextHead]:
+    image = CTHead(CHANNELS, NUM_CLASSES, channels=12, key_channels=5, paddle=False)
+    point = PointCTHead(POINT_CHANNELS, NUM_CLASSES, level=0, width=12, key_width=5, aux_level=2)
+    return image, point
+
+
+def encnet(lateral: bool = False) -> tuple[ImageHead, PointContextHead]:
+    image = EncHead(CHANNELS, NUM_CLASSES, channels=10, num_codewords=3, lateral=lateral, dropout=0.0)
+    point = PointEncHead(
+        POINT_CHANNELS,
+        NUM_CLASSES,
+        level=0,
+        width=10,
+        num_codewords=3,
+        reference_size=None,
+        laterals=[1, 2] if lateral else [],
+        aux_level=2,
+        dropout=0.0,
+    )
+    return image, point
+
+
+def encnet_lateral() -> tuple[ImageHead, PointContextHead]:
+    return encnet(lateral=True)
+
+
+def ccnet(recurrence: int = 2, axes: tuple[int, ...] = (0, 1, 2)) -> tuple[ImageHead, PointContextHead]:
+    image = RCCAHead(
+        CHANNELS,
+        NUM_CLASSES,
+        context_channels=16,
+        channels=16,
+        recurrence=recurrence,
+        inplace_abn=False,
+        dropout=0.0,
+    )
+    point = PointRCCAHead(
+        POINT_CHANNELS, NUM_CLASSES, level=0, width=16, recurrence=recurrence, axes=axes, dropout=0.0
+    )
+    image.auxiliary = None  # its first convolution has a bias in images alone
+    return image, point
+
+
+def shared(pair: Pair, training: bool) -> tuple[ImageHead, PointContextHead]:
+    """Both heads in float64 with the same random parameters and running statistics."""
+    image, point = (head.double().train(training) for head in pair())
+    for parameter in image.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    for module in image.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    point.load_state_dict(inflate(image.state_dict()))
+    return image, point
+
+
+def check_pair(pair: Pair, size: tuple[int, int], *, training: bool, batch_size: int = 2) -> None:
+    image, point = shared(pair, training)
+    features = [torch.randn(batch_size, width, *size, dtype=torch.float64) for width in CHANNELS]
+    orders = [torch.randperm(size[0] * size[1]) for _ in range(batch_size)]
+    by_image = [feature.clone().requires_grad_() for feature in features]
+    by_point = [feature.clone().requires_grad_() for feature in features]
+    expected = image(by_image)
+    levels, batch = planar_levels([by_point[2], by_point[0], by_point[1]], orders)
+    found = point(levels, batch)
+    compare(as_images(found.logits, orders, *size), expected.logits)
+    for name in expected.aux:
+        value = found.aux[name]
+        compare(as_images(value, orders, *size) if name == "aux_logits" else value, expected.aux[name])
+    objective(expected.logits, expected.aux, image, size).backward()
+    objective(
+        as_images(found.logits, orders, *size), _as_image_aux(found.aux, orders, size), image, size
+    ).backward()
+    for a, b in zip(by_point, by_image):
+        assert (a.grad is None) == (b.grad is None)
+        if a.grad is not None:
+            compare(a.grad, b.grad)
+    used = {name: p.grad for name, p in image.named_parameters() if p.grad is not None}
+    gradients = inflate(used)
+    assert gradients.keys() == {name for name, p in point.named_parameters() if p.grad is not None}
+    for name, parameter in point.named_parameters():
+        if name in gradients:
+            compare(parameter.grad, gradients[name])
+    running = {name: value for name, value in image.state_dict().items() if "running" in name}
+    for name, value in running.items():
+        compare(point.state_dict()[name], value)
+
+
+def _as_image_aux(aux: dict[str, Tensor], orders: list[Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+    return {
+        name: as_images(value, orders, *size) if name == "aux_logits" else value
+        for name, value in aux.items()
+    }
+
+
+def objective(logits: Tensor, aux: dict[str, Tensor], image: ImageHead, size: tuple[int, int]) -> Tensor:
+    """Some function of all outputs, with the image head's own losses."""
+    y = torch.arange(logits.shape[0] * size[0] * size[1]).view(-1, *size) % (NUM_CLASSES + 1) - 1
+    losses = image.losses(HeadOutput(logits=logits, aux=aux), y)
+    return logits.sin().sum() + sum(losses.values())
+
+
+def compare(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("size", [(4, 7), (1, 6), (5, 1), (1, 1)])
+@pytest.mark.parametrize("pair", [fcn, ctnet, encnet, encnet_lateral, ccnet])
+def test_point_head_is_image_head(pair: Pair, size: tuple[int, int], training: bool) -> None:
+    check_pair(pair, size, training=training, batch_size=3)
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (0, 1, 2), (1, 0)])
+@pytest.mark.parametrize("recurrence", [1, 2, 3])
+def test_recurrences_and_axes(recurrence: int, axes: tuple[int, ...]) -> None:
+    check_pair(lambda: ccnet(recurrence, axes), (3, 5), training=False)
+
+
+@pytest.mark.parametrize("pair", [fcn, ctnet, encnet, ccnet])
+@pytest.mark.parametrize("size", [(8, 9), (16, 17)])
+def test_even_and_odd_sizes(pair: Pair, size: tuple[int, int]) -> None:
+    check_pair(pair, size, training=False, batch_size=1)
+
+
+@pytest.mark.parametrize("pair", [fcn, ctnet, encnet_lateral, ccnet])
+def test_images_of_different_size_in_one_batch(pair: Pair) -> None:
+    _, point = shared(pair, training=False)
+    sizes = [(3, 5), (6, 2)]
+    images = [[torch.randn(1, width, *size, dtype=torch.float64) for width in CHANNELS] for size in sizes]
+    parts = [planar_levels([f[2], f[0], f[1]], [torch.randperm(s[0] * s[1])]) for f, s in zip(images, sizes)]
+    levels, batch = join_levels([levels for levels, _ in parts])
+    together = point(levels, batch).logits.split([15, 12])
+    for (alone, _), rows in zip(parts, together):
+        compare(rows, point(alone, batch).logits)
