@@ -21,13 +21,19 @@ def place_on(plan: Floorplan, carrier: Thing, pose: Pose, things: Sequence[Thing
         spare = max(0.0, depth / 2 - thing.size[1] / 2 - 0.03)
         if thing.size[0] < width * 0.95:
             y = plan.rng.uniform(-spare, spare)
-            plan.put(thing, pose.then(x, y, carrier.top or 0.0, plan.rng.normal(0, 0.12)))
+            lay(plan, thing, pose.then(x, y, carrier.top or 0.0, plan.rng.normal(0, 0.12)))
 
 
 def is_clear(plan: Floorplan, thing: Thing, pose: Pose, front: float) -> bool:
     """Whether a thing at a pose, with ``front`` metres before it, touches nothing."""
     width, depth, _ = thing.size
     return plan.is_free(footprint((width, depth + front), pose.then(y=front / 2), 0.0))
+
+
+def lay(plan: Floorplan, thing: Thing, pose: Pose) -> None:
+    """Place a small thing unless it would reach into a wall."""
+    if plan.holds(footprint(thing.size, pose, -0.03)):
+        plan.put(thing, pose)
 
 
 def some(
@@ -43,14 +49,14 @@ def dress_desk(plan: Floorplan, desk: Thing, pose: Pose) -> None:
     depth = min(desk.size[1], 0.75)
     aside = rng.uniform(-0.2, 0.2)
     if rng.random() < 0.8:
-        plan.put(clutter.monitor(rng), pose.then(aside, -depth * 0.28, desk.top, rng.normal(0, 0.1)))
-        plan.put(clutter.keyboard(rng), pose.then(aside, depth * 0.15, desk.top, rng.normal(0, 0.05)))
+        lay(plan, clutter.monitor(rng), pose.then(aside, -depth * 0.28, desk.top, rng.normal(0, 0.1)))
+        lay(plan, clutter.keyboard(rng), pose.then(aside, depth * 0.15, desk.top, rng.normal(0, 0.05)))
     for hand in (-1, 1):
         for thing in some(rng, clutter.ON_DESK, 2):
             x = hand * (desk.size[0] / 2 - rng.uniform(0.2, 0.32))
-            plan.put(thing, pose.then(x, rng.uniform(-0.2, 0.15) * depth, desk.top, rng.normal(0, 0.4)))
+            lay(plan, thing, pose.then(x, rng.uniform(-0.2, 0.15) * depth, desk.top, rng.normal(0, 0.4)))
     if rng.random() < 0.4:
-        plan.put(clutter.computer(rng), pose.then(rng.choice([-0.42, 0.42]), -0.05, 0))
+        lay(plan, clutter.computer(rng), pose.then(rng.choice([-0.42, 0.42]), -0.05, 0))
 
 
 def add_workplace(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) -> bool:

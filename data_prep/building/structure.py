@@ -80,10 +80,8 @@ def add_ducts(plan: Floorplan, look: Palette) -> None:
         wide, drop = rng.uniform(0.3, 0.6), rng.uniform(0.2, 0.35)
         tin = Material(texture=textures.metal, color=palette.jitter(rng, (0.66, 0.67, 0.68)))
         duct = Thing("clutter").add(tin, box((length * 0.96, wide, drop), (0, 0, -drop - 0.06)))
-        seams = [
-            box((0.03, wide + 0.03, drop + 0.03), (x, 0, -drop - 0.075))
-            for x in np.arange(0.6, length / 2, 1.2)
-        ]
+        strap = (0.03, wide + 0.03, drop + 0.09)
+        seams = [box(strap, (x, 0, -drop - 0.09)) for x in np.arange(0.6, length / 2, 1.2)]
         duct.add(look.steel, *seams, *[seam.scaled((-1, 1, 1)) for seam in seams])
     else:
         lines = [(y, rng.uniform(0.03, 0.07)) for y in np.cumsum(rng.uniform(0.15, 0.25, rng.integers(1, 4)))]
