@@ -1,0 +1,75 @@
+"""CTNet's modules and criss-cross attention: what the planar and golden tests do not show."""
+
+import pytest
+import torch
+
+from pcseg.errors import UserError
+from pcseg.nn.channel_context import ChannelContext, ChannelGate
+from pcseg.nn.criss_cross import CrissCrossAttention
+from pcseg.nn.spatial_context import ClassAttention
+from pcseg.ops.lines import pixel_lines
+
+PTR = torch.tensor([0, 5, 5, 12])
+
+
+def test_gate_is_one_convolution_over_channels() -> None:
+    gate = ChannelGate(kernel_sizes=(3, 5)).double()
+    x = torch.randn(12, 9, dtype=torch.float64)
+    short, long = (conv.weight for conv in gate.convs)
+    weights = gate.mix.weight[0]
+    kernel = weights[1] * long + weights[0] * torch.nn.functional.pad(short, (1, 1))
+    mean = torch.stack([x[:5].mean(0), torch.zeros(9, dtype=torch.float64), x[5:].mean(0)])
+    expected = torch.nn.functional.conv1d(mean[:, None], kernel, padding=2)[:, 0].sigmoid()
+    torch.testing.assert_close(gate(x, PTR), expected)
+
+
+def test_class_features_have_rank_one_and_tell_probabilities() -> None:
+    module = ChannelContext(9, 4).double().eval()
+    x = torch.randn(12, 9, dtype=torch.float64)
+    output = module(x, PTR)
+    assert torch.linalg.matrix_rank(output.class_features).tolist() == [1, 1, 1]
+    torch.testing.assert_close(output.class_prob.sum(1), torch.ones(3, dtype=torch.float64))
+    vector = output.class_features.sum(1)  # probabilities add up to one
+    torch.testing.assert_close(output.x[:5], x[:5] * vector[0])
+    torch.testing.assert_close(output.x[5:], x[5:] * vector[2])
+
+
+class _Pointwise(torch.nn.Linear):
+    def forward(self, x: torch.Tensor, sites: object) -> torch.Tensor:  # type: ignore[override]
+        return super().forward(x)
+
+
+class _Clouds:
+    ptr = PTR
+
+
+def test_classes_in_another_order_change_nothing_for_tokens() -> None:
+    module = ClassAttention(6, 3, conv=_Pointwise).double().eval()
+    x, classes = torch.randn(12, 6, dtype=torch.float64), torch.rand(3, 4, 6, dtype=torch.float64)
+    found = module(x, classes[:, [2, 0, 3, 1]], _Clouds())
+    torch.testing.assert_close(found, module(x, classes, _Clouds()))
+
+
+def test_criss_cross_starts_as_identity() -> None:
+    module = CrissCrossAttention(16)
+    x = torch.randn(6, 16)
+    assert torch.equal(module(x, pixel_lines(1, 2, 3)), x)
+
+
+def test_recurrence_golden_numbers() -> None:
+    """Query, key and value are the features; two rounds of x + attention(x) on a 2x3 image."""
+    module = CrissCrossAttention(1, reduction=1).double()
+    for layer in (module.query, module.key, module.value):
+        torch.nn.init.ones_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    torch.nn.init.ones_(module.gamma)
+    x = torch.arange(1, 7, dtype=torch.float64)[:, None] / 10
+    for _ in range(2):
+        x = module(x, pixel_lines(1, 2, 3))
+    expected = [0.925338, 1.096985, 1.281135, 1.655897, 1.797767, 1.939729]
+    assert x[:, 0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_too_few_channels_are_told() -> None:
+    with pytest.raises(UserError, match="7 channels"):
+        CrissCrossAttention(7)

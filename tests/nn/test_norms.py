@@ -1,0 +1,69 @@
+"""Batch norm of tokens: PyTorch's, and what it adds."""
+
+import pytest
+import torch
+from torch import nn
+
+from pcseg.nn.norms import BatchNorm, ChannelDropout
+
+
+def pair(**options: bool) -> tuple[BatchNorm, nn.BatchNorm1d]:
+    ours, theirs = BatchNorm(5, **options), nn.BatchNorm1d(5)
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter)
+    theirs.load_state_dict(ours.state_dict())
+    return ours, theirs
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (3, 5, 4)])
+def test_is_batch_norm(shape: tuple[int, ...]) -> None:
+    ours, theirs = pair()
+    for training in (True, False):
+        ours.train(training), theirs.train(training)
+        x = torch.randn(shape)
+        torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
+
+
+def test_biased_variance_is_that_of_the_batch() -> None:
+    ours, theirs = pair(biased_variance=True)
+    x = torch.randn(4, 5)
+    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    torch.testing.assert_close(ours.running_var, 0.9 + 0.1 * x.var(0, correction=0))
+
+
+def test_absolute_gain() -> None:
+    ours, theirs = pair(absolute_gain=True)
+    theirs.weight.data = theirs.weight.data.abs() + 1e-5
+    x = torch.randn(6, 5)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+def test_one_value_a_channel_takes_the_running_statistics() -> None:
+    ours, theirs = pair()
+    ours.running_mean.fill_(0.5), theirs.running_mean.fill_(0.5)
+    x = torch.randn(1, 5)
+    torch.testing.assert_close(ours(x), theirs.eval()(x))
+    assert ours.running_mean.eq(0.5).all()
+
+
+def test_one_value_a_channel_may_pass_as_it_is() -> None:
+    ours, theirs = pair(skip_single=True)
+    x = torch.randn(1, 5)
+    assert torch.equal(ours(x), x)
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+def test_no_tokens_at_all() -> None:
+    assert BatchNorm(5)(torch.empty(0, 5)).shape == (0, 5)
+
+
+def test_channel_dropout_takes_channels_of_a_cloud() -> None:
+    dropout = ChannelDropout(0.5)
+    out = dropout(torch.ones(30, 64), torch.tensor([0, 10, 10, 30]))
+    for cloud in (out[:10], out[10:]):
+        assert (cloud == cloud[0]).all()
+    assert set(out.unique().tolist()) == {0.0, 2.0}
+    assert not torch.equal(out[0], out[10])
+    assert torch.equal(dropout.eval()(out, torch.tensor([0, 30])), out)
