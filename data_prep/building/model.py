@@ -66,9 +66,17 @@ class Thing:
     @property
     def size(self) -> tuple[float, float, float]:
         """Width, depth and height of the box about it that is centred on the origin."""
-        vertices = np.concatenate([surface.mesh.vertices for surface in self.surfaces])
-        width, depth = 2 * np.abs(vertices[:, :2]).max(axis=0)
-        return float(width), float(depth), float(vertices[:, 2].max())
+        width, depth = 2 * np.abs(self._vertices[:, :2]).max(axis=0)
+        return float(width), float(depth), float(self._vertices[:, 2].max())
+
+    @property
+    def bottom(self) -> float:
+        """Height of the lowest vertex."""
+        return float(self._vertices[:, 2].min())
+
+    @property
+    def _vertices(self) -> np.ndarray:
+        return np.concatenate([surface.mesh.vertices for surface in self.surfaces])
 
 
 @dataclass(frozen=True)

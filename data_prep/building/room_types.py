@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.building import common_rooms, openings, structure, work_rooms
-from data_prep.building.floorplan import SIDES, Floorplan
+from data_prep.building.floorplan import SIDES, Floorplan, footprint
 from data_prep.building.model import RoomModel, assemble
 from data_prep.building.palette import Palette, draw_palette, tiled
 from data_prep.building.shell import add_shell, lamp_positions
@@ -92,7 +92,9 @@ def _choose_outer(plan: Floorplan, kind: RoomType, ends: bool) -> int:
 
 def _lights(plan: Floorplan) -> tuple[np.ndarray, np.ndarray]:
     """Lamps under the ceiling and up to two windows: places and colours ``(L, 3)``."""
-    lamps = lamp_positions(plan.size) - [0, 0, 0.06]
+    lamps = lamp_positions(plan.size)
+    for lamp in lamps:
+        lamp[2] = _free_height(plan, lamp) - 0.06
     warm = np.array([1.0, 0.97, 0.9]) * plan.rng.normal(1, 0.03, 3)
     colors = np.tile(warm * 1.9 / np.sqrt(len(lamps)), (len(lamps), 1))
     panes = [pose.then(0, 0.3, 0.8).position for thing, pose in plan.things if thing.label == "window"]
@@ -101,3 +103,14 @@ def _lights(plan: Floorplan) -> tuple[np.ndarray, np.ndarray]:
         daylight = np.array([0.9, 0.97, 1.05]) * plan.rng.uniform(0.2, 0.8) / len(panes)
         lamps, colors = np.vstack([lamps, panes]), np.vstack([colors, np.tile(daylight, (len(panes), 1))])
     return lamps, colors
+
+
+def _free_height(plan: Floorplan, lamp: np.ndarray) -> float:
+    """Height below which nothing hangs around a lamp: a lamp inside a duct would light half of the points."""
+    height = plan.size[2]
+    for thing, pose in plan.things:
+        if pose.z > 1.8 and thing.label in ("beam", "clutter"):
+            x0, x1, y0, y1 = footprint(thing.size, pose, 0.3)
+            if x0 < lamp[0] < x1 and y0 < lamp[1] < y1:
+                height = min(height, pose.z + thing.bottom)
+    return height

@@ -176,4 +176,4 @@ def picture(p: Patch) -> np.ndarray:
     """A poster or a screen: patches of bright colour on the base colour."""
     u, v = np.floor(p.uv.T / p.scale)
     tint = np.stack([_hash(u + 31 * k, v, p.seed) for k in range(3)], axis=-1)
-    return np.where((_hash(u, v + 7, p.seed) > 0.45)[:, None], 0.15 + 0.8 * tint, p.color)
+    return np.where((_hash(u, v + 7, p.seed) > 0.45)[:, None], 0.2 + 0.5 * tint, p.color)

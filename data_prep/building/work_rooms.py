@@ -32,7 +32,7 @@ def furnish_open_space(plan: Floorplan, look: Palette) -> None:
     width, depth = rng.uniform(1.3, 1.6), 0.72
     model = int(rng.integers(2**31))
     yaw = 0.0 if plan.size[0] > plan.size[1] else np.pi / 2
-    for _ in range(int(plan.size[0] * plan.size[1] / 6)):
+    for _ in range(int(plan.size[0] * plan.size[1] / 2)):
         desk = tables.table(np.random.default_rng(model), look, width, depth)
         island = Pose(rng.uniform(0, plan.size[0]), rng.uniform(0, plan.size[1]), 0, yaw)
         halves = [island.then(0, -depth / 2 - 0.02, 0, 0).then(yaw=np.pi), island.then(0, depth / 2 + 0.02)]
