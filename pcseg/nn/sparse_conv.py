@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pcseg.ops.sparse_conv import sparse_conv
+from pcseg.ops.sparse_conv import inverse_conv, sparse_conv
 from pcseg.ops.voxels import VoxelSet
 
 
@@ -34,7 +34,7 @@ class _SparseConvLayer(nn.Module):
 
 
 class SubmanifoldConv(_SparseConvLayer):
-    """``out[p] = bias + sum_k x[p + (k - kernel_size // 2) * dilation] @ weight[k]`` at the occupied voxels p.
+    """``out[p] = bias + sum_k x[p + (k - kernel_size // 2) * dilation] @ weight[k]`` at occupied voxels p.
 
     Args:
         in_channels: Width of the input.
@@ -96,8 +96,8 @@ class StridedConv(_SparseConvLayer):
 
 
 class InverseConv(StridedConv):
-    """The way back of a :class:`StridedConv` of the same geometry: ``out[p] = bias + sum_k x[q] @ weight[k]`` over
-    the coarse q that read p at place k.
+    """The way back of a :class:`StridedConv`: ``out[p] = bias + sum_k x[q] @ weight[k]`` over the coarse q that
+    read p at place k.
 
     Convention:
         ``voxels`` are the fine ones, where the output lives.
@@ -105,4 +105,4 @@ class InverseConv(StridedConv):
 
     def forward(self, x: Tensor, voxels: VoxelSet) -> Tensor:
         kernel_map = voxels.strided_map(self.kernel_size, self.stride, padding=self.padding)
-        return self._biased(sparse_conv(x, self.weight, kernel_map.transposed))
+        return self._biased(inverse_conv(x, self.weight, kernel_map))

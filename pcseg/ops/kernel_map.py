@@ -1,151 +1,173 @@
-"""Which input rows each output row of a sparse convolution reads, arranged for blocked matrix products."""
+"""Which input rows each output row of a sparse convolution reads.
+
+The places of a cubic kernel fall into columns along z. Inputs are held in ascending (cloud, x, y, z), so the occupied
+places of a column are consecutive input rows, whatever is missing between them: a column of an output is a first row
+and a pattern of bits. Outputs that share a column and a pattern are multiplied by the same weights with no zero among
+the factors, after one gather of whole windows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pcseg.errors import UserError
+MAX_KERNEL = 8  # bits of a pattern
+# Outputs of a block: few enough for products to stay in the cache, many enough for large products.
+BLOCK_ROWS = {"cpu": 1 << 14, "cuda": 1 << 18}
 
-if TYPE_CHECKING:
-    from pcseg.ops.voxels import VoxelSet
 
-DENSE_CELLS = 1 << 26  # a look-up table of int32 takes 256 MB there
+class Group(NamedTuple):
+    """Outputs of a block that see the same places of one column.
+
+    ``start`` (n,) int32 are the first inputs, ``rows`` (n,) int32 the outputs, in sorted order both.
+    """
+
+    places: list[int]
+    start: Tensor
+    rows: Tensor
+
+
+class Block(NamedTuple):
+    """Some outputs: the products of all groups, one after the other, and which of them to add.
+
+    ``entries`` (outputs, columns) int32 number the products; ``num_products`` stands for none.
+    """
+
+    groups: list[Group]
+    entries: Tensor
+    num_products: int
 
 
 @dataclass(kw_only=True, eq=False)
 class KernelMap:
-    """Input row that each output reads at each place of the kernel.
+    """Input rows that every output reads, by columns of the kernel.
 
     Args:
-        neighbors: Input rows, ``(num_out, K)`` int32; ``num_in`` where nothing is.
-        num_in: Number of input rows.
-        symmetric: Place ``K - 1 - k`` is the step opposite to place k, as in a submanifold convolution.
+        start: First input of every column and output, ``(columns, num_out)`` int32; both in sorted order.
+        pattern: Bit j is set where place j of the column is occupied, ``(columns, num_out)`` uint8.
+        line: Places in a column; place j of column c is entry ``c * line + j`` of the weight.
+        num_in: Number of inputs.
+        in_order: Row of every input in sorted order, ``None`` where rows are sorted.
+        out_order: The same of the outputs.
+        symmetric: Opposite places lead back and forth, as in a submanifold convolution.
     """
 
-    neighbors: Tensor
+    start: Tensor
+    pattern: Tensor
+    line: int
     num_in: int
+    in_order: Tensor | None = None
+    out_order: Tensor | None = None
     symmetric: bool = False
 
     @property
+    def num_columns(self) -> int:
+        return self.pattern.shape[0]
+
+    @property
     def num_out(self) -> int:
-        return self.neighbors.shape[0]
+        return self.pattern.shape[1]
 
     @property
     def volume(self) -> int:
         """Places of the kernel."""
-        return self.neighbors.shape[1]
+        return self.num_columns * self.line
+
+    @cached_property
+    def num_pairs(self) -> int:
+        """Occupied places of all outputs together."""
+        return int(sum((self.pattern >> place & 1).sum() for place in range(self.line)))
 
     @cached_property
     def transposed(self) -> KernelMap:
-        """The map from outputs back to inputs: of the gradient, and of the inverse convolution."""
+        """The map from outputs back to inputs: of the input gradient and of the inverse convolution.
+
+        Convention:
+            Its places are counted from the other end: use it with ``weight.flip(0)``.
+        """
         if self.symmetric:
-            return KernelMap(neighbors=self.neighbors.flip(1), num_in=self.num_in, symmetric=True)
-        out, place = (self.neighbors < self.num_in).nonzero(as_tuple=True)
-        back = self.neighbors.new_full((self.num_in, self.volume), self.num_out)
-        back[self.neighbors[out, place].long(), place] = out.int()
-        return KernelMap(neighbors=back, num_in=self.num_out)
-
-
-def submanifold_map(voxels: VoxelSet, kernel_size: int, dilation: int = 1) -> KernelMap:
-    """Map of a convolution whose outputs are its inputs' voxels; the kernel is centred and odd."""
-    if kernel_size % 2 == 0 or kernel_size < 1 or dilation < 1:
-        raise UserError(
-            f"a submanifold convolution needs an odd kernel_size, not {kernel_size} at dilation {dilation}"
+            return self
+        back = [(out, into) for into, out in self.pairs()][::-1]
+        return map_from_pairs(
+            back, self.line, self.num_out, self.num_in, in_order=self.out_order, out_order=self.in_order
         )
-    margin = kernel_size // 2 * dilation
-    dense = voxels.num_cells(margin) <= DENSE_CELLS
-    neighbors = (dense_neighbors if dense else sorted_neighbors)(voxels, kernel_size, dilation)
-    return KernelMap(neighbors=neighbors, num_in=len(voxels), symmetric=True)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """Outputs in blocks, grouped by column and pattern."""
+        size = BLOCK_ROWS.get(self.pattern.device.type, BLOCK_ROWS["cuda"])
+        return [self._block(first, first + size) for first in range(0, self.num_out, size)]
+
+    def _block(self, first: int, last: int) -> Block:
+        pattern = self.pattern[:, first:last]
+        columns, num = pattern.shape
+        code = torch.arange(columns, dtype=torch.int16, device=pattern.device)[:, None] << self.line
+        code = torch.where(pattern > 0, code + pattern, 0).flatten()
+        code, order = code.sort(stable=True)
+        empty, *counts = torch.bincount(code, minlength=1).tolist()
+        order = order[empty:]
+        entries = torch.full((columns * num,), len(order), dtype=torch.int32, device=order.device)
+        entries[order] = torch.arange(len(order), dtype=torch.int32, device=order.device)
+        start = self.start[:, first:last].flatten()[order].split(counts)
+        rows = (order % num + first).int().split(counts)
+        groups = [
+            Group(self._places(bits), start[bits - 1], rows[bits - 1])
+            for bits, count in enumerate(counts, 1)
+            if count
+        ]
+        return Block(groups, entries.view(columns, num).t().contiguous(), len(order))
+
+    def _places(self, code: int) -> list[int]:
+        column, bits = divmod(code, 1 << self.line)
+        return [column * self.line + place for place in range(self.line) if bits >> place & 1]
+
+    @cached_property
+    def neighbors(self) -> Tensor:
+        """Input of every output and place, ``(num_out, volume)`` int32, in sorted order both; ``num_in`` for none."""
+        table = self.start.new_empty(self.volume, self.num_out)
+        row = 0
+        for start, pattern in zip(self.start, self.pattern):
+            into = start.clone()
+            for place in range(self.line):
+                occupied = pattern >> place & 1
+                table[row] = into.masked_fill(occupied == 0, self.num_in)
+                into += occupied
+                row += 1
+        return table.t().contiguous()
+
+    def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and outputs, both in sorted order, that meet at place 0, at place 1, ..."""
+        for start, pattern in zip(self.start, self.pattern):
+            into = start.clone()
+            for place in range(self.line):
+                occupied = pattern >> place & 1
+                out = occupied.nonzero().squeeze(1)
+                yield into[out], out
+                into += occupied
 
 
-def kernel_steps(kernel_size: int, dilation: int = 1) -> Tensor:
-    """Steps (x, y, z) from the centre of a cubic kernel, z fastest, ``(kernel_size ** 3, 3)``."""
-    line = (torch.arange(kernel_size) - kernel_size // 2) * dilation
-    return torch.cartesian_prod(line, line, line)
-
-
-def dense_neighbors(voxels: VoxelSet, kernel_size: int, dilation: int) -> Tensor:
-    """Neighbours by a table of the whole box: fastest where the box is small."""
-    margin, num = kernel_size // 2 * dilation, len(voxels)
-    keys, strides = voxels.keys(margin), torch.tensor(voxels.key_strides(margin))
-    steps = (kernel_steps(kernel_size, dilation) @ strides).to(keys.device)
-    reach = int(steps.max())  # room below key 0 and above the last one
-    table = torch.full((voxels.num_cells(margin) + 2 * reach,), num, dtype=torch.int32, device=keys.device)
-    table[keys + reach] = torch.arange(num, dtype=torch.int32, device=keys.device)
-    return table.index_select(0, (keys[:, None] + (steps + reach)).flatten()).view(num, -1)
-
-
-def sorted_neighbors(voxels: VoxelSet, kernel_size: int, dilation: int) -> Tensor:
-    """Neighbours by binary search in the sorted keys, for half of the kernel; the other half is its mirror."""
-    margin, num = kernel_size // 2 * dilation, len(voxels)
-    order = voxels.order
-    keys, strides = voxels.keys(margin)[order], torch.tensor(voxels.key_strides(margin))
-    steps = (kernel_steps(kernel_size, dilation) @ strides).tolist()
-    neighbors = torch.full((num, len(steps)), num, dtype=torch.int32, device=keys.device)
-    centre = len(steps) // 2
-    neighbors[:, centre] = torch.arange(num, device=keys.device)
-    for place in range(centre + 1, len(steps)):
-        wanted = keys + steps[place]
-        found = torch.searchsorted(keys, wanted).clamp_(max=num - 1)
-        here = (keys[found] == wanted).nonzero().squeeze(1)
-        this, that = order[here], order[found[here]]
-        neighbors[this, place] = that.int()
-        neighbors[that, len(steps) - 1 - place] = this.int()
-    return neighbors
-
-
-def strided_map(
-    voxels: VoxelSet, kernel_size: int, stride: int, padding: int, out_shape: Sequence[int] | None
-) -> tuple[Tensor, Tensor, Tensor, KernelMap]:
-    """Outputs that at least one input reaches: ``grid_pos`` and ``ptr`` in ascending order, the row of each
-    input's ``grid_pos // stride`` or -1, and the map."""
-    fine = voxels.grid_pos.long()
-    device = fine.device
-    places = torch.cartesian_prod(*[torch.arange(kernel_size, device=device)] * 3)
-    # input p is at place k of output q where q * stride = p + padding - k
-    reached = [fine + padding - place for place in places]
-    rows, sites = zip(*[_multiples(target, stride) for target in reached])
-    place = torch.repeat_interleave(torch.tensor([len(row) for row in rows], device=device))
-    row, site = torch.cat(rows), torch.cat(sites)
-    if out_shape is not None:
-        inside = ((site >= 0) & (site < torch.tensor(out_shape, device=device))).all(1)
-        row, site, place = row[inside], site[inside], place[inside]
-    low = site.amin(0) if len(site) else site.new_zeros(3)
-    size = (site.amax(0) - low + 2) if len(site) else site.new_ones(3)
-
-    def numbered(batch: Tensor, pos: Tensor) -> Tensor:
-        x, y, z = (pos - low).unbind(1)
-        return ((batch * size[0] + x) * size[1] + y) * size[2] + z
-
-    keys, coarse = numbered(voxels.batch[row], site).unique(return_inverse=True)
-    first = torch.empty_like(keys).scatter_(0, coarse, torch.arange(len(row), device=device))
-    neighbors = torch.full((len(keys), len(places)), len(voxels), dtype=torch.int32, device=device)
-    neighbors[coarse, place] = row.int()
-    clouds = voxels.batch[row[first]]
-    ptr = torch.searchsorted(clouds, torch.arange(voxels.num_clouds + 1, device=device))
-    home = fine.div(stride, rounding_mode="floor")
-    inside = ((home >= low) & (home < low + size - 1)).all(1)
-    wanted = numbered(voxels.batch, home)
-    parent = torch.searchsorted(keys, wanted).clamp_(max=max(len(keys) - 1, 0))
-    if len(keys):
-        parent = torch.where(inside & (keys[parent] == wanted), parent, -1)
-    else:
-        parent = torch.full_like(wanted, -1)
-    return (
-        site[first].to(voxels.grid_pos.dtype),
-        ptr,
-        parent,
-        KernelMap(neighbors=neighbors, num_in=len(voxels)),
+def map_from_pairs(
+    pairs: Sequence[tuple[Tensor, Tensor]],
+    line: int,
+    num_in: int,
+    num_out: int,
+    *,
+    in_order: Tensor | None,
+    out_order: Tensor | None,
+) -> KernelMap:
+    """A map from the (inputs, outputs) that meet at every place, see :meth:`KernelMap.pairs`."""
+    device = pairs[0][0].device
+    start = torch.full((len(pairs) // line, num_out), num_in, dtype=torch.int32, device=device)
+    pattern = torch.zeros_like(start, dtype=torch.uint8)
+    for place, (into, out) in enumerate(pairs):
+        column, bit = divmod(place, line)
+        start[column, out] = start[column, out].minimum(into.int())
+        pattern[column, out] += 1 << bit
+    return KernelMap(
+        start=start, pattern=pattern, line=line, num_in=num_in, in_order=in_order, out_order=out_order
     )
-
-
-def _multiples(target: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """Rows of ``target`` that are whole multiples of ``stride``, and the quotients there."""
-    row = (target % stride == 0).all(1).nonzero().squeeze(1)
-    return row, target[row].div(stride, rounding_mode="floor")

@@ -1,24 +1,33 @@
-"""Sparse convolution and its gradients by blocks of gathered rows and one matrix product each."""
+"""Sparse convolution and its gradients in plain PyTorch: gathers, dense matrix products, and nothing kept."""
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import embedding_bag
 
-from pcseg.ops.kernel_map import KernelMap
+from pcseg.ops.kernel_map import BLOCK_ROWS, Block, Group, KernelMap
 
-BLOCK_ROWS = 2048
+# Numbers gathered at a time where every place is gathered: the second-level cache, or some memory of a GPU.
+GATHERED = {"cpu": 1 << 19, "cuda": 1 << 26}
+# Multiplications with zeros that take as long as the handling of one group.
+GROUP_COST = {"cpu": 500_000, "cuda": 100_000_000}
+# Narrower rows leave too little to multiply in a group.
+GROUP_CHANNELS = 16
 
 
 def sparse_conv(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """``out[q] = sum_k x[neighbors[q, k]] @ weight[k]`` over the neighbours that exist.
+    """``out[q] = sum_k x[p(q, k)] @ weight[k]`` over the places k of the kernel that are occupied.
 
     Args:
         x: Features of the inputs, ``(num_in, C)``.
-        weight: ``(K, C, C_out)``, the places of the kernel with z fastest.
-        kernel_map: From the inputs to the outputs; ``kernel_map.transposed`` gives the inverse convolution.
+        weight: ``(K, C, C_out)``; places of the kernel in (x, y, z) order, z fastest.
+        kernel_map: From the inputs to the outputs.
 
     Returns:
-        ``(num_out, C_out)``. Under autocast both operands are cast as in a linear layer.
+        ``(num_out, C_out)``. Under autocast both operands are cast as in a linear layer; sums are kept in float32
+        or better. Backward needs ``x`` and ``weight`` alone, which it gathers from again.
     """
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
@@ -26,9 +35,21 @@ def sparse_conv(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
     return _SparseConv.apply(x, weight, kernel_map)
 
 
-class _SparseConv(torch.autograd.Function):
-    """Keeps only its inputs: what was gathered is gathered again in the backward pass."""
+def inverse_conv(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
+    """The way back of a strided convolution: ``out[p] = sum_k x[q(p, k)] @ weight[k]`` over the q that read p at k.
 
+    Args:
+        x: Features of the outputs of ``kernel_map``, ``(num_out, C)``.
+        weight: ``(K, C, C_out)``.
+        kernel_map: The map of the strided convolution.
+
+    Returns:
+        ``(num_in, C_out)``.
+    """
+    return sparse_conv(x, weight.flip(0), kernel_map.transposed)
+
+
+class _SparseConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -41,37 +62,89 @@ class _SparseConv(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
-            # a gather from the outputs, not a scatter to the inputs
-            grad_x = gather_product(grad, weight.transpose(1, 2), ctx.kernel_map.transposed)
+            # gathered with the mirrored kernel: a scatter to the inputs would be several times slower
+            grad_x = gather_product(grad, weight.flip(0).transpose(1, 2), ctx.kernel_map.transposed)
         if ctx.needs_input_grad[1]:
             grad_weight = weight_gradient(x, grad, ctx.kernel_map)
         return grad_x, grad_weight, None
 
 
 def gather_product(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """The convolution itself, without a graph."""
-    out = x.new_empty(kernel_map.num_out, weight.shape[2])
-    padded, flat = _with_zero_row(x), weight.flatten(0, 1)
-    for start in range(0, len(out), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        gathered = padded.index_select(0, kernel_map.neighbors[rows].flatten())
-        torch.mm(gathered.view(-1, len(flat)), flat, out=out[rows])
-    return out
+    """The sum of :func:`sparse_conv`, without a graph."""
+    channels, out_channels = weight.shape[1:]
+    x = _sorted(x, kernel_map.in_order)
+    if _by_groups(kernel_map, channels, out_channels, x.device.type):
+        parts = [_block_product(x, weight, block) for block in kernel_map.blocks]
+    else:
+        flat = weight.flatten(0, 1)
+        parts = [seen @ flat for _, seen in _all_places(x, kernel_map)]
+    out = torch.cat(parts) if parts else x.new_empty(0, out_channels)
+    return (
+        out
+        if kernel_map.out_order is None
+        else torch.empty_like(out).index_copy_(0, kernel_map.out_order, out)
+    )
+
+
+def _block_product(x: Tensor, weight: Tensor, block: Block) -> Tensor:
+    """Outputs of a block: every group times its weights, then the sum of what belongs together."""
+    products = x.new_empty(block.num_products + 1, weight.shape[2])
+    products[-1] = 0
+    done = 0
+    for group in block.groups:
+        some = products[done : done + len(group.start)]
+        torch.mm(_windows(x, group), _weights(weight, group).reshape(-1, weight.shape[2]), out=some)
+        done += len(some)
+    return embedding_bag(block.entries, products, mode="sum")
 
 
 def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap) -> Tensor:
     """Gradient of :func:`gather_product` with respect to ``weight``, ``(K, C, C_out)``, summed in float32 or better."""
+    channels, out_channels = x.shape[1], grad.shape[1]
     exact = torch.promote_types(x.dtype, torch.float32)
-    shape = (kernel_map.volume, x.shape[1], grad.shape[1])
-    total = torch.zeros(shape[0] * shape[1], shape[2], dtype=exact, device=x.device)
-    padded = _with_zero_row(x)
-    for start in range(0, len(grad), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        gathered = padded.index_select(0, kernel_map.neighbors[rows].flatten())
-        total += gathered.view(-1, len(total)).t() @ grad[rows]
-    return total.view(shape).to(x.dtype)
+    total = torch.zeros(kernel_map.volume, channels, out_channels, dtype=exact, device=x.device)
+    x, grad = _sorted(x, kernel_map.in_order), _sorted(grad, kernel_map.out_order)
+    if not _by_groups(kernel_map, channels, out_channels, x.device.type):
+        for rows, seen in _all_places(x, kernel_map):
+            total += (seen.t() @ grad[rows]).view_as(total)
+        return total.to(x.dtype)
+    for block in kernel_map.blocks:
+        for group in block.groups:
+            part = _windows(x, group).t() @ grad.index_select(0, group.rows)
+            for place, gradient in zip(group.places, part.view(-1, channels, out_channels)):
+                total[place] += gradient
+    return total.to(x.dtype)
 
 
-def _with_zero_row(x: Tensor) -> Tensor:
-    """A row of zeros at the end stands for every missing neighbour."""
-    return torch.cat([x, x.new_zeros(1, x.shape[1])])
+def _by_groups(kernel_map: KernelMap, channels: int, out_channels: int, device: str) -> bool:
+    """Whether multiplying with the zeros of empty places would take longer than handling groups without them."""
+    blocks = -(-kernel_map.num_out // BLOCK_ROWS.get(device, BLOCK_ROWS["cuda"]))
+    groups = blocks * kernel_map.num_columns * (2**kernel_map.line - 1)
+    empty = kernel_map.num_out * kernel_map.volume - kernel_map.num_pairs
+    saved = empty * channels * out_channels
+    return channels >= GROUP_CHANNELS and saved > groups * GROUP_COST.get(device, GROUP_COST["cuda"])
+
+
+def _all_places(x: Tensor, kernel_map: KernelMap) -> Iterator[tuple[slice, Tensor]]:
+    """Output rows in turn, and what they see at every place, ``(rows, K * C)``, zero where nothing is."""
+    padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
+    width = kernel_map.volume * x.shape[1]
+    step = max(GATHERED.get(x.device.type, GATHERED["cuda"]) // width, 512)
+    for first in range(0, kernel_map.num_out, step):
+        rows = slice(first, first + step)
+        yield rows, padded.index_select(0, kernel_map.neighbors[rows].flatten()).view(-1, width)
+
+
+def _windows(x: Tensor, group: Group) -> Tensor:
+    """The consecutive rows of sorted ``x`` that a group sees, ``(n, places * C)``."""
+    places, channels = len(group.places), x.shape[1]
+    return x.as_strided((len(x) - places + 1, places * channels), (channels, 1)).index_select(0, group.start)
+
+
+def _weights(weight: Tensor, group: Group) -> Tensor:
+    first, last = group.places[0], group.places[-1]
+    return weight[first : last + 1] if last - first + 1 == len(group.places) else weight[group.places]
+
+
+def _sorted(x: Tensor, order: Tensor | None) -> Tensor:
+    return x.contiguous() if order is None else x.index_select(0, order)

@@ -1,4 +1,4 @@
-"""Occupied voxels of a batch of clouds, and what can be looked up about them once and shared."""
+"""Occupied voxels of a batch of clouds, and what is looked up about them once and shared."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from pcseg.errors import UserError
-from pcseg.ops.kernel_map import KernelMap, strided_map, submanifold_map
+from pcseg.ops.kernel_lookup import strided_map, submanifold_map
+from pcseg.ops.kernel_map import KernelMap
 
 
 class VoxelSet:
@@ -22,17 +23,17 @@ class VoxelSet:
         UserError: Coordinates are not integers, ``ptr`` does not fit, or a cloud holds a voxel twice.
 
     Convention:
-        Clouds never see each other, wherever they lie. Rows may come in any order inside a cloud; coarser sets
-        made by :meth:`coarsen` are sorted by (cloud, x, y, z).
+        Clouds never see each other, wherever they lie. Rows may come in any order inside a cloud; sets made
+        by :meth:`coarsen` are sorted by (cloud, x, y, z).
     """
 
     def __init__(self, grid_pos: Tensor, ptr: Tensor) -> None:
         _check_layout(grid_pos, ptr)
         self.grid_pos = grid_pos
         self.ptr = ptr.long()
-        self._maps: dict[tuple, KernelMap] = {}
+        self._maps: dict[tuple[int, int], KernelMap] = {}
         self._coarser: dict[tuple, tuple[VoxelSet, Tensor, KernelMap]] = {}
-        self._check_unique()
+        self.order = self._sorted_rows()
 
     def __len__(self) -> int:
         return len(self.grid_pos)
@@ -48,39 +49,44 @@ class VoxelSet:
         return clouds.repeat_interleave(self.ptr.diff(), output_size=len(self))
 
     @cached_property
-    def local_pos(self) -> Tensor:
-        """Coordinates from the lowest corner of each cloud, ``(N, 3)`` int64, zero or more."""
+    def corner(self) -> Tensor:
+        """Lowest coordinates of every cloud, ``(B, 3)`` int64; 0 for an empty one."""
         # segment_reduce has no integers; doubles hold them exactly up to 2**53
         lowest = torch.segment_reduce(self.grid_pos.double(), "min", lengths=self.ptr.diff(), axis=0)
-        return self.grid_pos.long() - lowest.nan_to_num(0, 0, 0).long()[self.batch]
+        return torch.where(lowest.isfinite(), lowest, 0).long()
 
     @cached_property
     def extent(self) -> list[int]:
-        """Edges of the box that holds every cloud, in voxels."""
-        return (self.local_pos.amax(0) + 1).tolist() if len(self) else [1, 1, 1]
+        """Edges of a box that holds any of the clouds, in voxels."""
+        if not len(self):
+            return [1, 1, 1]
+        return ((self.grid_pos - self.corner[self.batch]).amax(0) + 1).tolist()
 
-    @cached_property
-    def order(self) -> Tensor:
-        """Rows in ascending (cloud, x, y, z), ``(N,)``."""
-        return self.keys(0).argsort()
+    def key_sizes(self, margin: int, dilation: int = 1) -> tuple[int, int, int]:
+        """Cells along x, along y, and along a line in z, of the box that :meth:`keys` number."""
+        x, y, z = self.extent
+        return x + margin, y + margin, -(-z // dilation) + margin
 
-    def keys(self, margin: int) -> Tensor:
-        """One int64 a voxel, ascending with (cloud, x, y, z), ``(N,)``; a step of (i, j, k) voxels, none longer
-        than ``margin``, adds ``(i, j, k) @ key_strides(margin)`` and never lands on another line or cloud."""
-        step_x, step_y, _ = self.key_strides(margin)
-        x, y, z = self.local_pos.unbind(1)
-        return self.batch * (step_x * (self.extent[0] + margin)) + x * step_x + y * step_y + z
+    def num_cells(self, margin: int, dilation: int = 1) -> int:
+        return self.num_clouds * dilation * math.prod(self.key_sizes(margin, dilation))
 
-    def key_strides(self, margin: int) -> tuple[int, int, int]:
-        size_y, size_z = self.extent[1] + margin, self.extent[2] + margin
-        return size_y * size_z, size_z, 1
+    def keys(self, margin: int, dilation: int = 1) -> Tensor:
+        """One number a voxel, ``(N,)`` int64, ascending with (cloud, x, y, z mod dilation, z // dilation).
 
-    def num_cells(self, margin: int) -> int:
-        """Cells of the box of all clouds, empty ones and a margin on one side of every axis included."""
-        return self.num_clouds * math.prod(size + margin for size in self.extent)
+        Voxels that lie ``dilation`` apart in z differ by 1. Steps of at most ``margin`` voxels lead to no voxel
+        of another line or cloud.
+        """
+        if self.num_cells(margin, dilation) >= 2**62:
+            raise UserError(f"clouds span {self.extent} voxels, too many to number: check the grid size")
+        size_x, size_y, size_z = self.key_sizes(margin, dilation)
+        x, y, z = (self.grid_pos - self.corner[self.batch]).unbind(1)
+        line = (self.batch * size_x + x) * size_y + y
+        if dilation == 1:
+            return line * size_z + z
+        return (line * dilation + z % dilation) * size_z + z // dilation
 
     def kernel_map(self, kernel_size: int, dilation: int = 1) -> KernelMap:
-        """Map of a submanifold convolution with an odd cubic kernel."""
+        """Map of a submanifold convolution: the kernel is cubic, odd and centred."""
         key = (kernel_size, dilation)
         if key not in self._maps:
             self._maps[key] = submanifold_map(self, kernel_size, dilation)
@@ -100,8 +106,8 @@ class VoxelSet:
             kernel_size: Edge of the kernel.
             stride: Edge of a coarse voxel in voxels of this set.
             padding: Output q covers the inputs ``q * stride - padding + (0 ... kernel_size - 1)``.
-            out_shape: Keep outputs in ``[0, out_shape)`` alone. Libraries with a fixed box drop the last cell of
-                an odd axis this way; rows without a coarse voxel get -1.
+            out_shape: Keep outputs in ``[0, out_shape)`` alone; rows without one get -1. Libraries with a fixed
+                box drop the last cell of an odd axis this way.
         """
         return self._strided(kernel_size, stride, padding, out_shape)[:2]
 
@@ -119,23 +125,24 @@ class VoxelSet:
     def _strided(
         self, kernel_size: int, stride: int, padding: int, out_shape: Sequence[int] | None
     ) -> tuple["VoxelSet", Tensor, KernelMap]:
-        key = (kernel_size, stride, padding, out_shape and tuple(out_shape))
+        key = (kernel_size, stride, padding, None if out_shape is None else tuple(out_shape))
         if key not in self._coarser:
             grid_pos, ptr, parent, kernel_map = strided_map(self, kernel_size, stride, padding, out_shape)
             self._coarser[key] = (VoxelSet(grid_pos, ptr), parent, kernel_map)
         return self._coarser[key]
 
-    def _check_unique(self) -> None:
-        if self.num_cells(64) >= 2**62:
-            raise UserError(
-                f"voxel coordinates span {self.extent} voxels, too many to number: check the grid size"
-            )
-        keys = self.keys(0)[self.order]
+    def _sorted_rows(self) -> Tensor | None:
+        """Rows in ascending (cloud, x, y, z), ``None`` where they are already; no voxel may come twice."""
+        keys = self.keys(0)
+        if bool((keys[1:] > keys[:-1]).all()):
+            return None
+        keys, order = keys.sort()
         same = keys[1:] == keys[:-1]
-        if same.any():
-            row = int(self.order[int(same.int().argmax())])
+        if bool(same.any()):
+            row = order[same.int().argmax()]
             where = tuple(self.grid_pos[row].tolist())
             raise UserError(f"cloud {int(self.batch[row])} holds voxel {where} twice: keep one point a voxel")
+        return order
 
 
 def _check_layout(grid_pos: Tensor, ptr: Tensor) -> None:
@@ -146,4 +153,4 @@ def _check_layout(grid_pos: Tensor, ptr: Tensor) -> None:
         raise UserError(f"grid_pos must have shape (N, 3), not {tuple(grid_pos.shape)}")
     fits = ptr.ndim == 1 and len(ptr) > 0 and ptr[0] == 0 and ptr[-1] == len(grid_pos)
     if not fits or bool((ptr.diff() < 0).any()):
-        raise UserError(f"ptr must ascend from 0 to the {len(grid_pos)} rows of grid_pos")
+        raise UserError(f"ptr must ascend from 0 to {len(grid_pos)}, the rows of grid_pos")

@@ -1,7 +1,10 @@
-"""Sparse U-Net: an encoder and a decoder of submanifold residual blocks (Choy et al., CVPR 2019, Minkowski U-Net;
-the arrangement is that of Pointcept's SpUNet-v1m1)."""
+"""Sparse U-Net: an encoder and a decoder of residual submanifold blocks.
+
+The network is the Minkowski U-Net of Choy et al., CVPR 2019, as arranged in Pointcept's SpUNet-v1m1.
+"""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +33,7 @@ class SparseUNet(PointBackbone):
 
     Args:
         in_channels: Width of the input features.
-        channels: Widths of the encoder stages from fine to coarse, then of the decoder stages from coarse to fine.
+        channels: Widths of the encoder stages, fine to coarse, then of the decoder stages, coarse to fine.
         layers: Residual blocks in each of those stages.
         base_channels: Width of the stem, at the input resolution.
 
@@ -125,7 +128,7 @@ def _norm(channels: int) -> nn.BatchNorm1d:
 
 def _stage(in_channels: int, out_channels: int, blocks: int) -> nn.ModuleList:
     widths = [in_channels] + [out_channels] * blocks
-    return nn.ModuleList(ResidualBlock(a, b) for a, b in zip(widths, widths[1:]))
+    return nn.ModuleList(ResidualBlock(a, b) for a, b in pairwise(widths))
 
 
 def _run(stage: nn.Module, x: Tensor, voxels: VoxelSet) -> Tensor:
