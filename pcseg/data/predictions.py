@@ -90,17 +90,16 @@ def find_prediction(place: Path, source: Path) -> Path:
     """``place`` itself if it is a file, else the prediction for ``source`` in the folder ``place``.
 
     A folder is searched with its subfolders for ``<name>.npz``; scenes of one name in several areas are told
-    apart by the folder they lie in.
+    apart by the folder they lie in, and of several predictions of one scene the newest is taken.
 
     Raises:
-        UserError: There is none, or there are several that could be meant.
+        UserError: There is none.
     """
     if not place.is_dir():
         return place
     found = sorted(place.rglob(f"{source.stem}.npz"))
     if len(found) > 1:
         found = [path for path in found if path.parent.name == source.parent.name] or found
-    if len(found) != 1:
-        others = f"several, {found[0]} and {found[1]}" if found else f"no {source.stem}.npz"
-        raise UserError(f"{place}: holds {others}; give the prediction itself")
-    return found[0]
+    if not found:
+        raise UserError(f"{place}: holds no {source.stem}.npz; make it with scripts/predict.py {source}")
+    return max(found, key=lambda path: path.stat().st_mtime)

@@ -66,7 +66,7 @@ def make_camera(
         camera = from_above(box, np.array([*aside, 1.35]), width, height)
     else:
         target = box.middle if look_at is None else np.array(look_at)
-        return Camera(eye=np.array(eye), target=target, width=width, height=height)
+        return Camera(eye=np.array(eye), target=target, width=width, height=height, fov=75)
     if look_at is not None:
         camera.target = np.array(look_at, dtype=np.float64)
     return camera
@@ -137,7 +137,7 @@ def from_above(box: Box, direction: np.ndarray, width: int, height: int) -> Came
             np.abs(u - width / 2).max() / (0.48 * width), np.abs(v - height / 2).max() / (0.47 * height)
         )
         target = target + middle @ camera.axes[:2]
-        distance *= fill
+        distance = max(distance * fill, 0.5)
         camera.eye, camera.target = target + direction * distance, target
     return camera
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 LARGEST = 8
 """Pixels that a point reaches to each side at most."""
-LARGEST_PATCH = 0.06
+LARGEST_PATCH = 0.08
 """Metres that a lonely point is drawn wide."""
 FINEST_CELL = 0.01
 """Metres; cells up to sixteen times as large are looked at for the density of points."""
@@ -41,7 +41,9 @@ class Camera:
     @property
     def axes(self) -> np.ndarray:
         """Rows: right, down and forward in the scene."""
-        forward = (self.target - self.eye) / max(np.linalg.norm(self.target - self.eye), 1e-9)
+        forward = np.asarray(self.target, dtype=np.float64) - self.eye
+        length = np.linalg.norm(forward)
+        forward = forward / length if length > 1e-9 else np.array([0.0, 1, 0])
         right = np.cross(forward, self.up)
         if np.linalg.norm(right) < 1e-6:  # straight up or down
             right = np.cross(forward, (0.0, 1, 0))

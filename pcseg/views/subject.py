@@ -24,6 +24,7 @@ class Subject:
         confidence: ``(N,)`` in 0..1, or ``None``.
         schema: The classes of ``label`` and ``prediction``.
         sensor: Where the camera of a single view stood, ``(3,)``, or ``None``.
+        remarks: Units and axes of the file, in plain language.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Subject:
     confidence: np.ndarray | None = None
     schema: LabelSchema | None = None
     sensor: np.ndarray | None = None
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pos)
@@ -67,6 +69,7 @@ def make_subject(
         confidence=None if prediction is None else prediction.confidence[rows],
         schema=cloud.schema or (prediction.schema if prediction is not None else None),
         sensor=frame.sensor,
+        remarks=frame.remarks,
     )
 
 

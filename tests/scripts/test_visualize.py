@@ -1,0 +1,119 @@
+"""The command that shows clouds: pictures, messages, predictions found in folders."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import fake_room
+from PIL import Image
+
+from pcseg.cli import run
+from pcseg.data.predictions import SavedPrediction, write_prediction
+from pcseg.data.scenes import write_scene
+from pcseg.labels import S3DIS
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "visualize.py"
+ROOM = fake_room(0, num_points=4000)
+SMALL = ["--size", "[320, 180]"]
+
+
+def visualize(*args: str | Path) -> None:
+    run(runpy.run_path(str(SCRIPT))["visualize"], args=[str(arg) for arg in args])
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    path = tmp_path / "rooms" / "Area_5" / "office_1.h5"
+    write_scene(path, **ROOM, dataset="fake", scene="office_1", schema=S3DIS)
+    return path
+
+
+def write_predictions(folder: Path) -> None:
+    """Two areas with a room of one name; that of area 5 is right everywhere."""
+    for area, label in (("Area_1", np.zeros(10)), ("Area_5", ROOM["label"])):
+        confidence = np.full(len(label), 0.5)
+        saved = SavedPrediction(
+            label=label, confidence=confidence, schema=S3DIS, source="x", checkpoint="abc"
+        )
+        write_prediction(folder / "abc" / area / "office_1.npz", saved)
+
+
+def test_picture_and_sheet(tmp_path: Path, scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_predictions(tmp_path / "predictions")
+    png = tmp_path / "pictures" / "a.png"
+    visualize(
+        scene,
+        "--prediction",
+        tmp_path / "predictions",
+        "--by",
+        "error",
+        "--view",
+        "top",
+        "--png",
+        png,
+        *SMALL,
+    )
+    assert pixels(png).shape == (180, 320, 3)
+    said = capsys.readouterr().out
+    assert "by checkpoint abc" in said
+    assert "Area_5" in said
+    assert "4,000 points" in said
+    visualize(scene, "--prediction", tmp_path / "predictions", "--sheet", "true", "--png", png, *SMALL)
+    assert pixels(png).shape == (180, 320, 3)
+    assert [path.name for path in png.parent.iterdir()] == ["a.png"]
+
+
+def test_own_eye(tmp_path: Path, scene: Path) -> None:
+    pictures = []
+    for number, eye in enumerate(("[1, 1, 1.5]", "[1.5, 1.8, 1.2]")):
+        png = tmp_path / f"{number}.png"
+        visualize(scene, "--png", png, "--eye", eye, "--look_at", "[1, 0.2, 1]", *SMALL)
+        pictures.append(pixels(png))
+    assert (pictures[0] != pictures[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (
+            ["--by", "prediction", "--png", "a.png"],
+            "no prediction to colour by prediction; give --prediction",
+        ),
+        (["--by", "error", "--png", "a.png"], "no prediction to colour by error"),
+        (["--prediction", "none.npz", "--png", "a.png"], "no such prediction"),
+        (["--sheet", "true"], "give --png"),
+        ([], "no screen"),
+    ],
+)
+def test_user_errors_are_one_line(
+    scene: Path,
+    args: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit) as stop:
+        visualize(scene, *args)
+    assert stop.value.code == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_wrong_colouring_names_the_key(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        visualize(scene, "--by", "colour")
+    assert stop.value.code == 2
+    assert "by" in capsys.readouterr().err
