@@ -80,10 +80,11 @@ def _sweep(
     found = np.flatnonzero(surface >= 0)
     place = station + hits.distance[found, None] * directions[found]
     normal = hits.normal[found]
-    color = np.zeros((len(directions), 3), np.float32)
-    color[found] = model.albedo(place, normal, surface[found]) * shade(
-        model, place, normal, rng, threads=threads
-    )
+    light = np.zeros((len(directions), 3), np.float32)
+    light[found] = shade(model, place, normal, rng, threads=threads)
+    light = _soften(_soften(light, surface, 1), surface, columns)
+    color = np.zeros_like(light)
+    color[found] = model.albedo(place, normal, surface[found]) * light[found]
 
     distance, partner, weight = _mix(hits.distance, columns, rng)
     nearer = np.where(weight > 0.5, partner, np.arange(len(directions)))
