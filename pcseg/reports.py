@@ -12,9 +12,10 @@ from torch import Tensor
 from pcseg.metrics.confusion import Absent, ConfusionMatrix
 
 CONVENTIONS: dict[Absent, str] = {
-    "excluded": "absent classes left out of the means",
-    "zero": "absent classes counted as 0",
+    "excluded": "the {present} classes that are labelled or predicted",
+    "zero": "all {all} classes, absent ones as 0",
 }
+"""What the means of each convention run over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +89,13 @@ class Report:
         )
 
     def _means_table(self) -> str:
-        rows = ["| in percent | mIoU | mAcc | OA | means |", "|---|---|---|---|---|"]
+        rows = ["| in percent | mIoU | mAcc | OA | mIoU is the mean over |", "|---|---|---|---|---|"]
         for name, matrix in {"**this model**": self.matrix, **self.baselines}.items():
-            for convention, meaning in CONVENTIONS.items():
-                means = scores(matrix)
+            means = scores(matrix)
+            present = int((~matrix.absent).sum())
+            for convention, text in CONVENTIONS.items():
                 numbers = means["miou"][convention], means["macc"][convention], means["oa"]
+                meaning = text.format(present=present, all=matrix.num_classes)
                 rows.append(f"| {name} | {' | '.join(map(_percent, numbers))} | {meaning} |")
         return "\n".join(rows)
 

@@ -40,9 +40,9 @@ def test_both_conventions_and_the_classes_they_differ_in(tmp_path: Path) -> None
 
 def test_the_page_shows_percent_baselines_and_protocol(tmp_path: Path) -> None:
     page = report([0, 0, 1, 2], [0, 1, 1, 0]).as_markdown()
-    assert "| **this model** | 27.78 | 50.00 | 50.00 | absent classes left out of the means |" in page
-    assert "| **this model** | 20.83 | 25.00 | 50.00 | absent classes counted as 0 |" in page
-    assert "| all floor | 25.00 | 50.00 | 50.00 | absent classes left out of the means |" in page
+    assert "| **this model** | 27.78 | 50.00 | 50.00 | the 3 classes that are labelled or predicted |" in page
+    assert "| **this model** | 20.83 | 25.00 | 50.00 | all 4 classes, absent ones as 0 |" in page
+    assert "| all floor | 25.00 | 50.00 | 50.00 | the 2 classes that are labelled or predicted |" in page
     assert "| sofa | - | - | 0 |" in page
     assert "neither labelled nor predicted): sofa" in page
     assert "never labelled (IoU 0 in both conventions, no accuracy): chair" in page
