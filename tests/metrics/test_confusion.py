@@ -1,9 +1,7 @@
 import math
-from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from pcseg.metrics.confusion import ConfusionMatrix, confusion
@@ -81,18 +79,3 @@ def test_sums_and_resets() -> None:
     assert torch.equal(first.summed_over_processes().counts, first.counts)
     first.reset()
     assert not first.counts.any()
-
-
-def count_in_a_process(rank: int, file: str, pred: torch.Tensor, target: torch.Tensor) -> None:
-    torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-    matrix = ConfusionMatrix(4)
-    if rank == 0:  # the other one has no scene at all
-        matrix.update(pred, target)
-    total = matrix.summed_over_processes()
-    torch.distributed.destroy_process_group()
-    assert torch.equal(total.counts, confusion(pred, target, 4))
-    assert rank == 0 or not matrix.counts.any()
-
-
-def test_sums_over_processes(tmp_path: Path) -> None:
-    mp.spawn(count_in_a_process, args=(str(tmp_path / "rendezvous"), *labels(4)), nprocs=2)
