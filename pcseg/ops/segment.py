@@ -60,7 +60,7 @@ class _SegmentMax(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, lengths: Tensor) -> Tensor:
         if _torch_scatter_allowed and _has_torch_scatter():
-            from torch_scatter import segment_csr
+            from torch_scatter import segment_csr  # pyright: ignore[reportMissingImports]
 
             ptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
             out = segment_csr(x, ptr, reduce="max")

@@ -1,6 +1,6 @@
 """Reductions over runs of rows against loops, with and without torch-scatter."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def rows(*shape: int) -> Tensor:
     return torch.randn(int(LENGTHS.sum()), *shape, dtype=torch.float64)
 
 
-def looped(x: Tensor, reduce) -> Tensor:  # noqa: ANN001
+def looped(x: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
     return torch.stack(
         [reduce(run) if len(run) else x.new_zeros(x.shape[1:]) for run in x.split(LENGTHS.tolist())]
     )
@@ -42,7 +42,7 @@ def test_equals_loop(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("function", [segment_sum, segment_mean, segment_max, segment_softmax])
 @pytest.mark.usefixtures("_accelerated")
-def test_gradient(function) -> None:  # noqa: ANN001
+def test_gradient(function: Callable[[Tensor, Tensor], Tensor]) -> None:
     x = rows(3).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: function(x, LENGTHS), (x,))
 

@@ -1,0 +1,88 @@
+"""What a set of voxels refuses, how it is coarsened, and that its maps are shared."""
+
+import pytest
+import torch
+from dense_conv import random_voxels
+
+from pcseg.errors import UserError
+from pcseg.ops.voxels import VoxelSet
+
+PTR = torch.tensor([0, 2, 3])
+POS = torch.tensor([[0, 0, 0], [1, 0, 0], [0, 0, 0]])
+
+
+def test_batch_and_sizes() -> None:
+    voxels = VoxelSet(POS, torch.tensor([0, 2, 2, 3]))
+    assert (len(voxels), voxels.num_clouds) == (3, 3)
+    assert voxels.batch.tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("pos", "ptr", "message"),
+    [
+        (POS.float(), PTR, "grid_pos must hold integers"),
+        (POS, PTR.float(), "ptr must hold integers"),
+        (POS[:, :2], PTR, r"shape \(N, 3\)"),
+        (POS, torch.tensor([0, 2]), "ptr must ascend from 0 to 3"),
+        (POS, torch.tensor([0, 3, 2, 3]), "ptr must ascend"),
+        (POS, torch.tensor([0, 3]), r"cloud 0 holds voxel \(0, 0, 0\) twice"),
+        (
+            torch.tensor([[0, 0, 0], [2, -3, 4], [2, -3, 4]]),
+            torch.tensor([0, 1, 3]),
+            r"cloud 1 .* \(2, -3, 4\) twice",
+        ),
+        (torch.tensor([[0, 0, 0], [1, 1, 1]]) * 2**30, torch.tensor([0, 2]), "too many to number"),
+    ],
+)
+def test_refuses(pos: torch.Tensor, ptr: torch.Tensor, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        VoxelSet(pos, ptr)
+
+
+def test_coarsen_floors_and_links() -> None:
+    voxels = random_voxels([40, 0, 1, 60])
+    coarse, parent = voxels.coarsen()
+    expected = voxels.grid_pos.div(2, rounding_mode="floor")
+    assert torch.equal(coarse.grid_pos[parent], expected)
+    assert torch.equal(coarse.batch[parent], voxels.batch)
+    assert coarse.grid_pos.dtype == voxels.grid_pos.dtype
+    assert len(torch.cat([coarse.batch[:, None], coarse.grid_pos], 1).unique(dim=0)) == len(coarse)
+    assert set(parent.tolist()) == set(range(len(coarse)))
+    assert coarse.ptr[2] == coarse.ptr[1]
+    assert coarse.order is None, "coarse rows ascend by cloud, x, y, z"
+
+
+def test_fixed_shape_drops_the_last_cell() -> None:
+    voxels = VoxelSet(torch.tensor([[0, 0, 0], [4, 0, 0], [3, 1, 1]]), torch.tensor([0, 3]))
+    coarse, parent = voxels.coarsen(out_shape=(2, 1, 1))
+    assert coarse.grid_pos.tolist() == [[0, 0, 0], [1, 0, 0]]
+    assert parent.tolist() == [0, -1, 1]
+
+
+def test_wide_stride_leaves_voxels_without_a_site() -> None:
+    voxels = VoxelSet(torch.tensor([[0, 0, 0], [2, 0, 0], [-2, 1, 0], [5, 5, 5]]), torch.tensor([0, 4]))
+    coarse, parent = voxels.coarsen(kernel_size=2, stride=3)
+    assert coarse.grid_pos.tolist() == [[-1, 0, 0], [0, 0, 0]]
+    assert parent.tolist() == [1, 1, 0, -1]
+
+
+def test_maps_are_shared() -> None:
+    voxels = random_voxels([30])
+    assert voxels.kernel_map(3) is voxels.kernel_map(3)
+    assert voxels.kernel_map(3) is not voxels.kernel_map(3, 2)
+    assert voxels.coarsen()[0] is voxels.coarsen()[0]
+    assert voxels.strided_map().transposed is voxels.strided_map().transposed
+    assert voxels.kernel_map(3).transposed is voxels.kernel_map(3), "a gradient needs no map of its own"
+
+
+@pytest.mark.parametrize(("size", "dilation"), [(2, 1), (0, 1), (9, 1), (3, 0)])
+def test_refuses_kernels(size: int, dilation: int) -> None:
+    with pytest.raises(UserError, match="kernel has size"):
+        random_voxels([3]).kernel_map(size, dilation)
+
+
+def test_no_voxels_at_all() -> None:
+    voxels = VoxelSet(torch.empty(0, 3, dtype=torch.int32), torch.tensor([0, 0, 0]))
+    coarse, parent = voxels.coarsen()
+    assert (len(coarse), coarse.num_clouds, len(parent)) == (0, 2, 0)
+    assert voxels.kernel_map(3).num_pairs == 0
