@@ -1,0 +1,22 @@
+"""The plain head is a linear layer on the finest level and nothing else."""
+
+import torch
+from dense_conv import random_voxels
+from torch_geometric.data import Batch
+
+from pcseg.heads.plain import PlainHead
+from pcseg.nn.levels import Level
+
+
+def test_linear_on_the_finest_level() -> None:
+    fine = random_voxels([30, 20])
+    coarse, parent = fine.coarsen()
+    levels = [
+        Level(x=torch.randn(50, 8), voxels=fine, stride=1),
+        Level(x=torch.randn(len(coarse), 16), voxels=coarse, stride=2, parent=parent),
+    ]
+    head = PlainHead([8, 16], 5)
+    output = head(levels, Batch())
+    torch.testing.assert_close(output.logits, levels[0].x @ head.classify.weight.t() + head.classify.bias)
+    assert output.aux == {}
+    assert head.losses(output, Batch()) == {}
