@@ -19,7 +19,7 @@ from pcseg.labels import S3DIS
 
 NUM_POINTS = 1_000_000
 NUM_OBJECTS = 40
-NUM_ROOMS = 8
+NUM_ROOMS = 12
 
 
 def run() -> list[Row]:
