@@ -112,6 +112,7 @@ def train(
     """
     last = out / "last.ckpt"
     config = config or {}
+    _require_rooms_to_validate(data, trainer)
     card = ModelCard(
         config=config,
         schema=data.schema.to_json(),
@@ -201,6 +202,16 @@ def quiet_lightning() -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     for message in IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message)
+
+
+def _require_rooms_to_validate(data: RoomData, options: TrainerOptions) -> None:
+    """Every process validates at least one room, because each joins in the sum of the scores."""
+    processes = options.num_nodes * (options.devices if isinstance(options.devices, int) else 1)
+    rooms = len(data.val_rooms)
+    if rooms < processes:
+        raise UserError(
+            f"{rooms} rooms to validate on for {processes} processes; raise data.val_fraction or name data.val_rooms"
+        )
 
 
 def _require_same_run(last: Path, card: ModelCard, *, resume: bool) -> None:

@@ -131,6 +131,17 @@ def test_two_processes_are_as_one(building: Path, tmp_path: Path) -> None:
         )
 
 
+def test_needs_a_room_to_validate_on_for_every_process(building: Path, tmp_path: Path) -> None:
+    for data, devices, message in [
+        (RoomData(building, val_fraction=0.0), 1, "0 rooms to validate on for 1 processes"),
+        (RoomData(building, val_fraction=0.1), 2, "1 rooms to validate on for 2 processes"),
+    ]:
+        options = TrainerOptions(devices=devices, accelerator="cpu")
+        with pytest.raises(UserError, match=message):
+            train(data=data, backbone=ConvBackbone, head=PlainHead, trainer=options, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_refuses_what_does_not_fit(building: Path, tmp_path: Path) -> None:
     def run(epochs: int = 1, *, resume: bool = False, config: dict | None = None) -> None:
         train(
