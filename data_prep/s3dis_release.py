@@ -107,9 +107,8 @@ def is_aligned(rooms: Sequence[RawRoom]) -> bool:
 
 def with_angles(raw: Path, rooms: Sequence[RawRoom]) -> list[RawRoom]:
     """The rooms with their angles from ``Area_k_alignmentAngle.txt``; :class:`UserError` if one has none."""
-    angles = {
-        area: _read_angles(raw / area / f"{area}_alignmentAngle.txt") for area in {r.area for r in rooms}
-    }
+    areas = sorted({room.area for room in rooms})
+    angles = {area: _read_angles(raw / area / f"{area}_alignmentAngle.txt") for area in areas}
     for room in rooms:
         if room.name not in angles[room.area]:
             raise UserError(f"{room.area}_alignmentAngle.txt has no line for {room.name}; leave out --align")

@@ -96,10 +96,8 @@ def test_generated_building_is_not_called_s3dis(raw: Path, out: Path) -> None:
     assert Manifest.read(out).release == "generated rooms, aligned"
 
 
-def test_non_aligned_release_and_its_rotation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_non_aligned_release_and_its_rotation(tmp_path: Path) -> None:
     raw = write_raw_building(tmp_path / "raw", ROOMS, decimals=6)
-    with pytest.raises(UserError, match=r"Area_1_alignmentAngle.txt: no such file"):
-        prepare(raw, tmp_path / "rotated", workers=1, align=True)
     for area, text in {"Area_1": "hallway_1 0\noffice_1 90\n", "Area_5": "office_1 30\n"}.items():
         (raw / area / f"{area}_alignmentAngle.txt").write_text("# angles\n# room angle\n" + text)
     prepare(raw, tmp_path / "plain", workers=1)
@@ -117,12 +115,25 @@ def test_non_aligned_release_and_its_rotation(tmp_path: Path, capsys: pytest.Cap
         expected = np.c_[plane.real, plane.imag, pos[:, 2] - middle[2]] + middle
         rotated = read_scene(tmp_path / "rotated" / f"{room}.h5").pos
         np.testing.assert_allclose(rotated, expected, atol=1e-6)
-    (raw / "Area_5" / "Area_5_alignmentAngle.txt").write_text("#\n#\nlobby_1 30\n")
-    with pytest.raises(UserError, match="no line for office_1"):
-        prepare(raw, tmp_path / "rotated", workers=1, align=True)
-    (raw / "Area_5" / "Area_5_alignmentAngle.txt").write_text("#\n#\noffice_1 east\n")
-    with pytest.raises(UserError, match=r"line 3: expected '<room> <angle>', got 'office_1 east'"):
-        prepare(raw, tmp_path / "rotated", workers=1, align=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"Area_1_alignmentAngle.txt: no such file"),
+        ("#\n#\nlobby_1 30\n", r"Area_1_alignmentAngle.txt has no line for hallway_1"),
+        ("#\n#\nhallway_1 east\n", r"line 3: expected '<room> <angle>', got 'hallway_1 east'"),
+    ],
+)
+def test_rotation_needs_an_angle_for_every_room(
+    tmp_path: Path, out: Path, text: str | None, message: str
+) -> None:
+    raw = write_raw_building(tmp_path / "raw", ROOMS, decimals=6)
+    if text is not None:
+        (raw / "Area_1" / "Area_1_alignmentAngle.txt").write_text(text)
+    with pytest.raises(UserError, match=message):
+        prepare(raw, out, workers=1, align=True)
+    assert not out.exists()
 
 
 def test_aligned_release_is_not_rotated(raw: Path, out: Path) -> None:
