@@ -129,6 +129,7 @@ def test_rotation_needs_an_angle_for_every_room(
     tmp_path: Path, out: Path, text: str | None, message: str
 ) -> None:
     raw = write_raw_building(tmp_path / "raw", ROOMS, decimals=6)
+    (raw / "Area_5" / "Area_5_alignmentAngle.txt").write_text("#\n#\noffice_1 30\n")
     if text is not None:
         (raw / "Area_1" / "Area_1_alignmentAngle.txt").write_text(text)
     with pytest.raises(UserError, match=message):
