@@ -88,7 +88,7 @@ def add_windows(plan: Floorplan, look: Palette) -> None:
     if rng.random() < 0.12:
         sill = 0.08
     wide, bars = rng.uniform(1.0, 2.3), int(rng.integers(1, 4))
-    cover = rng.choice(["none", "slats", "blind"], p=[0.45, 0.2, 0.35])
+    cover = rng.choice(["none", "slats", "blind"], p=[0.6, 0.2, 0.2])
     heated = sill > 0.5 and rng.random() < 0.4
     for side in plan.outer:
         number = max(1, int((plan.length(side) - 0.4) // (wide + 0.3)))

@@ -23,12 +23,14 @@ def pick(rng: np.random.Generator, colors: list[Color], spread: float = 0.08) ->
 
 
 WALLS: list[Color] = [
-    (0.86, 0.85, 0.82),
-    (0.9, 0.9, 0.9),
-    (0.82, 0.78, 0.7),
-    (0.78, 0.8, 0.82),
-    (0.85, 0.8, 0.74),
+    (0.84, 0.83, 0.8),
+    (0.76, 0.72, 0.62),
+    (0.66, 0.71, 0.74),
+    (0.78, 0.7, 0.6),
+    (0.7, 0.74, 0.66),
 ]
+CAMOUFLAGE = 0.4
+"""Share of rooms in which what hangs on a wall, and what carries the ceiling, is painted as the wall is."""
 WOODS: list[Color] = [
     (0.62, 0.44, 0.27),
     (0.48, 0.32, 0.2),
@@ -63,6 +65,7 @@ class Palette:
     steel: Material
     cloth: Material
     white: Material
+    column: Material
 
 
 def wood(rng: np.random.Generator) -> Material:
@@ -104,6 +107,8 @@ def _floor(rng: np.random.Generator) -> Material:
 def draw_palette(rng: np.random.Generator) -> Palette:
     """The materials of a room."""
     wall = pick(rng, WALLS, 0.04)
+    hidden = rng.random() < CAMOUFLAGE
+    concrete = (0.5, 0.5, 0.48)
     if rng.random() < 0.5:
         tile = Material(texture=textures.tiles, color=(0.85, 0.85, 0.83), accent=(0.6, 0.6, 0.6), scale=0.6)
     else:
@@ -117,8 +122,11 @@ def draw_palette(rng: np.random.Generator) -> Palette:
         wood=wood(rng),
         steel=metal(rng),
         cloth=cloth(rng),
-        # what hangs on a wall is as white as the wall is: colour alone must not give it away
-        white=Material(texture=textures.paint, color=jitter(rng, wall, 0.03)),
+        # where it is as the wall is, colour alone must not give away what hangs there
+        white=Material(texture=textures.paint, color=jitter(rng, wall if hidden else (0.95, 0.95, 0.95), 0.03)),
+        column=Material(texture=textures.paint, color=wall)
+        if hidden
+        else Material(texture=textures.speckle, color=jitter(rng, concrete), accent=jitter(rng, concrete, 0.3)),
     )
 
 

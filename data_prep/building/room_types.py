@@ -33,16 +33,16 @@ class RoomType:
 
 
 ROOM_TYPES = {
-    "office": RoomType(work_rooms.furnish_office, (2.9, 4.5), (3.6, 6.5), windows=1.0),
-    "conferenceRoom": RoomType(work_rooms.furnish_conference_room, (3.9, 5.5), (5.0, 8.5), beams=0.5),
-    "hallway": RoomType(common_rooms.furnish_hallway, (1.7, 2.7), (7.0, 14.0), windows=0.3, beams=1.0),
-    "lounge": RoomType(common_rooms.furnish_lounge, (4.2, 6.0), (5.0, 8.5), beams=0.7),
-    "lobby": RoomType(common_rooms.furnish_lobby, (5.0, 8.0), (7.0, 12.0), beams=1.0, high=0.6),
-    "openspace": RoomType(work_rooms.furnish_open_space, (6.0, 9.0), (8.0, 14.0), beams=0.7),
-    "storage": RoomType(work_rooms.furnish_storage, (2.0, 3.6), (2.8, 5.5), windows=0.15, beams=0.4),
-    "copyRoom": RoomType(work_rooms.furnish_copy_room, (2.6, 4.0), (3.4, 6.0), windows=0.4, beams=0.3),
-    "pantry": RoomType(common_rooms.furnish_pantry, (2.8, 4.2), (3.4, 6.0), windows=0.6, beams=0.3),
-    "WC": RoomType(common_rooms.furnish_wc, (2.3, 3.6), (3.2, 6.0), windows=0.15, beams=0.2),
+    "office": RoomType(work_rooms.furnish_office, (2.7, 4.2), (3.4, 5.6), windows=1.0),
+    "conferenceRoom": RoomType(work_rooms.furnish_conference_room, (3.7, 4.8), (4.6, 7.0), beams=0.5),
+    "hallway": RoomType(common_rooms.furnish_hallway, (1.6, 2.4), (6.0, 11.0), windows=0.3, beams=1.0),
+    "lounge": RoomType(common_rooms.furnish_lounge, (3.8, 5.2), (4.4, 6.8), beams=0.7),
+    "lobby": RoomType(common_rooms.furnish_lobby, (4.4, 6.0), (5.5, 8.5), beams=1.0, high=0.4),
+    "openspace": RoomType(work_rooms.furnish_open_space, (5.0, 7.0), (6.5, 10.0), beams=0.7),
+    "storage": RoomType(work_rooms.furnish_storage, (2.0, 3.2), (2.6, 4.6), windows=0.15, beams=0.4),
+    "copyRoom": RoomType(work_rooms.furnish_copy_room, (2.5, 3.6), (3.2, 5.0), windows=0.4),
+    "pantry": RoomType(common_rooms.furnish_pantry, (2.8, 3.8), (3.4, 5.2), windows=0.6),
+    "WC": RoomType(common_rooms.furnish_wc, (2.3, 3.4), (3.0, 5.0), windows=0.15, beams=0.2),
 }
 """By the name that rooms of the type have in S3DIS."""
 
@@ -53,7 +53,7 @@ def build_room(seed: int, room_type: str) -> RoomModel:
     rng = np.random.default_rng(seed)
     short, long = float(rng.uniform(*kind.short)), float(rng.uniform(*kind.long))
     flat = (long, short) if rng.random() < 0.5 else (short, long)
-    plan = Floorplan((*flat, float(rng.uniform(2.5, 3.3)) + kind.high), rng)
+    plan = Floorplan((*flat, float(rng.uniform(2.4, 3.1)) + kind.high), rng)
     look = draw_palette(rng)
     look = tiled(look, rng) if room_type == "WC" else look
     main = _choose_outer(plan, kind, room_type == "hallway")

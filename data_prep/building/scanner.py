@@ -93,7 +93,7 @@ def _sweep(
     color = color[found] * exposure * rng.normal(1, 0.035) * rng.normal(1, 0.012, 3)
     color = _film(color) + rng.normal(0, 0.012, (len(found), 1))
 
-    range_noise = rng.normal(0, 0.0012 + 0.0006 * distance[found])
+    range_noise = rng.normal(0, 0.001 + 0.0005 * distance[found])
     pos = station + (distance[found] + range_noise)[:, None] * directions[found].astype(np.float64)
     kept = ~_lost(model, surface[found], np.einsum("ij,ij->i", normal, directions[found]), rng)
     color = np.clip(np.rint(color * 255), 0, 255).astype(np.uint8)

@@ -17,7 +17,7 @@ def add_beams(plan: Floorplan, look: Palette, number: int, *, columns: bool = Tr
     along_x = width < depth
     span, run = (width, depth) if along_x else (depth, width)
     wide, drop, out = rng.uniform(0.25, 0.45), rng.uniform(0.2, 0.42), rng.uniform(0.12, 0.35)
-    paint = look.wall if rng.random() < 0.5 else look.ceiling
+    paint = [look.wall, look.ceiling, look.column][rng.integers(3)]
     if paint.texture is textures.tiles:
         paint = Material(texture=textures.paint, color=paint.color)
     ends = (3, 1) if along_x else (0, 2)
@@ -30,7 +30,7 @@ def add_beams(plan: Floorplan, look: Palette, number: int, *, columns: bool = Tr
             along = run - place if side in (3, 2) else place
             wall = (along - wide / 2 - 0.04, along + wide / 2 + 0.04, 0.0, height)
             if plan.is_bare(side, wall):
-                column = Thing("column").add(look.wall, box((wide, out, height)))
+                column = Thing("column").add(look.column, box((wide, out, height)))
                 plan.put(column, plan.on_wall(side, along, out / 2), margin=0.0)
                 plan.taken[side].append(wall)
 
@@ -43,7 +43,7 @@ def add_free_columns(plan: Floorplan, look: Palette, number: int) -> None:
         rng.integers(3)
     ]
     for _ in range(number):
-        plan.inside(Thing("column").add(look.wall, prism(outline, height)), margin=0.75)
+        plan.inside(Thing("column").add(look.column, prism(outline, height)), margin=0.75)
 
 
 def add_shaft(plan: Floorplan, look: Palette) -> None:
