@@ -42,10 +42,10 @@ def add_door(plan: Floorplan, look: Palette, side: int) -> bool:
 
 
 def _door(rng: np.random.Generator, look: Palette, width: float, height: float, leaves: int) -> Thing:
-    kind = rng.choice(4, p=[0.4, 0.3, 0.2, 0.1])
+    kind = rng.choice(4, p=[0.5, 0.2, 0.2, 0.1])
     leaf = [look.wood, look.white, palette.plastic(rng), glass(rng)][kind]
     recess = rng.choice([0.0, 0.04, 0.1])
-    around = [look.trim, look.white, leaf][rng.integers(3)] if kind != 3 else look.trim
+    around = [look.trim, look.white, leaf][rng.choice(3, p=[0.6, 0.2, 0.2])] if kind != 3 else look.trim
     door = Thing("door")
     jamb = frame(width + 0.1, height + 0.05 + 0.1, 0.05, 0.02).moved((0, 0, -0.1))
     door.add(around, jamb)
@@ -88,7 +88,7 @@ def add_windows(plan: Floorplan, look: Palette) -> None:
     if rng.random() < 0.12:
         sill = 0.08
     wide, bars = rng.uniform(1.0, 2.3), int(rng.integers(1, 4))
-    cover = rng.choice(["none", "slats", "blind"], p=[0.6, 0.2, 0.2])
+    cover = rng.choice(["none", "slats", "blind"], p=[0.65, 0.2, 0.15])
     heated = sill > 0.5 and rng.random() < 0.4
     for side in plan.outer:
         number = max(1, int((plan.length(side) - 0.4) // (wide + 0.3)))

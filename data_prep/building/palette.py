@@ -29,7 +29,7 @@ WALLS: list[Color] = [
     (0.78, 0.7, 0.6),
     (0.7, 0.74, 0.66),
 ]
-CAMOUFLAGE = 0.4
+CAMOUFLAGE = 0.35
 """Share of rooms in which what hangs on a wall, and what carries the ceiling, is painted as the wall is."""
 WOODS: list[Color] = [
     (0.62, 0.44, 0.27),
@@ -107,8 +107,11 @@ def _floor(rng: np.random.Generator) -> Material:
 def draw_palette(rng: np.random.Generator) -> Palette:
     """The materials of a room."""
     wall = pick(rng, WALLS, 0.04)
-    hidden = rng.random() < CAMOUFLAGE
-    concrete = (0.5, 0.5, 0.48)
+    # in a camouflaged room colour alone gives away neither what hangs on a wall nor what carries the ceiling
+    camouflaged = rng.random() < CAMOUFLAGE
+    white = jitter(rng, wall if camouflaged else (0.95, 0.95, 0.95), 0.03)
+    concrete = jitter(rng, (0.5, 0.5, 0.48))
+    bare = Material(texture=textures.speckle, color=concrete, accent=jitter(rng, concrete, 0.3))
     if rng.random() < 0.5:
         tile = Material(texture=textures.tiles, color=(0.85, 0.85, 0.83), accent=(0.6, 0.6, 0.6), scale=0.6)
     else:
@@ -122,11 +125,8 @@ def draw_palette(rng: np.random.Generator) -> Palette:
         wood=wood(rng),
         steel=metal(rng),
         cloth=cloth(rng),
-        # where it is as the wall is, colour alone must not give away what hangs there
-        white=Material(texture=textures.paint, color=jitter(rng, wall if hidden else (0.95, 0.95, 0.95), 0.03)),
-        column=Material(texture=textures.paint, color=wall)
-        if hidden
-        else Material(texture=textures.speckle, color=jitter(rng, concrete), accent=jitter(rng, concrete, 0.3)),
+        white=Material(texture=textures.paint, color=white),
+        column=Material(texture=textures.paint, color=wall) if camouflaged else bare,
     )
 
 
