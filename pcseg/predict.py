@@ -19,6 +19,7 @@ from pcseg.data.sample import Sample
 from pcseg.errors import UserError
 from pcseg.inference import Fragments, choose_device, predict_scene
 from pcseg.labels import IGNORE_INDEX
+from pcseg.views.coloring import share
 from pcseg.views.palette import Palette, class_colors
 
 
@@ -226,4 +227,4 @@ def class_shares(label: np.ndarray, names: tuple[str, ...]) -> str:
     """Classes and their shares, the largest first."""
     count = np.bincount(label, minlength=len(names))
     order = [index for index in np.argsort(-count, kind="stable") if count[index]]
-    return ", ".join(f"{names[index]} {count[index] / len(label):.1%}" for index in order)
+    return ", ".join(f"{names[index]} {share(int(count[index]), len(label))}" for index in order)

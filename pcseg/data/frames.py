@@ -65,15 +65,14 @@ class Frame:
 
     def to_json(self) -> str:
         """The frame as text, as stored with predictions."""
-        return json.dumps(
-            {"matrix": self.matrix.tolist(), "unit": self.unit, "up": self.up, "one_view": self.one_view}
-        )
+        return json.dumps(vars(self) | {"matrix": self.matrix.tolist()})
 
     @classmethod
     def from_json(cls, text: str) -> "Frame":
         """Read :meth:`to_json`."""
         fields = json.loads(text)
-        return cls(**(fields | {"matrix": np.array(fields["matrix"], dtype=np.float64)}))
+        matrix = np.array(fields.pop("matrix"), dtype=np.float64)
+        return cls(matrix=matrix, remarks=tuple(fields.pop("remarks")), **fields)
 
 
 IDENTITY = Frame(matrix=np.eye(4), remarks=("metres, z up, as every prepared scene",))
@@ -158,14 +157,21 @@ def find_up(sample: np.ndarray) -> tuple[Literal["y", "-y", "z"], bool, str]:
     if is_view(sample * (1, -1, -1)):
         return "y", True, "one view of a camera with y up and z backward"
     normal = estimate_normals(sample)
-    if up_score(sample, normal, 1) <= up_score(sample, normal, 2) + 0.15:  # z is what most files have
-        return "z", False, "floor and upright surfaces"
+    lead = up_score(sample, normal, 2) - up_score(sample, normal, 1)
+    chosen = "z" if lead > -0.15 else upward_y(sample, normal)  # z is what most files have
+    other = "y" if chosen == "z" else "z"
+    doubt = f"; {other} is nearly as likely, set --up if it looks wrong" if abs(lead) < 0.3 else ""
+    return chosen, False, "by floor and upright surfaces" + doubt
+
+
+def upward_y(sample: np.ndarray, normal: np.ndarray) -> Literal["y", "-y"]:
+    """The direction of y that points up: tables and chairs stand on the floor."""
     low, high = np.percentile(sample[:, 1], (1, 99))
     place = (sample[:, 1] - low) / max(high - low, 1e-9)
-    # what is neither wall nor floor nor ceiling stands on the floor
-    inside = (place > 0.1) & (place < 0.9) & (np.abs(normal[:, 1]) > 0.2)
-    upside_down = inside.any() and place[inside].mean() > 0.5
-    return ("-y" if upside_down else "y"), False, "floor and upright surfaces"
+    # floor, ceiling, beams and walls say nothing
+    inside = (place > 0.18) & (place < 0.82) & (np.abs(normal[:, 1]) > 0.2)
+    upside_down = inside.any() and place[inside].mean() > 0.55
+    return "-y" if upside_down else "y"
 
 
 def is_view(sample: np.ndarray) -> bool:

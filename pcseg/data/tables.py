@@ -83,8 +83,8 @@ def parse_numbers(data: bytes, *, path: Path, first_line: int) -> np.ndarray:
         values = parse_with_numpy(data, separator)
     except (ValueError, OverflowError):
         values = None
-    # a short line is filled with NaN without a word, so every NaN has to be looked up in the text
-    if values is None or np.isnan(values).any():
+    # a short line is filled with NaN without a word, so every NaN must be written in the text
+    if values is None or np.isnan(values).sum() != data.lower().count(b"nan"):
         bad = find_bad_line(data)
         if bad is not None:
             raise UserError(f"{path}, line {first_line + bad[0]}: {bad[1]}; mend or delete the line")

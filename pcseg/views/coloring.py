@@ -13,6 +13,9 @@ from pcseg.views.subject import Subject
 By = Literal["rgb", "label", "prediction", "error", "confidence", "height"]
 
 
+NO_CLASS = "no class"
+
+
 @dataclass(kw_only=True)
 class Layer:
     """One colouring of a subject.
@@ -79,7 +82,7 @@ def class_layer(label: np.ndarray, by: By, *, schema: LabelSchema | None, palett
     counts = np.bincount(label.astype(np.int64) + 1, minlength=schema.num_classes + 1)
     legend = [
         (f"{name}  {share(count, len(label))}", _triple(color))
-        for name, color, count in zip([*schema.names, "no class"], colors, [*counts[1:], counts[0]])
+        for name, color, count in zip([*schema.names, NO_CLASS], colors, [*counts[1:], counts[0]])
         if count
     ]
     return Layer(by=by, color=colors[label.astype(np.int64)], legend=legend)

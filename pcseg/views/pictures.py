@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pcseg.views.cameras import View, make_camera, without_ceiling
-from pcseg.views.coloring import By, Layer, make_layer
+from pcseg.views.coloring import NO_CLASS, By, Layer, make_layer
 from pcseg.views.palette import Palette, scale_colors
 from pcseg.views.splat import Camera, patch_size, shaded, splat, without_holes
 from pcseg.views.subject import Subject
@@ -82,7 +82,7 @@ def compare_picture(
         text = f"{subject.name}: {NAMES[layer.by]}" if index == 0 else NAMES[layer.by]
         write(draw, (x + 10, y + 6 * unit), text, 20 * unit)
     truth, error = layers[1], layers[3]
-    both = merged_legend(truth, layers[2])
+    both = merged_legend(truth, layers[2], subject.schema.names if subject.schema else ())
     draw_legend(draw, [both, error], (size[0] - legend + 14 * unit, title), unit=unit, room=size[1])
     return page
 
@@ -129,10 +129,11 @@ def render(
     return images
 
 
-def merged_legend(truth: Layer, prediction: Layer) -> Layer:
-    """The classes of both, without their shares."""
-    entries = {text.rsplit("  ", 1)[0]: color for text, color in [*truth.legend, *prediction.legend]}
-    return Layer(by="label", color=truth.color, legend=list(entries.items()))
+def merged_legend(truth: Layer, prediction: Layer, names: Sequence[str]) -> Layer:
+    """The classes of both in the order of ``names``, without their shares."""
+    colors = {text.rsplit("  ", 1)[0]: color for text, color in [*truth.legend, *prediction.legend]}
+    legend = [(name, colors[name]) for name in [*names, NO_CLASS] if name in colors]
+    return Layer(by="label", color=truth.color, legend=legend)
 
 
 def draw_legend(

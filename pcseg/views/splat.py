@@ -8,8 +8,10 @@ from torch import Tensor
 
 LARGEST = 8
 """Pixels that a point reaches to each side at most."""
-LARGEST_PATCH = 0.08
-"""Metres that a lonely point is drawn wide."""
+LARGEST_PATCH, LONELY_PATCH = 0.08, 0.03
+"""Metres that a point is drawn wide at most, and one without neighbours, which may be noise."""
+SPREAD = 1.6
+"""Patches are wider than the mean distance of points, for points lie unevenly."""
 FINEST_CELL = 0.01
 """Metres; cells up to sixteen times as large are looked at for the density of points."""
 CHUNK = 2_000_000
@@ -127,14 +129,13 @@ def patch_size(pos: np.ndarray) -> np.ndarray:
     near = torch.from_numpy(np.ascontiguousarray(pos))
     grid = ((near - near.amin(dim=0)) / FINEST_CELL).long().clamp(max=(1 << 21) - 1)
     code, order = morton_code(grid).sort()
-    size = torch.full((len(near),), LARGEST_PATCH)
+    size = torch.full((len(near),), LONELY_PATCH / SPREAD)
     for level in range(4, -1, -1):
         _, count = (code >> 3 * level).unique_consecutive(return_counts=True)
         count = count.repeat_interleave(count)
         size = torch.where(count >= 4, FINEST_CELL * 2**level / count.sqrt(), size)
     patch = torch.empty_like(size)
-    # more than the mean, for points lie unevenly
-    patch[order] = (1.6 * size).clamp(max=LARGEST_PATCH)
+    patch[order] = (SPREAD * size).clamp(max=LARGEST_PATCH)
     return patch.numpy()
 
 

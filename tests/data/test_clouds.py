@@ -219,6 +219,7 @@ BAD: dict[str, tuple[str, bytes | Callable[[Path], None], str]] = {
     "text: bad word": ("a.txt", b"1 2 3\n1 2 3\n1 two 3\n", "line 3: 'two' is not a number"),
     "text: short line": ("a.txt", b"x y z\n1 2 3\n1 2\n1 2 3\n", "line 3: 2 values"),
     "text: long line": ("a.txt", b"1 2 3\n1 2 3\n1 2 3 4\n", "line 3: 4 values"),
+    "text: short line and nan": ("a.txt", b"1 2 3\nnan 2 3\n1 2\n", "line 3: 2 values"),
     "text: cut": ("a.txt", TEXT[:-9].encode(), "line 20: "),
     "text: two columns": ("a.xyz", b"1 2\n3 4\n", "2 column(s)"),
     "text: only words": ("a.txt", b"a b c\n", "holds no points"),

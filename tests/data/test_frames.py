@@ -93,7 +93,7 @@ def test_text_roundtrip() -> None:
     frame = find_frame(room() * 1000, up="-y")
     again = Frame.from_json(frame.to_json())
     np.testing.assert_array_equal(again.matrix, frame.matrix)
-    assert (again.unit, again.up, again.one_view) == (frame.unit, "-y", False)
+    assert (again.unit, again.up, again.one_view, again.remarks) == (frame.unit, "-y", False, frame.remarks)
 
 
 def test_unknown_words() -> None:
