@@ -103,7 +103,7 @@ def from_corner(pos: np.ndarray, box: Box, width: int, height: int) -> Camera:
             for y in (inset, 1 - inset):
                 eye = np.array([*(box.low + box.size * (x, y, 0))[:2], up])
                 # a small picture of the same shape: what would be seen?
-                small = Camera(eye=eye, target=target, width=64, height=64 * height // width, fov=80)
+                small = Camera(eye=eye, target=target, width=48, height=48 * height // width, fov=80)
                 score = seen_from(some, small, floor=box.low[2])
                 if score > best_score:
                     best, best_score = eye, score
@@ -118,7 +118,7 @@ def seen_from(pos: np.ndarray, camera: Camera, *, floor: float) -> float:
         return 0.0
     distance = np.linalg.norm(pos - camera.eye, axis=1)
     crowded = min(np.mean(distance < 0.5) * 200, 0.9)
-    _, depth = splat(pos, np.full(len(pos), 0.15, dtype=np.float32), camera)
+    _, depth = splat(pos, np.zeros(len(pos), dtype=np.float32), camera)
     depth = np.where(np.isfinite(depth) & (depth > 0.8), depth, 0)
     return float(np.minimum(depth, 6).mean() * (1 - crowded))
 

@@ -133,7 +133,7 @@ def patch_size(pos: np.ndarray) -> np.ndarray:
     for level in range(4, -1, -1):
         _, count = (code >> 3 * level).unique_consecutive(return_counts=True)
         count = count.repeat_interleave(count)
-        size = torch.where(count >= 4, FINEST_CELL * 2**level / count.sqrt(), size)
+        size = torch.where(count >= (2 if level == 4 else 4), FINEST_CELL * 2**level / count.sqrt(), size)
     patch = torch.empty_like(size)
     patch[order] = (SPREAD * size).clamp(max=LARGEST_PATCH)
     return patch.numpy()
