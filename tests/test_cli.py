@@ -36,7 +36,11 @@ def test_options_and_resolved_config(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("args", "named"),
-    [(["ann", "--tims", "2"], "tims"), (["ann", "--times", "two"], "times"), (["ann", "--time", "2"], "time")],
+    [
+        (["ann", "--tims", "2"], "tims"),
+        (["ann", "--times", "two"], "times"),
+        (["ann", "--time", "2"], "time"),
+    ],
 )
 def test_wrong_options_name_the_key(args: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

@@ -1,0 +1,43 @@
+"""Every shipped configuration parses against the training function and makes a training step."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from fakes import write_fake_building
+
+from pcseg.cli import make_parser
+from pcseg.segmentor import Segmentor
+from pcseg.train import train
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+OVERLAYS = {"laptop.yaml": "plain.yaml"}
+"""Files that only change another one of their folder."""
+
+
+@pytest.fixture(scope="module")
+def building(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fake_building(tmp_path_factory.mktemp("building"), num_points=1000)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONFIGS)))
+def test_trains_a_step(path: Path, building: Path) -> None:
+    files = [path.with_name(OVERLAYS[path.name]), path] if path.name in OVERLAYS else [path]
+    parser = make_parser(train, skip={"config"})
+    small = ["--data.root", str(building), "--data.batch_size", "2", "--data.num_workers", "0"]
+    config = parser.parse_args([arg for file in files for arg in ("--config", str(file))] + small)
+    parts = parser.instantiate(config)
+    data = parts.data
+    segmentor = Segmentor(
+        parts.backbone, parts.head,
+        in_channels=data.in_channels, schema=data.schema, loss=parts.loss(data.class_counts),
+    )  # fmt: skip
+    batch = next(iter(data.train_loader()))
+    optimizer = parts.optimizer(segmentor.parameters())
+    before = [parameter.detach().clone() for parameter in segmentor.parameters()]
+    total = torch.stack(list(segmentor.losses(segmentor(batch), batch).values())).sum()
+    total.backward()
+    optimizer.step()
+    assert torch.isfinite(total)
+    changed = [not torch.equal(old, new) for old, new in zip(before, segmentor.parameters())]
+    assert all(changed), "every parameter takes part"
