@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 MAX_KERNEL = 8  # bits of a pattern
-# Outputs of a block: few enough for products to stay in the cache, many enough for large products.
+# Outputs of a block and rows of a group: few enough for the cache, enough for a matrix product to be fast.
 BLOCK_ROWS = {"cpu": 1 << 14, "cuda": 1 << 18}
+GROUP_ROWS = {"cpu": 1 << 11, "cuda": 1 << 18}
 
 
 class Group(NamedTuple):
@@ -100,7 +101,7 @@ class KernelMap:
     @cached_property
     def blocks(self) -> list[Block]:
         """Outputs in blocks, grouped by column and pattern."""
-        size = BLOCK_ROWS.get(self.pattern.device.type, BLOCK_ROWS["cuda"])
+        size = of_device(BLOCK_ROWS, self.pattern)
         return [self._block(first, first + size) for first in range(0, self.num_out, size)]
 
     def _block(self, first: int, last: int) -> Block:
@@ -115,10 +116,12 @@ class KernelMap:
         entries[order] = torch.arange(len(order), dtype=torch.int32, device=order.device)
         start = self.start[:, first:last].flatten()[order].split(counts)
         rows = (order % num + first).int().split(counts)
+        limit = of_device(GROUP_ROWS, pattern)
         groups = [
-            Group(self._places(bits), start[bits - 1], rows[bits - 1])
+            Group(self._places(bits), *part)
             for bits, count in enumerate(counts, 1)
             if count
+            for part in zip(start[bits - 1].split(limit), rows[bits - 1].split(limit))
         ]
         return Block(groups, entries.view(columns, num).t().contiguous(), len(order))
 
@@ -149,6 +152,11 @@ class KernelMap:
                 out = occupied.nonzero().squeeze(1)
                 yield into[out], out
                 into += occupied
+
+
+def of_device(limits: dict[str, int], tensor: Tensor) -> int:
+    """The limit for the kind of device that ``tensor`` is on."""
+    return limits["cpu" if tensor.device.type == "cpu" else "cuda"]
 
 
 def map_from_pairs(

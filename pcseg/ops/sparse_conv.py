@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
-from pcseg.ops.kernel_map import BLOCK_ROWS, Block, Group, KernelMap
+from pcseg.ops.kernel_map import BLOCK_ROWS, Group, KernelMap, of_device
 
 # Numbers gathered at a time where every place is gathered: the second-level cache, or some memory of a GPU.
 GATHERED = {"cpu": 1 << 19, "cuda": 1 << 26}
-# Multiplications with zeros that take as long as the handling of one group.
+# Multiplications by zero that take as long as the handling of one group.
 GROUP_COST = {"cpu": 500_000, "cuda": 100_000_000}
 # Narrower rows leave too little to multiply in a group.
 GROUP_CHANNELS = 16
@@ -26,8 +26,8 @@ def sparse_conv(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
         kernel_map: From the inputs to the outputs.
 
     Returns:
-        ``(num_out, C_out)``. Under autocast both operands are cast as in a linear layer; sums are kept in float32
-        or better. Backward needs ``x`` and ``weight`` alone, which it gathers from again.
+        ``(num_out, C_out)``. Under autocast both operands are cast as in a linear layer. Backward needs ``x`` and
+        ``weight`` alone: what was gathered is gathered again.
     """
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
@@ -63,7 +63,8 @@ class _SparseConv(torch.autograd.Function):
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
             # gathered with the mirrored kernel: a scatter to the inputs would be several times slower
-            grad_x = gather_product(grad, weight.flip(0).transpose(1, 2), ctx.kernel_map.transposed)
+            mirrored = weight.flip(0).transpose(1, 2).contiguous()
+            grad_x = gather_product(grad, mirrored, ctx.kernel_map.transposed)
         if ctx.needs_input_grad[1]:
             grad_weight = weight_gradient(x, grad, ctx.kernel_map)
         return grad_x, grad_weight, None
@@ -71,65 +72,75 @@ class _SparseConv(torch.autograd.Function):
 
 def gather_product(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
     """The sum of :func:`sparse_conv`, without a graph."""
-    channels, out_channels = weight.shape[1:]
     x = _sorted(x, kernel_map.in_order)
-    if _by_groups(kernel_map, channels, out_channels, x.device.type):
-        parts = [_block_product(x, weight, block) for block in kernel_map.blocks]
+    if pays_to_group(kernel_map, *weight.shape[1:]):
+        out = _product_by_groups(x, weight, kernel_map)
     else:
-        flat = weight.flatten(0, 1)
-        parts = [seen @ flat for _, seen in _all_places(x, kernel_map)]
-    out = torch.cat(parts) if parts else x.new_empty(0, out_channels)
-    return (
-        out
-        if kernel_map.out_order is None
-        else torch.empty_like(out).index_copy_(0, kernel_map.out_order, out)
-    )
-
-
-def _block_product(x: Tensor, weight: Tensor, block: Block) -> Tensor:
-    """Outputs of a block: every group times its weights, then the sum of what belongs together."""
-    products = x.new_empty(block.num_products + 1, weight.shape[2])
-    products[-1] = 0
-    done = 0
-    for group in block.groups:
-        some = products[done : done + len(group.start)]
-        torch.mm(_windows(x, group), _weights(weight, group).reshape(-1, weight.shape[2]), out=some)
-        done += len(some)
-    return embedding_bag(block.entries, products, mode="sum")
+        out = _product_of_every_place(x, weight, kernel_map)
+    order = kernel_map.out_order
+    return out if order is None else torch.empty_like(out).index_copy_(0, order, out)
 
 
 def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap) -> Tensor:
-    """Gradient of :func:`gather_product` with respect to ``weight``, ``(K, C, C_out)``, summed in float32 or better."""
+    """Gradient of :func:`gather_product` with respect to ``weight``, ``(K, C, C_out)``."""
     channels, out_channels = x.shape[1], grad.shape[1]
-    exact = torch.promote_types(x.dtype, torch.float32)
-    total = torch.zeros(kernel_map.volume, channels, out_channels, dtype=exact, device=x.device)
+    # many small sums: in half precision they would be rounded once too often
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    total = torch.zeros(kernel_map.volume, channels, out_channels, dtype=dtype, device=x.device)
     x, grad = _sorted(x, kernel_map.in_order), _sorted(grad, kernel_map.out_order)
-    if not _by_groups(kernel_map, channels, out_channels, x.device.type):
-        for rows, seen in _all_places(x, kernel_map):
+    if pays_to_group(kernel_map, channels, out_channels):
+        for block in kernel_map.blocks:
+            for group in block.groups:
+                part = _windows(x, group).t() @ grad.index_select(0, group.rows)
+                for place, gradient in zip(group.places, part.view(-1, channels, out_channels)):
+                    total[place] += gradient
+    else:
+        for rows, seen in _every_place(x, kernel_map):
             total += (seen.t() @ grad[rows]).view_as(total)
-        return total.to(x.dtype)
-    for block in kernel_map.blocks:
-        for group in block.groups:
-            part = _windows(x, group).t() @ grad.index_select(0, group.rows)
-            for place, gradient in zip(group.places, part.view(-1, channels, out_channels)):
-                total[place] += gradient
     return total.to(x.dtype)
 
 
-def _by_groups(kernel_map: KernelMap, channels: int, out_channels: int, device: str) -> bool:
-    """Whether multiplying with the zeros of empty places would take longer than handling groups without them."""
-    blocks = -(-kernel_map.num_out // BLOCK_ROWS.get(device, BLOCK_ROWS["cuda"]))
+def pays_to_group(kernel_map: KernelMap, channels: int, out_channels: int) -> bool:
+    """Whether multiplying by the zeros of empty places would take longer than handling groups without them."""
+    device = kernel_map.pattern
+    blocks = -(-kernel_map.num_out // of_device(BLOCK_ROWS, device))
     groups = blocks * kernel_map.num_columns * (2**kernel_map.line - 1)
     empty = kernel_map.num_out * kernel_map.volume - kernel_map.num_pairs
     saved = empty * channels * out_channels
-    return channels >= GROUP_CHANNELS and saved > groups * GROUP_COST.get(device, GROUP_COST["cuda"])
+    return channels >= GROUP_CHANNELS and saved > groups * of_device(GROUP_COST, device)
 
 
-def _all_places(x: Tensor, kernel_map: KernelMap) -> Iterator[tuple[slice, Tensor]]:
-    """Output rows in turn, and what they see at every place, ``(rows, K * C)``, zero where nothing is."""
+def _product_by_groups(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
+    """Every group times its weights, then for every output the sum of its products."""
+    out = x.new_empty(kernel_map.num_out, weight.shape[2])
+    space = x.new_empty(1 + max(block.num_products for block in kernel_map.blocks), weight.shape[2])
+    first = 0
+    for block in kernel_map.blocks:
+        products = space[: block.num_products + 1]
+        products[-1] = 0  # what entries without a product point at
+        done = 0
+        for group in block.groups:
+            some = products[done : done + len(group.start)]
+            torch.mm(_windows(x, group), _weights(weight, group), out=some)
+            done += len(some)
+        out[first : first + len(block.entries)] = embedding_bag(block.entries, products, mode="sum")
+        first += len(block.entries)
+    return out
+
+
+def _product_of_every_place(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
+    """Rows of all places side by side, with zeros where nothing is, times all weights."""
+    out = x.new_empty(kernel_map.num_out, weight.shape[2])
+    for rows, seen in _every_place(x, kernel_map):
+        torch.mm(seen, weight.flatten(0, 1), out=out[rows])
+    return out
+
+
+def _every_place(x: Tensor, kernel_map: KernelMap) -> Iterator[tuple[slice, Tensor]]:
+    """Outputs in turn, and what they see at every place, ``(rows, K * C)``."""
     padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
     width = kernel_map.volume * x.shape[1]
-    step = max(GATHERED.get(x.device.type, GATHERED["cuda"]) // width, 512)
+    step = max(of_device(GATHERED, x) // width, 512)
     for first in range(0, kernel_map.num_out, step):
         rows = slice(first, first + step)
         yield rows, padded.index_select(0, kernel_map.neighbors[rows].flatten()).view(-1, width)
@@ -142,8 +153,10 @@ def _windows(x: Tensor, group: Group) -> Tensor:
 
 
 def _weights(weight: Tensor, group: Group) -> Tensor:
+    """The weights of a group, ``(places * C, C_out)``."""
     first, last = group.places[0], group.places[-1]
-    return weight[first : last + 1] if last - first + 1 == len(group.places) else weight[group.places]
+    dense = last - first + 1 == len(group.places)
+    return (weight[first : last + 1] if dense else weight[group.places]).reshape(-1, weight.shape[2])
 
 
 def _sorted(x: Tensor, order: Tensor | None) -> Tensor:

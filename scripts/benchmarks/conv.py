@@ -115,7 +115,7 @@ def check_equal(layer: Layer, theirs: Layer, x: Tensor, weight: Tensor) -> None:
 def surface_voxels() -> Tensor:
     """Distinct voxels, in random order, of the surfaces of a noisily scanned room with boxes in it, ``(N, 3)``."""
     generator = torch.Generator().manual_seed(0)
-    length, width, height = SIZE
+    length, width, _ = SIZE
     x, y, z = torch.eye(3, dtype=torch.float64) * torch.tensor(SIZE)
     none = torch.zeros(3, dtype=torch.float64)
     faces = [(none, x, y), (z, x, y), (none, x, z), (y, x, z), (none, y, z), (x, y, z)]
