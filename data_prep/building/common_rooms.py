@@ -10,6 +10,7 @@ from data_prep.building.palette import Palette
 
 
 def furnish_hallway(plan: Floorplan, look: Palette) -> None:
+    """Doors, lamps and little else."""
     rng = plan.rng
     long_sides = (0, 2) if plan.size[0] > plan.size[1] else (1, 3)
     for _ in range(max(2, round(max(plan.size[:2]) / 2.5))):
@@ -34,7 +35,8 @@ def _sitting_group(plan: Floorplan, look: Palette) -> None:
     sofa = seating.sofa(rng, look, rng.uniform(1.5, 2.3))
     pose = plan.against_wall(sofa, front=1.2)
     if pose is None:
-        plan.against_wall(sofa, front=0.3)
+        if plan.against_wall(sofa, front=0.3) is None:
+            plan.against_wall(seating.sofa(rng, look, 0.85), front=0.2)
         return
     table = tables.table(rng, look, rng.uniform(0.7, 1.1), rng.uniform(0.5, 0.7), 0.42)
     spot = pose.then(rng.uniform(-0.3, 0.3), sofa.size[1] / 2 + 0.3 + table.size[1] / 2)
@@ -50,6 +52,7 @@ def _sitting_group(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_lounge(plan: Floorplan, look: Palette) -> None:
+    """Sofas, low tables and shelves."""
     rng = plan.rng
     for _ in range(int(rng.integers(1, 3))):
         _sitting_group(plan, look)
@@ -74,6 +77,7 @@ def furnish_lounge(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_lobby(plan: Floorplan, look: Palette) -> None:
+    """A counter, seats and free columns."""
     rng = plan.rng
     structure.add_free_columns(plan, look, int(rng.integers(1, 4)))
     for _ in range(3):
@@ -95,6 +99,7 @@ def furnish_lobby(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_pantry(plan: Floorplan, look: Palette) -> None:
+    """A kitchen line, a table and chairs."""
     rng = plan.rng
     row = fixtures.kitchen_row(rng, look, rng.uniform(1.4, min(2.6, min(plan.size[:2]) - 0.5)))
     pose = plan.against_wall(row, sides=plan.inner, front=0.8)
@@ -111,7 +116,7 @@ def furnish_pantry(plan: Floorplan, look: Palette) -> None:
     if pose and tall:
         for turn in (0, np.pi):
             spot = pose.then(yaw=turn).then(0, -table.size[1] / 2 - 0.15)
-            plan.put(seating.stool(rng, look), spot, margin=0.0)
+            groups.seat(plan, seating.stool(rng, look), spot)
     elif pose:
         groups.add_chairs_around(plan, look, table, pose, turning=False)
     if rng.random() < 0.3:
@@ -121,6 +126,7 @@ def furnish_pantry(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_wc(plan: Floorplan, look: Palette) -> None:
+    """Basins, mirrors and cabins."""
     rng = plan.rng
     number = int(np.clip((max(plan.size[:2]) - 0.6) // 0.95, 1, 4))
     stalls = fixtures.stalls(rng, look, number)

@@ -36,6 +36,12 @@ def lay(plan: Floorplan, thing: Thing, pose: Pose) -> None:
         plan.put(thing, pose)
 
 
+def seat(plan: Floorplan, chair: Thing, pose: Pose) -> None:
+    """Place a chair, under a table if need be, unless it would reach into a wall."""
+    if plan.holds(footprint(chair.size, pose, 0.0)):
+        plan.put(chair, pose, margin=0.0)
+
+
 def some(
     rng: np.random.Generator, makers: Sequence[Callable[[np.random.Generator], Thing]], most: int
 ) -> list[Thing]:
@@ -74,9 +80,9 @@ def add_workplace(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDE
         return False
     dress_desk(plan, desk, pose)
     away = 0.36 + (0.1 if corner else rng.uniform(0.05, 0.35))
-    seat = pose.then(rng.uniform(-0.2, 0.2) * (not corner), away, 0, np.pi + rng.normal(0, 0.4))
+    spot = pose.then(rng.uniform(-0.2, 0.2) * (not corner), away, 0, np.pi + rng.normal(0, 0.4))
     chair = seating.office_chair(rng, look) if rng.random() < 0.8 else seating.side_chair(rng, look)
-    plan.put(chair, seat, margin=0.0)
+    seat(plan, chair, spot)
     return True
 
 
@@ -101,8 +107,7 @@ def add_chairs_around(
             # chairs of one table are alike
             chair = build(np.random.default_rng(model), look)
             spot = pose.then(yaw=turn).then(x, -edge - rng.uniform(-0.02, 0.28), 0, rng.normal(0, 0.2))
-            if plan.holds(footprint(chair.size, spot, 0.0)):
-                plan.put(chair, spot, margin=0.0)
+            seat(plan, chair, spot)
 
 
 def add_case(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) -> bool:

@@ -14,7 +14,7 @@ from data_prep.building.textures import Material
 
 
 def add_board(plan: Floorplan, look: Palette, *, plain: bool = False) -> bool:
-    """A board on an inner wall: most are as white as the wall and framed like a window with its blind drawn.
+    """A board on an inner wall: most are white and framed like a window with its blind drawn.
 
     Args:
         plan: The room.

@@ -91,11 +91,15 @@ def add_windows(plan: Floorplan, look: Palette) -> None:
     cover = rng.choice(["none", "slats", "blind"], p=[0.65, 0.2, 0.15])
     heated = sill > 0.5 and rng.random() < 0.4
     for side in plan.outer:
-        number = max(1, int((plan.length(side) - 0.4) // (wide + 0.3)))
-        pane = min(wide, plan.length(side) - 0.5)
-        for k in range(number):
-            along = (k + 0.5) * plan.length(side) / number
+        length = plan.length(side)
+        number = max(1, int((length - 0.4) // (wide + 0.3)))
+        pane = min(wide, length - 0.5)
+        places = [(k + 0.5) * length / number for k in range(number)]
+        # where columns or a shaft are in the way of all of them, perhaps one fits elsewhere
+        for along in [*places, *rng.uniform(pane / 2, length - pane / 2, 8)]:
             hole = (along - pane / 2, along + pane / 2, sill, top)
+            if along not in places and plan.holes[side]:
+                break
             if plan.is_bare(side, (hole[0] - 0.05, hole[1] + 0.05, sill, top)):
                 kind = "none" if rng.random() < 0.1 else str(cover)
                 window = _window(rng, look, pane, top - sill, kind, bars)

@@ -20,7 +20,7 @@ class RoomType:
         furnish: Fills the room.
         short, long: Limits in metres of its shorter and its longer side.
         windows: How likely it has an outer wall with windows.
-        beams: How likely it has beams, and columns under them.
+        beams: How likely it has beams; if it must have them, it has columns too.
         high: Metres added to the height.
     """
 
@@ -38,7 +38,7 @@ ROOM_TYPES = {
     "hallway": RoomType(common_rooms.furnish_hallway, (1.6, 2.4), (6.0, 11.0), windows=0.3, beams=1.0),
     "lounge": RoomType(common_rooms.furnish_lounge, (3.8, 5.2), (4.4, 6.8), beams=0.7),
     "lobby": RoomType(common_rooms.furnish_lobby, (4.4, 6.0), (5.5, 8.5), beams=1.0, high=0.4),
-    "openspace": RoomType(work_rooms.furnish_open_space, (5.0, 7.0), (6.5, 10.0), beams=0.7),
+    "openspace": RoomType(work_rooms.furnish_open_space, (5.0, 7.0), (6.5, 10.0), beams=1.0),
     "storage": RoomType(work_rooms.furnish_storage, (2.0, 3.2), (2.6, 4.6), windows=0.15, beams=0.4),
     "copyRoom": RoomType(work_rooms.furnish_copy_room, (2.5, 3.6), (3.2, 5.0), windows=0.4),
     "pantry": RoomType(common_rooms.furnish_pantry, (2.8, 3.8), (3.4, 5.2), windows=0.6),
@@ -61,7 +61,10 @@ def build_room(seed: int, room_type: str) -> RoomModel:
     openings.add_door(plan, look, (main + 2) % 4)
     if rng.random() < kind.beams:
         structure.add_beams(
-            plan, look, max(1, round(long / rng.uniform(2.5, 5))), columns=rng.random() < 0.85
+            plan,
+            look,
+            max(1, round(long / rng.uniform(2.5, 5))),
+            columns=kind.beams == 1 or rng.random() < 0.85,
         )
     if rng.random() < 0.25 and short > 2.8:
         structure.add_shaft(plan, look)

@@ -11,7 +11,7 @@ from data_prep.building.textures import Material
 
 
 def add_beams(plan: Floorplan, look: Palette, number: int, *, columns: bool = True) -> None:
-    """Beams across the shorter way of the room, as plain as the ceiling, on half columns at the walls."""
+    """Beams across the shorter way of the room, painted or of bare concrete, on half columns at the walls."""
     rng = plan.rng
     width, depth, height = plan.size
     along_x = width < depth

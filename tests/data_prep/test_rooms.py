@@ -83,6 +83,11 @@ def test_objects_are_numbered_from_one_in_each_class(building: Path) -> None:
         assert len(numbers["wall"]) >= 4
 
 
+def test_an_area_of_four_rooms_has_points_of_every_class(building: Path) -> None:
+    found = {file.stem.rsplit("_", 1)[0] for file in building.glob("Area_1/*/Annotations/*.txt")}
+    assert found == set(S3DIS.names)
+
+
 def test_rooms_of_an_area_lie_apart(building: Path) -> None:
     boxes = [
         (points[:, :2].min(axis=0), points[:, :2].max(axis=0))

@@ -16,7 +16,8 @@ SHELL = {"floor", "ceiling", "wall", "door", "window"}
 
 @pytest.fixture(scope="module")
 def models() -> list[RoomModel]:
-    return [build_room(seed, room_type) for seed in SEEDS for room_type in ROOM_TYPES]
+    # another seed for each: rooms of one seed would share their colours
+    return [build_room(100 * seed + k, room_type) for seed in SEEDS for k, room_type in enumerate(ROOM_TYPES)]
 
 
 def boxes(model: RoomModel) -> tuple[np.ndarray, np.ndarray]:
@@ -116,19 +117,37 @@ def test_windows_and_boards_are_on_different_walls(models: list[RoomModel]) -> N
     assert both >= 4
 
 
-def test_boards_look_like_walls_and_like_windows_with_the_blind_drawn(models: list[RoomModel]) -> None:
-    as_white, total, faces = 0, 0, {"board": [], "window": []}
+def is_camouflaged(model: RoomModel) -> bool:
+    columns = [k for k, label in enumerate(model.labels) if label == "column"]
+    return bool(columns) and np.abs(face_color(model, columns[0]) - wall_color(model)).max() < 0.02
+
+
+def test_some_rooms_paint_boards_and_beams_as_their_walls(models: list[RoomModel]) -> None:
+    carried = [model for model in models if "column" in model.labels]
+    hidden = [model for model in carried if is_camouflaged(model)]
+    assert 0.1 < len(hidden) / len(carried) < 0.9
+    beams = list(instances(hidden, "beam"))
+    for model, k, _, high in beams:
+        ceiling = face_color(model, model.labels.index("ceiling"))
+        assert (
+            min(np.abs(face_color(model, k) - color).max() for color in (ceiling, wall_color(model))) < 0.02
+        )
+        assert high[2] == pytest.approx(model.size[2], abs=1e-3)
+    as_wall = [
+        np.abs(face_color(model, k) - wall_color(model)).max() < 0.12
+        for model, k, *_ in instances(hidden, "board")
+    ]
+    assert beams
+    assert np.mean(as_wall) > 0.4
+
+
+def test_boards_are_shaped_like_windows_with_the_blind_drawn(models: list[RoomModel]) -> None:
+    faces = {"board": [], "window": []}
     for label, found in faces.items():
         for model, k, low, high in instances(models, label):
-            white = np.abs(face_color(model, k) - wall_color(model)).max()
-            flat = min((high - low)[:2])
-            as_white += label == "board" and white < 0.12
-            total += label == "board"
-            panes = [s for s in np.flatnonzero(model.surface_instance == k)]
-            blind = all(model.materials[s].dropout == 0 for s in panes) and label == "window"
-            if (label == "board" or blind) and flat < 0.12:
+            panes = np.flatnonzero(model.surface_instance == k)
+            if all(model.materials[s].dropout == 0 for s in panes) and min((high - low)[:2]) < 0.12:
                 found.append((low[2], high[2]))
-    assert as_white > 0.5 * total
     board, window = (np.array(faces[label]) for label in ("board", "window"))
     assert min(len(board), len(window)) >= 4
     # lower and upper edges: neither range lies beside the other
@@ -142,14 +161,10 @@ def test_low_bookcases_are_as_high_as_tables(models: list[RoomModel]) -> None:
     assert ((cases > np.percentile(tables, 10)) & (cases < np.percentile(tables, 90))).sum() >= 3
 
 
-def test_beams_are_painted_like_ceiling_or_wall_and_columns_like_walls(models: list[RoomModel]) -> None:
-    for model, k, _, high in instances(models, "beam"):
-        ceiling = face_color(model, model.labels.index("ceiling"))
-        apart = [np.abs(face_color(model, k) - color).max() for color in (ceiling, wall_color(model))]
-        assert min(apart) < 0.02
-        assert high[2] == pytest.approx(model.size[2], abs=1e-3)
-    for model, k, low, high in instances(models, "column"):
-        assert np.abs(face_color(model, k) - wall_color(model)).max() < 0.02
+def test_columns_reach_from_floor_to_ceiling(models: list[RoomModel]) -> None:
+    columns = list(instances(models, "column"))
+    assert len(columns) > len(models) / 2
+    for model, _, low, high in columns:
         assert high[2] - low[2] == pytest.approx(model.size[2], abs=1e-3)
 
 
