@@ -29,10 +29,7 @@ def sparse_conv(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
         ``(num_out, C_out)``. Under autocast both operands are cast as in a linear layer. Backward needs ``x`` and
         ``weight`` alone: what was gathered is gathered again.
     """
-    if torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
-        x, weight = x.to(dtype), weight.to(dtype)
-    return _SparseConv.apply(x, weight, kernel_map)
+    return _SparseConv.apply(*_autocast(x, weight), kernel_map, False)
 
 
 def inverse_conv(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
@@ -46,28 +43,38 @@ def inverse_conv(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
     Returns:
         ``(num_in, C_out)``.
     """
-    return sparse_conv(x, weight.flip(0), kernel_map.transposed)
+    return _SparseConv.apply(*_autocast(x, weight.flip(0)), kernel_map, True)
+
+
+def _autocast(*tensors: Tensor) -> list[Tensor]:
+    device = tensors[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return list(tensors)
+    return [tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors]
 
 
 class _SparseConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, kernel_map: KernelMap, inverse: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.kernel_map = kernel_map
-        return gather_product(x, weight, kernel_map)
+        ctx.kernel_map, ctx.inverse = kernel_map, inverse
+        return gather_product(x, weight, kernel_map.transposed if inverse else kernel_map)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
+        there, back = ctx.kernel_map, ctx.kernel_map.transposed
+        if ctx.inverse:
+            there, back = back, there
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
             # gathered with the mirrored kernel: a scatter to the inputs would be several times slower
             mirrored = weight.flip(0).transpose(1, 2).contiguous()
-            grad_x = gather_product(grad, mirrored, ctx.kernel_map.transposed)
+            grad_x = gather_product(grad, mirrored, back)
         if ctx.needs_input_grad[1]:
-            grad_weight = weight_gradient(x, grad, ctx.kernel_map)
-        return grad_x, grad_weight, None
+            grad_weight = weight_gradient(x, grad, there)
+        return grad_x, grad_weight, None, None
 
 
 def gather_product(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
