@@ -31,7 +31,7 @@ def to_tokens(image: Tensor) -> tuple[Tensor, Pixels]:
     """Pixels of images ``(B, C, H, W)`` as tokens ``(B*H*W, C)``, and where they are."""
     batch_size, _, height, width = image.shape
     pixels = Pixels(batch_size=batch_size, height=height, width=width, device=image.device)
-    return image.permute(0, 2, 3, 1).flatten(0, 2), pixels
+    return image.permute(0, 2, 3, 1).flatten(0, 2).contiguous(), pixels
 
 
 def to_image(tokens: Tensor, pixels: Pixels) -> Tensor:

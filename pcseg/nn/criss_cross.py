@@ -1,6 +1,7 @@
 """Criss-cross attention of CCNet, along the lines of images, volumes or sparse voxels."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
@@ -36,5 +37,12 @@ class CrissCrossAttention(nn.Module):
 
     def forward(self, x: Tensor, lines: Support) -> Tensor:
         """Tokens ``(N, C)`` with what they see along ``lines``, ``(N, C)``."""
-        context = union_attention(self.query(x), self.key(x), self.value(x), lines)
-        return x + self.gamma * context
+        query, key, scaled_value = self.project(x)
+        return x + union_attention(query, key, scaled_value, lines)
+
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        r"""Queries, keys and :math:`\gamma` times the values, by one product: cheaper than three and a scaling."""
+        weight = torch.cat([self.query.weight, self.key.weight, self.gamma * self.value.weight])
+        bias = torch.cat([self.query.bias, self.key.bias, self.gamma * self.value.bias])
+        widths = [layer.out_features for layer in (self.query, self.key, self.value)]
+        return F.linear(x, weight, bias).split(widths, dim=1)
