@@ -17,7 +17,7 @@ def furnish_hallway(plan: Floorplan, look: Palette) -> None:
         add_door(plan, look, int(rng.choice(long_sides)))
     if rng.random() < 0.5:
         hangings.add_board(plan, look)
-    if rng.random() < 0.5:
+    if rng.random() < 0.25:
         structure.add_ducts(plan, look)
     if rng.random() < 0.5:
         plan.against_wall(

@@ -36,7 +36,7 @@ def add_board(plan: Floorplan, look: Palette, *, plain: bool = False) -> bool:
     height, bottom = rng.uniform(0.95, 1.4), rng.uniform(0.8, 1.0)
     for width in (rng.uniform(1.1, 2.6), 1.2, 0.9):
         board = Thing("board").add(face, box((width, 0.012, height), (0, 0.006, 0)))
-        board.add(look.trim, frame(width, height, 0.025, 0.02))
+        board.add(look.trim, frame(width, height, 0.035, 0.025))
         if tray:
             board.add(look.trim, box((width * tray, 0.07, 0.015), (0, 0.035, 0)))
         if plan.hang(board, bottom, sides=plan.inner):
@@ -48,7 +48,7 @@ def picture(rng: np.random.Generator, look: Palette) -> Thing:
     image = Material(
         texture=textures.picture, color=palette.pick(rng, palette.CLOTHS, 0.3), scale=rng.uniform(0.05, 0.25)
     )
-    width, height = rng.uniform(0.4, 1.0), rng.uniform(0.4, 1.0)
+    width, height = rng.uniform(0.35, 0.8), rng.uniform(0.35, 0.8)
     return (
         Thing("clutter")
         .add(look.trim, frame(width, height, 0.03))

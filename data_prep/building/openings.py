@@ -43,7 +43,8 @@ def add_door(plan: Floorplan, look: Palette, side: int) -> bool:
 
 def _door(rng: np.random.Generator, look: Palette, width: float, height: float, leaves: int) -> Thing:
     kind = rng.choice(4, p=[0.5, 0.2, 0.2, 0.1])
-    leaf = [look.wood, look.white, palette.plastic(rng), glass(rng)][kind]
+    painted = Material(texture=textures.metal, color=palette.pick(rng, palette.DOORS))
+    leaf = [look.wood, look.white, painted, glass(rng)][kind]
     recess = rng.choice([0.0, 0.04, 0.1])
     around = [look.trim, look.white, leaf][rng.choice(3, p=[0.6, 0.2, 0.2])] if kind != 3 else look.trim
     door = Thing("door")
@@ -75,9 +76,10 @@ def _handle(at: float, rng: np.random.Generator) -> Mesh:
 
 
 def glass(rng: np.random.Generator) -> Material:
-    bright = palette.jitter(rng, (0.78, 0.86, 0.93))
+    """A pane: sky above, dark trees or houses below, and many rays that never come back."""
+    bright = palette.jitter(rng, (0.6, 0.78, 0.98))
     return Material(
-        texture=textures.sky, color=bright, accent=palette.jitter(rng, (0.5, 0.56, 0.55), 0.2), dropout=0.45
+        texture=textures.sky, color=bright, accent=palette.jitter(rng, (0.28, 0.38, 0.34), 0.3), dropout=0.4
     )
 
 

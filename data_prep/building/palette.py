@@ -23,13 +23,13 @@ def pick(rng: np.random.Generator, colors: list[Color], spread: float = 0.08) ->
 
 
 WALLS: list[Color] = [
-    (0.84, 0.83, 0.8),
+    (0.79, 0.78, 0.75),
     (0.76, 0.72, 0.62),
     (0.66, 0.71, 0.74),
     (0.78, 0.7, 0.6),
     (0.7, 0.74, 0.66),
 ]
-CAMOUFLAGE = 0.35
+CAMOUFLAGE = 0.3
 """Share of rooms in which what hangs on a wall, and what carries the ceiling, is painted as the wall is."""
 WOODS: list[Color] = [
     (0.62, 0.44, 0.27),
@@ -42,6 +42,13 @@ CLOTHS: list[Color] = [
     (0.12, 0.12, 0.14), (0.2, 0.25, 0.45), (0.5, 0.12, 0.12), (0.35, 0.35, 0.36), (0.15, 0.35, 0.25),
     (0.6, 0.5, 0.35), (0.7, 0.35, 0.1), (0.25, 0.15, 0.1),
 ]  # fmt: skip
+DOORS: list[Color] = [
+    (0.32, 0.38, 0.5),
+    (0.5, 0.24, 0.18),
+    (0.24, 0.33, 0.28),
+    (0.3, 0.3, 0.32),
+    (0.6, 0.5, 0.3),
+]
 METALS: list[Color] = [(0.55, 0.56, 0.58), (0.15, 0.15, 0.16), (0.75, 0.75, 0.76)]
 PLASTICS: list[Color] = [
     (0.85, 0.85, 0.83),

@@ -114,8 +114,8 @@ def _exposure(model: RoomModel, stations: np.ndarray, rng: np.random.Generator, 
 
 def _film(color: np.ndarray) -> np.ndarray:
     """Bright colours come out less bright than they are, and none above 1."""
-    bright = np.maximum(color - 0.6, 0)
-    return np.minimum(color, 0.6) + 0.4 * (1 - np.exp(-bright / 0.4))
+    bright = np.maximum(color - 0.7, 0)
+    return np.minimum(color, 0.7) + 0.3 * (1 - np.exp(-bright / 0.3))
 
 
 def _fan(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:

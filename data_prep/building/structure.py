@@ -6,7 +6,7 @@ from data_prep.building import palette, textures
 from data_prep.building.floorplan import Floorplan
 from data_prep.building.model import Pose, Thing
 from data_prep.building.palette import Palette
-from data_prep.building.shapes import box, cylinder, ellipse, join, prism, rounded, tube
+from data_prep.building.shapes import box, cylinder, ellipse, prism, rounded, tube
 from data_prep.building.textures import Material
 
 
@@ -76,20 +76,24 @@ def add_ducts(plan: Floorplan, look: Palette) -> None:
     yaw = 0.0 if width >= depth else np.pi / 2
     aside = rng.uniform(-0.35, 0.35) * breadth
     pose = Pose(width / 2, depth / 2, height, yaw).then(0, aside)
-    if rng.random() < 0.5:
+    reach = np.linspace(-length * 0.48, length * 0.48, 3)[:, None] * [1, 0, 0]
+    tin = Material(texture=textures.metal, color=palette.jitter(rng, (0.62, 0.65, 0.7)))
+    duct = Thing("clutter")
+    if rng.random() < 0.4:
         wide, drop = rng.uniform(0.3, 0.6), rng.uniform(0.2, 0.35)
-        tin = Material(texture=textures.metal, color=palette.jitter(rng, (0.66, 0.67, 0.68)))
-        duct = Thing("clutter").add(tin, box((length * 0.96, wide, drop), (0, 0, -drop - 0.06)))
-        strap = (0.03, wide + 0.03, drop + 0.09)
-        seams = [box(strap, (x, 0, -drop - 0.09)) for x in np.arange(0.6, length / 2, 1.2)]
-        duct.add(look.steel, *seams, *[seam.scaled((-1, 1, 1)) for seam in seams])
+        duct.add(tin, box((length * 0.96, wide, drop), (0, 0, -drop - 0.06)))
+        straps = [
+            box((0.03, wide + 0.03, drop + 0.09), (x, 0, -drop - 0.09)) for x in (-length / 4, length / 4)
+        ]
+    elif rng.random() < 0.5:
+        radius = rng.uniform(0.1, 0.2)
+        duct.add(tin, tube(reach, radius, 20).moved((0, 0, -radius - 0.06)))
+        straps = [
+            box((0.03, 2 * radius, 0.08 + radius), (x, 0, -0.08 - radius)) for x in (-length / 4, length / 4)
+        ]
     else:
-        lines = [(y, rng.uniform(0.03, 0.07)) for y in np.cumsum(rng.uniform(0.15, 0.25, rng.integers(1, 4)))]
-        path = np.array([[-length * 0.49, 0, 0], [0, 0, 0], [length * 0.49, 0, 0]])
-        duct = Thing("clutter").add(
-            look.trim, join([tube(path, r, 10).moved((0, y, -0.15)) for y, r in lines])
-        )
-        duct.add(
-            look.trim, *[cylinder(0.01, 0.15, (x, lines[0][0], -0.15), 6) for x in (-length / 4, length / 4)]
-        )
+        places = np.cumsum(rng.uniform(0.15, 0.25, rng.integers(1, 4)))
+        duct.add(look.trim, *[tube(reach, rng.uniform(0.03, 0.07), 10).moved((0, y, -0.15)) for y in places])
+        straps = [cylinder(0.01, 0.15, (x, places[0], -0.15), 6) for x in (-length / 4, length / 4)]
+    duct.add(look.steel, *straps)
     plan.put(duct, pose)

@@ -9,6 +9,7 @@ from data_prep.building.palette import Palette
 
 
 def furnish_office(plan: Floorplan, look: Palette) -> None:
+    """Desks with chairs, bookcases and a board."""
     rng = plan.rng
     if rng.random() < 0.75:
         hangings.add_board(plan, look)
@@ -52,6 +53,7 @@ def furnish_open_space(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_conference_room(plan: Floorplan, look: Palette) -> None:
+    """One long table with chairs, and a board."""
     rng = plan.rng
     hangings.add_board(plan, look, plain=rng.random() < 0.7)
     if rng.random() < 0.4:
@@ -78,6 +80,7 @@ def furnish_conference_room(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_copy_room(plan: Floorplan, look: Palette) -> None:
+    """Printers, shelves and boxes."""
     rng = plan.rng
     for _ in range(int(rng.integers(1, 3))):
         plan.against_wall(fixtures.copier(rng), front=0.7)
@@ -99,6 +102,7 @@ def furnish_copy_room(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_storage(plan: Floorplan, look: Palette) -> None:
+    """Shelves and boxes along the walls."""
     rng = plan.rng
     for _ in range(int(rng.integers(3, 6))):
         plan.against_wall(storage.rack(rng, look, rng.uniform(0.9, 1.8), rng.uniform(1.7, 2.2)), front=0.6)
@@ -111,5 +115,6 @@ def furnish_storage(plan: Floorplan, look: Palette) -> None:
             groups.place_on(plan, table, pose, [clutter.carton(rng), clutter.stack(rng)])
     for _ in range(int(rng.integers(2, 6))):
         plan.against_wall(clutter.carton(rng), front=0.1, gap=rng.uniform(0.02, 0.2))
-    structure.add_ducts(plan, look)
+    if rng.random() < 0.6:
+        structure.add_ducts(plan, look)
     groups.add_loose(plan, 3)
