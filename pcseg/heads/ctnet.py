@@ -96,7 +96,7 @@ class CTHead(ImageHead):
         key_channels: int = 256,
         aux_weight: float = 0.3,
         class_weight: float = 0.1,
-        paddle: bool = True,
+        paddle: bool = False,
         align_corners: bool = False,
     ) -> None:
         norm = paddle_norm if paddle else BatchNorm

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch_geometric.data import Batch
 
 from pcseg.errors import UserError
 from pcseg.heads.base import HeadOutput, PointHead
 from pcseg.heads.context import ContextBody
 from pcseg.losses.auxiliary import auxiliary_loss
-from pcseg.nn.levels import Level
+from pcseg.nn.levels import Level, PointBatch
 
 
 class PointContextHead(PointHead):
@@ -60,7 +59,7 @@ class PointContextHead(PointHead):
         self.auxiliary: ContextBody | None = None
         self.detail = nn.Linear(channels[0], num_classes) if level > 0 else None
 
-    def forward(self, levels: list[Level], batch: Batch) -> HeadOutput:
+    def forward(self, levels: list[Level], batch: PointBatch) -> HeadOutput:
         """Logits ``(N, K)`` of every voxel of the finest level."""
         here = levels[self.level]
         laterals = [read_back(levels, i, self.level, levels[i].x) for i in self.laterals]
@@ -77,13 +76,12 @@ class PointContextHead(PointHead):
             aux["aux_logits"] = read_back(levels, self.aux_level, 0, aux_logits)
         return HeadOutput(logits=logits, aux=aux)
 
-    def losses(self, output: HeadOutput, batch: Batch) -> dict[str, Tensor]:
-        y = batch["y"]
-        losses = self.body.cloud_losses(output.aux, y, batch["ptr"])
+    def losses(self, output: HeadOutput, batch: PointBatch) -> dict[str, Tensor]:
+        losses = self.body.cloud_losses(output.aux, batch.y, batch.ptr)
         if "embedding" in output.aux:
-            losses |= self.body.token_losses(output.aux["embedding"], y)
+            losses |= self.body.token_losses(output.aux["embedding"], batch.y)
         if "aux_logits" in output.aux:
-            losses["aux"] = self.aux_weight * auxiliary_loss(output.aux["aux_logits"], y)
+            losses["aux"] = self.aux_weight * auxiliary_loss(output.aux["aux_logits"], batch.y)
         return losses
 
 

@@ -123,6 +123,7 @@ def _build_head(golden: Golden) -> CTHead:
         args["num_classes"],
         channels=args["mid_channels"],
         key_channels=args["key_channels"],
+        paddle=True,
         align_corners=args.get("align_corners", False),
     )
 

@@ -1,0 +1,110 @@
+"""Image heads: sizes, losses, single images, published weights and what is told about bad input."""
+
+import pytest
+import torch
+
+from pcseg.errors import UserError
+from pcseg.heads.ccnet import RCCAHead
+from pcseg.heads.ctnet import CTHead
+from pcseg.heads.encnet import EncHead
+from pcseg.heads.fcn import FCNHead
+from pcseg.heads.image_base import ImageHead
+from pcseg.heads.official_names import CRISS_CROSS, load_official
+from pcseg.nn.criss_cross import CrissCrossAttention
+
+WIDTHS, K = (6, 7, 8), 4
+
+
+def make(name: str) -> ImageHead:
+    heads = {
+        "fcn": lambda: FCNHead(WIDTHS, K),
+        "ctnet": lambda: CTHead(WIDTHS, K, channels=12, key_channels=6),
+        "encnet": lambda: EncHead(WIDTHS, K, channels=8, num_codewords=3, lateral=True),
+        "ccnet": lambda: RCCAHead(WIDTHS, K, context_channels=8, channels=8, category_weight=1.0),
+    }
+    return heads[name]()
+
+
+def features(batch_size: int = 2, height: int = 5, width: int = 7) -> list[torch.Tensor]:
+    return [torch.randn(batch_size, channels, height, width) for channels in WIDTHS]
+
+
+LOSSES = {
+    "fcn": set(),
+    "ctnet": {"class_frequency", "aux"},
+    "encnet": {"presence", "aux"},
+    "ccnet": {"category", "aux"},
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_trains_at_the_size_of_the_image(name: str, batch_size: int) -> None:
+    head = make(name)
+    y = torch.randint(-1, K, (batch_size, 33, 45))
+    output = head(features(batch_size), (33, 45))
+    assert output.logits.shape == (batch_size, K, 33, 45)
+    losses = head.losses(output, y)
+    assert losses.keys() == LOSSES[name]
+    (output.logits.sum() + sum(losses.values())).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_images_do_not_see_each_other(name: str) -> None:
+    head, images = make(name).eval(), features()
+    together = head(images).logits
+    alone = head([image[1:] for image in images]).logits
+    torch.testing.assert_close(together[1:], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_layout_of_the_features_does_not_matter(name: str) -> None:
+    head, images = make(name).eval(), features()
+    found = head([image.to(memory_format=torch.channels_last) for image in images]).logits
+    torch.testing.assert_close(found, head(images).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_corners_stay_in_place_where_they_are_aligned() -> None:
+    head = EncHead(WIDTHS, K, channels=8, num_codewords=3).eval()
+    images = features()
+    small, large = head(images).logits, head(images, (33, 45)).logits
+    torch.testing.assert_close(large[..., 0, 0], small[..., 0, 0])
+    torch.testing.assert_close(large[..., -1, -1], small[..., -1, -1])
+
+
+def test_features_that_do_not_fit_are_told() -> None:
+    with pytest.raises(UserError, match=r"widths \[6, 7, 8\], not \[7, 8\]"):
+        make("ctnet")(features()[1:])
+    images = features()
+    images[0] = torch.randn(2, 6, 10, 14)
+    with pytest.raises(UserError, match=r"one size, not \(10, 14\) and \(5, 7\)"):
+        make("encnet")(images)
+
+
+def test_bad_options_are_told() -> None:
+    with pytest.raises(UserError, match="0 codewords"):
+        EncHead(WIDTHS, K, num_codewords=0)
+    with pytest.raises(UserError, match="recurrence is 0"):
+        RCCAHead(WIDTHS, K, context_channels=8, recurrence=0)
+
+
+def test_published_weights_are_reported() -> None:
+    state = {
+        "query_conv.weight": torch.ones(1, 8, 1, 1),
+        "key_conv.weight": torch.ones(1, 8, 1, 1),
+        "gamma": torch.ones(1),
+        "rel_pos": torch.ones(3),
+    }
+    module = CrissCrossAttention(8)
+    report = load_official(module, state, CRISS_CROSS)
+    assert report.taken == ["query.weight", "key.weight", "gamma"]
+    assert report.missing == ["query.bias", "key.bias", "value.weight", "value.bias"]
+    assert report.unexpected == ["rel_pos"]
+    assert module.query.weight.eq(1).all()
+
+
+def test_published_weights_of_another_shape_are_told() -> None:
+    state = {"value_conv.weight": torch.ones(4, 8, 1, 1)}
+    with pytest.raises(UserError, match=r"value_conv.weight .* \(4, 8, 1, 1\), not \(8, 8\)"):
+        load_official(CrissCrossAttention(8), state, CRISS_CROSS)
