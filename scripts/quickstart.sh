@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
 
-ROOMS=8 POINTS=300000 EPOCHS="" DATA=data OUT=runs/quickstart
+ROOMS=20 POINTS=300000 EPOCHS="" DATA=data OUT=runs/quickstart
 while [ $# -gt 0 ]; do
   case "$1" in
     --rooms) ROOMS=$2 ;;
