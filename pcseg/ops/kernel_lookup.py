@@ -30,7 +30,7 @@ def submanifold_map(voxels: VoxelSet, kernel_size: int, dilation: int = 1) -> Ke
     if dilation > 1:
         order = keys.argsort()
     if order is not None:
-        keys = keys[order]
+        keys = keys.index_select(0, order)
     _, size_y, size_z = voxels.key_sizes(margin, dilation)
     around = range(-margin, margin + 1, dilation)
     # from a voxel's key to that of the lowest place of each column
@@ -56,7 +56,7 @@ def dense_columns(keys: Tensor, steps: Sequence[int], line: int, cells: int) -> 
     num, below = len(keys), max(0, -min(steps))
     table = torch.full((cells + below + max(steps) + line,), num, dtype=torch.int32, device=keys.device)
     keys = keys + below
-    table[keys] = torch.arange(num, dtype=torch.int32, device=keys.device)
+    table.scatter_(0, keys, torch.arange(num, dtype=torch.int32, device=keys.device))
     start = torch.full((len(steps), num), num, dtype=torch.int32, device=keys.device)
     pattern = torch.zeros_like(start, dtype=torch.uint8)
     for column, step in enumerate(steps):
@@ -92,13 +92,14 @@ def strided_map(
         ``grid_pos`` of the sites, ascending; their ``ptr``; the site of each row's ``grid_pos // stride`` or -1;
         the map.
     """
-    if not 0 < kernel_size <= MAX_KERNEL or stride < 1:
+    if not 0 < kernel_size <= MAX_KERNEL or stride < 1 or not 0 <= padding < kernel_size:
         raise UserError(
-            f"a strided kernel has a size of 1 to 8 and a stride from 1, not {kernel_size} and {stride}"
+            "a strided kernel has a size of 1 to 8, a stride from 1 and less padding than its size, "
+            f"not {kernel_size}, {stride} and {padding}"
         )
     pos, batch, order = voxels.grid_pos.long(), voxels.batch, voxels.order
     if order is not None:
-        pos, batch = pos[order], batch[order]
+        pos, batch = pos.index_select(0, order), batch.index_select(0, order)
     # coarse coordinates are counted from the lowest site that a cloud could reach
     origin = (voxels.corner + (padding - kernel_size + 1)).div(stride, rounding_mode="floor")
     size = [(extent + kernel_size) // stride + 2 for extent in voxels.extent]
@@ -107,8 +108,8 @@ def strided_map(
     low = origin[batch]
     shifted = pos - low * stride
     reach = [
-        [_reach(axis + padding - place, start, stride, limit) for place in range(kernel_size)]
-        for axis, start, limit in zip(shifted.unbind(1), low.unbind(1), out_shape or [None] * 3)
+        [_reach(axis + padding - place, start, stride, limit, step) for place in range(kernel_size)]
+        for axis, start, limit, step in zip(shifted.unbind(1), low.unbind(1), out_shape or [None] * 3, weight)
     ]
     into, keys = [], []
     for on_x, x in reach[0]:
@@ -116,7 +117,7 @@ def strided_map(
             for on_z, z in reach[2]:
                 row = (on_x & on_y & on_z).nonzero().squeeze(1)
                 into.append(row)
-                keys.append(cloud[row] + x[row] * weight[0] + y[row] * weight[1] + z[row])
+                keys.append((cloud + x + y + z).index_select(0, row))
     site, out = torch.cat(keys).unique(return_inverse=True)
     clouds = site // (size[0] * weight[0])
     ptr = torch.searchsorted(clouds, torch.arange(voxels.num_clouds + 1, device=site.device))
@@ -131,13 +132,13 @@ def strided_map(
     return grid_pos.to(voxels.grid_pos.dtype), ptr, parent, kernel_map
 
 
-def _reach(target: Tensor, start: Tensor, stride: int, limit: int | None) -> tuple[Tensor, Tensor]:
-    """Along one axis: whether ``target`` is a multiple of ``stride`` inside of ``limit``, and the quotient."""
+def _reach(target: Tensor, start: Tensor, stride: int, limit: int | None, step: int) -> tuple[Tensor, Tensor]:
+    """Along one axis: whether ``target`` is a multiple of ``stride`` within ``limit``, and the quotient's key."""
     site = target.div(stride, rounding_mode="floor")
     hit = site * stride == target
     if limit is not None:
         hit &= (site + start >= 0) & (site + start < limit)
-    return hit, site
+    return hit, site * step
 
 
 def _position(wanted: Tensor, ascending: Tensor) -> Tensor:

@@ -112,10 +112,11 @@ class KernelMap:
         code, order = code.sort(stable=True)
         empty, *counts = torch.bincount(code, minlength=1).tolist()
         order = order[empty:]
+        numbers = torch.arange(max(num, len(order)), dtype=torch.int32, device=order.device)
         entries = torch.full((columns * num,), len(order), dtype=torch.int32, device=order.device)
-        entries[order] = torch.arange(len(order), dtype=torch.int32, device=order.device)
-        start = self.start[:, first:last].flatten()[order].split(counts)
-        rows = (order % num + first).int().split(counts)
+        entries.scatter_(0, order, numbers[: len(order)])
+        start = self.start[:, first:last].flatten().index_select(0, order).split(counts)
+        rows = (numbers[:num] + first).repeat(columns).index_select(0, order).split(counts)
         limit = of_device(GROUP_ROWS, pattern)
         groups = [
             Group(self._places(bits), *part)
@@ -174,8 +175,9 @@ def map_from_pairs(
     pattern = torch.zeros_like(start, dtype=torch.uint8)
     for place, (into, out) in enumerate(pairs):
         column, bit = divmod(place, line)
-        start[column, out] = start[column, out].minimum(into.int())
-        pattern[column, out] += 1 << bit
+        # outputs of one place are distinct
+        start[column].scatter_(0, out, start[column].index_select(0, out).minimum(into.int()))
+        pattern[column].scatter_(0, out, pattern[column].index_select(0, out) + (1 << bit))
     return KernelMap(
         start=start, pattern=pattern, line=line, num_in=num_in, in_order=in_order, out_order=out_order
     )

@@ -56,11 +56,14 @@ class VoxelSet:
         return torch.where(lowest.isfinite(), lowest, 0).long()
 
     @cached_property
+    def local_pos(self) -> Tensor:
+        """Coordinates from the corner of the cloud, ``(N, 3)`` int64."""
+        return self.grid_pos - self.corner.index_select(0, self.batch)
+
+    @cached_property
     def extent(self) -> list[int]:
         """Edges of a box that holds any of the clouds, in voxels."""
-        if not len(self):
-            return [1, 1, 1]
-        return ((self.grid_pos - self.corner[self.batch]).amax(0) + 1).tolist()
+        return (self.local_pos.amax(0) + 1).tolist() if len(self) else [1, 1, 1]
 
     def key_sizes(self, margin: int, dilation: int = 1) -> tuple[int, int, int]:
         """Cells along x, along y, and along a line in z, of the box that :meth:`keys` number."""
@@ -79,7 +82,7 @@ class VoxelSet:
         if self.num_cells(margin, dilation) >= 2**62:
             raise UserError(f"clouds span {self.extent} voxels, too many to number: check the grid size")
         size_x, size_y, size_z = self.key_sizes(margin, dilation)
-        x, y, z = (self.grid_pos - self.corner[self.batch]).unbind(1)
+        x, y, z = self.local_pos.unbind(1)
         line = (self.batch * size_x + x) * size_y + y
         if dilation == 1:
             return line * size_z + z

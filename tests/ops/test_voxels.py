@@ -81,6 +81,14 @@ def test_refuses_kernels(size: int, dilation: int) -> None:
         random_voxels([3]).kernel_map(size, dilation)
 
 
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(0, 2, 0), (9, 2, 0), (2, 0, 0), (2, 2, 2), (2, 2, -1)]
+)
+def test_refuses_strided_kernels(size: int, stride: int, padding: int) -> None:
+    with pytest.raises(UserError, match="strided kernel has a size"):
+        random_voxels([3]).coarsen(size, stride, padding=padding)
+
+
 def test_no_voxels_at_all() -> None:
     voxels = VoxelSet(torch.empty(0, 3, dtype=torch.int32), torch.tensor([0, 0, 0]))
     coarse, parent = voxels.coarsen()
