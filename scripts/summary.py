@@ -19,7 +19,9 @@ def summary(folder: Path) -> None:
     results = json.loads(path.read_text())
     protocol = results["protocol"]
     splits = ", ".join(protocol["splits"])
-    print(f"On {protocol['scenes']} rooms of {splits} ({protocol['points']:,} points; {protocol['release']}):")
+    print(
+        f"On {protocol['scenes']} rooms of {splits} ({protocol['points']:,} points; {protocol['release']}):"
+    )
     lines = {"this model": results["scores"], **results["baselines"]}
     width = max(map(len, lines))
     for name, scores in lines.items():

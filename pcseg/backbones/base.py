@@ -24,4 +24,5 @@ class PointBackbone(nn.Module, ABC):
 
 def batch_voxels(batch: PointBatch) -> VoxelSet:
     """The voxels of a batch: ``batch.voxels`` where it brings them along with the maps built so far."""
-    return batch["voxels"] if "voxels" in batch else VoxelSet(batch["grid_pos"], batch["ptr"])
+    voxels = getattr(batch, "voxels", None)
+    return VoxelSet(batch.grid_pos, batch.ptr) if voxels is None else voxels
