@@ -9,8 +9,8 @@ from pcseg.heads.ctnet import CTHead
 from pcseg.heads.encnet import EncHead
 from pcseg.heads.fcn import FCNHead
 from pcseg.heads.image_base import ImageHead
-from pcseg.heads.official_names import CRISS_CROSS, load_official
 from pcseg.nn.criss_cross import CrissCrossAttention
+from pcseg.official_names import CRISS_CROSS, load_official
 
 WIDTHS, K = (6, 7, 8), 4
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from pcseg.heads.ccnet import RCCAHead
 from pcseg.heads.image_base import to_image, to_tokens
-from pcseg.heads.official_names import CRISS_CROSS, RCCA_HEAD
 from pcseg.labels import IGNORE_INDEX
 from pcseg.losses.auxiliary import auxiliary_loss
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.losses.ohem import keep_hard, zoomed_threshold
 from pcseg.nn.criss_cross import CrissCrossAttention
+from pcseg.official_names import CRISS_CROSS, RCCA_HEAD
 from pcseg.ops.attention import union_attention
 from pcseg.ops.lines import pixel_lines
 

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 
 from pcseg.heads.ctnet import CTHead, paddle_norm
 from pcseg.heads.image_base import PixelConv, to_image, to_tokens
-from pcseg.heads.official_names import (
+from pcseg.labels import IGNORE_INDEX
+from pcseg.losses.auxiliary import auxiliary_loss
+from pcseg.losses.class_frequency import class_frequency, class_frequency_loss
+from pcseg.nn.channel_context import ChannelContext, ChannelGate
+from pcseg.nn.spatial_context import ClassAttention, SpatialContext
+from pcseg.official_names import (
     CHANNEL_CONTEXT,
     CHANNEL_GATE,
     CLASS_ATTENTION,
@@ -21,11 +26,6 @@ from pcseg.heads.official_names import (
     Names,
     under,
 )
-from pcseg.labels import IGNORE_INDEX
-from pcseg.losses.auxiliary import auxiliary_loss
-from pcseg.losses.class_frequency import class_frequency, class_frequency_loss
-from pcseg.nn.channel_context import ChannelContext, ChannelGate
-from pcseg.nn.spatial_context import ClassAttention, SpatialContext
 from pcseg.ops.clouds import cloud_mean, spread
 
 

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from pcseg.heads.encnet import EncHead
 from pcseg.heads.fcn import FCNBody
 from pcseg.heads.image_base import PixelConv, to_image, to_tokens
-from pcseg.heads.official_names import CONTEXT_ENCODING, ENC_HEAD, ENCODING, FCN_BODY
 from pcseg.labels import IGNORE_INDEX
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.losses.presence import class_presence, presence_loss
 from pcseg.nn.encoding import ContextEncoding, EncodingLayer
 from pcseg.nn.norms import BatchNorm
+from pcseg.official_names import CONTEXT_ENCODING, ENC_HEAD, ENCODING, FCN_BODY
 
 
 def check_encoding(golden: Golden) -> None:

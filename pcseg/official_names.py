@@ -1,6 +1,6 @@
-"""What the parameters of the published image heads are called here, and how to load them."""
+"""What the parameters of the published image models are called here, and how to load them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,6 +81,36 @@ RCCA_HEAD = (
     | {"bottleneck.3": "body.classify"}
 )
 DSN_BODY = {"0": "reduce.conv", "1": "reduce.norm", "3": "classify"}
+
+# VAN
+VAN_BLOCK = {
+    "layer_scale_1": "scale1",
+    "layer_scale_2": "scale2",
+    "norm1": "norm1",
+    "norm2": "norm2",
+    "attn.proj_1": "attention.0",
+    "attn.spatial_gating_unit.conv0": "attention.2.near",
+    "attn.spatial_gating_unit.conv_spatial": "attention.2.far",
+    "attn.spatial_gating_unit.conv1": "attention.2.mix",
+    "attn.proj_2": "attention.3",
+    "mlp.fc1": "mlp.0",
+    "mlp.dwconv.dwconv": "mlp.1",
+    "mlp.fc2": "mlp.3",
+}
+
+
+def van_names(depths: Sequence[int]) -> Names:
+    """Names of a VAN with so many blocks in its stages."""
+    names: Names = {}
+    for i, depth in enumerate(depths):
+        names |= {
+            f"patch_embed{i + 1}.proj": f"stages.{i}.embed",
+            f"patch_embed{i + 1}.norm": f"stages.{i}.embed_norm",
+            f"norm{i + 1}": f"stages.{i}.norm",
+        }
+        for j in range(depth):
+            names |= under(f"block{i + 1}.{j}", f"stages.{i}.blocks.{j}", VAN_BLOCK)
+    return names
 
 
 @dataclass(kw_only=True)

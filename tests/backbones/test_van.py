@@ -1,0 +1,42 @@
+"""VAN: published sizes, strides of odd images, what drop path does."""
+
+import pytest
+import torch
+
+from pcseg.backbones.images.van import VAN, VanSize, van
+from pcseg.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("size", "millions"), [("b0", 3.85), ("b1", 13.35), ("b2", 26.07), ("b3", 44.25), ("b4", 59.77)]
+)
+def test_published_number_of_parameters(size: VanSize, millions: float) -> None:
+    with torch.device("meta"):
+        model = van(size)
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.006)
+
+
+def small(drop_path: float = 0.0) -> VAN:
+    return VAN(widths=[4, 8, 8, 8], depths=[1, 2, 1, 1], mlp_ratios=[2, 2, 2, 2], drop_path=drop_path)
+
+
+def test_strides_round_up() -> None:
+    outputs = small().eval()(torch.randn(1, 3, 33, 70))
+    assert [tuple(output.shape[1:]) for output in outputs] == [(4, 9, 18), (8, 5, 9), (8, 3, 5), (8, 2, 3)]
+
+
+def test_drop_path_drops_branches_of_whole_images_in_training_only() -> None:
+    model = small(drop_path=0.9)
+    rates = [block.drop_path.rate for stage in model.stages for block in stage.blocks]
+    assert rates == pytest.approx([0, 0.225, 0.45, 0.675, 0.9])
+    drop = model.stages[3].blocks[0].drop_path
+    out = drop(torch.ones(200, 2, 3, 3))
+    assert (out == out[:, :1, :1, :1]).all()
+    assert out.unique().tolist() == pytest.approx([0, 10])
+    x = torch.randn(1, 3, 32, 32)
+    assert torch.equal(model.eval()(x)[3], model(x)[3])
+
+
+def test_stages_must_agree() -> None:
+    with pytest.raises(UserError, match="every stage"):
+        VAN(widths=[4, 8], depths=[1])

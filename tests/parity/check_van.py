@@ -1,0 +1,29 @@
+"""Our VAN against the official one."""
+
+import torch
+from compare import check_module
+from golden import Golden
+from torch import Tensor, nn
+
+from pcseg.backbones.images.van import VAN
+from pcseg.official_names import van_names
+
+
+def check_van(golden: Golden) -> None:
+    args = golden.meta["constructor_args"]
+
+    def build(dtype: torch.dtype) -> nn.Module:
+        return VAN(
+            widths=args["embed_dims"],
+            depths=args["depths"],
+            mlp_ratios=args["mlp_ratios"],
+            drop_path=args["drop_path_rate"],
+        )
+
+    def run(backbone: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {f"stage{i + 1}": output for i, output in enumerate(backbone(inputs["image"]))}
+
+    check_module(golden, build, run, van_names(args["depths"]))
+
+
+CHECKS = {"van_": check_van}
