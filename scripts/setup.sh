@@ -45,9 +45,8 @@ install_packages() {
     "$(find_python)" -m venv .venv || return 1
   fi
   say "Installing packages (about 8 GB with the CUDA libraries that torch brings; a few minutes)"
-  "$PYTHON" -m pip install -q --disable-pip-version-check -U pip "setuptools>=77,<82" wheel ninja 2>&1 | grep -v WARNING
-  "$PYTHON" -m pip install -q --disable-pip-version-check -e ".[$PCSEG_EXTRAS]" 2>&1 | grep -v WARNING
-  "$PYTHON" -c 'import lightning, open3d, torch_geometric' || return 1
+  "$PYTHON" -m pip install -qq --disable-pip-version-check -U pip "setuptools>=77,<82" wheel ninja || return 1
+  "$PYTHON" -m pip install -qq --disable-pip-version-check -e ".[$PCSEG_EXTRAS]" || return 1
   echo "$wanted" >"$stamp"
 }
 
@@ -62,10 +61,10 @@ install_torch_scatter() {
   if ! ls "$folder"/torch_scatter-*.whl >/dev/null 2>&1; then
     say "Building torch-scatter once for $tag (3-4 minutes)"
     printf '[build_ext]\nparallel=2\n' >"$folder/build.cfg"
-    DIST_EXTRA_CONFIG="$PWD/$folder/build.cfg" "$PYTHON" -m pip wheel -q --no-deps --no-build-isolation \
+    DIST_EXTRA_CONFIG="$PWD/$folder/build.cfg" "$PYTHON" -m pip wheel -qq --no-deps --no-build-isolation \
       --no-cache-dir torch-scatter==2.1.2 -w "$folder" || return 1
   fi
-  "$PYTHON" -m pip install -q --no-deps --no-index --find-links "$folder" torch-scatter==2.1.2
+  "$PYTHON" -m pip install -qq --no-deps --no-index --find-links "$folder" torch-scatter==2.1.2
 }
 
 setup() {

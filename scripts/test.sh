@@ -10,4 +10,5 @@ say "Style and types"
 .venv/bin/ruff format --check .
 .venv/bin/pyright
 say "Tests"
-.venv/bin/python -m pytest "$@"
+# one process a core, one thread each: threads that wait for each other spin
+OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile "$@"
