@@ -14,7 +14,6 @@ import numpy as np
 from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
-from data_prep.normals import estimate_normals
 from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_summary
 from data_prep.s3dis_release import (
     LAYOUT,
@@ -29,6 +28,7 @@ from data_prep.s3dis_release import (
 from data_prep.text_points import read_points
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest, Repair, SceneEntry, describe_scene
+from pcseg.data.normals import estimate_normals
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS

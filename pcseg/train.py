@@ -121,6 +121,7 @@ def train(
         in_channels=data.in_channels,
         manifest_hash=data.manifest_hash,
         seed=seed,
+        missing_fields={"color": data.mean_color, "normal": "estimate"},
     )
     if last.exists():
         _require_same_run(last, card, resume=resume)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -15,6 +16,7 @@ from pcseg.data.dataset import RoomFiles, TrainingRooms, WholeRooms
 from pcseg.data.features import num_features
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.data.samplers import EpochSampler, ShardSampler
+from pcseg.data.scenes import read_scene
 from pcseg.data.transforms import (
     CenterShift,
     ChromaticAutoContrast,
@@ -157,6 +159,13 @@ class RoomData:
     def class_counts(self) -> Tensor:
         """Points of every class in the training rooms, int64, ``(K,)``."""
         return torch.tensor([entry.class_histogram for entry in self.train_rooms]).sum(dim=0)
+
+    @cached_property
+    def mean_color(self) -> list[float]:
+        """Mean colour in 0..255 of every hundredth point of the training rooms: stands in for a missing one."""
+        scenes = (read_scene(self.root / entry.path) for entry in self.train_rooms)
+        color = np.concatenate([scene.color[::100] for scene in scenes])
+        return [round(float(value), 1) for value in color.mean(axis=0)]
 
     def train_loader(self, *, seed: int = 0) -> "EpochLoader":
         """Batches of augmented samples; their order and random numbers depend on ``seed`` and epoch."""

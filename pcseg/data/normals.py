@@ -1,43 +1,42 @@
-"""Surface normals of points from their neighbours."""
+"""Normals of an unorganised cloud from the planes through its neighbourhoods."""
 
 import numpy as np
-import torch
-from scipy.spatial import KDTree
-
-CHUNK = 100_000
-"""Points worked on at a time: bounds the memory of neighbour lists and covariances."""
 
 
 def estimate_normals(
-    pos: np.ndarray, *, neighbors: int = 16, towards: np.ndarray | None = None
+    pos: np.ndarray, *, neighbors: int = 16, towards: np.ndarray | None = None, chunk: int = 32768
 ) -> np.ndarray:
-    """Unit normals ``(N, 3)`` float32: the direction in which the ``neighbors`` nearest points spread least.
+    """Unit normals ``(N, 3)`` float32: the direction of least spread of the nearest neighbours of each point.
 
     Args:
         pos: ``(N, 3)`` finite coordinates.
-        neighbors: Points a plane is fitted to, the point itself included.
-        towards: A place ``(3,)`` that normals look to, such as a sensor or the middle of a room; without one
-            their sign is arbitrary.
+        neighbors: Points that a plane is fitted to, the point itself included.
+        towards: A place ``(3,)`` that normals look to, such as a sensor; without one, the middle of the
+            bounding box.
+        chunk: Points worked on at a time; bounds the memory beside the k-d tree.
 
     Convention:
-        Fewer than three points have normals (0, 0, 1).
+        Towards the middle means into the room for walls, floor and ceiling, up for what stands below half its
+        height: consistent over a surface, not the side it was seen from. Where neighbours span no plane (copies
+        of one point, a straight line) the direction is some unit vector across them.
     """
-    normal = np.tile(np.array([0, 0, 1], dtype=np.float32), (len(pos), 1))
-    neighbors = min(neighbors, len(pos))
-    if neighbors < 3:
-        return normal
-    middle = np.median(pos, axis=0)
-    near = np.ascontiguousarray(pos - middle, dtype=np.float32)
-    tree = KDTree(near, balanced_tree=False, compact_nodes=False)
-    for start in range(0, len(near), CHUNK):
-        rows = slice(start, start + CHUNK)
-        _, index = tree.query(near[rows], k=neighbors, workers=-1)
-        # k rows a point, at most 100 000 x 16: the largest arrays here
-        patch = torch.from_numpy(near[index].astype(np.float64))
-        patch -= patch.mean(dim=1, keepdim=True)
-        _, axes = torch.linalg.eigh(patch.mT @ patch)  # ascending eigenvalues
-        normal[rows] = axes[:, :, 0].numpy()
-    if towards is not None:
-        away = np.einsum("nc,nc->n", normal, near - (towards - middle).astype(np.float32)) > 0
-        normal[away] *= -1
+    from scipy.spatial import KDTree
+
+    # float64: coordinates of a building may be large, and their differences are a few millimetres
+    centred = pos.astype(np.float64)
+    if len(pos):
+        centred -= (centred.max(axis=0) + centred.min(axis=0)) / 2 if towards is None else towards
+    tree = KDTree(centred, balanced_tree=False)  # balancing is slow on many equal coordinates
+    count = min(neighbors, len(pos))
+    normal = np.empty((len(pos), 3), np.float32)
+    for start in range(0, len(pos), chunk):
+        points = centred[start : start + chunk]
+        _, rows = tree.query(points, k=count, workers=-1)
+        around = centred[rows.reshape(len(points), count)]  # k = 1 drops the axis
+        around -= around.mean(axis=1, keepdims=True)
+        _, vectors = np.linalg.eigh(around.transpose(0, 2, 1) @ around)
+        found = vectors[:, :, 0]  # eigenvalues ascend
+        outward = np.einsum("ni,ni->n", found, points) > 0
+        found[outward] *= -1
+        normal[start : start + chunk] = found
     return normal

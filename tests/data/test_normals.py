@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_prep.normals import estimate_normals
+from pcseg.data.normals import estimate_normals
 
 RNG = np.random.default_rng(0)
 
