@@ -42,7 +42,7 @@ class ClassAttention(nn.Module):
         values = self.value(classes).view(*class_features.shape[:2], -1)
         queries = split_clouds(self.query(x, sites), sites.ptr)
         context = [
-            (query @ key.mT * self.scale).softmax(-1) @ value
+            (query @ (self.scale * key).mT).softmax(-1) @ value
             for query, key, value in zip(queries, keys, values)
         ]
         return self.up(torch.cat(context)) + x

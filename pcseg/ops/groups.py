@@ -7,11 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-PAIRS_PER_BLOCK = 1 << 18
+PAIRS_PER_BLOCK = {"cpu": 1 << 18, "cuda": 1 << 22}
 """Pairs of tokens worked on at once: bounds the memory of a block, whatever the size of the groups."""
 
 BLOCK_GROWTH = 1.15
 """Groups share a block if their sizes differ by less than about this factor: bounds the padding."""
+
+SMALL_BLOCK = 1 << 15
+"""Pairs up to which groups share a block whatever their sizes: padding costs less than another block."""
 
 
 class Block(NamedTuple):
@@ -47,7 +50,7 @@ class Groups:
 
     @cached_property
     def blocks(self) -> list[Block]:
-        """All groups of two or more tokens in blocks of at most :data:`PAIRS_PER_BLOCK` pairs.
+        """All groups of two or more tokens, in blocks of at most :data:`PAIRS_PER_BLOCK` pairs.
 
         Convention:
             A token appears once as a query in all blocks together, unless its group has it alone: such groups
@@ -59,26 +62,31 @@ class Groups:
         blocks = []
         start = next((i for i, size in enumerate(ascending) if size > 1), len(ascending))
         while start < len(ascending):
-            stop = _block_end(ascending, start)
+            stop = _block_end(ascending, start, self._max_pairs)
             padded = ascending[start] < ascending[stop - 1]
             blocks += self._cut(by_size[start:stop], ascending[stop - 1], padded)
             start = stop
         return blocks
 
+    @property
+    def _max_pairs(self) -> int:
+        return PAIRS_PER_BLOCK.get(self.order.device.type, PAIRS_PER_BLOCK["cuda"])
+
     def _cut(self, groups: Tensor, longest: int, padded: bool) -> list[Block]:
         position = self.ptr[groups, None] + torch.arange(longest, device=self.order.device)
         outside = position >= self.ptr[groups + 1, None]
         keys = self.order[position.clamp(max=len(self.order) - 1)].masked_fill(outside, -1)
-        width = max(1, PAIRS_PER_BLOCK // keys.numel())
+        width = max(1, self._max_pairs // keys.numel())
         return [Block(keys[:, i : i + width], keys, i, padded) for i in range(0, longest, width)]
 
 
-def _block_end(ascending: list[int], start: int) -> int:
+def _block_end(ascending: list[int], start: int, max_pairs: int) -> int:
     """End of the run of sizes that fit in one block with the one at ``start``."""
-    largest = int(ascending[start] * BLOCK_GROWTH)
     stop = start + 1
-    while stop < len(ascending) and ascending[stop] <= largest:
-        if (stop + 1 - start) * ascending[stop] ** 2 > PAIRS_PER_BLOCK:
+    while stop < len(ascending):
+        size = ascending[stop]
+        pairs = (stop + 1 - start) * size**2
+        if pairs > max_pairs or (pairs > SMALL_BLOCK and size > ascending[start] * BLOCK_GROWTH):
             break
         stop += 1
     return stop

@@ -90,7 +90,8 @@ def test_planes() -> None:
 
 
 def test_large_groups_are_worked_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "PAIRS_PER_BLOCK", 40)
+    monkeypatch.setitem(groups.PAIRS_PER_BLOCK, "cpu", 40)
+    monkeypatch.setattr(groups, "SMALL_BLOCK", 0)
     voxels = random_voxels(90, 30)
     check(axis_planes(voxels), visible_along(voxels, voxels.grid_pos, (0, 1, 2), on_plane))
     check(axis_lines(voxels), visible_along(voxels, voxels.grid_pos, (0, 1, 2), on_line))
