@@ -129,8 +129,12 @@ class PointCTHead(PointContextHead):
         width: Width of the context modules.
         key_width: Width of queries, keys and values.
         class_weight: Factor of the CP-loss.
+        class_batch_norm: Normalise the class scores over the clouds of a batch, as published.
         aux_level: Level of the auxiliary head; ``None`` for no such head.
         aux_weight: Factor of the auxiliary cross-entropy.
+
+    Convention:
+        Class scores are not normalised by default: over two clouds, batch norm leaves but their sign.
     """
 
     def __init__(
@@ -142,6 +146,7 @@ class PointCTHead(PointContextHead):
         width: int = 128,
         key_width: int = 64,
         class_weight: float = 0.1,
+        class_batch_norm: bool = False,
         aux_level: int | None = None,
         aux_weight: float = 0.3,
     ) -> None:
@@ -153,6 +158,7 @@ class PointCTHead(PointContextHead):
             channels=width,
             key_channels=key_width,
             class_weight=class_weight,
+            class_norm=BatchNorm if class_batch_norm else nn.Identity,
         )
         if aux_level is not None:
             self.auxiliary = PointwiseBody(channels[aux_level], num_classes)

@@ -27,7 +27,9 @@ def fcn() -> tuple[ImageHead, PointContextHead]:
 
 def ctnet() -> tuple[ImageHead, PointContextHead]:
     image = CTHead(CHANNELS, NUM_CLASSES, channels=12, key_channels=5)
-    point = PointCTHead(POINT_CHANNELS, NUM_CLASSES, level=0, width=12, key_width=5, aux_level=2)
+    point = PointCTHead(
+        POINT_CHANNELS, NUM_CLASSES, level=0, width=12, key_width=5, class_batch_norm=True, aux_level=2
+    )
     return image, point
 
 

@@ -27,7 +27,7 @@ class TestCTNet(PointHeadContract):
 
 class TestCTNetCoarse(PointHeadContract):
     def make(self) -> PointHead:
-        return PointCTHead(WIDTHS, NUM_CLASSES, level=1, width=12, key_width=6)
+        return PointCTHead(WIDTHS, NUM_CLASSES, level=1, width=12, key_width=6, class_batch_norm=True)
 
 
 class TestEncNet(PointHeadContract):

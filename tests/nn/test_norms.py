@@ -67,3 +67,25 @@ def test_channel_dropout_takes_channels_of_a_cloud() -> None:
     assert set(out.unique().tolist()) == {0.0, 2.0}
     assert not torch.equal(out[0], out[10])
     assert torch.equal(dropout.eval()(out, torch.tensor([0, 30])), out)
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7), (3, 5, 7), (9, 5)])
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_whatever_the_strides_of_what_comes_back(shape: tuple[int, ...], training: bool) -> None:
+    """PyTorch's batch norm on the CPU takes some strides for others at batch size one (2.14)."""
+    norm = BatchNorm(5).double().train(training)
+    nn.init.normal_(norm.weight)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    others = [axis for axis in range(x.ndim) if axis != 1]
+
+    def by_formula(x: torch.Tensor) -> torch.Tensor:
+        view = [-1 if axis == 1 else 1 for axis in range(x.ndim)]
+        variance, mean = torch.var_mean(x, others, correction=0, keepdim=True)
+        if not training:
+            variance, mean = torch.ones_like(variance), torch.zeros_like(mean)
+        return (x - mean) * (variance + norm.eps).rsqrt() * norm.weight.view(view)
+
+    for function in (lambda y: y.mean(1).square().sum(), lambda y: y.mT.contiguous().cos().cumsum(0).sum()):
+        (expected,) = torch.autograd.grad(function(by_formula(x)), x)
+        (found,) = torch.autograd.grad(function(norm(x)), x)
+        torch.testing.assert_close(found, expected)
