@@ -19,7 +19,7 @@ from torch import Tensor
 MAX_KERNEL = 8  # bits of a pattern
 # Outputs of a block and rows of a group: few enough for the cache, enough for a matrix product to be fast.
 BLOCK_ROWS = {"cpu": 1 << 14, "cuda": 1 << 18}
-GROUP_ROWS = {"cpu": 1 << 11, "cuda": 1 << 18}
+GROUP_ROWS = {"cpu": 1 << 12, "cuda": 1 << 18}
 
 
 class Group(NamedTuple):
@@ -28,7 +28,7 @@ class Group(NamedTuple):
     ``start`` (n,) int32 are the first inputs, ``rows`` (n,) int32 the outputs, in sorted order both.
     """
 
-    places: list[int]
+    places: tuple[int, ...]
     start: Tensor
     rows: Tensor
 
@@ -36,12 +36,13 @@ class Group(NamedTuple):
 class Block(NamedTuple):
     """Some outputs: the products of all groups, one after the other, and which of them to add.
 
-    ``entries`` (outputs, columns) int32 number the products; ``num_products`` stands for none.
+    ``sizes`` are those of the groups; ``entries`` (outputs, columns) int32 number the products, and their sum
+    stands for none.
     """
 
     groups: list[Group]
+    sizes: list[int]
     entries: Tensor
-    num_products: int
 
 
 @dataclass(kw_only=True, eq=False)
@@ -124,11 +125,12 @@ class KernelMap:
             if count
             for part in zip(start[bits - 1].split(limit), rows[bits - 1].split(limit))
         ]
-        return Block(groups, entries.view(columns, num).t().contiguous(), len(order))
+        sizes = [len(group.rows) for group in groups]
+        return Block(groups, sizes, entries.view(columns, num).t().contiguous())
 
-    def _places(self, code: int) -> list[int]:
+    def _places(self, code: int) -> tuple[int, ...]:
         column, bits = divmod(code, 1 << self.line)
-        return [column * self.line + place for place in range(self.line) if bits >> place & 1]
+        return tuple(column * self.line + place for place in range(self.line) if bits >> place & 1)
 
     @cached_property
     def neighbors(self) -> Tensor:

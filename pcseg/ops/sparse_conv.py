@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
-from pcseg.ops.kernel_map import BLOCK_ROWS, Group, KernelMap, of_device
+from pcseg.ops.kernel_map import BLOCK_ROWS, KernelMap, of_device
 
 # Numbers gathered at a time where every place is gathered: the second-level cache, or some memory of a GPU.
 GATHERED = {"cpu": 1 << 19, "cuda": 1 << 26}
@@ -96,9 +96,11 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap) -> Tensor:
     total = torch.zeros(kernel_map.volume, channels, out_channels, dtype=dtype, device=x.device)
     x, grad = _sorted(x, kernel_map.in_order), _sorted(grad, kernel_map.out_order)
     if pays_to_group(kernel_map, channels, out_channels):
+        windows = _windows(x, kernel_map.line)
         for block in kernel_map.blocks:
             for group in block.groups:
-                part = _windows(x, group).t() @ grad.index_select(0, group.rows)
+                seen = windows[len(group.places)].index_select(0, group.start)
+                part = seen.t() @ grad.index_select(0, group.rows)
                 for place, gradient in zip(group.places, part.view(-1, channels, out_channels)):
                     total[place] += gradient
     else:
@@ -120,16 +122,19 @@ def pays_to_group(kernel_map: KernelMap, channels: int, out_channels: int) -> bo
 def _product_by_groups(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
     """Every group times its weights, then for every output the sum of its products."""
     out = x.new_empty(kernel_map.num_out, weight.shape[2])
-    space = x.new_empty(1 + max(block.num_products for block in kernel_map.blocks), weight.shape[2])
+    space = x.new_empty(1 + max(sum(block.sizes) for block in kernel_map.blocks), weight.shape[2])
+    windows = _windows(x, kernel_map.line)
+    parts: dict[tuple[int, ...], Tensor] = {}
     first = 0
     for block in kernel_map.blocks:
-        products = space[: block.num_products + 1]
-        products[-1] = 0  # what entries without a product point at
-        done = 0
-        for group in block.groups:
-            some = products[done : done + len(group.start)]
-            torch.mm(_windows(x, group), _weights(weight, group), out=some)
-            done += len(some)
+        products = space[: 1 + sum(block.sizes)]
+        *some, none = products.split([*block.sizes, 1])
+        none.zero_()
+        for group, product in zip(block.groups, some):
+            if group.places not in parts:
+                parts[group.places] = _weights(weight, group.places)
+            seen = windows[len(group.places)].index_select(0, group.start)
+            torch.mm(seen, parts[group.places], out=product)
         out[first : first + len(block.entries)] = embedding_bag(block.entries, products, mode="sum")
         first += len(block.entries)
     return out
@@ -153,17 +158,20 @@ def _every_place(x: Tensor, kernel_map: KernelMap) -> Iterator[tuple[slice, Tens
         yield rows, padded.index_select(0, kernel_map.neighbors[rows].flatten()).view(-1, width)
 
 
-def _windows(x: Tensor, group: Group) -> Tensor:
-    """The consecutive rows of sorted ``x`` that a group sees, ``(n, places * C)``."""
-    places, channels = len(group.places), x.shape[1]
-    return x.as_strided((len(x) - places + 1, places * channels), (channels, 1)).index_select(0, group.start)
+def _windows(x: Tensor, longest: int) -> list[Tensor]:
+    """Views of sorted ``x``: entry n holds every n consecutive rows side by side, ``(rows, n * C)``."""
+    channels = x.shape[1]
+    return [
+        x.as_strided((max(len(x) - length + 1, 0), length * channels), (channels, 1))
+        for length in range(longest + 1)
+    ]
 
 
-def _weights(weight: Tensor, group: Group) -> Tensor:
-    """The weights of a group, ``(places * C, C_out)``."""
-    first, last = group.places[0], group.places[-1]
-    dense = last - first + 1 == len(group.places)
-    return (weight[first : last + 1] if dense else weight[group.places]).reshape(-1, weight.shape[2])
+def _weights(weight: Tensor, places: tuple[int, ...]) -> Tensor:
+    """The weights of some places, ``(places * C, C_out)``."""
+    dense = places[-1] - places[0] + 1 == len(places)
+    part = weight[places[0] : places[-1] + 1] if dense else weight[list(places)]
+    return part.reshape(-1, weight.shape[2])
 
 
 def _sorted(x: Tensor, order: Tensor | None) -> Tensor:
