@@ -205,6 +205,7 @@ def predict_and_store(
         load_sample(scene, name=name),
         grid_size=model.grid_size,
         features=model.features,
+        voxel_value=model.voxel_value,
         votes=VOTES,
         on_progress=lambda share: progress.update(task, completed=before + share * scene.num_points),
         **options,

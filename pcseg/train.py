@@ -118,6 +118,7 @@ def train(
         schema=data.schema.to_json(),
         features=list(data.features),
         grid_size=data.grid_size,
+        voxel_value=data.voxel_value,
         in_channels=data.in_channels,
         manifest_hash=data.manifest_hash,
         seed=seed,

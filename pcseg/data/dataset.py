@@ -12,7 +12,7 @@ from pcseg.data.manifest import SceneEntry
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.samplers import SampleKey
 from pcseg.data.scenes import read_scene
-from pcseg.data.transforms import GridSample, SphereCrop, Transform, apply_all
+from pcseg.data.transforms import GridSample, SphereCrop, Transform, VoxelValue, apply_all
 from pcseg.errors import UserError
 
 
@@ -49,11 +49,12 @@ class RoomFiles:
 class TrainingRooms(Dataset[tuple[Sample, np.random.Generator]]):
     """Augmented, voxelised crops of rooms.
 
-    A room is augmented, grid sampled (one random point a voxel), cropped to ``max_voxels``, augmented again.
+    A room is augmented, grid sampled (one point a voxel), cropped to ``max_voxels``, augmented again.
 
     Args:
         files: The rooms.
         grid_size: Edge of a voxel in metres.
+        voxel_value: What a voxel shows of its points.
         max_voxels: Largest number of voxels of a sample.
         point_transforms: Applied to all points of the room.
         voxel_transforms: Applied to the points that are left; must not move them.
@@ -69,6 +70,7 @@ class TrainingRooms(Dataset[tuple[Sample, np.random.Generator]]):
         files: RoomFiles,
         *,
         grid_size: float,
+        voxel_value: VoxelValue = "random",
         max_voxels: int,
         point_transforms: Sequence[Transform],
         voxel_transforms: Sequence[Transform],
@@ -76,7 +78,10 @@ class TrainingRooms(Dataset[tuple[Sample, np.random.Generator]]):
     ) -> None:
         self.files = files
         self.point_transforms = list(point_transforms)
-        self.voxel_transforms = [GridSample(grid_size=grid_size), SphereCrop(max_points=max_voxels)]
+        self.voxel_transforms = [
+            GridSample(grid_size=grid_size, voxel_value=voxel_value),
+            SphereCrop(max_points=max_voxels),
+        ]
         self.voxel_transforms += voxel_transforms
         self.seed = seed
 
@@ -96,11 +101,12 @@ class WholeRooms(Dataset[tuple[Sample, np.random.Generator]]):
     Args:
         files: The rooms.
         grid_size: Edge of a voxel in metres.
+        voxel_value: What a voxel shows of its points.
     """
 
-    def __init__(self, files: RoomFiles, *, grid_size: float) -> None:
+    def __init__(self, files: RoomFiles, *, grid_size: float, voxel_value: VoxelValue = "random") -> None:
         self.files = files
-        self.grid_size = grid_size
+        self.grid_sample = GridSample(grid_size=grid_size, voxel_value=voxel_value)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -108,7 +114,7 @@ class WholeRooms(Dataset[tuple[Sample, np.random.Generator]]):
     def __getitem__(self, room: int) -> tuple[Sample, np.random.Generator]:
         rng = np.random.default_rng(room)
         sample = with_height(self.files.load(room))
-        return GridSample(grid_size=self.grid_size)(sample, rng), rng
+        return self.grid_sample(sample, rng), rng
 
 
 def with_height(sample: Sample) -> Sample:

@@ -28,6 +28,7 @@ from pcseg.data.transforms import (
     RandomRotate,
     RandomScale,
     Transform,
+    VoxelValue,
 )
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
@@ -58,7 +59,8 @@ class RoomData:
     Args:
         root: Prepared folder, with ``manifest.json``.
         grid_size: Edge of a voxel in metres.
-        features: Input features in order: color, height, normal, pos.
+        voxel_value: What a voxel shows of its points: one of them at random, or their mean (less noise).
+        features: Input features in order: color, height, normal, pos, displacement.
         test_splits: Areas or splits that are kept for the test.
         train_splits: Areas or splits that are trained on; all others without a value.
         val_splits: Areas or splits to validate on; without a value, training rooms are held out.
@@ -81,6 +83,7 @@ class RoomData:
         root: Path,
         *,
         grid_size: float = 0.05,
+        voxel_value: VoxelValue = "random",
         features: Sequence[str] = ("color", "height"),
         test_splits: Sequence[str] = ("Area_5",),
         train_splits: Sequence[str] | None = None,
@@ -97,6 +100,7 @@ class RoomData:
     ) -> None:
         self.root = Path(root)
         self.grid_size = grid_size
+        self.voxel_value: VoxelValue = voxel_value
         self.features = tuple(features)
         self.in_channels = num_features(self.features)
         self.point_transforms = default_point_transforms() if point_transforms is None else point_transforms
@@ -172,6 +176,7 @@ class RoomData:
         dataset = TrainingRooms(
             self._files(self.train_rooms),
             grid_size=self.grid_size,
+            voxel_value=self.voxel_value,
             max_voxels=self.max_voxels,
             point_transforms=self.point_transforms,
             voxel_transforms=self.voxel_transforms,
@@ -183,7 +188,9 @@ class RoomData:
 
     def val_loader(self) -> "RoomLoader":
         """Every validation room whole, not augmented, one a batch; ``y`` are the labels of its voxels."""
-        dataset = WholeRooms(self._files(self.val_rooms), grid_size=self.grid_size)
+        dataset = WholeRooms(
+            self._files(self.val_rooms), grid_size=self.grid_size, voxel_value=self.voxel_value
+        )
         sampler = ShardSampler([room.num_points for room in self.val_rooms])
         collate = Collate(features=self.features, grid_size=self.grid_size)
         return RoomLoader(dataset, sampler, collate, batch_size=1, num_workers=self.num_workers)

@@ -10,7 +10,7 @@ from pcseg.data.transforms.geometry import (
     RandomRotate,
     RandomScale,
 )
-from pcseg.data.transforms.sampling import GridSample, RandomDropout, SphereCrop
+from pcseg.data.transforms.sampling import GridSample, RandomDropout, SphereCrop, VoxelValue
 
 __all__ = [
     "CenterShift",
@@ -26,5 +26,6 @@ __all__ = [
     "RandomScale",
     "SphereCrop",
     "Transform",
+    "VoxelValue",
     "apply_all",
 ]
