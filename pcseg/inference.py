@@ -26,6 +26,9 @@ Vote = Callable[[Sample], Sample]
 Fragments = int | Literal["all"]
 """Passes over a scene; see :func:`predict_scene`."""
 
+CHUNK = 1_000_000
+"""Points whose scores are gathered at a time."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
@@ -35,11 +38,13 @@ class Prediction:
         label: Most probable class, ``(N,)`` int16.
         confidence: Its probability, ``(N,)`` float32.
         probability: Probabilities of all classes, ``(N, K)`` float32, where asked for.
+        first: What the first vote alone says, where there are several.
     """
 
     label: np.ndarray
     confidence: np.ndarray
     probability: np.ndarray | None = None
+    first: "Prediction | None" = None
 
 
 def identity(sample: Sample) -> Sample:
@@ -79,7 +84,8 @@ def predict_scene(
         points_per_pass: Largest number of voxels in a pass, which bounds the memory of the model: a scene
             with more is cut into blocks.
         margin: Width in metres of the context around a block; scores there are not used.
-        votes: Changed views of the scene, each voxelised and predicted; scores are averaged.
+        votes: Changed views of the scene, each voxelised and predicted; scores are averaged. Whatever their
+            number, memory for the probabilities of one vote and of the sum is needed.
         probabilities: Return the probabilities of all classes.
         on_progress: Called after every pass with the share that is done.
 
@@ -100,21 +106,25 @@ def predict_scene(
         )
     fragments = 1 if voxel_value == "mean" else fragments
     runner = _Runner(model, tuple(features), grid_size, voxel_value, fragments, points_per_pass, margin)
-    total: Tensor | None = None
-    row: np.ndarray | slice = slice(None)
+
+    def advance(share: float) -> None:
+        if on_progress is not None:
+            on_progress((number + share) / len(votes))
+
+    number = 0
     with _evaluating(model):
+        if len(votes) == 1:
+            scores, row = runner.scores(votes[0](sample), advance)
+            return _decide(scores, row, probabilities=probabilities, name=sample.name)
+        total: Tensor | None = None
+        first: Prediction | None = None
         for number, vote in enumerate(votes):
-
-            def advance(share: float, number: int = number) -> None:
-                if on_progress is not None:
-                    on_progress((number + share) / len(votes))
-
-            scores, row = runner.scores(vote(sample), advance)
-            if len(votes) > 1:  # every vote has voxels of its own
-                scores, row = scores[row], slice(None)
-            total = scores if total is None else total.add_(scores)
-        assert total is not None, "no votes"
-        return _decide(total, row, probabilities=probabilities, name=sample.name)
+            total = runner.add_scores(total, vote(sample), advance)
+            if number == 0:
+                first = _decide(total, slice(None), probabilities=False, name=sample.name)
+    assert total is not None, "no votes"
+    both = _decide(total, slice(None), probabilities=probabilities, name=sample.name)
+    return replace(both, first=first)
 
 
 def choose_device(name: str) -> torch.device:
@@ -146,14 +156,15 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 def _decide(scores: Tensor, row: np.ndarray | slice, *, probabilities: bool, name: str) -> Prediction:
     """Labels and confidences from summed scores ``(R, K)``; ``row`` says which of them each point takes."""
-    probability = scores.div_(scores.sum(dim=1, keepdim=True))
-    confidence, label = probability.max(dim=1)
+    total = scores.sum(dim=1)
+    largest, label = scores.max(dim=1)
+    confidence = largest / total
     if confidence.isnan().any():
         raise UserError(f"{name}: the model returns NaN; its checkpoint is damaged or its training diverged")
     return Prediction(
         label=label.to(torch.int16).numpy()[row],
         confidence=confidence.numpy()[row],
-        probability=probability.numpy()[row] if probabilities else None,
+        probability=(scores / total[:, None]).numpy()[row] if probabilities else None,
     )
 
 
@@ -171,31 +182,58 @@ class _Runner:
 
     def scores(self, sample: Sample, advance: Callable[[float], None]) -> tuple[Tensor, np.ndarray]:
         """Summed scores, a row for each point or voxel, and the row that each point takes, ``(N,)``."""
-        sample = sample if sample.height is not None else with_height(sample)
         groups = _grouped(sample, self.grid_size)
+        scores: Tensor | None = None
+        rows = groups.num_points if self._by_point else groups.num_voxels
+        for target, probability in self._run_all(sample, groups, advance):
+            scores = torch.zeros(rows, probability.shape[1]) if scores is None else scores
+            scores[torch.from_numpy(target)] += probability
+        assert scores is not None
+        return scores, _inverse(groups.order) if self._by_point else groups.inverse
+
+    def add_scores(self, total: Tensor | None, sample: Sample, advance: Callable[[float], None]) -> Tensor:
+        """``total`` ``(N, K)``, which has the order of the scene, with the scores of this vote added.
+
+        Every vote has voxels of its own, so points of one voxel differ in the sum.
+        """
+        if not self._by_point:
+            scores, row = self.scores(sample, advance)
+            total = torch.zeros(len(row), scores.shape[1]) if total is None else total
+            for start in range(0, len(row), CHUNK):
+                part = torch.from_numpy(row[start : start + CHUNK])
+                total[start : start + CHUNK] += scores[part]
+            return total
+        groups = _grouped(sample, self.grid_size)
+        for target, probability in self._run_all(sample, groups, advance):
+            total = torch.zeros(groups.num_points, probability.shape[1]) if total is None else total
+            total[torch.from_numpy(groups.order[target])] += probability
+        assert total is not None
+        return total
+
+    @property
+    def _by_point(self) -> bool:
+        return self.fragments == "all"
+
+    def _run_all(
+        self, sample: Sample, groups: VoxelGroups, advance: Callable[[float], None]
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Scores of every pass, and the rows they belong to: of the points by voxel, or of the voxels."""
+        sample = sample if sample.height is not None else with_height(sample)
         # sorted by voxel once, so that every pass reads front to back
         ordered = sample.take(groups.order)
         if self.voxel_value == "mean":  # all points of a voxel show the mean
             row = np.repeat(np.arange(groups.num_voxels), groups.count)
             means = voxel_means(sample, groups)
             ordered = replace(ordered, **{name: values[row] for name, values in means.items()})
-        by_point = self.fragments == "all"
         margin = int(np.ceil(self.margin / self.grid_size))
         blocks = cut_into_blocks(groups.grid_pos, max_voxels=self.points_per_pass, margin=margin)
-        scores: Tensor | None = None
         passes = [self._passes(groups.count[block.rows[block.core]]) for block in blocks]
         done = 0
         for block, number in zip(blocks, passes):
             for shown, probability in self._run(block, number, groups, ordered):
-                if scores is None:
-                    rows = groups.num_points if by_point else groups.num_voxels
-                    scores = torch.zeros(rows, probability.shape[1])
-                target = shown if by_point else block.rows
-                scores[torch.from_numpy(target[block.core])] += probability
+                yield (shown if self._by_point else block.rows)[block.core], probability
                 done += 1
                 advance(done / sum(passes))
-        assert scores is not None
-        return scores, _inverse(groups.order) if by_point else groups.inverse
 
     def _passes(self, count: np.ndarray) -> int:
         """Passes over voxels with ``count`` points each."""
