@@ -70,6 +70,26 @@ class LabelSchema:
         here = {name: label for label, name in enumerate(self.names)}
         return np.array([here.get(name, IGNORE_INDEX) for name in other.names], dtype=np.int16)
 
+    def relabel(self, label: np.ndarray, other: "LabelSchema", *, partial: bool = False) -> np.ndarray:
+        """Labels ``(N,)`` of ``other`` as labels here, by name alone, int16; ``IGNORE_INDEX`` stays.
+
+        Args:
+            label: Labels of ``other``, -1..K_other-1.
+            other: What they mean.
+            partial: Let classes that are unknown here become ``IGNORE_INDEX``.
+
+        Raises:
+            UserError: A class that occurs in ``label`` is unknown here; shows both lists.
+        """
+        table = self.table_from(other)
+        lost = sorted({other.names[k] for k in np.unique(label[label >= 0]) if table[k] < 0})
+        if lost and not partial:
+            raise UserError(
+                f"label schema {self.name!r} has no class {', '.join(map(repr, lost))}: it has "
+                f"{list(self.names)}, {other.name!r} has {list(other.names)}"
+            )
+        return np.append(table, np.int16(IGNORE_INDEX))[label]  # label -1 takes the last
+
 
 S3DIS = LabelSchema(
     name="s3dis",

@@ -1,0 +1,97 @@
+"""Label schemas: the field's classes are as published, and remapping goes by name."""
+
+import numpy as np
+import pytest
+
+from pcseg.errors import UserError
+from pcseg.labels import IGNORE_INDEX, S3DIS, LabelSchema
+from pcseg.schemas import (
+    NYU40,
+    S3DIS_ALTERNATIVE,
+    SCANNET20,
+    SCANNET20_BENCHMARK,
+    SCANNET200,
+    SCANNET200_BENCHMARK,
+    SCANNET200_GROUPS,
+    benchmark_of,
+)
+
+SCHEMAS = (S3DIS, S3DIS_ALTERNATIVE, NYU40, SCANNET20, SCANNET200)
+
+
+def test_the_orders_of_s3dis_differ_in_four_places() -> None:
+    swapped = [k for k, (a, b) in enumerate(zip(S3DIS.names, S3DIS_ALTERNATIVE.names)) if a != b]
+    assert swapped == [7, 8, 9, 10]
+    assert S3DIS_ALTERNATIVE.names[7:11] == ("chair", "table", "bookcase", "sofa")
+    assert dict(zip(S3DIS.names, S3DIS.colors)) == dict(
+        zip(S3DIS_ALTERNATIVE.names, S3DIS_ALTERNATIVE.colors)
+    )
+
+
+def test_classes_of_the_benchmarks() -> None:
+    assert len(NYU40.names) == 40
+    assert [NYU40.names[i - 1] for i in (1, 5, 16, 22, 24, 28, 36, 39, 40)] == [
+        "wall", "chair", "curtain", "ceiling", "refrigerator", "shower curtain", "bathtub", "otherfurniture",
+        "otherprop",
+    ]  # fmt: skip
+    assert SCANNET20.num_classes == 20
+    assert SCANNET20_BENCHMARK.ids == (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
+    assert SCANNET20.colors[0] == (174, 199, 232)
+    ids = dict(zip(SCANNET200.names, SCANNET200_BENCHMARK.ids))
+    assert len(ids) == len(set(ids.values())) == 200
+    assert [ids[name] for name in ("wall", "couch", "object", "mattress")] == [1, 6, 1163, 1191]
+    assert SCANNET200_BENCHMARK.ids == tuple(sorted(ids.values()))
+    train_only = {"bicycle", "storage container", "candle", "guitar case", "purse", "alarm clock", "music stand",
+                  "cd case", "structure", "storage organizer", "luggage"}  # fmt: skip
+    assert {ids[name] for name in train_only} == {
+        121, 221, 286, 331, 399, 572, 581, 1174, 1178, 1183, 1190
+    }  # fmt: skip
+    assert {group: len(names) for group, names in SCANNET200_GROUPS.items()} == {
+        "head": 66,
+        "common": 68,
+        "tail": 66,
+    }
+    assert {name for names in SCANNET200_GROUPS.values() for name in names} == set(SCANNET200.names)
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.name)
+def test_schemas_survive_writing(schema: LabelSchema) -> None:
+    assert LabelSchema.from_json(schema.to_json()) == schema
+
+
+def test_relabelling_goes_by_name() -> None:
+    label = np.array([7, 8, -1, 0, 12], np.int16)
+    there = S3DIS_ALTERNATIVE.relabel(label, S3DIS)
+    assert there.tolist() == [8, 7, -1, 0, 12]
+    assert [S3DIS_ALTERNATIVE.names[k] for k in there if k >= 0] == ["table", "chair", "ceiling", "clutter"]
+    np.testing.assert_array_equal(S3DIS.relabel(there, S3DIS_ALTERNATIVE), label)
+    assert SCANNET20.relabel(np.array([0, 15, -1]), NYU40).tolist() == [0, 13, -1]
+    assert SCANNET20.relabel(np.array([], np.int16), NYU40).tolist() == []
+
+
+def test_a_class_that_gets_lost_is_refused_with_both_lists() -> None:
+    label = np.array([NYU40.names.index("ceiling"), 0])
+    with pytest.raises(
+        UserError, match=r"no class 'ceiling': it has \['wall', 'floor'.*\['wall', .*'otherprop'"
+    ):
+        SCANNET20.relabel(label, NYU40)
+    assert SCANNET20.relabel(label, NYU40, partial=True).tolist() == [IGNORE_INDEX, 0]
+    with pytest.raises(UserError, match=r"data has \['ceiling'.*checkpoint has \['ceiling'"):
+        S3DIS.require_same(S3DIS_ALTERNATIVE, this="data", that="checkpoint")
+
+
+@pytest.mark.parametrize("benchmark", [SCANNET20_BENCHMARK, SCANNET200_BENCHMARK], ids=["20", "200"])
+def test_ids_and_labels_of_a_benchmark(benchmark) -> None:
+    label = np.arange(benchmark.schema.num_classes)
+    ids = benchmark.to_ids(label)
+    assert ids.tolist() == list(benchmark.ids)
+    assert benchmark.to_labels(ids).tolist() == label.tolist()
+    assert benchmark.to_labels(np.array([0, 13_000, 20])).tolist() == [IGNORE_INDEX] * 3
+    with pytest.raises(UserError, match="label -1 of point 1"):
+        benchmark.to_ids(np.array([0, -1]))
+
+
+def test_a_benchmark_is_found_by_its_classes() -> None:
+    assert benchmark_of(SCANNET20, source="model") is SCANNET20_BENCHMARK
+    with pytest.raises(UserError, match=r"model: .*no ScanNet benchmark.*'clutter'.*'otherfurniture'"):
+        benchmark_of(S3DIS, source="model")
