@@ -12,7 +12,7 @@ from pcseg.errors import UserError
 )
 def test_published_number_of_parameters(size: VanSize, millions: float) -> None:
     with torch.device("meta"):
-        model = van(size)
+        model = van(size=size)
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.006)
 
 

@@ -10,7 +10,8 @@ from pcseg.heads.encnet import EncHead
 from pcseg.heads.fcn import FCNHead
 from pcseg.heads.image_base import ImageHead
 from pcseg.nn.criss_cross import CrissCrossAttention
-from pcseg.official_names import CRISS_CROSS, load_official
+from pcseg.official.head_names import CRISS_CROSS
+from pcseg.official.loading import load_official
 
 WIDTHS, K = (6, 7, 8), 4
 
@@ -98,7 +99,7 @@ def test_published_weights_are_reported() -> None:
     }
     module = CrissCrossAttention(8)
     report = load_official(module, state, CRISS_CROSS)
-    assert report.taken == ["query.weight", "key.weight", "gamma"]
+    assert list(report.taken.values()) == ["query.weight", "key.weight", "gamma"]
     assert report.missing == ["query.bias", "key.bias", "value.weight", "value.bias"]
     assert report.unexpected == ["rel_pos"]
     assert module.query.weight.eq(1).all()

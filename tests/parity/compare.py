@@ -6,7 +6,8 @@ import torch
 from golden import Golden
 from torch import Tensor, nn
 
-from pcseg.official_names import Names, load_official, our_name
+from pcseg.official.head_names import Names
+from pcseg.official.loading import load_official, our_name
 
 WEIGHT_FLOOR = {torch.float64: 1e-3, torch.float32: 1e-1}
 """Gradients that are nothing but rounding (a bias before a batch norm, the bias of the keys) are compared with this

@@ -1,12 +1,16 @@
 """VAN: an image backbone whose attention is a large depth-wise convolution taken apart."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from pcseg.backbones.images.base import ImageBackbone
+from pcseg.backbones.images.pretrained import load_pretrained
 from pcseg.errors import UserError
+from pcseg.official.backbone_names import van_names
 
 VanSize = Literal["b0", "b1", "b2", "b3", "b4", "b5", "b6"]
 
@@ -22,7 +26,7 @@ SIZES: dict[VanSize, tuple[tuple[int, ...], tuple[int, ...]]] = {
 """Widths and depths of the published models."""
 
 
-class VAN(nn.Module):
+class VAN(ImageBackbone):
     """Visual Attention Network (Guo et al., *Visual Attention Network*, 2022), with the outputs of all four stages.
 
     Args:
@@ -69,10 +73,21 @@ class VAN(nn.Module):
         return outputs
 
 
-def van(size: VanSize, *, drop_path: float = 0.1) -> VAN:
-    """One of the published sizes."""
+def van(*, size: VanSize = "b2", drop_path: float = 0.1, pretrained: Path | None = None) -> VAN:
+    """One of the published sizes.
+
+    Args:
+        size: ``b0`` to ``b6``; Tiny, Small, Base and Large of the paper are the first four.
+        drop_path: See :class:`VAN`.
+        pretrained: File of the official weights, of the classification or of the segmentation code.
+    """
+    if size not in SIZES:
+        raise UserError(f"backbone.size is {size}; choose from {', '.join(SIZES)}")
     widths, depths = SIZES[size]
-    return VAN(widths=widths, depths=depths, drop_path=drop_path)
+    model = VAN(widths=widths, depths=depths, drop_path=drop_path)
+    if pretrained is not None:
+        load_pretrained(model, Path(pretrained), lambda state: van_names(depths), ignored=("head.",))
+    return model
 
 
 class Stage(nn.Module):

@@ -1,0 +1,110 @@
+"""HRNet for segmentation: timm's, with branches that fit together at any size of the image."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pcseg.backbones.images.base import ImageBackbone
+from pcseg.backbones.images.pretrained import load_pretrained, timm_weights
+from pcseg.official.backbone_names import hrnet_names
+
+HRNetName = Literal["hrnet_w18_small", "hrnet_w18", "hrnet_w32", "hrnet_w48"]
+
+
+class HRNet(ImageBackbone):
+    """High-resolution network (Wang et al., TPAMI 2021): four branches, concatenated at stride 4.
+
+    Args:
+        name: Width of the finest branch; the output of W18 has 270 channels, that of W48 has 720.
+        paddle: Between its branches, too, resize bilinearly, and pad strided convolutions at the bottom and right
+            if the size is even, as PaddleSeg does; otherwise nearest and on all sides, as the original.
+
+    Convention:
+        One feature only: main and auxiliary heads read the same.
+    """
+
+    def __init__(self, *, name: HRNetName = "hrnet_w48", paddle: bool = False) -> None:
+        from timm.models import create_model
+
+        super().__init__()
+        self.net: Any = create_model(name, features_only=True, feature_location="", out_indices=(1, 2, 3, 4))
+        widths = self.net.stage4_cfg["num_channels"]
+        self.out_channels = [sum(widths)]
+        for stage in (self.net.stage2, self.net.stage3, self.net.stage4):
+            for i, module in enumerate(stage):
+                stage[i] = Fusion(module, mode="bilinear" if paddle else "nearest")
+        if paddle:
+            _pad_as_paddle(self.net)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        net = self.net
+        x = net.act1(net.bn1(net.conv1(image)))
+        x = net.act2(net.bn2(net.conv2(x)))
+        finest, *others = net.stages(x)
+        size = finest.shape[2:]
+        resized = [F.interpolate(x, size, mode="bilinear", align_corners=False) for x in others]
+        return [torch.cat([finest, *resized], 1)]
+
+
+def hrnet(
+    *, name: HRNetName = "hrnet_w48", paddle: bool = False, pretrained: Literal["timm"] | Path | None = None
+) -> HRNet:
+    """HRNet, possibly with weights.
+
+    Args:
+        name, paddle: See :class:`HRNet`.
+        pretrained: File of ImageNet weights (of timm or PaddleSeg), or ``timm`` for those of timm's hub.
+    """
+    model = HRNet(name=name, paddle=paddle)
+    if pretrained is not None:
+        weights = timm_weights(name) if pretrained == "timm" else Path(pretrained)
+        head = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
+        load_pretrained(model, weights, lambda state: hrnet_names(model, state), ignored=head)
+    return model
+
+
+class Fusion(nn.Module):
+    """Branches of all resolutions, each then joined by all others, resized to its own size.
+
+    Convention:
+        timm enlarges by powers of two, which fits sizes that are multiples of 32 only.
+    """
+
+    def __init__(self, module: Any, *, mode: str) -> None:
+        super().__init__()
+        self.branches, self.fuse_layers, self.mode = module.branches, module.fuse_layers, mode
+        for i, row in enumerate(self.fuse_layers):
+            for layer in list(row)[i + 1 :]:
+                layer[2] = nn.Identity()  # resized below
+
+    def forward(self, xs: list[Tensor]) -> list[Tensor]:
+        xs = [branch(x) for branch, x in zip(self.branches, xs)]
+        fused = []
+        for i, row in enumerate(self.fuse_layers):
+            total = torch.zeros_like(xs[i])
+            for layer, x in zip(row, xs):
+                total = total + self._resize(layer(x), xs[i])
+            fused.append(F.relu(total))
+        return fused
+
+    def _resize(self, part: Tensor, like: Tensor) -> Tensor:
+        if part.shape[2:] == like.shape[2:]:
+            return part
+        corners = None if self.mode == "nearest" else False
+        return F.interpolate(part, like.shape[2:], mode=self.mode, align_corners=corners)
+
+
+def _pad_as_paddle(module: nn.Module) -> None:
+    """Replace strided convolutions by ones that pad no more than needed, and the odd row at the end."""
+    from timm.layers.conv2d_same import Conv2dSame
+
+    for name, child in module.named_children():
+        if isinstance(child, nn.Conv2d) and child.stride == (2, 2):
+            size = (child.kernel_size[0], child.kernel_size[1])
+            same = Conv2dSame(child.in_channels, child.out_channels, size, stride=2, bias=False)
+            setattr(module, name, same.to(child.weight.device))
+        else:
+            _pad_as_paddle(child)

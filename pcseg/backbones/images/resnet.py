@@ -1,0 +1,129 @@
+"""ResNets for segmentation: timm's, with the stems, strides, dilations and pooling of the published systems."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from torch import Tensor, nn
+
+from pcseg.backbones.images.base import ImageBackbone
+from pcseg.backbones.images.pretrained import load_pretrained, timm_weights
+from pcseg.errors import UserError
+from pcseg.official.backbone_names import resnet_names
+
+Stem = Literal["plain", "s", "d"]
+Dilation = Literal["encnet", "ccnet"]
+ResNetName = Literal[
+    "resnet50", "resnet101", "resnet152",
+    "resnet50s", "resnet101s", "resnet152s",
+    "resnet50d", "resnet101d", "resnet152d",
+]  # fmt: skip
+
+DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+STRIDES = (4, 8, 16, 32)
+"""Of the stages without dilation."""
+
+
+class ResNet(ImageBackbone):
+    """Bottleneck ResNet (He et al., CVPR 2016) with the outputs of all four stages.
+
+    Args:
+        depths: Blocks in each stage.
+        widths: Channels inside the blocks of each stage; outputs are four times as wide.
+        stem: ``plain`` (one 7×7 convolution), ``s`` (three 3×3 ones; EncNet and CCNet) or ``d`` (three narrower
+            ones, and shortcuts that pool before they project; PaddleSeg's vd).
+        stem_width: Channels inside the stem, 64 (32 for ``d``) by default; three convolutions end with twice as many.
+        output_stride: 8, 16 or 32; stages beyond it are dilated and keep their resolution.
+        dilation: Where the dilation of a stage starts: ``encnet`` keeps that of the stage before in the first
+            block, as PyTorch-Encoding and mmseg do; ``ccnet`` dilates every block, as CCNet and PaddleSeg do.
+        ceil_pool: Round sizes up in the pooling behind the stem, as CCNet does: 512 becomes 129, not 128.
+
+    Convention:
+        The stride of a block sits on its 3×3 convolution. Dilated stages do not pool in their shortcut.
+    """
+
+    def __init__(
+        self,
+        *,
+        depths: Sequence[int] = DEPTHS[101],
+        widths: Sequence[int] = (64, 128, 256, 512),
+        stem: Stem = "plain",
+        stem_width: int | None = None,
+        output_stride: int = 8,
+        dilation: Dilation = "encnet",
+        ceil_pool: bool = False,
+    ) -> None:
+        from timm.models.resnet import Bottleneck
+        from timm.models.resnet import ResNet as TimmResNet
+
+        super().__init__()
+        if output_stride not in (8, 16, 32):
+            raise UserError(f"backbone.output_stride is {output_stride}; choose 8, 16 or 32")
+        self.net: Any = TimmResNet(
+            block=Bottleneck,  # type: ignore[arg-type]
+            layers=tuple(depths),
+            channels=tuple(widths),
+            num_classes=0,
+            output_stride=output_stride,
+            stem_type="" if stem == "plain" else "deep",
+            stem_width=stem_width or (32 if stem == "d" else 64),
+            avg_down=stem == "d",
+            zero_init_last=False,
+        )
+        self.out_channels = [4 * width for width in widths]
+        dilations = [max(stride // output_stride, 1) for stride in STRIDES]
+        for stage, factor in zip(self._stages(), dilations):
+            if factor > 1:
+                _adapt_dilated(stage[0], factor if dilation == "ccnet" else factor // 2)
+        if ceil_pool:
+            self.net.maxpool = nn.MaxPool2d(3, 2, 1, ceil_mode=True)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x = self.net.maxpool(self.net.act1(self.net.bn1(self.net.conv1(image))))
+        outputs = []
+        for stage in self._stages():
+            x = stage(x)
+            outputs.append(x)
+        return outputs
+
+    def _stages(self) -> list[Any]:
+        return [self.net.layer1, self.net.layer2, self.net.layer3, self.net.layer4]
+
+
+def resnet(
+    *,
+    name: ResNetName = "resnet101",
+    output_stride: int = 8,
+    dilation: Dilation = "encnet",
+    ceil_pool: bool = False,
+    pretrained: Literal["timm"] | Path | None = None,
+) -> ResNet:
+    """One of the usual depths and stems.
+
+    Args:
+        name: Depth and stem: nothing behind the depth is the plain stem.
+        output_stride, dilation, ceil_pool: See :class:`ResNet`.
+        pretrained: File of ImageNet weights (of timm, torchvision, PyTorch-Encoding or CCNet), or ``timm`` for
+            those of timm's hub.
+
+    Convention:
+        Published EncNet and CCNet have the stem ``s``, though CCNet's paper and old commands say resnet101.
+    """
+    if name not in get_args(ResNetName):
+        raise UserError(f"backbone.name is {name}; choose from {', '.join(get_args(ResNetName))}")
+    stem: Stem = "s" if name.endswith("s") else "d" if name.endswith("d") else "plain"
+    depth = int(name.removeprefix("resnet").rstrip("sd"))
+    model = ResNet(
+        depths=DEPTHS[depth], stem=stem, output_stride=output_stride, dilation=dilation, ceil_pool=ceil_pool
+    )
+    if pretrained is not None:
+        weights = timm_weights(name) if pretrained == "timm" else Path(pretrained)
+        load_pretrained(model, weights, lambda state: resnet_names(model, state), ignored=("fc.",))
+    return model
+
+
+def _adapt_dilated(block: Any, dilation: int) -> None:
+    """Dilation and shortcut of the first block of a dilated stage."""
+    block.conv2.dilation = block.conv2.padding = (dilation, dilation)
+    if len(block.downsample) == 3:
+        block.downsample[0] = nn.Identity()  # timm would average neighbours without a stride

@@ -1,0 +1,137 @@
+"""What the parameters of the published image backbones are called here."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+from pcseg.official.head_names import Names, under
+
+VAN_BLOCK = {
+    "layer_scale_1": "scale1",
+    "layer_scale_2": "scale2",
+    "norm1": "norm1",
+    "norm2": "norm2",
+    "attn.proj_1": "attention.0",
+    "attn.spatial_gating_unit.conv0": "attention.2.near",
+    "attn.spatial_gating_unit.conv_spatial": "attention.2.far",
+    "attn.spatial_gating_unit.conv1": "attention.2.mix",
+    "attn.proj_2": "attention.3",
+    "mlp.fc1": "mlp.0",
+    "mlp.dwconv.dwconv": "mlp.1",
+    "mlp.fc2": "mlp.3",
+}
+
+
+def van_names(depths: Sequence[int]) -> Names:
+    """Names of a VAN with so many blocks in its stages."""
+    names: Names = {}
+    for i, depth in enumerate(depths):
+        names |= {
+            f"patch_embed{i + 1}.proj": f"stages.{i}.embed",
+            f"patch_embed{i + 1}.norm": f"stages.{i}.embed_norm",
+            f"norm{i + 1}": f"stages.{i}.norm",
+        }
+        for j in range(depth):
+            names |= under(f"block{i + 1}.{j}", f"stages.{i}.blocks.{j}", VAN_BLOCK)
+    return names
+
+
+# ResNet: timm's names are those of torchvision and PyTorch-Encoding
+CCNET_STEM = {
+    "conv1": "net.conv1.0",
+    "bn1": "net.conv1.1",
+    "conv2": "net.conv1.3",
+    "bn2": "net.conv1.4",
+    "conv3": "net.conv1.6",
+    "bn3": "net.bn1",
+}
+PADDLE_STEM = {
+    "conv1_1._conv": "net.conv1.0",
+    "conv1_1._batch_norm": "net.conv1.1",
+    "conv1_2._conv": "net.conv1.3",
+    "conv1_2._batch_norm": "net.conv1.4",
+    "conv1_3._conv": "net.conv1.6",
+    "conv1_3._batch_norm": "net.bn1",
+}
+PADDLE_SHORTCUT = {"short._conv": "downsample.1", "short._batch_norm": "downsample.2"}
+
+
+def resnet_names(model: nn.Module, state: Mapping[str, object]) -> Names:
+    """Names of a ResNet of timm, torchvision, PyTorch-Encoding, CCNet or PaddleSeg, whichever ``state`` is of."""
+    if "conv1_1._conv.weight" in state:
+        return PADDLE_STEM | _paddle_blocks(model)
+    names = {name.removeprefix("net."): name for name, _ in model.named_modules() if name.startswith("net.")}
+    return names | CCNET_STEM if "conv3.weight" in state else names
+
+
+def _paddle_blocks(model: nn.Module) -> Names:
+    names: Names = {}
+    for name, block in model.named_modules():
+        if not hasattr(block, "conv3"):
+            continue
+        stage, i = name.removeprefix("net.layer").split(".")
+        units = {f"conv{k}._conv": f"conv{k + 1}" for k in range(3)}
+        units |= {f"conv{k}._batch_norm": f"bn{k + 1}" for k in range(3)}
+        names |= under(f"bb_{int(stage) - 1}_{i}", name, units | PADDLE_SHORTCUT)
+    return names
+
+
+# JPU
+def jpu_names() -> Names:
+    """Names of a JPU of PaddleSeg's CTNet."""
+    names: Names = {}
+    for i in range(3):
+        names |= {f"conv{i + 3}.{k}": f"reduce.{i}.{k}" for k in range(2)}
+    for i in range(4):
+        separable = {"0.conv1": "0", "0.bn": "1", "0.pointwise": "2", "1": "3"}
+        names |= under(f"dilation{i + 1}", f"dilated.{i}", separable)
+    return names
+
+
+def resnet_jpu_names(model: nn.Module, state: Mapping[str, object]) -> Names:
+    """Names of a ResNet with a JPU of PaddleSeg's CTNet, whose JPU is a part of the ResNet."""
+    backbone = model.get_submodule("backbone")
+    names = {theirs: f"backbone.{name}" for theirs, name in resnet_names(backbone, state).items()}
+    return names | under("JPU", "jpu", jpu_names())
+
+
+# HRNet: timm's names are the original's
+def hrnet_names(model: nn.Module, state: Mapping[str, object]) -> Names:
+    """Names of an HRNet of timm or PaddleSeg, whichever ``state`` is of."""
+    modules = [name.removeprefix("net.") for name, _ in model.named_modules() if name.startswith("net.")]
+    if "conv_layer1_1._conv.weight" not in state:
+        return {name: f"net.{name}" for name in modules}
+    names: Names = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+            unit, leaf = _paddle_hrnet_unit(name.removeprefix("net."))
+            names[f"{unit}.{leaf}"] = name
+    return names
+
+
+def _paddle_hrnet_unit(name: str) -> tuple[str, str]:
+    """What PaddleSeg calls a convolution or norm of timm's HRNet: its unit, and ``_conv`` or ``_batch_norm``."""
+    parts = name.split(".")
+    number = [int(part) + 1 for part in parts if part.isdigit()]
+    last = parts[-1]
+    norm = last.startswith("bn") or last == "1"
+    leaf = "_batch_norm" if norm else "_conv"
+    if len(parts) == 1:  # conv1, bn1, conv2, bn2 of the stem
+        return f"conv_layer1_{last[-1]}", leaf
+    if parts[0] == "layer1":
+        return f"la1.bb_layer2_{number[0]}.{_paddle_unit_of_block(parts[2:])}", leaf
+    if parts[0].startswith("transition"):
+        tr = f"tr{parts[0][-1]}"
+        return f"{tr}.transition_{tr}_layer_{number[0]}", leaf
+    st = f"st{parts[0][-1]}"
+    module = f"{st}.stage_{st}_{number[0]}"
+    if parts[2] == "branches":
+        block = f"branches_func.bb_{st}_{number[0]}_branch_layer_{number[1]}_{number[2]}"
+        return f"{module}.{block}.{_paddle_unit_of_block(parts[5:])}", leaf
+    place = f"{number[1]}_{number[2]}" + (f"_{number[3]}" if number[2] < number[1] else "")
+    return f"{module}.fuse_func.residual_{st}_{number[0]}_layer_{place}", leaf
+
+
+def _paddle_unit_of_block(parts: Sequence[str]) -> str:
+    """``conv1``, ``bn1`` … or ``downsample.0`` … inside a block."""
+    return "conv_down" if parts[0] == "downsample" else f"conv{parts[0][-1]}"

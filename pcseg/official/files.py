@@ -1,0 +1,124 @@
+"""Weights from files of other projects, read without running any code that a file may hold."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pcseg.errors import UserError
+
+READABLE = ".pth, .pt, .ckpt, .tar, .bin (PyTorch), .safetensors, .npz, .pdparams (Paddle)"
+WRAPPERS = ("state_dict", "model", "model_state", "net")
+"""Keys under which training programs put the weights beside other things."""
+
+PADDLE_BOOKKEEPING = "StructuredToParameterName@@"
+
+HARMLESS = {
+    ("collections", "OrderedDict"),
+    ("builtins", "tuple"),
+    ("_codecs", "encode"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy.core.numeric", "_frombuffer"),
+    ("numpy._core.numeric", "_frombuffer"),
+}
+"""What a pickle of named arrays needs."""
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Parameters and buffers of a checkpoint by the names they have there, without a prefix ``module.``.
+
+    Args:
+        path: A file of PyTorch, safetensors, NumPy (``.npz`` of named arrays) or Paddle.
+
+    Raises:
+        UserError: No such file, not readable as what its name says, or more than weights inside.
+    """
+    if not path.is_file():
+        raise UserError(f"no file of weights at {path}")
+    readers = {".npz": _read_npz, ".pdparams": _read_paddle, ".safetensors": _read_safetensors}
+    content = readers.get(path.suffix, _read_torch)(path)
+    tensors = {name: tensor for name, tensor in _unwrapped(content).items() if isinstance(tensor, Tensor)}
+    if not tensors:
+        raise UserError(f"{path}: holds no named weights; export the state dict alone")
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def _unwrapped(content: Any) -> Mapping[str, Any]:
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    return content if isinstance(content, Mapping) else {}
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises anything from EOFError to UnpicklingError
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        hint = f"readable are {READABLE}, with tensors alone inside"
+        raise UserError(f"{path}: cannot be read safely ({reason[:120]}); {hint}") from error
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: _tensor(path, name, file[name]) for name in file.files}
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"{path}: not a .npz file of plain arrays ({error})") from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:  # its exceptions have no common class
+        raise UserError(f"{path}: not a safetensors file ({error})") from error
+
+
+def _read_paddle(path: Path) -> dict[str, Tensor]:
+    """A state dict as ``paddle.save`` writes it: a pickle of arrays by name."""
+    try:
+        with open(path, "rb") as file:
+            content = _ArrayUnpickler(file, encoding="latin1").load()
+    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError) as error:
+        raise UserError(f"{path}: not a Paddle state dict that can be read safely ({error})") from error
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path}: not a Paddle state dict, but a {type(content).__name__}")
+    tensors = {}
+    for name, value in content.items():
+        if name == PADDLE_BOOKKEEPING:
+            continue
+        array = value[1] if isinstance(value, tuple) and len(value) == 2 else value
+        if not isinstance(array, np.ndarray):
+            raise UserError(f"{path}: {name} is a {type(array).__name__}, not an array")
+        tensors[name] = _tensor(path, name, array)
+    return tensors
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds arrays and containers, and refuses everything else that a pickle could name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in HARMLESS:
+            raise pickle.UnpicklingError(f"names {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _tensor(path: Path, name: str, array: np.ndarray) -> Tensor:
+    if array.dtype.kind not in "fiub":
+        return torch.empty(0) if array.ndim == 0 else _refuse(path, name, array)
+    return torch.from_numpy(np.array(array))
+
+
+def _refuse(path: Path, name: str, array: np.ndarray) -> Tensor:
+    raise UserError(f"{path}: {name} holds {array.dtype}, not numbers")
