@@ -14,7 +14,7 @@ from pcseg.backbones.base import PointBackbone  # noqa: F401 - named in the fact
 from pcseg.data.transforms import VoxelValue
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
-from pcseg.segmentor import BackboneFactory, HeadFactory, Segmentor
+from pcseg.segmentor import BackboneChoice, HeadFactory, Segmentor
 
 FORMAT_VERSION = 1
 KEY = "pcseg"
@@ -124,23 +124,30 @@ def load_checkpoint(path: Path) -> LoadedModel:
     return LoadedModel(segmentor=segmentor, card=card, schema=schema, hash=file_hash(path), path=path)
 
 
-def instantiate_parts(config: dict[str, Any], *, source: str) -> tuple[BackboneFactory, HeadFactory]:
-    """The backbone and head factories that a configuration names."""
+def instantiate_parts(config: dict[str, Any], *, source: str) -> tuple[BackboneChoice, HeadFactory]:
+    """The backbone and head that a configuration names, without pretrained weights: the checkpoint has its own."""
     if not config.keys() >= {"backbone", "head"}:
         raise UserError(
             f"{source}: trained from Python without `config`, so it does not name its parts; "
             "build the model and use pcseg.checkpoint.load_weights"
         )
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--backbone", type=BackboneFactory)
+    parser.add_argument("--backbone", type=BackboneChoice)
     parser.add_argument("--head", type=HeadFactory)
     try:
-        parsed = parser.parse_object({"backbone": config["backbone"], "head": config["head"]})
+        parsed = parser.parse_object({"backbone": _untrained(config["backbone"]), "head": config["head"]})
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{source}: its configuration does not fit this version: {reason}") from error
     parts = parser.instantiate(parsed)
     return parts.backbone, parts.head
+
+
+def _untrained(config: Any) -> Any:
+    """``config`` without the files that ``pretrained`` options name."""
+    if isinstance(config, dict):
+        return {key: _untrained(value) for key, value in config.items() if key != "pretrained"}
+    return config
 
 
 def load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor], *, source: str) -> None:

@@ -37,7 +37,11 @@ def make_parser(function: Callable[..., object], *, skip: set[str | int] | None 
 
 
 def run(
-    function: Callable[..., Any], *, pass_config: str | None = None, args: list[str] | None = None
+    function: Callable[..., Any],
+    *,
+    pass_config: str | None = None,
+    args: list[str] | None = None,
+    prepare: Callable[[Namespace], object] | None = None,
 ) -> None:
     """Call ``function`` with the arguments of the command line; user errors end in one line.
 
@@ -45,11 +49,14 @@ def run(
         function: Keyword-only parameters become options, positional ones without default positionals.
         pass_config: Name of a parameter that takes the resolved configuration as a plain dictionary.
         args: Command line without the program's name; default the process's own.
+        prepare: Called with the parsed configuration before its objects are made, to seed their random numbers.
     """
 
     def main() -> None:
         parser = make_parser(function, skip={pass_config} if pass_config else None)
         config = parser.parse_args(_with_values(parser, sys.argv[1:] if args is None else args))
+        if prepare is not None:
+            prepare(config)
         values = vars(parser.instantiate(config))
         for name in [name for name in values if name == "config" or name.endswith(".config")]:
             del values[name]

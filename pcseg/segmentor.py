@@ -9,18 +9,25 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pcseg.backbones.base import PointBackbone
-from pcseg.heads.base import HeadOutput, PointHead
+from pcseg.backbones.images.base import ImageBackbone
+from pcseg.heads.base import Head, HeadOutput
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.metrics.confusion import ConfusionMatrix
-from pcseg.nn.levels import PointBatch
+from pcseg.nn.levels import ImageBatch, PointBatch
 from pcseg.schedules import OneCycle, Schedule
 
 BackboneFactory = Callable[[int], PointBackbone]
 """Takes the number of input channels."""
 
-HeadFactory = Callable[[Sequence[int], int], PointHead]
-"""Takes the widths of the backbone's levels and the number of classes."""
+BackboneChoice = BackboneFactory | ImageBackbone
+"""A point backbone is made for the features of the data; an image backbone sees three channels and comes as it is."""
+
+HeadFactory = Callable[[Sequence[int], int], Head]
+"""Takes the widths of the backbone's features and the number of classes."""
+
+Batch = PointBatch | ImageBatch
+"""Both have ``y`` (N,), a label for each row of the logits, and ``num_graphs``, how many clouds or images."""
 
 OptimizerFactory = Callable[[Iterable], Optimizer]
 """Takes parameters or parameter groups."""
@@ -30,7 +37,7 @@ class Segmentor(L.LightningModule):
     """Backbone → head → losses, and how they are trained.
 
     Args:
-        backbone: Called with the number of input channels.
+        backbone: An image backbone, or called with the number of input channels.
         head: Called with the backbone's widths and the number of classes.
         in_channels: Width of the input features.
         schema: Classes that are told apart.
@@ -47,7 +54,7 @@ class Segmentor(L.LightningModule):
 
     def __init__(
         self,
-        backbone: BackboneFactory,
+        backbone: BackboneChoice,
         head: HeadFactory,
         *,
         in_channels: int,
@@ -59,7 +66,7 @@ class Segmentor(L.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.backbone = backbone(in_channels)
+        self.backbone = backbone if isinstance(backbone, ImageBackbone) else backbone(in_channels)
         self.head = head(self.backbone.out_channels, schema.num_classes)
         self.schema = schema
         self.loss = loss
@@ -70,19 +77,19 @@ class Segmentor(L.LightningModule):
         self.train_confusion = ConfusionMatrix(schema.num_classes)
         self.val_confusion = ConfusionMatrix(schema.num_classes)
 
-    def forward(self, batch: PointBatch) -> HeadOutput:
-        return self.head(self.backbone(batch), batch)
+    def forward(self, batch: Batch) -> HeadOutput:
+        return self.head.segment(self.backbone, batch)
 
-    def losses(self, output: HeadOutput, batch: PointBatch) -> dict[str, Tensor]:
+    def losses(self, output: HeadOutput, batch: Batch) -> dict[str, Tensor]:
         """All weighted loss terms by name."""
         assert self.loss is not None, "built for inference"
         return self.loss(output.logits, batch.y) | self.head.losses(output, batch)
 
-    def on_train_batch_start(self, batch: PointBatch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         words = (self.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
-    def training_step(self, batch: PointBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         output = self(batch)
         losses = self.losses(output, batch)
         total = torch.stack(list(losses.values())).sum()
@@ -105,7 +112,7 @@ class Segmentor(L.LightningModule):
         self.train_confusion.reset()
         self.log("train/acc", total.overall_accuracy(), rank_zero_only=True)
 
-    def validation_step(self, batch: PointBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.val_confusion.update(self(batch).logits.argmax(1), batch.y)
 
     def on_validation_epoch_end(self) -> None:

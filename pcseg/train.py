@@ -21,11 +21,11 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from pcseg.checkpoint import KEY, ModelCard, differing_keys, load_weights, read_checkpoint
-from pcseg.data.loaders import RoomData
+from pcseg.data.base import TrainingData
 from pcseg.errors import UserError
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.schedules import Schedule
-from pcseg.segmentor import BackboneFactory, HeadFactory, OptimizerFactory, Segmentor
+from pcseg.segmentor import BackboneChoice, HeadFactory, OptimizerFactory, Segmentor
 
 LossFactory = Callable[[torch.Tensor], SegmentationLoss]
 """Takes the number of training points of every class."""
@@ -48,7 +48,7 @@ class TrainerOptions:
     """How long and on what to train."""
 
     max_epochs: int = 100
-    """Passes over the training set (each shows every room ``loop`` times)."""
+    """Passes over the training set (each shows every room or image ``loop`` times)."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Kind of device."""
     devices: int | Literal["auto"] = 1
@@ -75,8 +75,8 @@ class TrainerOptions:
 
 def train(
     *,
-    data: RoomData,
-    backbone: BackboneFactory,
+    data: TrainingData,
+    backbone: BackboneChoice,
     head: HeadFactory,
     out: Path,
     loss: LossFactory = SegmentationLoss,
@@ -89,11 +89,11 @@ def train(
     init_from: Path | None = None,
     config: dict[str, Any] | None = None,
 ) -> Path:
-    """Train a segmentation model on prepared rooms and return the path of its best checkpoint.
+    """Train a segmentation model on rooms or images and return the path of its best checkpoint.
 
     Args:
-        data: Which rooms, voxels, features and augmentations.
-        backbone: Point backbone; its input width comes from the data.
+        data: Which rooms or images, what the model sees of them, and augmentations.
+        backbone: Point backbone, whose input width comes from the data, or image backbone.
         head: Segmentation head; its widths come from backbone and data.
         out: Folder of checkpoints, logs and the resolved configuration.
         loss: Loss of the logits; heads add their own terms.
@@ -112,17 +112,14 @@ def train(
     """
     last = out / "last.ckpt"
     config = config or {}
-    _require_rooms_to_validate(data, trainer)
+    _require_enough_to_validate(data, trainer)
     card = ModelCard(
         config=config,
         schema=data.schema.to_json(),
-        features=list(data.features),
-        grid_size=data.grid_size,
-        voxel_value=data.voxel_value,
         in_channels=data.in_channels,
         manifest_hash=data.manifest_hash,
         seed=seed,
-        missing_fields={"color": data.mean_color, "normal": "estimate"},
+        **data.card(),
     )
     if last.exists():
         _require_same_run(last, card, resume=resume)
@@ -206,13 +203,13 @@ def quiet_lightning() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def _require_rooms_to_validate(data: RoomData, options: TrainerOptions) -> None:
-    """Every process validates at least one room, because each joins in the sum of the scores."""
+def _require_enough_to_validate(data: TrainingData, options: TrainerOptions) -> None:
+    """Every process validates at least one item, because each joins in the sum of the scores."""
     processes = options.num_nodes * (options.devices if isinstance(options.devices, int) else 1)
-    rooms = len(data.val_rooms)
-    if rooms < processes:
+    if data.num_val < processes:
         raise UserError(
-            f"{rooms} rooms to validate on for {processes} processes; raise data.val_fraction or name data.val_rooms"
+            f"{data.num_val} {data.kind} to validate on for {processes} processes; raise data.val_fraction or name "
+            f"data.val_{data.kind}"
         )
 
 

@@ -1,7 +1,10 @@
 """Train a segmentation model: ``python scripts/train.py --config configs/rooms/plain.yaml``."""
 
+import torch
+
 from pcseg.cli import run
 from pcseg.train import train
 
 if __name__ == "__main__":
-    run(train, pass_config="config")
+    # image backbones are made with the configuration
+    run(train, pass_config="config", prepare=lambda config: torch.manual_seed(config.seed))

@@ -1,16 +1,17 @@
 """The data of an experiment: which rooms train, validate and test, and how they become batches."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
-from torch_geometric.data import Batch
 
+from pcseg.data.base import TrainingData
+from pcseg.data.batches import EpochLoader, RoomLoader
 from pcseg.data.collate import Collate
 from pcseg.data.dataset import RoomFiles, TrainingRooms, WholeRooms
 from pcseg.data.features import num_features
@@ -53,7 +54,7 @@ def default_voxel_transforms() -> list[Transform]:
     return [ChromaticAutoContrast(), ChromaticTranslation(), ChromaticJitter()]
 
 
-class RoomData:
+class RoomData(TrainingData):
     """Rooms of a prepared folder for training, validation and test.
 
     Args:
@@ -77,6 +78,8 @@ class RoomData:
     Raises:
         UserError: No prepared folder, a name that is not in it, no room to train on, an unknown feature.
     """
+
+    kind = "rooms"
 
     def __init__(
         self,
@@ -171,7 +174,19 @@ class RoomData:
         color = np.concatenate([scene.color[::100] for scene in scenes])
         return [round(float(value), 1) for value in color.mean(axis=0)]
 
-    def train_loader(self, *, seed: int = 0) -> "EpochLoader":
+    @property
+    def num_val(self) -> int:
+        return len(self.val_rooms)
+
+    def card(self) -> dict[str, Any]:
+        return {
+            "features": list(self.features),
+            "grid_size": self.grid_size,
+            "voxel_value": self.voxel_value,
+            "missing_fields": {"color": self.mean_color, "normal": "estimate"},
+        }
+
+    def train_loader(self, *, seed: int = 0) -> EpochLoader:
         """Batches of augmented samples; their order and random numbers depend on ``seed`` and epoch."""
         dataset = TrainingRooms(
             self._files(self.train_rooms),
@@ -186,7 +201,7 @@ class RoomData:
         collate = Collate(features=self.features, grid_size=self.grid_size, mix_prob=self.mix_prob)
         return EpochLoader(dataset, sampler, collate, num_workers=self.num_workers)
 
-    def val_loader(self) -> "RoomLoader":
+    def val_loader(self) -> RoomLoader:
         """Every validation room whole, not augmented, one a batch; ``y`` are the labels of its voxels."""
         dataset = WholeRooms(
             self._files(self.val_rooms), grid_size=self.grid_size, voxel_value=self.voxel_value
@@ -211,70 +226,6 @@ class RoomData:
             if room not in known:
                 raise UserError(f"data.val_rooms: no {room!r} in {self.root}; names are like {min(known)!r}")
         return tuple(known[room] for room in rooms)
-
-
-class RoomLoader(DataLoader):
-    """Batches of rooms; an error of the user's data is one line, also when it happens in a worker."""
-
-    def __init__(
-        self,
-        dataset: TrainingRooms | WholeRooms,
-        sampler: EpochSampler | ShardSampler,
-        collate: Collate,
-        *,
-        batch_size: int,
-        num_workers: int,
-    ) -> None:
-        super().__init__(
-            dataset,
-            batch_size=batch_size,
-            sampler=sampler,
-            collate_fn=collate,
-            num_workers=num_workers,
-            persistent_workers=num_workers > 0,
-        )
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        try:
-            yield from super().__iter__()
-        except UserError as error:  # a worker's carries the text of its traceback
-            raise UserError(str(error).rsplit("UserError: ", 1)[-1].strip()) from None
-
-
-class EpochLoader(RoomLoader):
-    """Training batches that can go on in the middle of an epoch.
-
-    ``state_dict`` tells epoch and batches handed out; the iteration after ``load_state_dict`` starts behind
-    these. Lightning stores and restores the state of such a loader by itself.
-    """
-
-    sampler: EpochSampler
-
-    def __init__(
-        self, dataset: TrainingRooms, sampler: EpochSampler, collate: Collate, *, num_workers: int
-    ) -> None:
-        super().__init__(dataset, sampler, collate, batch_size=sampler.batch_size, num_workers=num_workers)
-        self._done = (0, 0)
-        self._resume = (0, 0)
-
-    def __iter__(self) -> Iterator[Batch]:
-        epoch = self.sampler.epoch
-        first = self._resume[1] if self._resume[0] == epoch else 0
-        self._resume = (epoch, 0)
-        self.sampler.start_batch = first
-        self._done = (epoch, first)
-        for number, batch in enumerate(super().__iter__(), first + 1):
-            self._done = (epoch, number)
-            yield batch
-
-    def state_dict(self) -> dict[str, int]:
-        """Epoch and number of its batches that were handed out."""
-        return {"epoch": self._done[0], "batch": self._done[1]}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Start the next iteration, if it is of the same epoch, where ``state`` was taken."""
-        self._resume = (state["epoch"], state["batch"])
-        self.sampler.set_epoch(state["epoch"])
 
 
 def held_out(rooms: tuple[SceneEntry, ...], fraction: float) -> tuple[SceneEntry, ...]:

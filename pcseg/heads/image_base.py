@@ -8,9 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
-from pcseg.heads.base import HeadOutput
+from pcseg.heads.base import Head, HeadOutput
 from pcseg.heads.context import ContextBody
 from pcseg.losses.auxiliary import auxiliary_loss
+from pcseg.nn.levels import ImageBatch
+
+LEAST_FEATURES = 2
+"""Fewest rows and columns of features: with one, context and convolutions see nothing but padding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,7 @@ class PixelConv(nn.Conv2d):
         return to_tokens(super().forward(to_image(x, pixels)))[0]
 
 
-class ImageHead(nn.Module):
+class ImageHead(Head):
     """A context body on the last of the features of an image backbone, an auxiliary head on the one before.
 
     The first two constructor arguments of heads are the widths of the features (finest first) and the number of
@@ -107,8 +111,22 @@ class ImageHead(nn.Module):
             aux["aux_logits"] = self._resize(to_image(self.auxiliary(x, aux_pixels).logits, aux_pixels), size)
         return HeadOutput(logits=self._resize(to_image(output.logits, pixels), size), aux=aux)
 
-    def losses(self, output: HeadOutput, y: Tensor) -> dict[str, Tensor]:
-        """Extra weighted losses by name for labels ``y`` ``(B, H, W)``."""
+    def segment(self, backbone: nn.Module, batch: ImageBatch) -> HeadOutput:
+        """Logits ``(B*H*W, K)`` of the pixels of ``batch.image``."""
+        features = backbone(batch.image)
+        height, width = batch.image.shape[2:]
+        rows, columns = features[-1].shape[2:]
+        if min(rows, columns) < LEAST_FEATURES:
+            raise UserError(
+                f"images of {width} x {height} pixels leave {columns} x {rows} features and the head needs "
+                f"{LEAST_FEATURES} x {LEAST_FEATURES}; raise data.crop_size or take a backbone of a smaller stride"
+            )
+        output = self(features, (height, width))
+        return HeadOutput(logits=to_tokens(output.logits)[0], aux=output.aux)
+
+    def losses(self, output: HeadOutput, batch: ImageBatch) -> dict[str, Tensor]:
+        """Extra weighted losses by name for ``batch.labels`` ``(B, H, W)``."""
+        y = batch.labels
         pixels = Pixels(batch_size=y.shape[0], height=y.shape[1], width=y.shape[2], device=y.device)
         losses = self.body.cloud_losses(output.aux, y.flatten(), pixels.ptr)
         if "embedding" in output.aux:

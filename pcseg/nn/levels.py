@@ -1,4 +1,4 @@
-"""What backbones take and hand to heads: a batch of clouds, and levels of features."""
+"""What backbones take and hand to heads: a batch of clouds or images, and levels of features."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +22,20 @@ class PointBatch(Protocol):
     batch: Tensor
     ptr: Tensor
     num_graphs: int
+
+
+class ImageBatch(Protocol):
+    """Images of one size; rows of ``y`` are pixels in (image, y, x) order.
+
+    ``image`` (B, C, H, W) · ``labels`` (B, H, W) int64, ``IGNORE_INDEX`` without one · ``y`` (B*H*W,) the same.
+    """
+
+    image: Tensor
+    labels: Tensor
+    num_graphs: int
+
+    @property
+    def y(self) -> Tensor: ...
 
 
 @dataclass(kw_only=True)

@@ -1,5 +1,7 @@
 """Image heads: sizes, losses, single images, published weights and what is told about bad input."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -45,7 +47,7 @@ def test_trains_at_the_size_of_the_image(name: str, batch_size: int) -> None:
     y = torch.randint(-1, K, (batch_size, 33, 45))
     output = head(features(batch_size), (33, 45))
     assert output.logits.shape == (batch_size, K, 33, 45)
-    losses = head.losses(output, y)
+    losses = head.losses(output, SimpleNamespace(labels=y))
     assert losses.keys() == LOSSES[name]
     (output.logits.sum() + sum(losses.values())).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())

@@ -1,6 +1,7 @@
 """A point head on a planar grid of voxels computes what the image head does, shared weights inflated."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -125,7 +126,7 @@ def _as_image_aux(aux: dict[str, Tensor], orders: list[Tensor], size: tuple[int,
 def objective(logits: Tensor, aux: dict[str, Tensor], image: ImageHead, size: tuple[int, int]) -> Tensor:
     """Some function of all outputs, with the image head's own losses."""
     y = torch.arange(logits.shape[0] * size[0] * size[1]).view(-1, *size) % (NUM_CLASSES + 1) - 1
-    losses = image.losses(HeadOutput(logits=logits, aux=aux), y)
+    losses = image.losses(HeadOutput(logits=logits, aux=aux), SimpleNamespace(labels=y))
     return logits.sin().sum() + sum(losses.values())
 
 
