@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+import torch
+
+from pcseg.metrics.bootstrap import RoomMatrices, bootstrap_intervals
+from pcseg.metrics.confusion import ConfusionMatrix
+
+
+def rooms(number: int, spread: float = 0.3) -> RoomMatrices:
+    rng = np.random.default_rng(3)
+    counts = []
+    for _ in range(number):
+        target = rng.integers(0, 3, 400)
+        wrong = rng.random(400) < rng.uniform(0.3 - spread, 0.3 + spread)
+        matrix = ConfusionMatrix(4)
+        matrix.update(torch.from_numpy(np.where(wrong, (target + 1) % 3, target)), torch.from_numpy(target))
+        counts.append(matrix.counts)
+    return RoomMatrices(names=tuple(f"a/{i}" for i in range(number)), counts=torch.stack(counts))
+
+
+def test_against_a_loop_over_resamples() -> None:
+    """The same draws, each scored by the confusion matrix itself; the fourth class is absent."""
+    some = rooms(7)
+    found = bootstrap_intervals(some, resamples=200, seed=5)
+    assert found is not None
+    drawn = np.random.default_rng(5).multinomial(7, np.full(7, 1 / 7), size=200)
+    scores = []
+    for weights in drawn:
+        matrix = ConfusionMatrix(4, (some.counts * torch.from_numpy(weights)[:, None, None]).sum(0))
+        scores.append((matrix.mean_iou(), matrix.mean_accuracy(), matrix.overall_accuracy()))
+    expected = np.percentile(scores, (2.5, 97.5), axis=0).T
+    for name, interval in zip(("miou", "macc", "oa"), expected):
+        assert found[name] == pytest.approx(interval)
+
+
+def test_holds_the_score_and_shrinks_with_rooms_that_agree() -> None:
+    wide, narrow = bootstrap_intervals(rooms(20)), bootstrap_intervals(rooms(20, spread=0.01))
+    assert wide is not None
+    assert narrow is not None
+    assert wide["miou"][0] < rooms(20).total().mean_iou() < wide["miou"][1]
+    assert narrow["oa"][1] - narrow["oa"][0] < (wide["oa"][1] - wide["oa"][0]) / 2
+
+
+def test_needs_two_rooms() -> None:
+    assert bootstrap_intervals(rooms(1)) is None
+    both = rooms(1) + rooms(2)
+    assert both.names == ("a/0", "a/0", "a/1")
+    assert both.counts.shape == (3, 4, 5)
