@@ -1,4 +1,4 @@
-"""Generated rooms: ``python -m data_prep.rooms OUT`` writes a scanned building in the raw S3DIS layout.
+"""Generated rooms: ``python -m data_prep.rooms OUT`` writes a scanned building in the raw S3DIS or ScanNet layout.
 
 There is no room in it that anybody ever saw, and results on it are results on generated rooms. It stands in
 for the real release, which cannot be shipped: same files, same classes, and on demand the same damage.
@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jsonargparse.typing import NonNegativeInt, PositiveInt
@@ -29,6 +29,9 @@ from pcseg.cli import run
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
 
+if TYPE_CHECKING:
+    from data_prep.building.model import RoomModel
+
 SETTINGS = "rooms.json"
 """In the folder of a building: what its rooms were made with."""
 
@@ -36,6 +39,9 @@ GENERATOR = 1
 """Raised when the generator makes other rooms of the same settings."""
 
 LEAST_POINTS = 1000
+
+SCANNET_SPLITS = {5: "val", 6: "test"}
+"""Split of the areas in the layout of ScanNet; the others are for training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +70,11 @@ def generate(
     seed: NonNegativeInt = 0,  # pyright: ignore[reportInvalidTypeForm]
     points: PositiveInt = 400_000,  # pyright: ignore[reportInvalidTypeForm]
     workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
-    layout: Literal["aligned", "nonaligned"] = "aligned",
+    layout: Literal["aligned", "nonaligned", "scannet"] = "aligned",
     yaw: int | None = None,
     damage: bool = False,
 ) -> None:
-    """Write a building of generated, scanned rooms in the raw S3DIS layout.
+    """Write a building of generated, scanned rooms in the raw layout of S3DIS or ScanNet.
 
     A run that was stopped goes on where it was: rooms that are complete are skipped. The same seed gives the
     same bytes, whatever the number of workers, and more rooms or areas leave the ones before as they are.
@@ -80,8 +86,10 @@ def generate(
         seed: Another seed gives another building.
         points: Points of each room.
         workers: Rooms worked on at a time.
-        layout: aligned has 3 decimals; nonaligned has 6, turned areas and a file with their angles.
-        yaw: Degrees by which each area is turned; by default 0, or a quarter turn of its own if nonaligned.
+        layout: aligned has 3 decimals; nonaligned has 6, turned areas and a file with their angles; scannet
+            has meshes, where area 5 is the validation split, area 6 the test split and the others training.
+        yaw: Degrees by which each area is turned; by default 0, a quarter turn of its own if nonaligned, and
+            any angle for each scan if scannet.
         damage: Damage some files in the ways in which files of the real release are damaged.
 
     Raises:
@@ -89,6 +97,8 @@ def generate(
     """
     if points < LEAST_POINTS:
         raise UserError(f"--points {points}: give at least {LEAST_POINTS}")
+    if layout == "scannet" and (damage or areas > 99 or rooms > 100):
+        raise UserError("--layout scannet: leave out --damage, and give at most 99 areas of 100 rooms")
     console = Console()
     settings = Settings(seed=seed, points=points, layout=layout, yaw=yaw, damage=damage)
     _open_folder(out, settings)
@@ -96,7 +106,9 @@ def generate(
     if layout == "nonaligned":
         for area in plans:
             _write_angles(out, area, settings)
-    todo = [plan for area in plans for plan in area if not _room_folder(out, plan).is_dir()]
+    if layout == "scannet":
+        _write_lists(out, [plan for area in plans for plan in area])
+    todo = [plan for area in plans for plan in area if not _room_folder(out, plan, layout).is_dir()]
     counts: Counter[str] = Counter()
     made = _make_all(out, todo, settings, workers)
     for count in track(made, "Scanning rooms", total=len(todo), console=console, auto_refresh=False):
@@ -136,9 +148,19 @@ def _write_angles(out: Path, plans: Sequence[RoomPlan], settings: Settings) -> N
     _write_text(folder / f"Area_{area}_alignmentAngle.txt", "\n".join(lines) + "\n")
 
 
+def _write_lists(out: Path, plans: Sequence[RoomPlan]) -> None:
+    """The split lists and the table of labels that come with ScanNet."""
+    from data_prep.building.scannet_raw import label_table
+
+    for split in ("train", "val", "test"):
+        names = [scan_name(plan) for plan in plans if SCANNET_SPLITS.get(plan.area, "train") == split]
+        _write_text(out / f"scannetv2_{split}.txt", "".join(f"{name}\n" for name in names))
+    _write_text(out / "scannetv2-labels.combined.tsv", label_table())
+
+
 def _write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
+    partial.write_bytes(text.encode())
     partial.replace(path)
 
 
@@ -178,29 +200,66 @@ def make_room(out: Path, plan: RoomPlan, settings: Settings, *, threads: int = 0
         Points of each class.
     """
     from data_prep.building.room_types import build_room
-    from data_prep.building.scanner import scan_room
 
     model = build_room(plan.build_seed, plan.room_type)
-    scan = scan_room(model, points=settings.points, seed=plan.scan_seed, threads=threads)
-    turn = np.radians(settings.turn(plan.area))
-    rotation = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
-    pos = (scan.pos + plan.offset) @ rotation.T
-    folder = _room_folder(out, plan)
-    partial = folder.with_name(f".{plan.name}.partial")
+    folder = _room_folder(out, plan, settings.layout)
+    # a folder of its own, so that what writes into it may call its files after it
+    partial = folder.parent / f".{folder.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    decimals = 3 if settings.layout == "aligned" else 6
-    write_room(partial, plan.name, pos, scan.color, scan.instance, model.labels, decimals=decimals)
-    if settings.damage and plan.index < KINDS:
-        damage_room(partial, plan.name, (plan.area - 1 + plan.index) % KINDS)
-    partial.rename(folder)
-    sizes = np.bincount(scan.instance, minlength=len(model.labels)).tolist()
+    write = _write_scannet if settings.layout == "scannet" else _write_s3dis
+    instance = write(partial / folder.name, model, plan, settings, threads)
+    (partial / folder.name).rename(folder)
+    partial.rmdir()
+    sizes = np.bincount(instance, minlength=len(model.labels)).tolist()
     counts: Counter[str] = Counter()
     for label, size in zip(model.labels, sizes):
         counts[label] += size
     return counts
 
 
-def _room_folder(out: Path, plan: RoomPlan) -> Path:
+def _write_s3dis(
+    folder: Path, model: "RoomModel", plan: RoomPlan, settings: Settings, threads: int
+) -> np.ndarray:
+    """Scan a room into a new folder in the layout of S3DIS; returns the instance of each point."""
+    from data_prep.building.scanner import scan_room
+
+    scan = scan_room(model, points=settings.points, seed=plan.scan_seed, threads=threads)
+    turn = np.radians(settings.turn(plan.area))
+    rotation = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    pos = (scan.pos + plan.offset) @ rotation.T
+    decimals = 3 if settings.layout == "aligned" else 6
+    write_room(folder, plan.name, pos, scan.color, scan.instance, model.labels, decimals=decimals)
+    if settings.damage and plan.index < KINDS:
+        damage_room(folder, plan.name, (plan.area - 1 + plan.index) % KINDS)
+    return scan.instance
+
+
+def _write_scannet(
+    folder: Path, model: "RoomModel", plan: RoomPlan, settings: Settings, threads: int
+) -> np.ndarray:
+    """Scan a room into a new folder in the layout of ScanNet; returns the instance of each vertex."""
+    from data_prep.building.meshing import mesh_sweeps
+    from data_prep.building.scanner import sweep_room
+    from data_prep.building.scannet_raw import write_scan, write_test_scan
+
+    mesh = mesh_sweeps(sweep_room(model, points=settings.points, seed=plan.scan_seed, threads=threads))
+    degrees = plan.scan_seed % 360 if settings.yaw is None else settings.yaw
+    if SCANNET_SPLITS.get(plan.area) == "test":
+        write_test_scan(folder, mesh, yaw=np.radians(degrees))
+    else:
+        write_scan(folder, mesh, model.labels, yaw=np.radians(degrees), seed=plan.scan_seed)
+    return mesh.instance
+
+
+def scan_name(plan: RoomPlan) -> str:
+    """What ScanNet would call the scan: two digits of the area, two of the room, first visit."""
+    return f"scene{plan.area:02d}{plan.index:02d}_00"
+
+
+def _room_folder(out: Path, plan: RoomPlan, layout: str) -> Path:
+    if layout == "scannet":
+        parent = "scans_test" if SCANNET_SPLITS.get(plan.area) == "test" else "scans"
+        return out / parent / scan_name(plan)
     return out / f"Area_{plan.area}" / plan.name
 
 

@@ -26,6 +26,25 @@ class Scan:
     instance: np.ndarray
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """What came back from one station.
+
+    Attributes:
+        station: Where it stood, ``(3,)``.
+        columns: Rays of one turn; ray ``r`` is in row ``r // columns``, from below to above.
+        ray: Ray of each return, ascending, ``(n,)``.
+        pos, color, instance: As in :class:`Scan`.
+    """
+
+    station: np.ndarray
+    columns: int
+    ray: np.ndarray
+    pos: np.ndarray
+    color: np.ndarray
+    instance: np.ndarray
+
+
 def scan_room(model: RoomModel, *, points: int, seed: int, threads: int = 0) -> Scan:
     """Scan ``model`` from several stations.
 
@@ -39,13 +58,23 @@ def scan_room(model: RoomModel, *, points: int, seed: int, threads: int = 0) -> 
         Points in the order in which they were measured.
     """
     rng = np.random.default_rng(seed)
+    sweeps = _sweep_all(model, points, rng, threads)
+    parts = [(sweep.pos, sweep.color, sweep.instance) for sweep in sweeps]
+    pos, color, instance = (np.concatenate(columns) for columns in zip(*parts))
+    kept = np.sort(rng.permutation(len(pos))[:points])
+    return Scan(pos[kept], color[kept], instance[kept])
+
+
+def sweep_room(model: RoomModel, *, points: int, seed: int, threads: int = 0) -> list[Sweep]:
+    """The sweeps of :func:`scan_room`, one a station, with all their returns and which rays they are of."""
+    return _sweep_all(model, points, np.random.default_rng(seed), threads)
+
+
+def _sweep_all(model: RoomModel, points: int, rng: np.random.Generator, threads: int) -> list[Sweep]:
     stations = choose_stations(model, rng)
     rays = int(np.ceil(1.3 * points / len(stations)))
     exposure = _exposure(model, stations, rng, threads)
-    sweeps = [_sweep(model, station, rays, exposure, rng, threads) for station in stations]
-    pos, color, instance = (np.concatenate(parts) for parts in zip(*sweeps))
-    kept = np.sort(rng.permutation(len(pos))[:points])
-    return Scan(pos[kept], color[kept], instance[kept])
+    return [_sweep(model, station, rays, exposure, rng, threads) for station in stations]
 
 
 def choose_stations(model: RoomModel, rng: np.random.Generator) -> np.ndarray:
@@ -71,8 +100,8 @@ def choose_stations(model: RoomModel, rng: np.random.Generator) -> np.ndarray:
 
 def _sweep(
     model: RoomModel, station: np.ndarray, rays: int, exposure: float, rng: np.random.Generator, threads: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One turn of the scanner: points, colours and instances of at most ``rays`` rays."""
+) -> Sweep:
+    """One turn of the scanner, of at most ``rays`` rays."""
     columns = max(4, int(np.sqrt(rays * 2 * np.pi / (HIGHEST - LOWEST))))
     directions = _fan(rays // columns, columns, rng)
     hits = model.cast(station, directions, threads=threads)
@@ -97,7 +126,8 @@ def _sweep(
     pos = station + (distance[found] + range_noise)[:, None] * directions[found].astype(np.float64)
     kept = ~_lost(model, surface[found], np.einsum("ij,ij->i", normal, directions[found]), rng)
     color = np.clip(np.rint(color * 255), 0, 255).astype(np.uint8)
-    return pos[kept], color[kept], model.surface_instance[surface[nearer[found]]][kept]
+    instance = model.surface_instance[surface[nearer[found]]]
+    return Sweep(station, columns, found[kept], pos[kept], color[kept], instance[kept])
 
 
 def _exposure(model: RoomModel, stations: np.ndarray, rng: np.random.Generator, threads: int) -> float:
