@@ -20,9 +20,10 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from pcseg.checkpoint import KEY, ModelCard, differing_keys, load_weights, read_checkpoint
+from pcseg.checkpoint import KEY, ModelCard, differing_keys, read_checkpoint
 from pcseg.data.base import TrainingData
 from pcseg.errors import UserError
+from pcseg.initial_weights import load_initial_weights
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.schedules import Schedule
 from pcseg.segmentor import BackboneChoice, HeadFactory, OptimizerFactory, Segmentor
@@ -132,7 +133,7 @@ def train(
         head_lr_scale=head_lr_scale, seed=seed,
     )  # fmt: skip
     if init_from is not None:
-        load_weights(model, read_checkpoint(init_from)[0]["state_dict"], source=str(init_from))
+        load_initial_weights(model, init_from)
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     best = ModelCheckpoint(
