@@ -1,17 +1,15 @@
 """Evaluation: predict every original point of a split, count, and report the scores with their protocol."""
 
-import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pcseg import __version__
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.data.dataset import RoomFiles
 from pcseg.data.manifest import Manifest, SceneEntry
@@ -19,13 +17,15 @@ from pcseg.data.predictions import SavedPrediction, read_prediction, write_predi
 from pcseg.data.sample import load_sample
 from pcseg.data.scenes import Scene, check_scene, read_scene
 from pcseg.errors import UserError
-from pcseg.inference import Fragments, Vote, choose_device, identity, predict_scene
+from pcseg.inference import Fragments, Vote, choose_device, predict_scene
 from pcseg.metrics.baselines import height_and_color, most_frequent_class, require_sklearn
+from pcseg.metrics.bootstrap import RoomMatrices
+from pcseg.metrics.boundary import BoundaryCounts, boundary_counts
 from pcseg.metrics.confusion import ConfusionMatrix
+from pcseg.protocols import predictions_hash, protocol_of, protocol_stamp, trained_on
 from pcseg.reports import Report
-
-VOTES: tuple[Vote, ...] = (identity,)
-"""Views of a scene whose scores are averaged."""
+from pcseg.schemas import benchmark_of
+from pcseg.votes import SINGLE, VIEWS, Protocol
 
 TEST_POINTS = 1_000_000
 """Most points that the slow baseline is scored on."""
@@ -40,6 +40,9 @@ def evaluate(
     fragments: Fragments = "all",
     points_per_pass: int = 400_000,
     margin: float = 1.0,
+    protocol: Protocol | None = None,
+    tta: bool = False,
+    boundary: float = 0.05,
     baselines: bool = False,
     device: str = "auto",
     progress_bar: bool = True,
@@ -58,6 +61,11 @@ def evaluate(
             points of a voxel, whose scores all its points take (1 is the fastest).
         points_per_pass: Largest number of voxels in a pass; larger scenes are cut into blocks.
         margin: Width in metres of the context around a block.
+        protocol: Whose rules are followed: ``s3dis`` or ``scannet``; without a value, those of the classes.
+            ``scannet`` adds what the benchmark's script writes; it also decides which passes ``tta`` makes.
+        tta: Average the scores of the protocol's test-time augmentation (S3DIS: 10 passes, ScanNet: 13); the
+            scores of the first pass alone are reported beside it.
+        boundary: Width in metres of the neighbourhoods in which boundary IoU is counted; 0 leaves it out.
         baselines: Score simple predictors too, so that the numbers mean something (needs scikit-learn).
         device: Where the model runs: ``auto``, ``cpu``, ``cuda`` or one of several GPUs such as ``cuda:1``.
         progress_bar: Show progress and time left.
@@ -78,29 +86,29 @@ def evaluate(
         require_sklearn()
         if not others:
             raise UserError(f"{root}: baselines learn from other splits than {splits}, and there are none")
+    protocol = protocol or protocol_of(model.schema)
+    benchmark = benchmark_of(model.schema, source=str(ckpt)) if protocol == "scannet" else None
+    votes: tuple[Vote, ...] = VIEWS[protocol] if tta else SINGLE
     options = {"fragments": fragments, "points_per_pass": points_per_pass, "margin": margin}
-    protocol = protocol_stamp(model, manifest, entries, options)
-    folder = out / "predictions" / model.hash / protocol["predictions"]
+    hashes = [predictions_hash(model, manifest, options, some) for some in dict.fromkeys((votes, SINGLE))]
+    folders = tuple(out / "predictions" / model.hash / name for name in hashes)
     model.segmentor.to(choose_device(device))
-    matrix = score_scenes(model, root, entries, folder, options, progress_bar=progress_bar)
-    compared = compare(root, others, entries, model.schema.names) if baselines else {}
-    report = Report(protocol=protocol, names=model.schema.names, matrix=matrix, baselines=compared)
+    task = Task(model=model, options=options, votes=votes, folders=folders, boundary=boundary)
+    scores = score_scenes(task, root, entries, progress_bar=progress_bar)
+    report = Report(
+        protocol=protocol_stamp(
+            model, manifest, entries, options, votes, protocol=protocol, boundary=boundary
+        ),
+        names=model.schema.names,
+        matrix=scores.rooms.total(),
+        baselines=compare(root, others, entries, model.schema.names) if baselines else {},
+        first=scores.first,
+        boundary=scores.boundary,
+        rooms=scores.rooms,
+        ids=benchmark.ids if benchmark else None,
+    )
     report.write(out)
     return report
-
-
-def data_arguments(model: LoadedModel) -> dict[str, Any]:
-    """The arguments of the training data in the configuration of a checkpoint; empty if it has none."""
-    data = model.config.get("data", {})
-    return data.get("init_args", data)
-
-
-def trained_on(model: LoadedModel, key: str, *, option: str) -> Any:
-    """One argument of the training data; :class:`UserError` names the option to give if it is not known."""
-    value = data_arguments(model).get(key)
-    if value is None:
-        raise UserError(f"{model.path}: its configuration does not name the data's {key}; give {option}")
-    return value
 
 
 def entries_in(manifest: Manifest, splits: Sequence[str], *, root: Path) -> tuple[SceneEntry, ...]:
@@ -111,69 +119,84 @@ def entries_in(manifest: Manifest, splits: Sequence[str], *, root: Path) -> tupl
     return tuple(entry for entry in manifest.scenes if entry.split in splits)
 
 
-def protocol_stamp(
-    model: LoadedModel, manifest: Manifest, entries: Sequence[SceneEntry], options: dict[str, Any]
-) -> dict[str, Any]:
-    """Everything that the scores depend on; ``predictions`` is the hash of what the predictions depend on."""
-    shared = {
-        "manifest": manifest.hash,
-        "grid_size": model.grid_size,
-        "features": list(model.features),
-        **options,
-        "votes": [getattr(vote, "__name__", str(vote)) for vote in VOTES],
-        "pcseg": __version__,
-    }
-    return {
-        "dataset": manifest.dataset,
-        "release": manifest.release,
-        "splits": sorted({entry.split for entry in entries}),
-        "kept_from_training": kept_from_training(model, manifest, [entry.split for entry in entries]),
-        "scenes": len(entries),
-        "points": sum(entry.num_points for entry in entries),
-        **shared,
-        "checkpoint": model.hash,
-        "checkpoint_version": model.card.version,
-        "seed": model.card.seed,
-        "trained_on_manifest": model.card.manifest_hash,
-        "schema": model.schema.name,
-        "classes": list(model.schema.names),
-        "predictions": hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16],
-    }
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Counts of a split.
+
+    Args:
+        rooms: Confusion matrix of every scene.
+        first: Confusion matrix of the first pass alone, where several are averaged.
+        boundary: Points near boundaries, where asked for.
+    """
+
+    rooms: RoomMatrices
+    first: ConfusionMatrix | None
+    boundary: BoundaryCounts | None
 
 
-def kept_from_training(model: LoadedModel, manifest: Manifest, splits: Sequence[str]) -> bool | None:
-    """Whether neither training nor the choice of the checkpoint saw ``splits``; ``None`` where it is not known."""
-    arguments = data_arguments(model)
-    if manifest.hash != model.card.manifest_hash or "test_splits" not in arguments:
-        return None
-    return set(splits) <= set(arguments["test_splits"]) - set(arguments.get("val_splits") or ())
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """How the scenes of a split are predicted and where predictions are kept.
+
+    Args:
+        model: Predicts.
+        options: Further arguments of :func:`predict_scene`.
+        votes: Views whose scores are averaged.
+        folders: Where predictions are stored: those of all votes, and those of the first alone if there are more.
+        boundary: Width of boundaries in metres; 0 for none.
+    """
+
+    model: LoadedModel
+    options: dict[str, Any]
+    votes: tuple[Vote, ...]
+    folders: tuple[Path, ...]
+    boundary: float
+
+    def places(self, entry: SceneEntry) -> list[Path]:
+        """The files of a scene's predictions."""
+        return [folder / entry.split / f"{entry.name}.npz" for folder in self.folders]
 
 
-def score_scenes(
-    model: LoadedModel,
-    root: Path,
-    entries: Sequence[SceneEntry],
-    folder: Path,
-    options: dict[str, Any],
-    *,
-    progress_bar: bool,
-) -> ConfusionMatrix:
-    """Confusion matrix of all scenes; predictions are read from ``folder`` or made and stored there."""
+def score_scenes(task: Task, root: Path, entries: Sequence[SceneEntry], *, progress_bar: bool) -> Scores:
+    """Count all scenes; predictions are read from the task's folders or made and stored there."""
+    model = task.model
     scenes = [open_scene(root, entry, model) for entry in entries]  # all, so that errors come early
-    places = [folder / entry.split / f"{entry.name}.npz" for entry in entries]
-    matrix = ConfusionMatrix(model.schema.num_classes)
+    todo = [not all(place.exists() for place in task.places(entry)) for entry in entries]
+    matrices: list[list[ConfusionMatrix]] = []
+    boundary: BoundaryCounts | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not progress_bar) as progress:
-        total = sum(scene.num_points for scene, place in zip(scenes, places) if not place.exists())
-        task = progress.add_task("", total=total)
-        for number, (entry, scene, place) in enumerate(zip(entries, scenes, places), 1):
+        bar = progress.add_task("", total=sum(scene.num_points for scene, open in zip(scenes, todo) if open))
+        for number, (entry, scene) in enumerate(zip(entries, scenes)):
             name = f"{entry.split}/{entry.name}"
-            progress.update(task, description=f"{name} ({number} of {len(entries)})")
-            if not place.exists():
-                predict_and_store(model, scene, place, options, name=name, progress=progress, task=task)
-            label = torch.from_numpy(np.array(scene.label))
-            matrix.update(torch.from_numpy(read_prediction(place).label), label)
-    return matrix
+            progress.update(bar, description=f"{name} ({number + 1} of {len(entries)})")
+            places = task.places(entry)
+            if todo[number]:
+                before = progress.tasks[bar].completed
+                predict_and_store(
+                    task, scene, places, name=name,
+                    on_progress=lambda share, before=before, scene=scene: progress.update(
+                        bar, completed=before + share * scene.num_points
+                    ),
+                )  # fmt: skip
+            label = np.array(scene.label)
+            predicted = [read_prediction(place).label for place in places]
+            matrices.append([ConfusionMatrix(model.schema.num_classes) for _ in places])
+            for matrix, pred in zip(matrices[-1], predicted):
+                matrix.update(torch.from_numpy(pred), torch.from_numpy(label))
+            if task.boundary:
+                counts = boundary_counts(
+                    scene.pos, predicted[0], label,
+                    num_classes=model.schema.num_classes, width=task.boundary,
+                )  # fmt: skip
+                boundary = counts if boundary is None else boundary + counts
+    names = tuple(f"{entry.split}/{entry.name}" for entry in entries)
+    several = len(task.folders) > 1
+    return Scores(
+        rooms=RoomMatrices(names=names, counts=torch.stack([each[0].counts for each in matrices])),
+        first=sum((each[1] for each in matrices[1:]), matrices[0][1]) if several else None,
+        boundary=boundary,
+    )
 
 
 def open_scene(root: Path, entry: SceneEntry, model: LoadedModel) -> Scene:
@@ -188,36 +211,31 @@ def open_scene(root: Path, entry: SceneEntry, model: LoadedModel) -> Scene:
 
 
 def predict_and_store(
-    model: LoadedModel,
-    scene: Scene,
-    place: Path,
-    options: dict[str, Any],
-    *,
-    name: str,
-    progress: Progress,
-    task: TaskID,
+    task: Task, scene: Scene, places: Sequence[Path], *, name: str, on_progress: Callable[[float], None]
 ) -> None:
-    """Predict a scene, write ``place`` in one step, and advance the progress bar by the scene's points."""
+    """Predict a scene and write each of ``places`` in one step: all votes, then the first alone."""
     check_scene(scene)
-    before = progress.tasks[task].completed
+    model = task.model
     prediction = predict_scene(
         model.segmentor,
         load_sample(scene, name=name),
         grid_size=model.grid_size,
         features=model.features,
         voxel_value=model.voxel_value,
-        votes=VOTES,
-        on_progress=lambda share: progress.update(task, completed=before + share * scene.num_points),
-        **options,
+        votes=task.votes,
+        on_progress=on_progress,
+        **task.options,
     )
-    saved = SavedPrediction(
-        label=prediction.label,
-        confidence=prediction.confidence,
-        schema=model.schema,
-        source=name,
-        checkpoint=model.hash,
-    )
-    write_prediction(place, saved)
+    for place, part in zip(places, (prediction, prediction.first)):
+        assert part is not None, "several places for a single vote"
+        saved = SavedPrediction(
+            label=part.label,
+            confidence=part.confidence,
+            schema=model.schema,
+            source=name,
+            checkpoint=model.hash,
+        )
+        write_prediction(place, saved)
 
 
 def compare(

@@ -3,13 +3,25 @@
 import json
 import math
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from pcseg.errors import UserError
+from pcseg.metrics.bootstrap import RoomMatrices, bootstrap_intervals
+from pcseg.metrics.boundary import BoundaryCounts
 from pcseg.metrics.confusion import Absent, ConfusionMatrix
+from pcseg.metrics.scannet import result_file
+
+ROOMS_NAME = "rooms.npz"
+"""File of the confusion matrices of all rooms, beside the results."""
 
 CONVENTIONS: dict[Absent, str] = {
     "excluded": "the {present} classes that are labelled or predicted",
@@ -27,12 +39,20 @@ class Report:
         names: Class names.
         matrix: Confusion matrix of the whole split.
         baselines: Confusion matrices of predictors to compare with, by their description.
+        first: Confusion matrix of the first pass alone, where the scores of several were averaged.
+        boundary: Points near the boundaries of classes.
+        rooms: Confusion matrix of every room, for intervals.
+        ids: Identifiers of the classes in ScanNet's files; its result file is written too.
     """
 
     protocol: dict[str, Any]
     names: tuple[str, ...]
     matrix: ConfusionMatrix
     baselines: dict[str, ConfusionMatrix]
+    first: ConfusionMatrix | None = None
+    boundary: BoundaryCounts | None = None
+    rooms: RoomMatrices | None = None
+    ids: tuple[int, ...] | None = None
 
     @property
     def absent_classes(self) -> list[str]:
@@ -44,6 +64,11 @@ class Report:
         """Classes that are predicted but never labelled: their IoU is 0, their accuracy does not exist."""
         return self._names_where((self.matrix.labelled == 0) & (self.matrix.predicted > 0))
 
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]] | None:
+        """95 % intervals of the scores over resampled rooms; ``None`` for fewer than two rooms."""
+        return None if self.rooms is None else bootstrap_intervals(self.rooms)
+
     def _names_where(self, mask: Tensor) -> list[str]:
         return [name for name, chosen in zip(self.names, mask.tolist()) if chosen]
 
@@ -53,6 +78,9 @@ class Report:
         classes = zip(self.names, *(column.tolist() for column in columns))
         return {
             "scores": scores(self.matrix),
+            "single_pass": None if self.first is None else scores(self.first),
+            "interval_over_rooms": self.intervals,
+            "boundary": self._boundary_dict(),
             "absent_classes": self.absent_classes,
             "only_predicted_classes": self.only_predicted_classes,
             "classes": [
@@ -79,6 +107,8 @@ class Report:
                 [
                     f"# Semantic segmentation of {what}",
                     self._means_table(),
+                    *self._interval_sentence(),
+                    *self._boundary_sentence(),
                     self._absent_sentence(),
                     self._class_table(),
                     "## Protocol",
@@ -90,7 +120,11 @@ class Report:
 
     def _means_table(self) -> str:
         rows = ["| in percent | mIoU | mAcc | OA | mIoU is the mean over |", "|---|---|---|---|---|"]
-        for name, matrix in {"**this model**": self.matrix, **self.baselines}.items():
+        rivals = self.baselines
+        if self.first is not None:
+            rows[0] = rows[0].replace("in percent", f"in percent, {self.protocol['passes']} passes averaged")
+            rivals = {"this model, single pass": self.first, **self.baselines}
+        for name, matrix in {"**this model**": self.matrix, **rivals}.items():
             means = scores(matrix)
             present = int((~matrix.absent).sum())
             for convention, text in CONVENTIONS.items():
@@ -98,6 +132,31 @@ class Report:
                 meaning = text.format(present=present, all=matrix.num_classes)
                 rows.append(f"| {name} | {' | '.join(map(_percent, numbers))} | {meaning} |")
         return "\n".join(rows)
+
+    def _interval_sentence(self) -> list[str]:
+        """One paragraph, or none without rooms."""
+        if self.rooms is None or self.intervals is None:
+            return []
+        low_high = [
+            f"{name} {_percent(self.intervals[key][0])} to {_percent(self.intervals[key][1])}"
+            for key, name in (("miou", "mIoU"), ("macc", "mAcc"), ("oa", "OA"))
+        ]
+        rooms = len(self.rooms.names)
+        return [f"95 % intervals over resamples of the {rooms} rooms (bootstrap): {', '.join(low_high)}."]
+
+    def _boundary_sentence(self) -> list[str]:
+        if self.boundary is None:
+            return []
+        text = (
+            f"Boundary IoU, mean over the classes that meet another one: {_percent(self.boundary.mean_iou())}"
+        )
+        return [f"{text} (points within {self.boundary.width:g} to {2 * self.boundary.width:g} m)."]
+
+    def _boundary_dict(self) -> dict[str, Any] | None:
+        if self.boundary is None:
+            return None
+        iou = dict(zip(self.names, map(_finite, self.boundary.iou().tolist())))
+        return {"width": self.boundary.width, "mean_iou": _finite(self.boundary.mean_iou()), "iou": iou}
 
     def _absent_sentence(self) -> str:
         absent = ", ".join(self.absent_classes) or "none"
@@ -108,17 +167,27 @@ class Report:
         return text
 
     def _class_table(self) -> str:
-        rows = ["| class | IoU | accuracy | labelled points |", "|---|---|---|---|"]
-        columns = self.matrix.iou().tolist(), self.matrix.accuracy().tolist(), self.matrix.labelled.tolist()
-        for name, iou, accuracy, labelled in zip(self.names, *columns):
-            rows.append(f"| {name} | {_percent(iou)} | {_percent(accuracy)} | {labelled:,} |")
+        columns = {"IoU": self.matrix.iou(), "accuracy": self.matrix.accuracy()}
+        if self.boundary is not None:
+            columns["boundary IoU"] = self.boundary.iou()
+        rows = [f"| class | {' | '.join(columns)} | labelled points |", "|---" * (len(columns) + 2) + "|"]
+        shares = zip(*(column.tolist() for column in columns.values()))
+        for name, row, labelled in zip(self.names, shares, self.matrix.labelled.tolist()):
+            rows.append(f"| {name} | {' | '.join(map(_percent, row))} | {labelled:,} |")
         return "\n".join(rows)
 
     def write(self, folder: Path) -> None:
-        """Write ``results.json`` and ``results.md``; each appears when it is complete."""
+        """Write ``results.json``, ``results.md`` and what there is of ``rooms.npz`` and ``scannet.txt``.
+
+        Each appears when it is complete, ``results.json`` as the last one.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "results.json", json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
+        if self.rooms is not None:
+            write_rooms(folder / ROOMS_NAME, self.rooms)
+        if self.ids is not None:
+            _write(folder / "scannet.txt", result_file(self.matrix, self.names, self.ids))
         _write(folder / "results.md", self.as_markdown())
+        _write(folder / "results.json", json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
 
 
 def scores(matrix: ConfusionMatrix) -> dict[str, Any]:
@@ -128,6 +197,33 @@ def scores(matrix: ConfusionMatrix) -> dict[str, Any]:
         "macc": {absent: _finite(matrix.mean_accuracy(absent=absent)) for absent in CONVENTIONS},
         "oa": _finite(matrix.overall_accuracy()),
     }
+
+
+def write_rooms(path: Path, rooms: RoomMatrices) -> None:
+    """Write the confusion matrix of every room as ``.npz`` with ``names`` and ``counts``, in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, names=np.array(rooms.names), counts=rooms.counts.numpy())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_rooms(path: Path) -> RoomMatrices:
+    """Read :func:`write_rooms`.
+
+    Raises:
+        UserError: No such file, or another kind of file.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            names, counts = tuple(file["names"].tolist()), torch.from_numpy(file["counts"])
+        if counts.dtype != torch.int64 or counts.ndim != 3 or len(counts) != len(names):
+            raise ValueError("wrong arrays")
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path}: not the matrices of an evaluation ({error}); evaluate again") from error
+    return RoomMatrices(names=names, counts=counts)
 
 
 def _finite(number: float) -> float | None:

@@ -24,7 +24,11 @@ from pcseg.heads.plain import PlainHead
 from pcseg.inference import predict_scene
 from pcseg.labels import S3DIS, LabelSchema
 from pcseg.metrics.confusion import ConfusionMatrix
+from pcseg.metrics.scannet import result_file
+from pcseg.reports import read_rooms
+from pcseg.schemas import SCANNET20, SCANNET20_BENCHMARK
 from pcseg.segmentor import Segmentor
+from pcseg.votes import S3DIS_VIEWS
 
 ROOT = Path(__file__).resolve().parents[1]
 UNET = {"channels": [4, 4], "layers": [1, 1], "base_channels": 4}
@@ -119,6 +123,62 @@ def test_predictions_are_kept_apart_by_checkpoint_and_protocol(
     other = write_checkpoint(tmp_path / "other.ckpt", building, seed=1)
     evaluate(ckpt=other, out=out, fragments=1, progress_bar=False)
     assert len(calls) == 7
+
+
+def test_augmentation_and_single_pass_are_both_reported(
+    ckpt: Path, building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten passes as predict_scene averages them; the first pass is the plain evaluation, and is stored as such."""
+    model, expected = load_checkpoint(ckpt), ConfusionMatrix(13)
+    for path in sorted((building / "Area_5").glob("*.h5")):
+        scene = read_scene(path)
+        prediction = predict_scene(
+            model.segmentor, load_sample(scene, name=path.stem), grid_size=GRID_SIZE,
+            features=model.features, votes=S3DIS_VIEWS, fragments=1,
+        )  # fmt: skip
+        expected.update(torch.from_numpy(prediction.label), torch.from_numpy(np.array(scene.label)))
+    options = {"ckpt": ckpt, "out": tmp_path / "out", "fragments": 1, "progress_bar": False}
+    report = evaluate(tta=True, **options)
+    assert torch.equal(report.matrix.counts, expected.counts)
+    written = results(tmp_path / "out")
+    assert written["protocol"]["passes"] == 10
+    assert written["protocol"]["protocol"] == "s3dis"
+    assert written["protocol"]["votes"] == list(map(str, S3DIS_VIEWS))
+    monkeypatch.setattr("pcseg.evaluate.predict_scene", None)  # what follows finds all predictions
+    single = evaluate(**options)
+    assert report.first is not None
+    assert torch.equal(single.matrix.counts, report.first.counts)
+    assert single.first is None
+    again = evaluate(tta=True, **options)
+    assert torch.equal(again.matrix.counts, expected.counts)
+    assert torch.equal(again.first.counts, report.first.counts)  # type: ignore[union-attr]
+
+
+def test_rooms_and_boundaries(ckpt: Path, tmp_path: Path) -> None:
+    report = evaluate(ckpt=ckpt, out=tmp_path / "out", fragments=1, boundary=0.1, progress_bar=False)
+    assert report.boundary is not None
+    assert report.boundary.union.sum() > 0
+    rooms = read_rooms(tmp_path / "out" / "rooms.npz")
+    assert rooms.names == ("Area_5/office_1", "Area_5/office_2")
+    assert torch.equal(rooms.total().counts, report.matrix.counts)
+    written = results(tmp_path / "out")
+    assert written["boundary"]["mean_iou"] == pytest.approx(report.boundary.mean_iou())
+    assert written["protocol"]["boundary"] == 0.1
+    low, high = written["interval_over_rooms"]["oa"]
+    assert low <= written["scores"]["oa"] <= high
+
+
+def test_the_protocol_of_scannet(ckpt: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.ckpt: its classes are those of no ScanNet benchmark"):
+        evaluate(ckpt=ckpt, out=tmp_path / "out", protocol="scannet", progress_bar=False)
+    schema = SCANNET20
+    root = write_fake_building(tmp_path / "data", rooms={"Area_5": 2}, num_points=200, schema=schema)
+    scannet = write_checkpoint(tmp_path / "scannet.ckpt", root, schema=schema)
+    report = evaluate(ckpt=scannet, out=tmp_path / "out", tta=True, fragments=1, progress_bar=False)
+    assert results(tmp_path / "out")["protocol"]["protocol"] == "scannet"
+    assert results(tmp_path / "out")["protocol"]["passes"] == 13
+    text = (tmp_path / "out" / "scannet.txt").read_text()
+    assert text == result_file(report.matrix, schema.names, SCANNET20_BENCHMARK.ids)
 
 
 def test_baselines_stand_beside_the_result(ckpt: Path, tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from pcseg.errors import UserError
+from pcseg.metrics.bootstrap import RoomMatrices
+from pcseg.metrics.boundary import boundary_counts
 from pcseg.metrics.confusion import ConfusionMatrix
-from pcseg.reports import Report
+from pcseg.reports import Report, read_rooms
 
 PROTOCOL = {"dataset": "fake", "splits": ["Area_5"], "grid_size": 0.05, "seed": 3}
 
@@ -58,3 +63,43 @@ def test_without_any_label_it_is_still_valid_json(tmp_path: Path) -> None:
         "miou": {"excluded": None, "zero": None}, "macc": {"excluded": None, "zero": None}, "oa": None,
     }  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results.json", "results.md"]
+
+
+def test_single_pass_boundaries_and_intervals_stand_beside_the_average(tmp_path: Path) -> None:
+    result, single = report([0, 0, 1, 2], [0, 1, 1, 0]), report([0, 1, 1, 0], [0, 1, 1, 0])
+    rooms = RoomMatrices(
+        names=("a/1", "a/2"), counts=torch.stack([result.matrix.counts, single.matrix.counts])
+    )
+    pos = np.array([[0, 0, 0], [0.01, 0, 0], [0.02, 0, 0], [3, 0, 0]])
+    label = np.array([0, 1, 1, 2])
+    boundary = boundary_counts(pos, np.array([0, 1, 0, 2]), label, num_classes=4, width=0.05)
+    full = replace(
+        result, protocol={**PROTOCOL, "passes": 10}, first=single.matrix, rooms=rooms, boundary=boundary,
+        ids=(1, 2, 3, 4),
+    )  # fmt: skip
+    page = full.as_markdown()
+    assert "| in percent, 10 passes averaged | mIoU |" in page
+    assert "| **this model** | 27.78 |" in page
+    assert "| this model, single pass | 100.00 |" in page
+    assert "95 % intervals over resamples of the 2 rooms" in page
+    assert "| floor | 33.33 | 50.00 | 50.00 | 2 |" in page  # boundary: one of two
+    assert "| chair | 0.00 | - | - | 0 |" in page
+    full.write(tmp_path)
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written["single_pass"]["miou"]["excluded"] == 1
+    assert written["boundary"]["iou"] == {"floor": 0.5, "wall": 0.5, "chair": None, "sofa": None}
+    low, high = written["interval_over_rooms"]["miou"]
+    assert low == pytest.approx(full.matrix.mean_iou())
+    assert low < written["scores"]["miou"]["excluded"] + 1e-9 < high
+    assert "wall          (2 ): 0.500" in (tmp_path / "scannet.txt").read_text()
+    again = read_rooms(tmp_path / "rooms.npz")
+    assert again.names == rooms.names
+    assert torch.equal(again.counts, rooms.counts)
+
+
+def test_damaged_matrices_of_rooms(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="evaluate again"):
+        read_rooms(tmp_path / "rooms.npz")
+    np.savez(tmp_path / "rooms.npz", names=np.array(["a"]), counts=np.zeros((2, 3, 4), np.int64))
+    with pytest.raises(UserError, match="evaluate again"):
+        read_rooms(tmp_path / "rooms.npz")

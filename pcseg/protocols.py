@@ -1,0 +1,139 @@
+"""The protocol stamp: everything that scores depend on, so that numbers are compared only with their like."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pcseg import __version__
+from pcseg.checkpoint import LoadedModel
+from pcseg.data.manifest import Manifest, SceneEntry
+from pcseg.errors import UserError
+from pcseg.inference import Vote
+from pcseg.labels import LabelSchema
+from pcseg.schemas import benchmark_of
+from pcseg.votes import Protocol
+
+NOT_RECIPE = ("out", "resume", "init_from", "seed", "trainer.devices", "trainer.num_nodes", "trainer.accelerator",
+              "trainer.progress_bar", "data.root", "data.num_workers", "data.test_splits", "data.train_splits",
+              "data.val_splits", "data.val_rooms")  # fmt: skip
+"""Settings of training that may differ between the folds of a cross-validation."""
+
+OF_A_FOLD = ("splits", "scenes", "points", "checkpoint", "seed", "predictions")
+"""Entries of a stamp that differ between the folds of a cross-validation."""
+
+
+def data_arguments(model: LoadedModel) -> dict[str, Any]:
+    """The arguments of the training data in the configuration of a checkpoint; empty if it has none."""
+    data = model.config.get("data", {})
+    return data.get("init_args", data)
+
+
+def trained_on(model: LoadedModel, key: str, *, option: str) -> Any:
+    """One argument of the training data; :class:`UserError` names the option to give if it is not known."""
+    value = data_arguments(model).get(key)
+    if value is None:
+        raise UserError(f"{model.path}: its configuration does not name the data's {key}; give {option}")
+    return value
+
+
+def protocol_of(schema: LabelSchema) -> Protocol:
+    """The protocol that the field uses for data of these classes."""
+    try:
+        benchmark_of(schema, source="")
+    except UserError:
+        return "s3dis"
+    return "scannet"
+
+
+def protocol_stamp(
+    model: LoadedModel,
+    manifest: Manifest,
+    entries: Sequence[SceneEntry],
+    options: dict[str, Any],
+    votes: Sequence[Vote],
+    *,
+    protocol: Protocol,
+    boundary: float,
+) -> dict[str, Any]:
+    """Everything that the scores depend on; ``predictions`` is the hash of what the predictions depend on."""
+    return {
+        "protocol": protocol,
+        "dataset": manifest.dataset,
+        "release": manifest.release,
+        "splits": sorted({entry.split for entry in entries}),
+        "kept_from_training": kept_from_training(model, manifest, [entry.split for entry in entries]),
+        "scenes": len(entries),
+        "points": sum(entry.num_points for entry in entries),
+        **predictions_depend_on(model, manifest, options, votes),
+        "passes": len(votes),
+        "boundary": boundary or None,
+        "checkpoint": model.hash,
+        "checkpoint_version": model.card.version,
+        "recipe": recipe_hash(model),
+        "seed": model.card.seed,
+        "trained_on_manifest": model.card.manifest_hash,
+        "schema": model.schema.name,
+        "classes": list(model.schema.names),
+        "predictions": predictions_hash(model, manifest, options, votes),
+    }
+
+
+def predictions_depend_on(
+    model: LoadedModel, manifest: Manifest, options: dict[str, Any], votes: Sequence[Vote]
+) -> dict[str, Any]:
+    """What the predictions of a checkpoint depend on."""
+    return {
+        "manifest": manifest.hash,
+        "grid_size": model.grid_size,
+        "features": list(model.features),
+        "voxel_value": model.voxel_value,
+        **options,
+        "votes": [getattr(vote, "__name__", str(vote)) for vote in votes],
+        "pcseg": __version__,
+    }
+
+
+def predictions_hash(
+    model: LoadedModel, manifest: Manifest, options: dict[str, Any], votes: Sequence[Vote]
+) -> str:
+    """Names the folder in which predictions are kept apart from those of other protocols."""
+    fields = predictions_depend_on(model, manifest, options, votes)
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def recipe_hash(model: LoadedModel) -> str:
+    """Hash of the training configuration without seed, splits, places and devices: equal for folds of one recipe."""
+    config = {key: value for key, value in model.config.items() if key != "data"}
+    config["data"] = data_arguments(model)
+    flat = _flat(config)
+    kept = {key: value for key, value in flat.items() if not key.startswith(NOT_RECIPE)}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, part in value.items():
+        flat |= _flat(part, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def kept_from_training(model: LoadedModel, manifest: Manifest, splits: Sequence[str]) -> bool | None:
+    """Whether neither training nor the choice of the checkpoint saw ``splits``; ``None`` where it is not known."""
+    arguments = data_arguments(model)
+    if manifest.hash != model.card.manifest_hash or "test_splits" not in arguments:
+        return None
+    return set(splits) <= set(arguments["test_splits"]) - set(arguments.get("val_splits") or ())
+
+
+def fold_differences(stamps: Sequence[dict[str, Any]]) -> list[str]:
+    """Entries in which the stamps differ though folds of one cross-validation must not; with their values."""
+    keys = dict.fromkeys(key for stamp in stamps for key in stamp if key not in OF_A_FOLD)
+    differences = []
+    for key in keys:
+        values = list(dict.fromkeys(json.dumps(stamp.get(key)) for stamp in stamps))
+        if len(values) > 1:
+            differences.append(f"{key} ({' against '.join(value[:60] for value in values[:2])})")
+    return differences
