@@ -1,7 +1,7 @@
 """Published SpUNet weights in and out of :class:`SparseUNet` and :class:`PlainHead`."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -55,9 +55,31 @@ def load_official(
         UserError: A tensor's shape does not fit; nothing is changed then.
     """
     state = {_without_prefix(name): tensor for name, tensor in state.items()}
+    report, copies = match_official(state, _tensors(backbone, classify), from_official, to_official)
+    copy_tensors(copies)
+    return report
+
+
+def match_official(
+    state: Mapping[str, Tensor],
+    tensors: Iterable[tuple[str, Tensor]],
+    from_official: Callable[[str, Tensor], Tensor],
+    to_official: Callable[[str, Tensor], Tensor],
+) -> tuple[ConversionReport, list[tuple[Tensor, Tensor]]]:
+    """What fits of an official state dict, and the pairs (ours, theirs in our layout) to copy; nothing is changed.
+
+    Args:
+        state: By official names.
+        tensors: Ours, with their official names.
+        from_official: Brings the tensor of an official name into our layout.
+        to_official: The way back.
+
+    Raises:
+        UserError: A tensor's shape does not fit.
+    """
     report, copies = ConversionReport(), []
     known = set()
-    for name, ours in _tensors(backbone, classify):
+    for name, ours in tensors:
         known.add(name)
         if name not in state:
             report.missing += [] if name.endswith("num_batches_tracked") else [name]
@@ -68,10 +90,14 @@ def load_official(
         copies.append((ours, from_official(name, state[name])))
         report.taken.append(name)
     report.unexpected = [name for name in state if name not in known]
+    return report, copies
+
+
+def copy_tensors(copies: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Copy the second of every pair into the first."""
     with torch.no_grad():
         for ours, theirs in copies:
             ours.copy_(theirs)
-    return report
 
 
 def official_state(backbone: SparseUNet, classify: nn.Linear | None = None) -> dict[str, Tensor]:
@@ -86,12 +112,10 @@ def from_official(name: str, tensor: Tensor) -> Tensor:
         Kernels are stored ``[out, x, y, z, in]``. For a 1x1x1 kernel the official forward reads the same memory as
         ``[in, out]``, not its transpose.
     """
-    if tensor.ndim != 5:
-        return tensor
-    out_channels, *_, in_channels = tensor.shape
-    if _is_linear(name):
+    if tensor.ndim == 5 and _is_linear(name):
+        out_channels, *_, in_channels = tensor.shape
         return tensor.reshape(in_channels, out_channels).t()
-    return tensor.permute(1, 2, 3, 4, 0).reshape(-1, in_channels, out_channels)
+    return kernel_from_official(tensor)
 
 
 def to_official(name: str, tensor: Tensor) -> Tensor:
@@ -99,6 +123,19 @@ def to_official(name: str, tensor: Tensor) -> Tensor:
     if _is_linear(name) and tensor.ndim == 2:
         out_channels, in_channels = tensor.shape
         return tensor.t().reshape(out_channels, 1, 1, 1, in_channels)
+    return kernel_to_official(tensor)
+
+
+def kernel_from_official(tensor: Tensor) -> Tensor:
+    """``[out, x, y, z, in]`` as ``[place, in, out]``; what is no kernel stays as it is."""
+    if tensor.ndim != 5:
+        return tensor
+    out_channels, *_, in_channels = tensor.shape
+    return tensor.permute(1, 2, 3, 4, 0).reshape(-1, in_channels, out_channels)
+
+
+def kernel_to_official(tensor: Tensor) -> Tensor:
+    """The inverse of :func:`kernel_from_official`."""
     if tensor.ndim != 3:
         return tensor
     volume, in_channels, out_channels = tensor.shape

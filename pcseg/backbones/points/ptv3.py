@@ -1,0 +1,79 @@
+"""Sizes of Point Transformer V3, Sonata and Concerto, with published weights where they are wanted."""
+
+from pathlib import Path
+
+from pcseg.backbones.points.convert_ptv3 import load_pretrained
+from pcseg.backbones.points.ptv3_network import PTv3
+
+
+def ptv3_small(in_channels: int) -> PTv3:
+    """Four resolutions and 1.6 million parameters: trains on two CPU cores."""
+    return PTv3(
+        in_channels,
+        enc_channels=(32, 64, 128, 128),
+        enc_depths=(1, 1, 1, 1),
+        enc_heads=(2, 4, 8, 8),
+        dec_channels=(64, 64, 128),
+        dec_depths=(1, 1, 1),
+        dec_heads=(4, 4, 8),
+        strides=(2, 2, 2),
+        patch_size=128,
+        drop_path=0.0,
+    )
+
+
+def ptv3_base(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
+    """The published PTv3 for S3DIS and ScanNet: five resolutions and 46 million parameters.
+
+    Args:
+        in_channels: Width of the input features; 6 (colour, normal) for the published weights.
+        pretrained: File of published weights.
+    """
+    return _with_weights(PTv3(in_channels), pretrained)
+
+
+def sonata_small(in_channels: int, *, pretrained: Path | None = None, decoder: bool = False) -> PTv3:
+    """The 39-million encoder of Concerto (``concerto_small``) and Sonata (``sonata_small``).
+
+    Args:
+        in_channels: Width of the input features; 9 (position, colour, normal) for the published weights.
+        pretrained: File of published weights.
+        decoder: Add the decoder of the fine-tuning configurations, which no published file fills.
+    """
+    return _sonata((32, 64, 128, 256, 512), (2, 2, 2, 6, 2), in_channels, pretrained, decoder)
+
+
+def sonata_base(in_channels: int, *, pretrained: Path | None = None, decoder: bool = False) -> PTv3:
+    """The 108-million encoder of Sonata (``sonata``) and Concerto (``concerto_base``); see :func:`sonata_small`."""
+    return _sonata((48, 96, 192, 384, 512), (3, 3, 3, 12, 3), in_channels, pretrained, decoder)
+
+
+def sonata_large(in_channels: int, *, pretrained: Path | None = None, decoder: bool = False) -> PTv3:
+    """The 208-million encoder of Concerto (``concerto_large``); see :func:`sonata_small`."""
+    return _sonata((64, 128, 256, 512, 768), (3, 3, 3, 12, 3), in_channels, pretrained, decoder)
+
+
+def _sonata(
+    channels: tuple[int, ...],
+    depths: tuple[int, ...],
+    in_channels: int,
+    pretrained: Path | None,
+    decoder: bool,
+) -> PTv3:
+    network = PTv3(
+        in_channels,
+        variant="sonata",
+        enc_channels=channels,
+        enc_depths=depths,
+        enc_heads=tuple(width // 16 for width in channels),
+        dec_channels=(64, 96, 192, 384) if decoder else (),
+        dec_depths=(2, 2, 2, 2) if decoder else (),
+        dec_heads=(4, 6, 12, 24) if decoder else (),
+    )
+    return _with_weights(network, pretrained)
+
+
+def _with_weights(network: PTv3, pretrained: Path | None) -> PTv3:
+    if pretrained is not None:
+        load_pretrained(network, pretrained)
+    return network

@@ -1,0 +1,188 @@
+"""The layers of Point Transformer V3: position by convolution, attention in patches of a curve, and two-layer maps."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pcseg.backbones.points.ptv3_curves import CurveLevel
+from pcseg.nn.sparse_conv import SubmanifoldConv
+from pcseg.ops.patches import PairBias, patch_attention, permute_rows
+
+
+class Block(nn.Module):
+    """One transformer block (Wu et al., CVPR 2024, Fig. 5): position, attention and MLP, each added to its input.
+
+    Args:
+        channels: Width in and out.
+        heads: Attention heads.
+        curve: Number of the curve whose patches attend.
+        patch_size: Voxels of a patch.
+        mlp_ratio: Width of the MLP in units of ``channels``.
+        qkv_bias: Whether queries, keys and values have a bias.
+        qk_scale: Factor of the dot products, ``(channels / heads) ** -0.5`` without a value.
+        pre_norm: Normalise what goes into attention and MLP; otherwise what comes out of each sum.
+        relative_position: Add a learned bias of the relative position to the logits.
+        layer_scale: Learned factors of both branches and what they start from.
+        drop_path: Probability that a voxel's branch is dropped while training.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        *,
+        curve: int = 0,
+        patch_size: int = 1024,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        qk_scale: float | None = None,
+        pre_norm: bool = True,
+        relative_position: bool = False,
+        layer_scale: float | None = None,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        self.position = ConditionalPosition(channels)
+        self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.attention = PatchAttention(
+            channels,
+            heads,
+            curve=curve,
+            patch_size=patch_size,
+            qkv_bias=qkv_bias,
+            qk_scale=qk_scale,
+            relative_position=relative_position,
+        )
+        self.mlp = MLP(channels, int(channels * mlp_ratio))
+        scales = [nn.Identity() if layer_scale is None else LayerScale(channels, layer_scale) for _ in "12"]
+        self.scale1, self.scale2 = scales
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, level: CurveLevel, position_of: Tensor | None = None) -> Tensor:
+        """Features ``(N, C)`` to ``(N, C)``; the position is that of the features ``position_of`` where given."""
+        x = x + self.position(x if position_of is None else position_of, level)
+        if self.pre_norm:
+            x = x + self.drop_path(self.scale1(self.attention(self.norm1(x), level)))
+            return x + self.drop_path(self.scale2(self.mlp(self.norm2(x))))
+        x = self.norm1(x + self.drop_path(self.scale1(self.attention(x, level))))
+        return self.norm2(x + self.drop_path(self.scale2(self.mlp(x))))
+
+
+class ConditionalPosition(nn.Module):
+    """A 3x3x3 submanifold convolution, a linear map and a norm: where a voxel is among its neighbours."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = SubmanifoldConv(channels, channels)
+        self.linear, self.norm = nn.Linear(channels, channels), nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor, level: CurveLevel) -> Tensor:
+        return self.norm(self.linear(self.conv(x, level.voxels)))
+
+
+class PatchAttention(nn.Module):
+    """Multi-head attention of every voxel over its patch of a curve; see :class:`Block` for the arguments."""
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        *,
+        curve: int,
+        patch_size: int,
+        qkv_bias: bool,
+        qk_scale: float | None,
+        relative_position: bool,
+    ) -> None:
+        super().__init__()
+        self.heads, self.curve, self.patch_size = heads, curve, patch_size
+        self.scale = (channels // heads) ** -0.5 if qk_scale is None else qk_scale
+        self.qkv = nn.Linear(channels, 3 * channels, bias=qkv_bias)
+        self.proj = nn.Linear(channels, channels)
+        self.relative = RelativePosition(patch_size, heads) if relative_position else None
+
+    def forward(self, x: Tensor, level: CurveLevel) -> Tensor:
+        order, inverse = level.permutation(self.curve)
+        qkv = self.qkv(permute_rows(x, order, inverse)).view(len(x), 3, self.heads, -1)
+        bias = None if self.relative is None else self.relative.between(level.voxels.grid_pos[order])
+        query, key, value = qkv.unbind(1)
+        patches = level.patches(self.patch_size)
+        out = patch_attention(query, key, value, patches, scale=self.scale, bias=bias)
+        return permute_rows(self.proj(out.flatten(1)), inverse, order)
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, curve={self.curve}, patch_size={self.patch_size}"
+
+
+class RelativePosition(nn.Module):
+    """A bias of the logits by head: the sum of one learned number for each axis of ``grid_pos_i - grid_pos_j``.
+
+    Convention:
+        Differences are clipped at the edge of a cube of four patches' volume, ``2 (4 patch_size)^(1/3)``, of the
+        patch size that was asked for, even where patches are shorter.
+    """
+
+    def __init__(self, patch_size: int, heads: int) -> None:
+        super().__init__()
+        self.bound = int((4 * patch_size) ** (1 / 3) * 2)
+        self.table = nn.Parameter(torch.empty(3 * (2 * self.bound + 1), heads))
+        nn.init.trunc_normal_(self.table, std=0.02)
+
+    def between(self, grid_pos: Tensor) -> PairBias:
+        """The bias between rows of ``grid_pos`` ``(N, 3)``."""
+        steps = 2 * self.bound + 1
+
+        def bias(queries: Tensor, keys: Tensor) -> Tensor:
+            table = self.table.t()
+            total = None
+            for axis, pos in enumerate(grid_pos.long().unbind(1)):
+                step = (pos[queries][:, :, None] - pos[keys][:, None, :]).clamp_(-self.bound, self.bound)
+                part = table.index_select(1, (step + (self.bound + axis * steps)).flatten())
+                total = part if total is None else total + part
+            assert total is not None
+            return total.view(-1, *step.shape).transpose(0, 1)
+
+        return bias
+
+
+class MLP(nn.Module):
+    """Two linear maps with a GELU between them."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(channels, hidden), nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class LayerScale(nn.Module):
+    """A learned factor a channel (Touvron et al., ICCV 2021, Eq. 3)."""
+
+    def __init__(self, channels: int, start: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((channels,), start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gamma
+
+
+class DropPath(nn.Module):
+    """Zeroes rows with probability ``rate`` while training and scales the others up.
+
+    Convention:
+        Every voxel draws for itself, as in the published code; elsewhere a whole sample does.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        return x * F.dropout(x.new_ones(len(x), 1), self.rate)
+
+    def extra_repr(self) -> str:
+        return str(self.rate)

@@ -1,0 +1,101 @@
+"""What Point Transformer V3 is put together from: stems, stages of blocks, and the ways between resolutions."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pcseg.backbones.points.ptv3_blocks import Block
+from pcseg.backbones.points.ptv3_curves import CurveLevel
+from pcseg.nn.norms import BatchNorm, NormFactory
+from pcseg.nn.sparse_conv import SubmanifoldConv
+from pcseg.ops.patches import permute_rows
+from pcseg.ops.segment import segment_max
+
+BlockFactory = Callable[..., Block]
+"""Takes width, heads, ``curve`` and ``drop_path``."""
+
+
+def batch_norm(channels: int) -> BatchNorm:
+    """The batch norm of PTv3: eps 1e-3, momentum 0.01."""
+    norm = BatchNorm(channels)
+    norm.eps, norm.momentum = 1e-3, 0.01
+    return norm
+
+
+class ConvStem(nn.Module):
+    """A 5x5x5 submanifold convolution, batch norm, GELU: the stem of PTv3."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv, self.norm = SubmanifoldConv(in_channels, channels, 5, bias=False), batch_norm(channels)
+
+    def forward(self, x: Tensor, level: CurveLevel) -> Tensor:
+        return F.gelu(self.norm(self.conv(x, level.voxels)))
+
+
+class LinearStem(nn.Module):
+    """A linear map, layer norm, GELU: the stem of Sonata."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(in_channels, channels), nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor, level: CurveLevel) -> Tensor:
+        return F.gelu(self.norm(self.linear(x)))
+
+
+class Stage(nn.Module):
+    """Blocks at one resolution; block i attends along curve i.
+
+    Args:
+        channels: Width.
+        heads: Attention heads.
+        drop_paths: Rate of every block.
+        block: Makes one.
+    """
+
+    def __init__(self, channels: int, heads: int, drop_paths: Sequence[float], block: BlockFactory) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            block(channels, heads, curve=i, drop_path=rate) for i, rate in enumerate(drop_paths)
+        )
+
+    def forward(self, x: Tensor, level: CurveLevel, position_of: Tensor | None = None) -> Tensor:
+        """``position_of`` replaces the features that the first block takes the position of."""
+        for block in self.blocks:
+            x = block(x, level, position_of)
+            position_of = None
+        return x
+
+
+class Pool(nn.Module):
+    """A linear map, the greatest of the voxels inside each coarser one, norm, GELU."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm: NormFactory) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(in_channels, out_channels), norm(out_channels)
+
+    def forward(self, x: Tensor, parent: Tensor, count: int) -> Tensor:
+        """Features ``(N, C)`` of voxels with ``parent`` ``(N,)`` to those of ``count`` coarser voxels."""
+        order = parent.argsort()
+        inverse = torch.empty_like(order)
+        inverse[order] = torch.arange(len(order), device=order.device)
+        grouped = permute_rows(self.linear(x), order, inverse)
+        return F.gelu(self.norm(segment_max(grouped, torch.bincount(parent, minlength=count))))
+
+
+class Unpool(nn.Module):
+    """Features of the coarser voxels, brought back and added to the encoder's, both after linear map, norm, GELU."""
+
+    def __init__(self, coarse_channels: int, skip_channels: int, channels: int, norm: NormFactory) -> None:
+        super().__init__()
+        self.coarse, self.coarse_norm = nn.Linear(coarse_channels, channels), norm(channels)
+        self.skip, self.skip_norm = nn.Linear(skip_channels, channels), norm(channels)
+
+    def forward(self, coarse: Tensor, skip: Tensor, parent: Tensor) -> tuple[Tensor, Tensor]:
+        """The sum, and the encoder's part of it."""
+        skip = F.gelu(self.skip_norm(self.skip(skip)))
+        coarse = F.gelu(self.coarse_norm(self.coarse(coarse)))
+        return skip + coarse.index_select(0, parent), skip

@@ -1,0 +1,139 @@
+"""Places of voxels along space-filling curves: z-order (Morton) and Hilbert codes of integer coordinates.
+
+A Hilbert curve is an automaton. Its state is how the axes are swapped and flipped at a cell and whether the curve is
+run backwards; the octant of the cell, one bit an axis, is read, three bits of the code are written, and the state moves
+on. Several levels at a time are looked up in a table, so that a code takes a few gathers whatever its depth.
+"""
+
+from functools import cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pcseg.errors import UserError
+
+Curve = Literal["z", "z-trans", "hilbert", "hilbert-trans"]
+"""A curve; ``-trans`` runs it over the axes (y, x, z)."""
+
+MAX_DEPTH = 16
+LEVELS = 4
+"""Bits an axis that are looked up at once: a table of 12 bits and all states stays in the cache."""
+
+ROTATION_PERIOD = 3
+"""Leading zeros turn the axes: a Hilbert code of depth d is one of depth d + 3."""
+
+State = tuple[tuple[int, int, int], tuple[int, int, int], int]
+"""Which axis is read where, which of them are flipped, and the parity of the Gray code so far."""
+
+
+def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor) -> Tensor:
+    """Place of every voxel along a curve, ``(N,)`` int64.
+
+    Args:
+        grid_pos: Integer coordinates (x, y, z) from 0, ``(N, 3)``.
+        curve: Which curve.
+        depth: Bits an axis, at most 16: of all voxels, or of each, ``(N,)``. It matters to Hilbert curves alone.
+
+    Raises:
+        UserError: A coordinate is negative or takes more bits than :data:`MAX_DEPTH`.
+
+    Convention:
+        In a z-order code, bit i of x goes to bit 3 i + 2, that of y to 3 i + 1, that of z to 3 i. The Hilbert code
+        is that of Skilling, AIP Conf. Proc. 707, 2004, with x as the first axis; the same voxels come in another
+        order at depth d + 1, and in the same at d + 3. For both, ``code >> 3`` at depth d is the code of
+        ``grid_pos >> 1`` at depth d - 1.
+    """
+    if len(grid_pos) and (int(grid_pos.amin()) < 0 or int(grid_pos.amax()) >> MAX_DEPTH):
+        raise UserError(f"a cloud spans more than {1 << MAX_DEPTH} voxels along an axis: check the grid size")
+    code = z_code(grid_pos[:, [1, 0, 2]] if curve.endswith("-trans") else grid_pos)
+    return hilbert_from_z(code, depth) if curve.startswith("hilbert") else code
+
+
+def bits_needed(highest: int) -> int:
+    """Depth that the published networks take where this is the greatest coordinate: the bits of ``highest + 1``.
+
+    Convention:
+        62 needs 6 bits, 63 takes 7. Never more than :data:`MAX_DEPTH`.
+    """
+    return min((highest + 1).bit_length(), MAX_DEPTH)
+
+
+def z_code(grid_pos: Tensor) -> Tensor:
+    """Coordinates ``(N, 3)`` of up to 16 bits with their bits interleaved, ``(N,)`` int64; x has the highest."""
+    x, y, z = (_spread(axis) for axis in grid_pos.unbind(1))
+    return x.bitwise_left_shift_(2).bitwise_or_(y.bitwise_left_shift_(1)).bitwise_or_(z)
+
+
+def hilbert_from_z(code: Tensor, depth: int | Tensor) -> Tensor:
+    """The Hilbert code of the voxels whose z-order code is ``code``, see :func:`encode`."""
+    table, starts = _tables(code.device)
+    deepest = depth if isinstance(depth, int) else int(depth.amax()) if len(depth) else 0
+    steps = -(-deepest // LEVELS)
+    # zeros above the depth turn the axes: start so that they are straight when the depth is reached
+    turned = (steps * LEVELS - depth) % ROTATION_PERIOD
+    state = starts[turned] if isinstance(turned, Tensor) else starts[turned].expand(len(code))
+    bits = 3 * LEVELS
+    mask = (1 << bits) - 1
+    out = torch.zeros_like(code)
+    for step in reversed(range(steps)):
+        octants = (code >> bits * step).bitwise_and_(mask)
+        entry = table.index_select(0, octants.bitwise_or_(state))
+        out = out.bitwise_left_shift_(bits).bitwise_or_(entry & mask)
+        state = entry.bitwise_and_(~mask)
+    return out
+
+
+def _spread(axis: Tensor) -> Tensor:
+    """The low 16 bits with two zeros before each, ``(N,)`` int64."""
+    axis = axis.long()
+    for shift, mask in ((16, 0xFF0000FF), (8, 0xF00F00F00F), (4, 0xC30C30C30C3), (2, 0x249249249249)):
+        axis = (axis << shift).bitwise_or_(axis).bitwise_and_(mask)
+    return axis
+
+
+@cache
+def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
+    """The table of :data:`LEVELS` levels, and the states from which 0, 1, 2 zeros lead to straight axes.
+
+    Entry ``state | octants`` is ``next state | code``; states are multiples of ``8 ** LEVELS``.
+    """
+    straight: State = ((0, 1, 2), (0, 0, 0), 0)
+    states = [straight]
+    moves: list[list[tuple[int, State]]] = []
+    while len(moves) < len(states):
+        moves.append([_move(states[len(moves)], octant) for octant in range(8)])
+        states += [state for state in {state: None for _, state in moves[-1]} if state not in states]
+    number = {state: i for i, state in enumerate(states)}
+    written = torch.tensor([[code for code, _ in of_state] for of_state in moves])
+    following = torch.tensor([[number[state] for _, state in of_state] for of_state in moves])
+    code, state = torch.zeros(len(states), 1, dtype=torch.long), torch.arange(len(states))[:, None]
+    for _ in range(LEVELS):
+        code = (code[..., None] << 3 | written[state]).flatten(1)
+        state = following[state].flatten(1)
+    table = (state << 3 * LEVELS | code).flatten()
+    starts = [0]
+    while len(starts) < ROTATION_PERIOD:  # backwards: the state whose zero leads to the last one
+        starts.append(following[:, 0].tolist().index(starts[-1]))
+    return table.to(device), torch.tensor(starts, device=device) << 3 * LEVELS
+
+
+def _move(state: State, octant: int) -> tuple[int, State]:
+    """Three bits of the code, and the state of the cells inside: one level of Skilling's transform.
+
+    A set bit of an axis flips the first axis in what is inside, a cleared one swaps the two. The three bits are a
+    Gray code, which is undone over the whole word: every bit is the parity of those before it.
+    """
+    order, flipped, parity = state
+    bits = [(octant >> 2 - axis & 1) ^ flip for axis, flip in zip(order, flipped)]
+    axes = list(zip(order, flipped))
+    code = 0
+    for i, bit in enumerate(bits):
+        parity ^= bit
+        code = code << 1 | parity
+        if bit:
+            axes[0] = (axes[0][0], axes[0][1] ^ 1)
+        else:
+            axes[0], axes[i] = axes[i], axes[0]
+    (a, b, c), (flip_a, flip_b, flip_c) = zip(*axes)
+    return code, ((a, b, c), (flip_a, flip_b, flip_c), parity)

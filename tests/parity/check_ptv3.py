@@ -1,0 +1,199 @@
+"""Our Point Transformer V3 against Pointcept's: curves, all resolutions, the insides of blocks, and gradients."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from check_spconv import rows_of
+from golden import Golden
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from pcseg.backbones.points.convert_ptv3 import load_official, official_state
+from pcseg.backbones.points.ptv3_curves import finest_level
+from pcseg.backbones.points.ptv3_network import Encoded, PTv3
+from pcseg.ops.voxels import VoxelSet
+
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
+INSIDE_FLOAT32 = ("enable_rpe", "enable_flash")
+"""Options with which the official path computes in float32 throughout."""
+RENAMED = {
+    "enc_num_head": "enc_heads", "dec_num_head": "dec_heads", "stride": "strides", "order": "curves",
+    "enable_rpe": "relative_position", "enc_patch_size": "patch_size", "shuffle_orders": "shuffle_curves",
+}  # fmt: skip
+SAME = ("enc_channels", "enc_depths", "dec_channels", "dec_depths", "mlp_ratio", "qkv_bias", "qk_scale", "pre_norm",
+        "layer_scale", "mask_token", "drop_path")  # fmt: skip
+WITHOUT_EFFECT = ("in_channels", "enc_mode", "enable_flash", "dec_patch_size", "upcast_attention", "upcast_softmax",
+                  "traceable", "attn_drop", "proj_drop")  # fmt: skip
+"""Taken otherwise, or without an effect on the numbers in evaluation."""
+
+
+def options(args: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    """Our constructor's arguments for those of the official one."""
+    assert not args.keys() - RENAMED.keys() - {*SAME, *WITHOUT_EFFECT}, "an argument that we do not know"
+    ours = {RENAMED.get(name, name): value for name, value in args.items() if name not in WITHOUT_EFFECT}
+    if args.get("enc_mode"):
+        ours |= {"dec_channels": (), "dec_depths": (), "dec_heads": ()}
+    else:
+        levels = len(args["dec_patch_size"])
+        assert args["dec_patch_size"] == args["enc_patch_size"][:levels], "officially mis-grouped"
+    return ours | {"variant": variant, "batching": "flash" if args["enable_flash"] else "no_flash"}
+
+
+def build(golden: Golden, variant: str, dtype: torch.dtype) -> PTv3:
+    args = golden.meta["args"]
+    network = PTv3(args["in_channels"], **options(args, variant))
+    report = load_official(golden.section("weight."), network)
+    assert not report.unexpected + report.missing + report.left_out
+    return network.to(dtype).eval()
+
+
+def batch_of(golden: Golden, dtype: torch.dtype) -> Data:
+    offset = golden.tensor("input.offset").long()
+    ptr = torch.cat([offset.new_zeros(1), offset])
+    x = golden.tensor("input.feat", dtype).requires_grad_()
+    return Data(x=x, grid_pos=golden.tensor("input.grid_coord"), ptr=ptr)
+
+
+def shuffles_of(golden: Golden) -> list[Tensor] | None:
+    """The permutations that the official code drew; none where it did not shuffle."""
+    drawn = golden.section("input.perm.")
+    return [drawn[str(i)] for i in range(len(drawn))] or None
+
+
+class Recorder:
+    """What the modules that official names stand for returned last."""
+
+    def __init__(self, network: PTv3) -> None:
+        self.seen: dict[str, Tensor] = {}
+        self._watch(network.stem, "embedding")
+        if network.mask_token is not None:
+            network.enc[0].blocks[0].register_forward_pre_hook(self._keep_input("embedding"))
+        for side, stages in (("enc", network.enc), ("dec", network.dec)):
+            for s, stage in enumerate(stages):
+                block = stage.get_submodule("blocks.0")
+                self._watch(stage, f"{side}.{side}{s}")
+                self._watch(block.get_submodule("position"), f"{side}.{side}{s}.block0.cpe")
+                self._watch(block.get_submodule("attention"), f"{side}.{side}{s}.block0.attn")
+        for s, pool in enumerate(network.pools):
+            self._watch(pool, f"enc.enc{s + 1}.down")
+        for s, unpool in enumerate(network.unpools):
+            self._watch(unpool, f"dec.dec{s}.up")
+
+    def _watch(self, module: nn.Module, name: str) -> None:
+        def keep(_module: nn.Module, _inputs: tuple, output: Any) -> None:
+            self.seen[name] = output[0] if isinstance(output, tuple) else output
+
+        module.register_forward_hook(keep)
+
+    def _keep_input(self, name: str):
+        def keep(_module: nn.Module, inputs: tuple) -> None:
+            self.seen[name] = inputs[0]
+
+        return keep
+
+
+def close(actual: Tensor, golden: Golden, key: str, rows: Tensor | None = None) -> None:
+    exact = actual.dtype == torch.float64 and key + "64" in golden
+    loose = any(golden.meta["args"].get(option) for option in INSIDE_FLOAT32)
+    tolerance = TOLERANCE[torch.float64] if exact and not loose else TOLERANCE[torch.float32]
+    if exact and loose:
+        tolerance = 1e-5
+    actual = actual.detach().double() if rows is None else actual.detach().double()[rows]
+    expected = golden.tensor(key + "64" if exact else key).double()
+    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance, msg=lambda text: f"{key}: {text}")
+
+
+def check_levels(golden: Golden, encoded: list[Encoded], recorder: Recorder) -> None:
+    """Every intermediate result; those of coarser resolutions by their coordinates, whatever their order."""
+    rows: list[Tensor | None] = [None]
+    for s, stage in enumerate(encoded[1:], 1):
+        down = f"output.mid.enc.enc{s}.down"
+        indices = torch.cat([golden.tensor(f"{down}.batch")[:, None], golden.tensor(f"{down}.grid_coord")], 1)
+        rows.append(rows_of(indices, stage.level.voxels))
+        fine = rows[s - 1]
+        parent = stage.parent if fine is None else stage.parent[fine]
+        assert torch.equal(parent, rows[s][golden.tensor(f"{down}.pooling_inverse")]), down
+        assert stage.level.depth.unique().tolist() == [int(golden[f"{down}.serialized_depth"])], down
+        check_order(golden, f"{down}.serialized", stage.level, rows[s])
+    for key in golden.arrays:
+        if key.startswith("output.mid.") and key.endswith(".feat"):
+            name = key.removeprefix("output.mid.").removesuffix(".feat")
+            place = name.split(".")[1] if "." in name else "enc0"
+            if name in recorder.seen:
+                close(recorder.seen[name], golden, key, rows[int(place[3:])])
+            else:
+                raise AssertionError(f"{key} is not compared")
+
+
+def check_order(golden: Golden, key: str, level: Any, rows: Tensor) -> None:
+    """The rows along every curve, and with them the codes, of one resolution."""
+    depth = int(golden[f"{key}_depth"])
+    codes, orders = golden.tensor(f"{key}_code"), golden.tensor(f"{key}_order")
+    for number, (code, order) in enumerate(zip(codes, orders)):
+        ours = level.codes(level.curves[number])[rows]
+        batch = level.voxels.batch[rows]
+        assert torch.equal(ours ^ batch << 48, code ^ batch << 3 * depth), f"{key}_code {number}"
+        assert torch.equal(level.permutation(number).order, rows[order]), f"{key}_order {number}"
+
+
+def mask_of(golden: Golden) -> Tensor | None:
+    return golden.tensor("input.mask") if "input.mask" in golden else None
+
+
+def check_gradients(golden: Golden, out: Tensor, x: Tensor, network: PTv3) -> None:
+    (out * golden.tensor("input.grad_out", out.dtype)).sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, golden.tensor("output.grad_feat64"), rtol=1e-9, atol=1e-9)
+    for parameter in network.parameters():
+        parameter.data = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+    gradients = official_state(network)
+    names = golden["output.grad_norm_names"].tolist()
+    for name, expected in zip(names, golden["output.grad_norms64"].tolist()):
+        assert abs(float(gradients[name].norm()) - expected) <= 1e-9 * max(1.0, expected), name
+
+
+def check(golden: Golden, variant: str) -> None:
+    weights = golden.section("weight.")
+    for dtype in TOLERANCE:
+        network = build(golden, variant, dtype)
+        for name, tensor in official_state(network).items():
+            if not name.endswith("num_batches_tracked"):
+                assert torch.equal(tensor, weights[name].to(dtype)), name
+        batch, recorder = batch_of(golden, dtype), Recorder(network)
+        encoded = network.encode(batch, mask=mask_of(golden), shuffles=shuffles_of(golden))
+        levels = network.decode(encoded)
+        assert [level.x.shape[1] for level in levels] == network.out_channels
+        check_levels(golden, encoded, recorder)
+        close(levels[-1 if golden.meta["args"].get("enc_mode") else 0].x, golden, "output.feat")
+        if "input.grad_out" in golden and dtype == torch.float64:
+            check_gradients(golden, levels[0].x, batch.x, network)
+
+
+def check_ptv3(golden: Golden) -> None:
+    check(golden, "ptv3")
+
+
+def check_sonata(golden: Golden) -> None:
+    check(golden, "sonata")
+
+
+def check_point_serialization(golden: Golden) -> None:
+    batch = golden.tensor("input.offset").long()
+    ptr = torch.cat([batch.new_zeros(1), batch])
+    voxels = VoxelSet(golden.tensor("input.grid_coord"), ptr)
+    assert torch.equal(voxels.batch, golden.tensor("output.batch"))
+    level = finest_level(voxels, golden.meta["orders"], strides=(), batching="flash")
+    depth = int(golden["output.depth"])
+    assert level.depth.tolist() == [depth] * voxels.num_clouds
+    for number, (code, order, inverse) in enumerate(
+        zip(*(golden.tensor(f"output.{name}") for name in ("code", "order", "inverse")))
+    ):
+        ours = level.codes(level.curves[number])
+        assert torch.equal(ours ^ voxels.batch << 48, code ^ voxels.batch << 3 * depth)
+        found = level.permutation(number)
+        assert torch.equal(found.order, order)
+        assert torch.equal(found.inverse, inverse)
+
+
+CHECKS = {"ptv3": check_ptv3, "sonata": check_sonata, "point_serialization": check_point_serialization}
