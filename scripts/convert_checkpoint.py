@@ -30,9 +30,8 @@ def main(args: list[str] | None = None) -> None:
     card, reason = None, "parts of the model are missing"
     if not report.missing and not report.misshapen:
         card, reason = model_card(config, conversion)
-    save_weights(
-        options.out, conversion.state, missing=report.missing, origin=f"{conversion.title}: {options.source.name}", card=card
-    )  # fmt: skip
+    origin = f"{conversion.title}: {options.source.name}"
+    save_weights(options.out, conversion.state, missing=report.missing, origin=origin, card=card)
     names = options.out.with_name(options.out.name + ".txt")
     names.write_text(full_report(conversion))
     print(f"{conversion.title}: {len(report.taken)} tensors taken")
@@ -45,9 +44,8 @@ def main(args: list[str] | None = None) -> None:
         if found:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             print(f"  {len(found)} {kind}: {', '.join(found[:SHOWN])}{more}")
-    print(
-        f"wrote {options.out} (all names: {names}); start training from it: scripts/train.py --init_from {options.out}"
-    )
+    print(f"wrote {options.out}; start training from it with scripts/train.py --init_from {options.out}")
+    print(f"What became of each name: {names}")
     print(f"It can{'' if card else 'not'} be evaluated as it is{'' if card else f' ({reason})'}.")
 
 

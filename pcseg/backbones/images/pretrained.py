@@ -56,7 +56,8 @@ def load_pretrained(
     try:
         report = load_official(model, state, names(state))
     except UserError as error:
-        raise UserError(f"{source}: {error}; backbone.pretrained must be of this very backbone") from error
+        reason = str(error).removeprefix("checkpoint: ")
+        raise UserError(f"{source}: not the weights of this backbone; {reason}") from error
     for kind, found in (("missing", report.missing), ("unexpected", report.unexpected)):
         if found:
             some = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")

@@ -125,5 +125,5 @@ def resnet(
 def _adapt_dilated(block: Any, dilation: int) -> None:
     """Dilation and shortcut of the first block of a dilated stage."""
     block.conv2.dilation = block.conv2.padding = (dilation, dilation)
-    if len(block.downsample) == 3:
+    if block.downsample is not None and len(block.downsample) == 3:
         block.downsample[0] = nn.Identity()  # timm would average neighbours without a stride
