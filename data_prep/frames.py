@@ -1,0 +1,219 @@
+"""Frames of generated rooms: ``python -m data_prep.frames RAW OUT`` photographs what ``data_prep.rooms`` made.
+
+A room is built again from the numbers that it grew from, and looked at by ray casting. The frames of each room
+lie in the layout of ScanNet's ``scannet_frames_25k``, in the coordinates of the prepared scenes.
+"""
+
+import json
+import multiprocessing
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from jsonargparse.typing import PositiveInt
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from data_prep.building.plan import RoomPlan, plan_area
+from data_prep.parallel import NUM_PROCESSORS, start_worker
+from data_prep.rooms import GENERATOR, SETTINGS, Settings
+from pcseg.cli import run
+from pcseg.errors import UserError
+from pcseg.labels import S3DIS
+
+NOTE = "frames.json"
+"""In the folder of the frames: what they were made of and how, and the classes."""
+
+FRAMES = 1
+"""Raised when this module takes other pictures of the same rooms."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """What the frames of a room depend on besides the room."""
+
+    version: int = FRAMES
+    frames: int
+    width: int
+    height: int
+    focal: float
+
+
+def take_frames(
+    raw: Path,
+    out: Path,
+    *,
+    frames: PositiveInt = 16,  # pyright: ignore[reportInvalidTypeForm]
+    width: PositiveInt = 320,  # pyright: ignore[reportInvalidTypeForm]
+    height: PositiveInt = 240,  # pyright: ignore[reportInvalidTypeForm]
+    field_of_view: float = 70.0,
+    workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
+) -> None:
+    """Photograph generated rooms: colour, label, depth, pose and intrinsics.
+
+    A run that was stopped goes on where it was: rooms that are complete are skipped.
+
+    Args:
+        raw: Folder that ``python -m data_prep.rooms`` wrote.
+        out: Folder of the frames, <area>/<room>/color, depth, label, pose; made if need be.
+        frames: Frames of each room; together they see as much of it as can be.
+        width: Of a frame in pixels.
+        height: Of a frame in pixels.
+        field_of_view: Horizontal angle of a frame in degrees.
+        workers: Rooms worked on at a time.
+
+    Raises:
+        UserError: ``raw`` has no generated rooms, or ``out`` holds something else.
+    """
+    if not 10 <= field_of_view <= 120:
+        raise UserError(f"--field_of_view {field_of_view}: give an angle between 10 and 120 degrees")
+    settings = read_settings(raw)
+    plans = find_plans(raw, settings)
+    focal = round(width / 2 / np.tan(np.radians(field_of_view) / 2), 3)
+    pictures = Pictures(frames=frames, width=width, height=height, focal=focal)
+    _open_folder(out, settings, pictures)
+    todo = [plan for plan in plans if not room_folder(out, plan).is_dir()]
+    console = Console()
+    made = _take_all(out, todo, settings, pictures, workers)
+    for _ in track(made, "Photographing rooms", total=len(todo), console=console, auto_refresh=False):
+        pass
+    console.print(
+        f"{out}: frames of {len(todo)} rooms written, {len(plans) - len(todo)} already there", soft_wrap=True
+    )
+
+
+def read_settings(raw: Path) -> Settings:
+    """What the rooms in ``raw`` were made with."""
+    note = raw / SETTINGS
+    if not note.is_file():
+        raise UserError(f"{note}: not there; {raw} holds no generated rooms, make them with data_prep.rooms")
+    try:
+        settings = Settings(**json.loads(note.read_text()))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{note}: damaged ({error}); make the rooms again") from error
+    if settings.generator != GENERATOR:
+        raise UserError(
+            f"{note}: rooms of generator {settings.generator}, this one is {GENERATOR}; make the rooms again"
+        )
+    return settings
+
+
+def find_plans(raw: Path, settings: Settings) -> list[RoomPlan]:
+    """The plans of the rooms that are there."""
+    plans = []
+    for folder in sorted(raw.glob("Area_*")):
+        names = {room.name for room in folder.iterdir() if room.is_dir() and not room.name.startswith(".")}
+        area = plan_area(settings.seed, int(folder.name.removeprefix("Area_")), len(names))
+        found = [plan for plan in area if plan.name in names]
+        if len(found) != len(names):
+            raise UserError(
+                f"{folder}: holds rooms that {SETTINGS} does not tell of, or lacks some; make it again"
+            )
+        plans += found
+    if not plans:
+        raise UserError(f"{raw}: holds no rooms; make them with data_prep.rooms")
+    return plans
+
+
+def _open_folder(out: Path, settings: Settings, pictures: Pictures) -> None:
+    """Create ``out`` or make sure that the frames in it are of the same rooms and kind."""
+    note = out / NOTE
+    content = {
+        "schema": json.loads(S3DIS.to_json()),
+        "rooms": asdict(settings),
+        "pictures": asdict(pictures),
+    }
+    text = json.dumps(content, indent=1) + "\n"
+    try:
+        if note.is_file():
+            if note.read_text() != text:
+                raise UserError(
+                    f"{note}: the frames here have other settings; choose another folder or delete it"
+                )
+        elif out.is_dir() and any(not file.name.startswith(".") for file in out.iterdir()):
+            raise UserError(f"{out}: holds something else; choose an empty or a new folder")
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            partial = note.with_name(f".{NOTE}.partial")
+            partial.write_text(text)
+            partial.replace(note)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _take_all(
+    out: Path, todo: Sequence[RoomPlan], settings: Settings, pictures: Pictures, workers: int
+) -> Iterator[None]:
+    """Photograph rooms in parallel; yields a room at a time."""
+    if workers == 1 or len(todo) < 2:
+        for plan in todo:
+            yield photograph(out, plan, settings, pictures)
+        return
+    # a forked process would inherit the threads of the ray caster and hang
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=start_worker)
+    try:
+        jobs = [pool.submit(photograph, out, plan, settings, pictures, threads=1) for plan in todo]
+        for job in as_completed(jobs):
+            yield job.result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process died, probably for want of memory; rooms that are done are kept, run again with "
+            f"fewer --workers than {workers}"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def photograph(
+    out: Path, plan: RoomPlan, settings: Settings, pictures: Pictures, *, threads: int = 0
+) -> None:
+    """Take all frames of one room; its folder appears when it is complete."""
+    from data_prep.building.camera import Lens, choose_poses, find_exposure, take_view
+    from data_prep.building.room_types import build_room
+
+    model = build_room(plan.build_seed, plan.room_type)
+    lens = Lens(width=pictures.width, height=pictures.height, focal=pictures.focal)
+    rng = np.random.default_rng([plan.scan_seed, pictures.version])
+    poses = choose_poses(model, lens, count=pictures.frames, rng=rng, threads=threads)
+    exposure = find_exposure(model, poses, lens, rng, threads=threads)
+    label = np.array([S3DIS.names.index(name) + 1 for name in model.labels] + [0], np.uint8)
+    placed = placement(plan, settings)
+    folder = room_folder(out, plan)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for part in ("color", "depth", "label", "pose"):
+        (partial / part).mkdir(parents=True)
+    for name in ("intrinsics_color.txt", "intrinsics_depth.txt"):
+        np.savetxt(partial / name, lens.matrix, fmt="%.6f")
+    for number, pose in enumerate(poses):
+        view = take_view(model, pose, lens, exposure=exposure, rng=rng, threads=threads)
+        name = f"{number:06d}"
+        Image.fromarray(view.color).save(partial / "color" / f"{name}.jpg", quality=95)
+        depth = np.clip(np.rint(view.depth * 1000), 0, 65535).astype(np.uint16)
+        Image.fromarray(depth).save(partial / "depth" / f"{name}.png")
+        Image.fromarray(label[view.instance]).save(partial / "label" / f"{name}.png")
+        np.savetxt(partial / "pose" / f"{name}.txt", placed @ pose, fmt="%.6f")
+    partial.rename(folder)
+
+
+def placement(plan: RoomPlan, settings: Settings) -> np.ndarray:
+    """Matrix ``(4, 4)`` from the frame of a room to that of its area, as ``data_prep.rooms`` writes points."""
+    turn = np.radians(settings.turn(plan.area))
+    matrix = np.eye(4)
+    matrix[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    matrix[:3, 3] = matrix[:3, :3] @ plan.offset
+    return matrix
+
+
+def room_folder(out: Path, plan: RoomPlan) -> Path:
+    return out / f"Area_{plan.area}" / plan.name
+
+
+if __name__ == "__main__":
+    run(take_frames)
