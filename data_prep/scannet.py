@@ -1,0 +1,177 @@
+"""ScanNet v2: ``python -m data_prep.scannet RAW OUT`` turns the raw release into prepared scenes.
+
+The vertices of ``<scan>_vh_clean_2.ply`` become the points, in their order, so that predictions can be handed
+in as they are. What is recorded in ``.sens`` files is not needed.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jsonargparse.typing import PositiveInt
+from rich.console import Console
+
+from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_summary
+from data_prep.scannet_annotation import read_annotation
+from data_prep.scannet_mesh import read_mesh, vertex_normals
+from data_prep.scannet_release import (
+    LABEL_TABLE,
+    SPLITS,
+    Category,
+    RawScan,
+    find_scans,
+    read_alignment,
+    read_label_table,
+    release_name,
+)
+from pcseg.cli import run
+from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
+from pcseg.data.scenes import read_scene, write_scene
+from pcseg.errors import UserError
+from pcseg.schemas import SCANNET20_BENCHMARK, SCANNET200_BENCHMARK, Benchmark
+
+PREPARATION = 1
+"""Part of every fingerprint; raised when this module makes other scenes of the same files."""
+
+BENCHMARKS: Mapping[int, Benchmark] = {20: SCANNET20_BENCHMARK, 200: SCANNET200_BENCHMARK}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a prepared scan depends on besides its files.
+
+    Args:
+        classes: 20 or 200.
+        align: Turn the scan along the axes.
+        normals: Keep the normals of the mesh.
+    """
+
+    classes: Literal[20, 200] = 20
+    align: bool = False
+    normals: bool = True
+
+    @property
+    def benchmark(self) -> Benchmark:
+        return BENCHMARKS[self.classes]
+
+    @property
+    def dataset(self) -> str:
+        return "scannet" if self.classes == 20 else "scannet200"
+
+
+def prepare(
+    raw: Path,
+    out: Path,
+    *,
+    classes: Literal[20, 200] = 20,
+    splits: list[str] | str | None = None,
+    lists: Path | None = None,
+    workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
+    normals: bool = True,
+    align: bool = False,
+) -> None:
+    """Prepare ScanNet v2: one HDF5 file a scan and a manifest.
+
+    A run that was stopped goes on where it was: scans whose files have not changed are skipped.
+
+    Args:
+        raw: Folder of the release that holds scans, scans_test and scannetv2-labels.combined.tsv.
+        out: Folder of the prepared scenes, train, val and test; made if need be.
+        classes: Those of the benchmark of 20 classes, or the 200 of ScanNet200.
+        splits: Only these of train, val and test, such as train,val.
+        lists: Folder of scannetv2_train.txt, scannetv2_val.txt and scannetv2_test.txt; without a value, RAW if
+            they are there, else the official splits.
+        workers: Scans worked on at a time; each needs the memory of one scan.
+        normals: Keep the normals of the mesh.
+        align: Turn scans by their axisAlignment, which those of the test split do not have.
+
+    Raises:
+        UserError: The folder is not a release, or at least one scan failed; the others are prepared.
+    """
+    console = Console()
+    options = Options(classes=classes, align=align, normals=normals)
+    scans, remarks = find_scans(raw, lists=lists)
+    if splits is not None:
+        wanted = splits.split(",") if isinstance(splits, str) else splits
+        unknown = [split for split in wanted if split not in SPLITS]
+        if unknown:
+            raise UserError(f"--splits {unknown[0]!r} is unknown; choose from {', '.join(SPLITS)}")
+        scans = [scan for scan in scans if scan.split in wanted]
+    for warning in remarks:
+        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+    annotated = any(scan.split != "test" for scan in scans)
+    table = read_label_table(raw / LABEL_TABLE) if annotated else {}
+    jobs = make_jobs(scans, out, table=table, options=options)
+    release = release_name(raw) + (", axis-aligned" if align else "")
+    empty = Manifest(dataset=options.dataset, release=release, schema=options.benchmark.schema, scenes=())
+    outcome = prepare_scenes(jobs, out, empty=empty, workers=workers, console=console)
+    print_summary(outcome, out, console)
+    if outcome.failures:
+        raise UserError(f"{len(outcome.failures)} of {len(jobs)} scans could not be prepared, see above")
+
+
+def make_jobs(
+    scans: Sequence[RawScan], out: Path, *, table: Mapping[str, Category], options: Options
+) -> list[Job]:
+    """One job a scan, with a fingerprint of the files it is made of (names, sizes, times of change).
+
+    Convention:
+        The categories belong to the fingerprint: with another table of labels, scans are prepared again.
+    """
+    categories = sorted((raw, category.id, category.nyu40id) for raw, category in table.items())
+    common = hashlib.sha256(f"{PREPARATION} {options} {categories}".encode()).hexdigest()
+    jobs = []
+    for scan in scans:
+        files = [*scan.files, *([scan.info] if options.align else [])]
+        stats = [(file.name, file.stat()) for file in files if file.is_file()]
+        lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
+        source = hashlib.sha256("\n".join([common, *lines]).encode()).hexdigest()[:16]
+        work = partial(prepare_scan, scan, out, source=source, table=table, options=options)
+        size = sum(stat.st_size for _, stat in stats)
+        jobs.append(Job(path=f"{scan.split}/{scan.name}.h5", source=source, size=size, work=work))
+    return jobs
+
+
+def prepare_scan(
+    scan: RawScan, out: Path, *, source: str, table: Mapping[str, Category], options: Options
+) -> SceneEntry:
+    """Read, write and describe one scan."""
+    path = out / scan.split / f"{scan.name}.h5"
+    arrays = read_scan(scan, table=table, options=options)
+    schema = options.benchmark.schema
+    write_scene(path, **arrays, dataset=options.dataset, scene=scan.name, schema=schema)
+    return describe_scene(read_scene(path), folder=out, source=source)
+
+
+def read_scan(scan: RawScan, *, table: Mapping[str, Category], options: Options) -> dict[str, np.ndarray]:
+    """The vertices of a scan, arrays as in :class:`pcseg.data.scenes.Scene`.
+
+    Raises:
+        UserError: A file that is missing or damaged, files that do not fit each other, an unknown category.
+
+    Convention:
+        Instances are the ids of the objects, -1 without an object; vertices of other classes, and all of a
+        test scan, have no label. With ``align``, a scan without ``axisAlignment`` stays as it is.
+    """
+    vertices, faces = read_mesh(scan.mesh, name=f"{scan.name}/{scan.mesh.name}")
+    if not len(vertices):
+        raise UserError(f"{scan.name}/{scan.mesh.name}: no vertices; download the scan again")
+    pos = np.stack([vertices[axis] for axis in "xyz"], axis=1).astype(np.float32, copy=False)
+    matrix = read_alignment(scan.info) if options.align else None
+    if matrix is not None:
+        pos = (pos.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
+    nothing = np.full(len(pos), -1, np.int32)
+    label, instance = nothing.astype(np.int16), nothing
+    if scan.split != "test":
+        label, instance = read_annotation(scan, len(pos), table=table, benchmark=options.benchmark)
+    color = np.stack([vertices[channel] for channel in ("red", "green", "blue")], axis=1)
+    arrays = {"pos": pos, "color": color, "label": label, "instance": instance}
+    return arrays | ({"normal": vertex_normals(pos, faces)} if options.normals else {})
+
+
+if __name__ == "__main__":
+    run(prepare)
