@@ -116,9 +116,5 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 def _tensor(path: Path, name: str, array: np.ndarray) -> Tensor:
     if array.dtype.kind not in "fiub":
-        return torch.empty(0) if array.ndim == 0 else _refuse(path, name, array)
+        raise UserError(f"{path}: {name} holds {array.dtype}, not numbers")
     return torch.from_numpy(np.array(array))
-
-
-def _refuse(path: Path, name: str, array: np.ndarray) -> Tensor:
-    raise UserError(f"{path}: {name} holds {array.dtype}, not numbers")

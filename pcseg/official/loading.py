@@ -84,7 +84,8 @@ def load_official(
         elif name in copies:
             raise UserError(f"checkpoint: {published} and another name both mean {name}")
         else:
-            value = tensor.abs() + plain_norms[name] if name in plain_norms else tensor
+            value = tensor.to(own[name].dtype)
+            value = value.abs() + plain_norms[name] if name in plain_norms else value
             copies[name] = value.reshape(own[name].shape)
             report.taken[published] = name
     with torch.no_grad():

@@ -1,0 +1,189 @@
+"""Whole published checkpoints: every name finds its place, and the backbone computes what the formulas say."""
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from official.published import (
+    CCNET,
+    DEPTHS,
+    ENCNET,
+    PADDLE,
+    STEM,
+    WIDTHS,
+    State,
+    Style,
+    ccnet_state,
+    conv,
+    ctnet_head,
+    ctnet_state,
+    encnet_state,
+    norm,
+)
+from official.published import resnet_forward as formula
+from torch import nn
+
+from pcseg.backbones.images.hrnet import HRNet
+from pcseg.backbones.images.jpu import JPUBackbone
+from pcseg.backbones.images.resnet import Dilation, ResNet, Stem
+from pcseg.heads.ccnet import RCCAHead
+from pcseg.heads.ctnet import CTHead
+from pcseg.heads.encnet import EncHead
+from pcseg.official.loading import LoadReport, load_official
+from pcseg.official.systems import find_system, number_of_classes, system_names
+
+K = 3
+
+
+def resnet(
+    stem: Stem = "s", dilation: Dilation = "ccnet", *, output_stride: int = 8, ceil_pool: bool = False
+) -> Any:
+    return ResNet(
+        depths=DEPTHS, widths=WIDTHS, stem=stem, stem_width=STEM[0],
+        dilation=dilation, output_stride=output_stride, ceil_pool=ceil_pool,
+    )  # fmt: skip
+
+
+def ccnet() -> nn.Module:
+    return whole(resnet(ceil_pool=True), lambda c: RCCAHead(c, K, channels=6))
+
+
+def encnet() -> nn.Module:
+    return whole(resnet(dilation="encnet"), lambda c: EncHead(c, K, channels=6, num_codewords=5))
+
+
+def ctnet() -> nn.Module:
+    return whole(resnet("d"), lambda c: CTHead(c, K, channels=6, key_channels=4))
+
+
+def whole(backbone: Any, head: Callable[[list[int]], nn.Module]) -> nn.Module:
+    model = nn.Module()
+    model.backbone, model.head = backbone, head(backbone.out_channels)
+    return model.double().eval()
+
+
+def load(model: nn.Module, state: State) -> LoadReport:
+    system = find_system(state)
+    assert system is not None
+    assert number_of_classes(system, state, source="x") == K
+    names = system_names(system, model.backbone, state)
+    return load_official(model, state, names, absolute_gain=system.absolute_gain)
+
+
+@pytest.mark.parametrize(
+    ("build", "published", "style"),
+    [(ccnet, ccnet_state, CCNET), (encnet, encnet_state, ENCNET), (ctnet, ctnet_state, PADDLE)],
+)
+@pytest.mark.parametrize("size", [(64, 48), (57, 33)])
+def test_checkpoint_fits_and_backbone_is_its_formula(
+    build: Callable[[], Any], published: Callable[[], State], style: Style, size: tuple[int, int]
+) -> None:
+    model, state = build(), published()
+    report = load(model, state)
+    assert report.missing == []
+    assert all(name.startswith("pretrained.fc.") for name in report.unexpected)
+    image = torch.randn(2, 3, *size, dtype=torch.float64)
+    for found, expected in zip(model.backbone(image), formula(state, style, image), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    assert model.head(model.backbone(image), size).logits.isfinite().all()
+
+
+def test_gain_of_ccnet_norms_is_taken_once() -> None:
+    """Backbone norms get ``|weight| + eps``; those of the head do that themselves, those of a plain head do not."""
+    state = ccnet_state()
+    weight = state["head.convb.1.weight"].double()
+    model = ccnet()
+    load(model, state)
+    torch.testing.assert_close(model.head.body.after.norm.weight, weight)
+    torch.testing.assert_close(model.head.body.after.norm.gain, weight.abs() + 1e-5)
+    torch.testing.assert_close(model.backbone.net.bn1.weight, state["bn3.weight"].double().abs() + 1e-5)
+    plain = whole(resnet(ceil_pool=True), lambda c: RCCAHead(c, K, channels=6, inplace_abn=False))
+    load(plain, state)
+    torch.testing.assert_close(plain.head.body.after.norm.weight, weight.abs() + 1e-5)
+
+
+def jpu_state(width: int) -> State:
+    """What CTNet's code adds to a ResNet for the JPU."""
+    state: State = {}
+    for i, in_width in ((5, WIDTHS[3]), (4, WIDTHS[2]), (3, WIDTHS[1])):
+        conv(state, f"backbone.JPU.conv{i}.0", (width, 4 * in_width, 3, 3))
+        norm(state, f"backbone.JPU.conv{i}.1", width, PADDLE.norm)
+    for i in (1, 2, 3, 4):
+        name = f"backbone.JPU.dilation{i}"
+        conv(state, f"{name}.0.conv1", (3 * width, 1, 3, 3))
+        norm(state, f"{name}.0.bn", 3 * width, PADDLE.norm)
+        conv(state, f"{name}.0.pointwise", (width, 3 * width, 1, 1))
+        norm(state, f"{name}.1", width, PADDLE.norm)
+    return state
+
+
+def test_ctnet_with_jpu() -> None:
+    state = {name: tensor for name, tensor in ctnet_state().items() if name.startswith("backbone.")}
+    state |= jpu_state(5)
+    ctnet_head(state, c3=4 * WIDTHS[2], c4=20, num_classes=K, channels=6, key=4)
+    backbone = JPUBackbone(resnet("d", output_stride=32), width=5)
+    model = whole(backbone, lambda c: CTHead(c, K, channels=6, key_channels=4))
+    report = load(model, state)
+    assert (report.missing, report.unexpected) == ([], [])
+    reduce = model.backbone.jpu.reduce
+    torch.testing.assert_close(reduce[0][0].weight, state["backbone.JPU.conv3.0.weight"].double())
+    torch.testing.assert_close(reduce[2][1].running_var, state["backbone.JPU.conv5.1._variance"].double())
+    dilated = model.backbone.jpu.dilated[3]
+    torch.testing.assert_close(dilated[1].bias, state["backbone.JPU.dilation4.0.bn.bias"].double())
+    torch.testing.assert_close(dilated[3].bias, state["backbone.JPU.dilation4.1.bias"].double())
+
+
+def hrnet_unit(state: State, name: str, out: int, inside: int, size: int) -> None:
+    conv(state, f"backbone.{name}._conv", (out, inside, size, size))
+    norm(state, f"backbone.{name}._batch_norm", out, PADDLE.norm)
+
+
+def hrnet_state(*, blocks: Sequence[int], first: int, widths: Sequence[int]) -> State:
+    """PaddleSeg's HRNet with one module a stage, in the order in which its code builds it."""
+    state: State = {}
+    hrnet_unit(state, "conv_layer1_1", 64, 3, 3)
+    hrnet_unit(state, "conv_layer1_2", 64, 64, 3)
+    for i in range(blocks[0]):
+        name = f"la1.bb_layer2_{i + 1}"
+        hrnet_unit(state, f"{name}.conv1", first, 64 if i == 0 else 4 * first, 1)
+        hrnet_unit(state, f"{name}.conv2", first, first, 3)
+        hrnet_unit(state, f"{name}.conv3", 4 * first, first, 1)
+        if i == 0:
+            hrnet_unit(state, f"{name}.conv_down", 4 * first, 64, 1)
+    before = [4 * first]
+    for stage in (2, 3, 4):
+        now, tr = list(widths[:stage]), f"tr{stage - 1}"
+        for i, width in enumerate(now):
+            if i >= len(before) or before[i] != width:
+                hrnet_unit(
+                    state, f"{tr}.transition_{tr}_layer_{i + 1}", width, before[min(i, len(before) - 1)], 3
+                )
+        for i, j, k in product(range(stage), range(blocks[stage - 1]), (1, 2)):
+            block = f"branches_func.bb_st{stage}_1_branch_layer_{i + 1}_{j + 1}"
+            hrnet_unit(state, f"st{stage}.stage_st{stage}_1.{block}.conv{k}", now[i], now[i], 3)
+        for i, j in product(range(stage), range(stage)):
+            name = f"st{stage}.stage_st{stage}_1.fuse_func.residual_st{stage}_1_layer_{i + 1}_{j + 1}"
+            if j > i:
+                hrnet_unit(state, name, now[i], now[j], 1)
+            for k in range(i - j):
+                hrnet_unit(state, f"{name}_{k + 1}", now[i] if k == i - j - 1 else now[j], now[j], 3)
+        before = now
+    return state
+
+
+def test_ctnet_on_hrnet() -> None:
+    widths = (16, 32, 64, 128)
+    state = hrnet_state(blocks=(1, 2, 2, 2), first=32, widths=widths)
+    ctnet_head(state, c3=sum(widths), c4=sum(widths), num_classes=K, channels=6, key=4)
+    model = whole(
+        HRNet(name="hrnet_w18_small", paddle=True), lambda c: CTHead(c, K, channels=6, key_channels=4)
+    )
+    report = load(model, state)
+    assert (report.missing, report.unexpected) == ([], [])
+    fuse = model.backbone.net.stage4[0].fuse_layers
+    name = "backbone.st4.stage_st4_1.fuse_func.residual_st4_1_layer_4_2_2._conv.weight"
+    torch.testing.assert_close(fuse[3][1][1][0].weight, state[name].double())
+    name = "backbone.st4.stage_st4_1.fuse_func.residual_st4_1_layer_1_3._batch_norm._mean"
+    torch.testing.assert_close(fuse[0][2][1].running_mean, state[name].double())
