@@ -14,12 +14,12 @@ from pcseg.labels import LabelSchema
 from pcseg.schemas import benchmark_of
 from pcseg.votes import Protocol
 
-NOT_RECIPE = ("out", "resume", "init_from", "seed", "trainer.devices", "trainer.num_nodes", "trainer.accelerator",
+NOT_RECIPE = ("out", "resume", "init_from", "trainer.devices", "trainer.num_nodes", "trainer.accelerator",
               "trainer.progress_bar", "data.root", "data.num_workers", "data.test_splits", "data.train_splits",
               "data.val_splits", "data.val_rooms")  # fmt: skip
 """Settings of training that may differ between the folds of a cross-validation."""
 
-OF_A_FOLD = ("splits", "scenes", "points", "checkpoint", "seed", "predictions")
+OF_A_FOLD = ("splits", "scenes", "points", "checkpoint", "predictions")
 """Entries of a stamp that differ between the folds of a cross-validation."""
 
 
@@ -103,7 +103,7 @@ def predictions_hash(
 
 
 def recipe_hash(model: LoadedModel) -> str:
-    """Hash of the training configuration without seed, splits, places and devices: equal for folds of one recipe."""
+    """Hash of the training configuration without splits, places and devices: equal for folds of one recipe."""
     config = {key: value for key, value in model.config.items() if key != "data"}
     config["data"] = data_arguments(model)
     flat = _flat(config)

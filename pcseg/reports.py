@@ -5,7 +5,7 @@ import math
 import os
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,18 @@ class Report:
     rooms: RoomMatrices | None = None
     ids: tuple[int, ...] | None = None
 
+    def __add__(self, other: "Report") -> "Report":
+        """Both splits together, with the protocol of the first and without baselines."""
+        assert self.names == other.names, "reports of different classes do not add up"
+        return replace(
+            self,
+            matrix=self.matrix + other.matrix,
+            baselines={},
+            first=_sum(self.first, other.first),
+            boundary=_sum(self.boundary, other.boundary),
+            rooms=_sum(self.rooms, other.rooms),
+        )
+
     @property
     def absent_classes(self) -> list[str]:
         """Classes that are neither labelled nor predicted: they make the two conventions differ."""
@@ -79,6 +91,7 @@ class Report:
         return {
             "scores": scores(self.matrix),
             "single_pass": None if self.first is None else scores(self.first),
+            "single_pass_confusion": None if self.first is None else self.first.counts.tolist(),
             "interval_over_rooms": self.intervals,
             "boundary": self._boundary_dict(),
             "absent_classes": self.absent_classes,
@@ -95,6 +108,7 @@ class Report:
             ],
             "baselines": {name: scores(matrix) for name, matrix in self.baselines.items()},
             "confusion": self.matrix.counts.tolist(),
+            "ids": self.ids,
             "confusion_convention": "row = label, column = prediction, last column = no class",
             "protocol": self.protocol,
         }
@@ -156,7 +170,13 @@ class Report:
         if self.boundary is None:
             return None
         iou = dict(zip(self.names, map(_finite, self.boundary.iou().tolist())))
-        return {"width": self.boundary.width, "mean_iou": _finite(self.boundary.mean_iou()), "iou": iou}
+        return {
+            "width": self.boundary.width,
+            "mean_iou": _finite(self.boundary.mean_iou()),
+            "iou": iou,
+            "intersection": self.boundary.intersection.tolist(),
+            "union": self.boundary.union.tolist(),
+        }
 
     def _absent_sentence(self) -> str:
         absent = ", ".join(self.absent_classes) or "none"
@@ -185,9 +205,43 @@ class Report:
         if self.rooms is not None:
             write_rooms(folder / ROOMS_NAME, self.rooms)
         if self.ids is not None:
-            _write(folder / "scannet.txt", result_file(self.matrix, self.names, self.ids))
-        _write(folder / "results.md", self.as_markdown())
-        _write(folder / "results.json", json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
+            write_text(folder / "scannet.txt", result_file(self.matrix, self.names, self.ids))
+        write_text(folder / "results.md", self.as_markdown())
+        write_text(folder / "results.json", json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
+
+
+def read_report(folder: Path) -> Report:
+    """Read :meth:`Report.write`, without baselines.
+
+    Raises:
+        UserError: No results, or damaged ones.
+    """
+    path = folder / "results.json"
+    if not path.is_file():
+        raise UserError(f"{path}: no results; make them with scripts/evaluate.py")
+    try:
+        fields = json.loads(path.read_text())
+        names = tuple(str(entry["name"]) for entry in fields["classes"])
+        first, boundary, ids = fields["single_pass_confusion"], fields["boundary"], fields["ids"]
+        report = Report(
+            protocol=dict(fields["protocol"]),
+            names=names,
+            matrix=ConfusionMatrix(len(names), torch.tensor(fields["confusion"])),
+            baselines={},
+            first=None if first is None else ConfusionMatrix(len(names), torch.tensor(first)),
+            boundary=None if boundary is None else BoundaryCounts(
+                width=boundary["width"],
+                intersection=torch.tensor(boundary["intersection"]),
+                union=torch.tensor(boundary["union"]),
+            ),
+            ids=None if ids is None else tuple(ids),
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: damaged ({error!r}); evaluate again") from error
+    rooms = read_rooms(folder / ROOMS_NAME)
+    if not torch.equal(rooms.total().counts, report.matrix.counts):
+        raise UserError(f"{folder}: {ROOMS_NAME} and results.json are not of one evaluation; evaluate again")
+    return replace(report, rooms=rooms)
 
 
 def scores(matrix: ConfusionMatrix) -> dict[str, Any]:
@@ -197,6 +251,10 @@ def scores(matrix: ConfusionMatrix) -> dict[str, Any]:
         "macc": {absent: _finite(matrix.mean_accuracy(absent=absent)) for absent in CONVENTIONS},
         "oa": _finite(matrix.overall_accuracy()),
     }
+
+
+def _sum(first: Any, second: Any) -> Any:
+    return None if first is None or second is None else first + second
 
 
 def write_rooms(path: Path, rooms: RoomMatrices) -> None:
@@ -238,7 +296,8 @@ def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text)
