@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from fakes import write_fake_building
+from raw_scans import write_release
 
+from data_prep.scannet import prepare
 from pcseg.cli import make_parser
 from pcseg.segmentor import Segmentor
 from pcseg.train import train
@@ -20,11 +22,24 @@ def building(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_fake_building(tmp_path_factory.mktemp("building"), num_points=1000)
 
 
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Prepared scans for each configuration of ScanNet."""
+    folder = tmp_path_factory.mktemp("scans")
+    raw = write_release(
+        folder / "raw", [f"scene000{k}_00" for k in range(4)] + ["scene0011_00", "scene0707_00"]
+    )
+    prepare(raw, folder / "20", workers=1)
+    prepare(raw, folder / "200", classes=200, workers=1)
+    return {"plain.yaml": folder / "20", "laptop.yaml": folder / "20", "plain200.yaml": folder / "200"}
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONFIGS)))
-def test_trains_a_step(path: Path, building: Path) -> None:
+def test_trains_a_step(path: Path, building: Path, scans: dict[str, Path]) -> None:
+    root = scans[path.name] if path.parent.name == "scannet" else building
     files = [path.with_name(OVERLAYS[path.name]), path] if path.name in OVERLAYS else [path]
     parser = make_parser(train, skip={"config"})
-    small = ["--data.root", str(building), "--data.batch_size", "2", "--data.num_workers", "0"]
+    small = ["--data.root", str(root), "--data.batch_size", "2", "--data.num_workers", "0"]
     config = parser.parse_args([arg for file in files for arg in ("--config", str(file))] + small)
     parts = parser.instantiate(config)
     data = parts.data
