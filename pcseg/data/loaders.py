@@ -1,6 +1,7 @@
 """The data of an experiment: which rooms train, validate and test, and how they become batches."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,8 @@ from pcseg.data.transforms import (
 )
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
+
+_VISIT = re.compile(r"(scene\d{4})_\d{2}")  # a scan of ScanNet: space and visit
 
 
 def default_point_transforms() -> list[Transform]:
@@ -233,6 +236,7 @@ def held_out(rooms: tuple[SceneEntry, ...], fraction: float) -> tuple[SceneEntry
 
     Every split gives at least one room and keeps at least one, so a split with a single room gives none;
     where no split can give one, the rooms are taken as one split. No room is held out with ``fraction`` 0.
+    All visits of a space of ScanNet stay together.
     """
     splits = {room.split for room in rooms}
     chosen = [room for split in splits for room in _share([r for r in rooms if r.split == split], fraction)]
@@ -240,9 +244,14 @@ def held_out(rooms: tuple[SceneEntry, ...], fraction: float) -> tuple[SceneEntry
 
 
 def _share(rooms: list[SceneEntry], fraction: float) -> list[SceneEntry]:
-    if fraction == 0:
-        return []
-    number = min(max(round(fraction * len(rooms)), 1), len(rooms) - 1)
-    return sorted(rooms, key=lambda room: hashlib.sha256(f"{room.split}/{room.name}".encode()).digest())[
-        :number
-    ]
+    """Whole spaces, so that no room is validated on that another visit of ScanNet trains on."""
+    number = 0 if fraction == 0 else min(max(round(fraction * len(rooms)), 1), len(rooms) - 1)
+    spaces: dict[str, list[SceneEntry]] = {}
+    for room in rooms:
+        visits = _VISIT.fullmatch(room.name)
+        spaces.setdefault(f"{room.split}/{visits[1] if visits else room.name}", []).append(room)
+    chosen: list[SceneEntry] = []
+    for space in sorted(spaces, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        if len(chosen) < number and len(chosen) + len(spaces[space]) < len(rooms):
+            chosen += spaces[space]
+    return chosen

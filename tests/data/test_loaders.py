@@ -11,8 +11,8 @@ from fakes import fake_room, write_fake_building
 from jsonargparse import ArgumentParser
 from torch_geometric.data import Batch
 
-from pcseg.data.loaders import RoomData
-from pcseg.data.manifest import Manifest, describe_scene
+from pcseg.data.loaders import RoomData, held_out
+from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
 from pcseg.data.samplers import SampleKey
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.errors import UserError
@@ -79,6 +79,28 @@ def test_single_rooms_still_leave_one_to_validate_on(tmp_path: Path) -> None:
     write_fake_building(tmp_path, rooms={"Area_1": 1, "Area_2": 1, "Area_5": 1}, num_points=50)
     rooms = data(tmp_path)
     assert (len(rooms.train_rooms), len(rooms.val_rooms)) == (1, 1)
+
+
+def entries(*names: str) -> tuple[SceneEntry, ...]:
+    return tuple(
+        SceneEntry(path=f"train/{name}.h5", split="train", name=name, num_points=1, class_histogram=(1,), content="",
+                   source="")
+        for name in names
+    )  # fmt: skip
+
+
+def test_visits_of_one_space_are_not_parted() -> None:
+    rooms = entries(
+        *(f"scene{space:04d}_{visit:02d}" for space in range(40) for visit in range(1 + space % 4))
+    )
+    for share in (0.01, 0.1, 0.5, 0.9):
+        held = held_out(rooms, share)
+        spaces = {room.name[:9] for room in held}
+        assert spaces.isdisjoint(room.name[:9] for room in rooms if room not in held)
+        assert share * len(rooms) - 1 <= len(held) <= share * len(rooms) + 4
+    assert held_out(rooms, 0) == ()
+    assert held_out(entries("scene0000_00", "scene0000_01"), 0.5) == ()
+    assert len(held_out(entries("office_1", "office_2", "office_3"), 0.9)) == 2
 
 
 def test_batches_depend_on_seed_and_epoch_but_not_on_workers(building: Path) -> None:
