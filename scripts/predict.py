@@ -1,8 +1,14 @@
-"""Predict the class of every point of a file: ``python scripts/predict.py ROOM --ckpt best.ckpt``."""
+"""Predict the class of every point or pixel of a file: ``python scripts/predict.py ROOM --ckpt best.ckpt``.
+
+With the checkpoint of a model of images the file is a picture; ``--ckpt FILE --help`` lists its options.
+"""
 
 from functools import wraps
 
+from checkpoint_kind import names_image_model
+
 from pcseg.cli import run
+from pcseg.image_predict import predict_image
 from pcseg.predict import predict
 
 
@@ -14,5 +20,12 @@ def command(*args: object, **options: object) -> None:
         print(remark)
 
 
+@wraps(predict_image)
+def image_command(*args: object, **options: object) -> None:
+    """Predict a picture, and say what was found."""
+    for remark in predict_image(*args, **options):  # type: ignore[arg-type]
+        print(remark)
+
+
 if __name__ == "__main__":
-    run(command)
+    run(image_command if names_image_model() else command)

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "losses": {"errors", "labels", "ops", "nn"},
     "heads": {"errors", "labels", "ops", "nn", "losses"},
     "metrics": {"errors", "labels", "schemas", "ops", "nn", "data"},
-    "data": {"errors", "labels", "ops"},
+    "data": {"errors", "labels", "ops", "schemas"},
     "views": {"errors", "labels", "ops", "nn", "data"},
     "segmentor": {"errors", "labels", "ops", "nn", "backbones", "heads", "losses", "metrics", "schedules"},
 }

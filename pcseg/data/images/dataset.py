@@ -1,0 +1,90 @@
+"""Labelled images as training samples and as whole images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pcseg.data.images.augment import Augmentation, pad
+from pcseg.data.images.batch import Normalize
+from pcseg.data.images.reader import ImageReader, Picture
+from pcseg.data.samplers import SampleKey
+
+Item = tuple[Tensor, Tensor, str]
+"""Image ``(3, H, W)`` float32, labels ``(H, W)`` int64, name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Some of the images of a data set; files are opened when an image is read.
+
+    Args:
+        reader: Reads them.
+        entries: Which.
+        normalize: How their numbers are scaled.
+    """
+
+    reader: ImageReader
+    entries: Sequence[Picture]
+    normalize: Normalize
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Colours ``(H, W, 3)`` uint8 and labels ``(H, W)`` int16."""
+        return self.reader.read(self.entries[index])
+
+    @property
+    def fill(self) -> list[float]:
+        """The colour, red first, that becomes 0 for the model."""
+        mean = list(self.normalize.mean)
+        return mean[::-1] if self.normalize.bgr else mean
+
+    def item(self, index: int, image: np.ndarray, label: np.ndarray) -> Item:
+        labels = torch.from_numpy(label.astype(np.int64))
+        return self.normalize(image), labels, self.entries[index].name
+
+
+class TrainingImages(Dataset[Item]):
+    """Augmented crops.
+
+    Args:
+        pictures: The images.
+        augmentation: Scale, crop, mirror and colours.
+        seed: With the key of a sample, determines its random numbers.
+
+    Convention:
+        A sample depends on seed and key alone, as in :class:`pcseg.data.dataset.TrainingRooms`.
+    """
+
+    def __init__(self, pictures: Pictures, *, augmentation: Augmentation, seed: int) -> None:
+        self.pictures = pictures
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, key: SampleKey) -> Item:
+        rng = np.random.default_rng((self.seed, key.epoch, key.position))
+        image, label = self.pictures.read(key.room)
+        return self.pictures.item(key.room, *self.augmentation(image, label, self.pictures.fill, rng))
+
+
+class WholeImages(Dataset[Item]):
+    """Whole images at their own size, padded to ``least_size`` (height, width) where they are smaller."""
+
+    def __init__(self, pictures: Pictures, *, least_size: tuple[int, int]) -> None:
+        self.pictures = pictures
+        self.least_size = least_size
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Item:
+        image, label = self.pictures.read(index)
+        return self.pictures.item(index, *pad(image, label, self.least_size, self.pictures.fill))
