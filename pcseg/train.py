@@ -22,17 +22,20 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from pcseg.checkpoint import KEY, ModelCard, differing_keys, read_checkpoint
 from pcseg.data.base import TrainingData
+from pcseg.data.watching import naming_files
 from pcseg.errors import UserError
 from pcseg.initial_weights import load_initial_weights
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.schedules import Schedule
 from pcseg.segmentor import BackboneChoice, HeadFactory, OptimizerFactory, Segmentor
+from pcseg.survival import Survival
 
 LossFactory = Callable[[torch.Tensor], SegmentationLoss]
 """Takes the number of training points of every class."""
 
 FREE_TO_CHANGE = ("data.init_args.root", "data.init_args.num_workers", "trainer.devices", "trainer.num_nodes",
-                  "trainer.accelerator", "trainer.progress_bar", "out", "resume", "init_from")  # fmt: skip
+                  "trainer.accelerator", "trainer.progress_bar", "trainer.voxel_budget", "trainer.max_bad_steps",
+                  "out", "resume", "init_from")  # fmt: skip
 """Settings that may differ between a run and its continuation."""
 
 
@@ -72,6 +75,10 @@ class TrainerOptions:
     """Steps between two entries of the logs."""
     progress_bar: bool = True
     """Show progress, mIoU and time left."""
+    voxel_budget: int | Literal["auto"] | None = "auto"
+    """Largest number of voxels of a batch; larger ones are cropped. ``auto``: what the memory holds."""
+    max_bad_steps: int = 5
+    """Steps without a finite loss or gradient until training goes on in 32 bit; then as many in a row end it."""
 
 
 def train(
@@ -144,14 +151,11 @@ def train(
         save_last=True,
         enable_version_counter=False,
     )
-    lightning_trainer = build_trainer(trainer, out, [best, StoreCard(card)])
-    lightning_trainer.fit(
-        model,
-        train_dataloaders=data.train_loader(seed=seed),
-        val_dataloaders=data.val_loader(),
-        ckpt_path=last if last.exists() else None,
-        weights_only=True,
-    )
+    survival = Survival(out / "bad_steps", budget=trainer.voxel_budget, max_bad_steps=trainer.max_bad_steps)
+    lightning_trainer = build_trainer(trainer, out, [best, StoreCard(card), survival])
+    loaders = data.train_loader(seed=seed), data.val_loader()
+    with naming_files(*loaders):
+        lightning_trainer.fit(model, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
     if lightning_trainer.interrupted:
         raise KeyboardInterrupt
     return Path(best.best_model_path)

@@ -6,6 +6,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from pcseg.data.samplers import EpochSampler, ShardSampler
+from pcseg.data.watching import Watch, naming_files
 from pcseg.errors import UserError
 
 
@@ -21,6 +22,7 @@ class RoomLoader(DataLoader):
         batch_size: int,
         num_workers: int,
     ) -> None:
+        watch = Watch(num_workers)
         super().__init__(
             dataset,
             batch_size=batch_size,
@@ -28,11 +30,14 @@ class RoomLoader(DataLoader):
             collate_fn=collate,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
+            worker_init_fn=watch.start_worker,
         )
+        self.watch = watch
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         try:
-            yield from super().__iter__()
+            with naming_files(self):
+                yield from super().__iter__()
         except UserError as error:  # a worker's carries the text of its traceback
             raise UserError(str(error).rsplit("UserError: ", 1)[-1].strip()) from None
 

@@ -13,6 +13,7 @@ from pcseg.data.sample import Sample, load_sample
 from pcseg.data.samplers import SampleKey
 from pcseg.data.scenes import read_scene
 from pcseg.data.transforms import GridSample, SphereCrop, Transform, VoxelValue, apply_all
+from pcseg.data.watching import note_file
 from pcseg.errors import UserError
 
 
@@ -39,6 +40,7 @@ class RoomFiles:
     def load(self, room: int) -> Sample:
         """The whole room; raise :class:`UserError` for unknown labels, no points or missing normals."""
         entry = self.entries[room]
+        note_file(self.root / entry.path)
         scene = read_scene(self.root / entry.path)
         if self.needs_normals and scene.normal is None:
             raise UserError(f"{scene.path}: feature 'normal' is asked for but the scene has no normals")
