@@ -1,9 +1,13 @@
 """Every shipped configuration parses against the training function and makes a training step."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from fake_images import write_images
 from fakes import write_fake_building
 from raw_scans import write_release
 
@@ -34,12 +38,33 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"plain.yaml": folder / "20", "laptop.yaml": folder / "20", "plain200.yaml": folder / "200"}
 
 
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes the folder of a tiny image data set, once."""
+    folder = tmp_path_factory.mktemp("images")
+    return cache(lambda dataset: write_images(folder / dataset, dataset))
+
+
+def image_set(files: list[Path]) -> str | None:
+    """The image data set of a configuration, ``None`` if it is of rooms."""
+    data = [yaml.safe_load(file.read_text()).get("data", {}) for file in files]
+    return next(
+        (part["init_args"]["dataset"] for part in data if "dataset" in part.get("init_args", {})), None
+    )
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONFIGS)))
-def test_trains_a_step(path: Path, building: Path, scans: dict[str, Path]) -> None:
+def test_trains_a_step(
+    path: Path, building: Path, scans: dict[str, Path], images: Callable[[str], Path]
+) -> None:
     root = scans[path.name] if path.parent.name == "scannet" else building
     files = [path.with_name(OVERLAYS[path.name]), path] if path.name in OVERLAYS else [path]
     parser = make_parser(train, skip={"config"})
-    small = ["--data.root", str(root), "--data.batch_size", "2", "--data.num_workers", "0"]
+    small = ["--data.batch_size", "2", "--data.num_workers", "0"]
+    if dataset := image_set(files):
+        root = images(dataset)
+        small += ["--data.crop_size", "[64, 64]"]
+    small += ["--data.root", str(root)]
     config = parser.parse_args([arg for file in files for arg in ("--config", str(file))] + small)
     parts = parser.instantiate(config)
     data = parts.data
