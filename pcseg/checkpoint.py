@@ -11,7 +11,6 @@ from jsonargparse import ArgumentParser
 
 from pcseg import __version__
 from pcseg.backbones.base import PointBackbone  # noqa: F401 - named in the factory types below
-from pcseg.data.transforms import VoxelValue
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
 from pcseg.segmentor import BackboneChoice, HeadFactory, Segmentor
@@ -29,7 +28,6 @@ class ModelCard:
         schema: Classes, as :meth:`LabelSchema.to_json`.
         features: Names of the input features, in order.
         grid_size: Edge of a voxel in metres.
-        voxel_value: What a voxel shows of its points.
         in_channels: Width of the input features.
         manifest_hash: Hash of the training data's manifest.
         seed: Seed of the run.
@@ -43,7 +41,6 @@ class ModelCard:
     in_channels: int
     manifest_hash: str
     seed: int
-    voxel_value: VoxelValue = "random"
     version: str = __version__
     format_version: int = FORMAT_VERSION
     missing_fields: dict[str, Any] = field(
@@ -75,10 +72,6 @@ class LoadedModel:
     @property
     def grid_size(self) -> float:
         return self.card.grid_size
-
-    @property
-    def voxel_value(self) -> VoxelValue:
-        return self.card.voxel_value
 
     @property
     def missing_fields(self) -> dict[str, Any]:

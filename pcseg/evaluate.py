@@ -221,7 +221,6 @@ def predict_and_store(
         load_sample(scene, name=name),
         grid_size=model.grid_size,
         features=model.features,
-        voxel_value=model.voxel_value,
         votes=task.votes,
         on_progress=on_progress,
         **task.options,

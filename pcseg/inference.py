@@ -15,8 +15,6 @@ from pcseg.data.collate import to_data
 from pcseg.data.dataset import with_height
 from pcseg.data.gridding import VoxelGroups, group_by_voxel
 from pcseg.data.sample import Sample
-from pcseg.data.transforms import VoxelValue
-from pcseg.data.transforms.sampling import voxel_means
 from pcseg.errors import UserError
 from pcseg.ops.voxels import VoxelSet
 
@@ -58,7 +56,6 @@ def predict_scene(
     *,
     grid_size: float,
     features: Sequence[str],
-    voxel_value: VoxelValue = "random",
     fragments: Fragments = "all",
     points_per_pass: int = 400_000,
     margin: float = 1.0,
@@ -79,7 +76,6 @@ def predict_scene(
         sample: The scene; labels and instances are not used.
         grid_size: Edge of a voxel in metres.
         features: Names of the input features, in order.
-        voxel_value: What a voxel shows of its points; with ``mean`` a single pass shows all of them.
         fragments: Number of passes, or ``all``.
         points_per_pass: Largest number of voxels in a pass, which bounds the memory of the model: a scene
             with more is cut into blocks.
@@ -104,8 +100,7 @@ def predict_scene(
         return Prediction(
             label=np.empty(0, np.int16), confidence=np.empty(0, np.float32), probability=nothing
         )
-    fragments = 1 if voxel_value == "mean" else fragments
-    runner = _Runner(model, tuple(features), grid_size, voxel_value, fragments, points_per_pass, margin)
+    runner = _Runner(model, tuple(features), grid_size, fragments, points_per_pass, margin)
 
     def advance(share: float) -> None:
         if on_progress is not None:
@@ -175,7 +170,6 @@ class _Runner:
     model: nn.Module
     features: tuple[str, ...]
     grid_size: float
-    voxel_value: VoxelValue
     fragments: Fragments
     points_per_pass: int
     margin: float
@@ -221,10 +215,6 @@ class _Runner:
         sample = sample if sample.height is not None else with_height(sample)
         # sorted by voxel once, so that every pass reads front to back
         ordered = sample.take(groups.order)
-        if self.voxel_value == "mean":  # all points of a voxel show the mean
-            row = np.repeat(np.arange(groups.num_voxels), groups.count)
-            means = voxel_means(sample, groups)
-            ordered = replace(ordered, **{name: values[row] for name, values in means.items()})
         margin = int(np.ceil(self.margin / self.grid_size))
         blocks = cut_into_blocks(groups.grid_pos, max_voxels=self.points_per_pass, margin=margin)
         passes = [self._passes(groups.count[block.rows[block.core]]) for block in blocks]
@@ -251,9 +241,7 @@ class _Runner:
         voxels: VoxelSet | None = None
         for number in range(passes):
             shown = start + number % count
-            data = to_data(
-                replace(ordered.take(shown), grid_pos=grid_pos), self.features, grid_size=self.grid_size
-            )
+            data = to_data(replace(ordered.take(shown), grid_pos=grid_pos), self.features)
             batch = Batch.from_data_list([data]).to(device)  # type: ignore[attr-defined]
             voxels = VoxelSet(batch["grid_pos"], batch["ptr"]) if voxels is None else voxels
             batch["voxels"] = voxels

@@ -137,7 +137,6 @@ def predict_cloud(
         sample,
         grid_size=model.grid_size,
         features=model.features,
-        voxel_value=model.voxel_value,
         fragments=fragments,
         points_per_pass=points_per_pass,
         margin=margin,

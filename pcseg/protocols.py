@@ -87,7 +87,6 @@ def predictions_depend_on(
         "manifest": manifest.hash,
         "grid_size": model.grid_size,
         "features": list(model.features),
-        "voxel_value": model.voxel_value,
         **options,
         "votes": [getattr(vote, "__name__", str(vote)) for vote in votes],
         "pcseg": __version__,

@@ -34,9 +34,7 @@ class Collate:
         rng = items[0][1]
         if self.mix_prob > 0 and rng.random() < self.mix_prob:
             samples = self._mixed(samples, rng)
-        return Batch.from_data_list(
-            [to_data(sample, self.features, grid_size=self.grid_size) for sample in samples]
-        )  # type: ignore[return-value]
+        return Batch.from_data_list([to_data(sample, self.features) for sample in samples])  # type: ignore[return-value]
 
     def _mixed(self, samples: list[Sample], rng: np.random.Generator) -> list[Sample]:
         """First with second, third with fourth; an odd last one stays alone."""
@@ -45,7 +43,7 @@ class Collate:
         return mixed + samples[len(samples) // 2 * 2 :]
 
 
-def to_data(sample: Sample, features: Sequence[str], *, grid_size: float) -> Data:
+def to_data(sample: Sample, features: Sequence[str]) -> Data:
     """A voxelised sample as PyG data: x (N, F), pos (N, 3), grid_pos (N, 3) int32, y (N,) int64, scene."""
     assert sample.grid_pos is not None, "the sample is not voxelised"
     assert sample.height is not None, "the sample has no heights"
@@ -55,7 +53,6 @@ def to_data(sample: Sample, features: Sequence[str], *, grid_size: float) -> Dat
         color=sample.color,
         ground=sample.pos[:, 2] - sample.height,
         normal=sample.normal,
-        grid_size=grid_size,
         source=sample.name,
     )
     return Data(

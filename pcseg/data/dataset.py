@@ -12,7 +12,7 @@ from pcseg.data.manifest import SceneEntry
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.samplers import SampleKey
 from pcseg.data.scenes import read_scene
-from pcseg.data.transforms import GridSample, SphereCrop, Transform, VoxelValue, apply_all
+from pcseg.data.transforms import GridSample, SphereCrop, Transform, apply_all
 from pcseg.data.watching import note_file
 from pcseg.errors import UserError
 
@@ -51,12 +51,11 @@ class RoomFiles:
 class TrainingRooms(Dataset[tuple[Sample, np.random.Generator]]):
     """Augmented, voxelised crops of rooms.
 
-    A room is augmented, grid sampled (one point a voxel), cropped to ``max_voxels``, augmented again.
+    A room is augmented, grid sampled (one random point a voxel), cropped to ``max_voxels``, augmented again.
 
     Args:
         files: The rooms.
         grid_size: Edge of a voxel in metres.
-        voxel_value: What a voxel shows of its points.
         max_voxels: Largest number of voxels of a sample.
         point_transforms: Applied to all points of the room.
         voxel_transforms: Applied to the points that are left; must not move them.
@@ -72,7 +71,6 @@ class TrainingRooms(Dataset[tuple[Sample, np.random.Generator]]):
         files: RoomFiles,
         *,
         grid_size: float,
-        voxel_value: VoxelValue = "random",
         max_voxels: int,
         point_transforms: Sequence[Transform],
         voxel_transforms: Sequence[Transform],
@@ -80,10 +78,7 @@ class TrainingRooms(Dataset[tuple[Sample, np.random.Generator]]):
     ) -> None:
         self.files = files
         self.point_transforms = list(point_transforms)
-        self.voxel_transforms = [
-            GridSample(grid_size=grid_size, voxel_value=voxel_value),
-            SphereCrop(max_points=max_voxels),
-        ]
+        self.voxel_transforms = [GridSample(grid_size=grid_size), SphereCrop(max_points=max_voxels)]
         self.voxel_transforms += voxel_transforms
         self.seed = seed
 
@@ -103,12 +98,11 @@ class WholeRooms(Dataset[tuple[Sample, np.random.Generator]]):
     Args:
         files: The rooms.
         grid_size: Edge of a voxel in metres.
-        voxel_value: What a voxel shows of its points.
     """
 
-    def __init__(self, files: RoomFiles, *, grid_size: float, voxel_value: VoxelValue = "random") -> None:
+    def __init__(self, files: RoomFiles, *, grid_size: float) -> None:
         self.files = files
-        self.grid_sample = GridSample(grid_size=grid_size, voxel_value=voxel_value)
+        self.grid_size = grid_size
 
     def __len__(self) -> int:
         return len(self.files)
@@ -116,7 +110,7 @@ class WholeRooms(Dataset[tuple[Sample, np.random.Generator]]):
     def __getitem__(self, room: int) -> tuple[Sample, np.random.Generator]:
         rng = np.random.default_rng(room)
         sample = with_height(self.files.load(room))
-        return self.grid_sample(sample, rng), rng
+        return GridSample(grid_size=self.grid_size)(sample, rng), rng
 
 
 def with_height(sample: Sample) -> Sample:

@@ -6,7 +6,7 @@ import numpy as np
 
 from pcseg.errors import UserError
 
-WIDTHS = {"color": 3, "height": 1, "normal": 3, "pos": 3, "displacement": 3}
+WIDTHS = {"color": 3, "height": 1, "normal": 3, "pos": 3}
 """Channels of every feature."""
 
 GROUND_QUANTILE = 0.01
@@ -38,14 +38,12 @@ def input_features(
     color: np.ndarray,
     ground: np.ndarray | float,
     normal: np.ndarray | None = None,
-    grid_size: float | None = None,
     source: str = "cloud",
 ) -> np.ndarray:
     """Input features of the points of a crop (or of a whole scene), float32, ``(N, F)``.
 
     ``color`` is scaled to -0.5..0.5; ``height`` is metres above ``ground``; ``normal`` is a unit vector;
-    ``pos`` is metres, x and y from the middle of the crop's bounding box and z from ``ground``;
-    ``displacement`` is where the point lies in its voxel, from the centre, in voxels (-0.5..0.5).
+    ``pos`` is metres, x and y from the middle of the crop's bounding box and z from ``ground``.
 
     Args:
         names: Which features, in which order.
@@ -53,7 +51,6 @@ def input_features(
         color: Colours from 0 to 255, ``(N, 3)``.
         ground: :func:`ground_height` of the whole scene that the points are from (or one value a point).
         normal: Unit normals, ``(N, 3)``.
-        grid_size: Edge of a voxel in metres, for ``displacement``.
         source: Names the cloud in errors.
 
     Raises:
@@ -73,10 +70,6 @@ def input_features(
             if normal is None:
                 raise UserError(f"{source}: feature 'normal' is asked for but there are no normals")
             part[:] = normal
-        elif name == "displacement":
-            assert grid_size is not None, "displacement needs the voxels' size"
-            scaled = pos / np.float64(grid_size)
-            part[:] = scaled - np.floor(scaled) - 0.5
         elif len(pos):
             part[:] = pos
             for axis in (0, 1):

@@ -69,14 +69,6 @@ class VoxelGroups:
         member = (rng.random(self.num_voxels) * self.count).astype(np.int64)
         return self.order[self.ptr[:-1] + member]
 
-    def means(self, array: np.ndarray) -> np.ndarray:
-        """The mean of the rows ``(N, C)`` of every voxel, float32, ``(V, C)``."""
-        if self.num_voxels == 0:
-            return np.empty((0, *array.shape[1:]), dtype=np.float32)
-        # in double precision, so that the mean of equal positions is that position and stays in its voxel
-        total = np.add.reduceat(array.take(self.order, axis=0), self.ptr[:-1], axis=0, dtype=np.float64)
-        return (total / self.count.reshape(-1, *[1] * (array.ndim - 1))).astype(np.float32)
-
     def fragments(self, arrays: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
         """Every fragment: the points it holds ``(V,)``, and their rows of each of ``arrays``.
 

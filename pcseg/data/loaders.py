@@ -30,7 +30,6 @@ from pcseg.data.transforms import (
     RandomRotate,
     RandomScale,
     Transform,
-    VoxelValue,
 )
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
@@ -63,8 +62,7 @@ class RoomData(TrainingData):
     Args:
         root: Prepared folder, with ``manifest.json``.
         grid_size: Edge of a voxel in metres.
-        voxel_value: What a voxel shows of its points: one of them at random, or their mean (less noise).
-        features: Input features in order: color, height, normal, pos, displacement.
+        features: Input features in order: color, height, normal, pos.
         test_splits: Areas or splits that are kept for the test.
         train_splits: Areas or splits that are trained on; all others without a value.
         val_splits: Areas or splits to validate on; without a value, training rooms are held out.
@@ -89,7 +87,6 @@ class RoomData(TrainingData):
         root: Path,
         *,
         grid_size: float = 0.05,
-        voxel_value: VoxelValue = "random",
         features: Sequence[str] = ("color", "height"),
         test_splits: Sequence[str] = ("Area_5",),
         train_splits: Sequence[str] | None = None,
@@ -106,7 +103,6 @@ class RoomData(TrainingData):
     ) -> None:
         self.root = Path(root)
         self.grid_size = grid_size
-        self.voxel_value: VoxelValue = voxel_value
         self.features = tuple(features)
         self.in_channels = num_features(self.features)
         self.point_transforms = default_point_transforms() if point_transforms is None else point_transforms
@@ -185,7 +181,6 @@ class RoomData(TrainingData):
         return {
             "features": list(self.features),
             "grid_size": self.grid_size,
-            "voxel_value": self.voxel_value,
             "missing_fields": {"color": self.mean_color, "normal": "estimate"},
         }
 
@@ -194,7 +189,6 @@ class RoomData(TrainingData):
         dataset = TrainingRooms(
             self._files(self.train_rooms),
             grid_size=self.grid_size,
-            voxel_value=self.voxel_value,
             max_voxels=self.max_voxels,
             point_transforms=self.point_transforms,
             voxel_transforms=self.voxel_transforms,
@@ -206,9 +200,7 @@ class RoomData(TrainingData):
 
     def val_loader(self) -> RoomLoader:
         """Every validation room whole, not augmented, one a batch; ``y`` are the labels of its voxels."""
-        dataset = WholeRooms(
-            self._files(self.val_rooms), grid_size=self.grid_size, voxel_value=self.voxel_value
-        )
+        dataset = WholeRooms(self._files(self.val_rooms), grid_size=self.grid_size)
         sampler = ShardSampler([room.num_points for room in self.val_rooms])
         collate = Collate(features=self.features, grid_size=self.grid_size)
         return RoomLoader(dataset, sampler, collate, batch_size=1, num_workers=self.num_workers)

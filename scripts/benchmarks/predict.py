@@ -52,9 +52,7 @@ def one_by_one(model: Segmentor, room: Sample, *, fragments: int) -> torch.Tenso
     scores = torch.zeros(groups.num_points, S3DIS.num_classes)
     for number in range(fragments):
         fragment = room.take(groups.pick(number))
-        data = to_data(
-            Sample(**vars(fragment) | {"grid_pos": groups.grid_pos}), FEATURES, grid_size=GRID_SIZE
-        )
+        data = to_data(Sample(**vars(fragment) | {"grid_pos": groups.grid_pos}), FEATURES)
         scores += model(Batch.from_data_list([data])).logits.softmax(1)[groups.inverse]
     return scores.argmax(1)
 

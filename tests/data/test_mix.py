@@ -95,7 +95,7 @@ def test_mixing_happens_with_its_probability() -> None:
 
 def test_fields_of_a_batch() -> None:
     part = sample(3)
-    data = to_data(part, ["color", "height"], grid_size=GRID)
+    data = to_data(part, ["color", "height"])
     assert data.x.shape == (part.num_points, 4)
     assert data.x.dtype == data.pos.dtype
     assert str(data.grid_pos.dtype) == "torch.int32"

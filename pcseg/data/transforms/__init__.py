@@ -10,7 +10,7 @@ from pcseg.data.transforms.geometry import (
     RandomRotate,
     RandomScale,
 )
-from pcseg.data.transforms.sampling import GridSample, RandomDropout, SphereCrop, VoxelValue
+from pcseg.data.transforms.sampling import GridSample, RandomDropout, SphereCrop
 
 __all__ = [
     "CenterShift",
@@ -26,6 +26,5 @@ __all__ = [
     "RandomScale",
     "SphereCrop",
     "Transform",
-    "VoxelValue",
     "apply_all",
 ]

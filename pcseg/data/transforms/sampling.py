@@ -1,18 +1,12 @@
 """Augmentations that choose points."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
-from pcseg.data.gridding import VoxelGroups, group_by_voxel
+from pcseg.data.gridding import group_by_voxel
 from pcseg.data.sample import Sample
 from pcseg.data.transforms.base import Transform
-
-VoxelValue = Literal["random", "mean"]
-"""What a voxel shows of its points: one of them, or their mean."""
-
-MEANS = ("pos", "color", "normal", "height")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,29 +34,16 @@ class GridSample(Transform):
 
     Args:
         grid_size: Edge of a voxel in metres.
-        voxel_value: ``mean`` gives that point the mean position, colour and normal of its voxel.
 
     Convention:
         ``grid_pos`` belongs to the positions that come in: what moves points goes before.
     """
 
     grid_size: float
-    voxel_value: VoxelValue = "random"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         groups = group_by_voxel(sample.pos, self.grid_size)
-        points = replace(sample.take(groups.random_points(rng)), grid_pos=groups.grid_pos)
-        return points if self.voxel_value == "random" else replace(points, **voxel_means(sample, groups))
-
-
-def voxel_means(sample: Sample, groups: VoxelGroups) -> dict[str, np.ndarray]:
-    """Mean position, colour, height and unit normal of every voxel, float32, by the name of the field."""
-    fields = {name: array for name, array in sample.arrays().items() if name in MEANS}
-    means = {name: groups.means(array) for name, array in fields.items()}
-    if "normal" in means:
-        length = np.linalg.norm(means["normal"], axis=1, keepdims=True)
-        means["normal"] /= np.maximum(length, np.float32(1e-6))
-    return means
+        return replace(sample.take(groups.random_points(rng)), grid_pos=groups.grid_pos)
 
 
 @dataclass(frozen=True, kw_only=True)
