@@ -12,7 +12,7 @@ from pcseg.data.manifest import SceneEntry
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.samplers import SampleKey
 from pcseg.data.scenes import read_scene
-from pcseg.data.transforms import GridSample, SphereCrop, Transform, apply_all
+from pcseg.data.transforms import CropCenter, GridSample, SphereCrop, Transform, apply_all
 from pcseg.data.watching import note_file
 from pcseg.errors import UserError
 
@@ -57,6 +57,7 @@ class TrainingRooms(Dataset[tuple[Sample, np.random.Generator]]):
         files: The rooms.
         grid_size: Edge of a voxel in metres.
         max_voxels: Largest number of voxels of a sample.
+        crop_center: What the middle of a crop is drawn from.
         point_transforms: Applied to all points of the room.
         voxel_transforms: Applied to the points that are left; must not move them.
         seed: With the key of a sample, determines its random numbers.
@@ -72,13 +73,17 @@ class TrainingRooms(Dataset[tuple[Sample, np.random.Generator]]):
         *,
         grid_size: float,
         max_voxels: int,
+        crop_center: CropCenter = "point",
         point_transforms: Sequence[Transform],
         voxel_transforms: Sequence[Transform],
         seed: int,
     ) -> None:
         self.files = files
         self.point_transforms = list(point_transforms)
-        self.voxel_transforms = [GridSample(grid_size=grid_size), SphereCrop(max_points=max_voxels)]
+        self.voxel_transforms = [
+            GridSample(grid_size=grid_size),
+            SphereCrop(max_points=max_voxels, center=crop_center),
+        ]
         self.voxel_transforms += voxel_transforms
         self.seed = seed
 

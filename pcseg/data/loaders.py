@@ -24,6 +24,7 @@ from pcseg.data.transforms import (
     ChromaticAutoContrast,
     ChromaticJitter,
     ChromaticTranslation,
+    CropCenter,
     RandomDropout,
     RandomFlip,
     RandomJitter,
@@ -71,6 +72,7 @@ class RoomData(TrainingData):
         point_transforms: Augmentations of all points of a room, before grid sampling.
         voxel_transforms: Augmentations after grid sampling and cropping; these must not move points.
         max_voxels: Largest number of voxels of a training sample; more are cropped to a sphere.
+        crop_center: Middle of a crop: any point, or a point of a class drawn first (rare ones are shown more).
         batch_size: Samples in a batch of one process.
         loop: How often an epoch shows every room.
         mix_prob: Probability that the samples of a batch are mixed in pairs (Mix3D).
@@ -96,6 +98,7 @@ class RoomData(TrainingData):
         point_transforms: list[Transform] | None = None,
         voxel_transforms: list[Transform] | None = None,
         max_voxels: int = 100_000,
+        crop_center: CropCenter = "point",
         batch_size: int = 4,
         loop: int = 1,
         mix_prob: float = 0.0,
@@ -108,6 +111,7 @@ class RoomData(TrainingData):
         self.point_transforms = default_point_transforms() if point_transforms is None else point_transforms
         self.voxel_transforms = default_voxel_transforms() if voxel_transforms is None else voxel_transforms
         self.max_voxels = max_voxels
+        self.crop_center: CropCenter = crop_center
         self.batch_size = batch_size
         self.loop = loop
         self.mix_prob = mix_prob
@@ -190,6 +194,7 @@ class RoomData(TrainingData):
             self._files(self.train_rooms),
             grid_size=self.grid_size,
             max_voxels=self.max_voxels,
+            crop_center=self.crop_center,
             point_transforms=self.point_transforms,
             voxel_transforms=self.voxel_transforms,
             seed=seed,

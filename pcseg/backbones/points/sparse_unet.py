@@ -17,9 +17,13 @@ from pcseg.ops.voxels import VoxelSet
 
 
 def sparse_unet_small(in_channels: int) -> "SparseUNet":
-    """Four levels and 1.1 million parameters: trains on two CPU cores."""
+    """Five levels and 3.3 million parameters, narrow where there are many voxels: trains on two CPU cores."""
     return SparseUNet(
-        in_channels, base_channels=32, channels=(32, 64, 64, 64, 64, 32), layers=(1, 1, 1, 1, 1, 1)
+        in_channels,
+        base_channels=16,
+        channels=(32, 64, 96, 128, 96, 64, 48, 24),
+        layers=(1, 1, 1, 1, 1, 1, 1, 1),
+        stem_kernel=3,
     )
 
 
@@ -36,6 +40,7 @@ class SparseUNet(PointBackbone):
         channels: Widths of the encoder stages, fine to coarse, then of the decoder stages, coarse to fine.
         layers: Residual blocks in each of those stages.
         base_channels: Width of the stem, at the input resolution.
+        stem_kernel: Edge of the stem's kernel.
 
     Convention:
         ``len(channels) / 2`` encoder stages each halve the resolution, so one level more is returned: decoder
@@ -49,6 +54,7 @@ class SparseUNet(PointBackbone):
         channels: Sequence[int] = (32, 64, 128, 256, 256, 128, 96, 96),
         layers: Sequence[int] = (2, 3, 4, 6, 2, 2, 2, 2),
         base_channels: int = 32,
+        stem_kernel: int = 5,
     ) -> None:
         super().__init__()
         if len(channels) != len(layers) or len(channels) % 2 or not channels:
@@ -59,7 +65,7 @@ class SparseUNet(PointBackbone):
         encoder = [base_channels, *channels[:depth]]
         decoder = [encoder[-1], *channels[depth:]][::-1]  # decoder[s]: width at resolution s, from the finest
         self.out_channels = decoder
-        self.stem = ConvNorm(SubmanifoldConv(in_channels, base_channels, 5, bias=False))
+        self.stem = ConvNorm(SubmanifoldConv(in_channels, base_channels, stem_kernel, bias=False))
         self.down, self.enc, self.up, self.dec = (nn.ModuleList() for _ in range(4))
         for s in range(depth):
             self.down.append(ConvNorm(StridedConv(encoder[s], encoder[s + 1], bias=False)))

@@ -10,13 +10,14 @@ from pcseg.data.transforms.geometry import (
     RandomRotate,
     RandomScale,
 )
-from pcseg.data.transforms.sampling import GridSample, RandomDropout, SphereCrop
+from pcseg.data.transforms.sampling import CropCenter, GridSample, RandomDropout, SphereCrop
 
 __all__ = [
     "CenterShift",
     "ChromaticAutoContrast",
     "ChromaticJitter",
     "ChromaticTranslation",
+    "CropCenter",
     "ElasticDistortion",
     "GridSample",
     "RandomDropout",
