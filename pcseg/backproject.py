@@ -1,0 +1,184 @@
+"""What frames say about the points that they see: projection with a depth test, averaged over the views."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pcseg.errors import UserError
+
+MILLIMETRES = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraFrame:
+    """One frame of a scan in ScanNet's layout.
+
+    Args:
+        color: File of the colours.
+        label: File of the labels; it need not exist.
+        depth: Metres along the axis of the camera, ``(H, W)`` float32; 0 where nothing was measured.
+        pose: Camera-to-world matrix, ``(4, 4)`` float64: x right, y down, z forward.
+        depth_matrix, color_matrix: Intrinsics of the two pictures, ``(3, 3)``.
+    """
+
+    color: Path
+    label: Path
+    depth: np.ndarray
+    pose: np.ndarray
+    depth_matrix: np.ndarray
+    color_matrix: np.ndarray
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What frames say about points.
+
+    Args:
+        scores: Mean of the scores of the views of each point, ``(N, K)`` float32; 0 where there is none.
+        views: How many frames see each point, ``(N,)``.
+    """
+
+    scores: np.ndarray
+    views: np.ndarray
+
+    @property
+    def covered(self) -> np.ndarray:
+        """Points that a frame sees, ``(N,)`` bool."""
+        return self.views > 0
+
+
+def read_frames(folder: Path) -> Iterator[CameraFrame]:
+    """The frames of a scene that have a pose, in order.
+
+    Raises:
+        UserError: No frames, no intrinsics, a pose or a depth picture that cannot be read.
+
+    Convention:
+        ScanNet writes poses that tracking lost as infinite numbers: such frames are left out.
+    """
+    color_matrix = _read_matrix(folder / "intrinsics_color.txt")
+    depth_matrix = _read_matrix(folder / "intrinsics_depth.txt")
+    files = sorted(folder.glob("color/*.jpg"))
+    if not files:
+        raise UserError(f"{folder}: holds no color/*.jpg; take frames with python -m data_prep.frames")
+    for color in files:
+        pose = _read_matrix(folder / "pose" / f"{color.stem}.txt")
+        if not np.isfinite(pose).all():
+            continue
+        depth = _read_depth(folder / "depth" / f"{color.stem}.png")
+        yield CameraFrame(
+            color=color,
+            label=folder / "label" / f"{color.stem}.png",
+            depth=depth,
+            pose=pose,
+            depth_matrix=depth_matrix[:3, :3],
+            color_matrix=color_matrix[:3, :3],
+        )
+
+
+def carry(
+    frames: Sequence[CameraFrame] | Iterator[CameraFrame],
+    pos: np.ndarray,
+    score: Callable[[CameraFrame], np.ndarray],
+    *,
+    num_classes: int,
+    tolerance: float = 0.03,
+) -> Carried:
+    """Mean scores of the pixels that show each point.
+
+    Args:
+        frames: Where pictures were taken from.
+        pos: Points in the coordinates of the poses, ``(N, 3)`` metres.
+        score: Scores ``(K, h, w)`` of a frame, at the size of its colours.
+        num_classes: K.
+        tolerance: Metres by which point and depth may differ; noise of the scan.
+
+    Convention:
+        Every view counts alike. A pixel whose scores are all 0 says nothing: it is no view.
+    """
+    total = np.zeros((len(pos), num_classes), np.float32)
+    views = np.zeros(len(pos), np.int32)
+    for frame in frames:
+        rows = visible(frame, pos, tolerance=tolerance)
+        if not len(rows):
+            continue
+        scores = score(frame)
+        u, v, _ = project(pos[rows], frame.pose, frame.color_matrix)
+        x, y = np.rint(u).astype(np.int64), np.rint(v).astype(np.int64)
+        inside = (x >= 0) & (x < scores.shape[2]) & (y >= 0) & (y < scores.shape[1])
+        rows, seen = rows[inside], scores[:, y[inside], x[inside]].T
+        says = seen.any(axis=1)
+        total[rows[says]] += seen[says]
+        views[rows[says]] += 1
+    return Carried(total / np.maximum(views, 1)[:, None], views)
+
+
+def project(
+    pos: np.ndarray, pose: np.ndarray, matrix: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Column, row and depth ``(N,)`` of points in a camera.
+
+    Convention:
+        The centre of the upper left pixel is (0, 0). Points behind the camera have a negative depth.
+    """
+    local = (pos.astype(np.float64) - pose[:3, 3]) @ pose[:3, :3]
+    z = local[:, 2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u = matrix[0, 0] * local[:, 0] / z + matrix[0, 2]
+        v = matrix[1, 1] * local[:, 1] / z + matrix[1, 2]
+    return u, v, z
+
+
+def visible(frame: CameraFrame, pos: np.ndarray, *, tolerance: float) -> np.ndarray:
+    """Rows of the points that a frame sees: their depth is that of the pixel they fall into.
+
+    Convention:
+        On a slanted surface depth changes inside a pixel. The smaller of the changes to the two neighbours in
+        each direction is allowed besides ``tolerance``: at the edge of a thing that is the thing's own slant,
+        never the step to what is behind it.
+    """
+    u, v, z = project(pos, frame.pose, frame.depth_matrix)
+    height, width = frame.depth.shape
+    with np.errstate(invalid="ignore"):
+        inside = (z > 0.05) & (u > -0.5) & (u < width - 0.5) & (v > -0.5) & (v < height - 0.5)
+    rows = np.flatnonzero(inside)
+    x, y = np.rint(u[rows]).astype(np.int64), np.rint(v[rows]).astype(np.int64)
+    measured = frame.depth[y, x]
+    allowed = tolerance + 0.5 * _slant(frame.depth)[y, x]
+    return rows[(measured > 0) & (np.abs(z[rows] - measured) <= allowed)]
+
+
+def _slant(depth: np.ndarray) -> np.ndarray:
+    """Change of depth from a pixel to the next, summed over both directions, ``(H, W)``."""
+    total = np.zeros_like(depth)
+    for axis in (0, 1):
+        step = np.abs(np.diff(depth, axis=axis))
+        ends = (
+            [(1, 0) if axis == i else (0, 0) for i in range(2)],
+            [(0, 1) if axis == i else (0, 0) for i in range(2)],
+        )
+        before, after = (np.pad(step, end, constant_values=np.inf) for end in ends)
+        nearer = np.minimum(before, after)
+        total += np.where(np.isfinite(nearer), nearer, 0)
+    return total
+
+
+def _read_matrix(path: Path) -> np.ndarray:
+    try:
+        matrix = np.loadtxt(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as a matrix ({error}); take the frames again") from error
+    if matrix.shape not in ((4, 4), (3, 3)):
+        raise UserError(f"{path}: a matrix of shape {matrix.shape}, expected 4 x 4; take the frames again")
+    return matrix
+
+
+def _read_depth(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image).astype(np.float32) / MILLIMETRES
+    except (OSError, SyntaxError) as error:
+        raise UserError(f"{path}: no depth picture ({error}); take the frames again") from error
