@@ -78,8 +78,10 @@ class Report:
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]] | None:
-        """95 % intervals of the scores over resampled rooms; ``None`` for fewer than two rooms."""
-        return None if self.rooms is None else bootstrap_intervals(self.rooms)
+        """95 % intervals of the scores over resampled rooms; ``None`` for fewer than two rooms or no label."""
+        if self.rooms is None or not self.matrix.labelled.any():
+            return None
+        return bootstrap_intervals(self.rooms)
 
     def _names_where(self, mask: Tensor) -> list[str]:
         return [name for name, chosen in zip(self.names, mask.tolist()) if chosen]
