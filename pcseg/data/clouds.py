@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pcseg.data.las import read_las
 from pcseg.data.pcd import read_pcd
 from pcseg.data.ply import read_ply
-from pcseg.data.tables import Columns, read_npy, read_npz, read_text
+from pcseg.data.tables import Columns, one_line, read_hdf5, read_npy, read_npz, read_text
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
 
@@ -17,9 +18,17 @@ READERS = {
     ".pcd": read_pcd,
     ".xyz": read_text,
     ".txt": read_text,
+    ".csv": read_text,
+    ".pts": read_text,
     ".npy": read_npy,
     ".npz": read_npz,
+    ".las": read_las,
+    ".h5": read_hdf5,
+    ".hdf5": read_hdf5,
 }
+CONVERT = {".laz": "LAS", ".e57": "LAS or PLY", ".rcp": "LAS", ".ptx": "PLY", ".obj": "PLY"}
+"""What files that cannot be read are turned into."""
+
 COLOR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
 NORMAL_NAMES = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"))
 
@@ -57,26 +66,68 @@ class Cloud:
         return np.asarray(np.isfinite(self.pos).all(axis=1))
 
 
-def read_cloud(path: Path) -> Cloud:
-    """Read a ``.ply``, ``.pcd``, ``.xyz``, ``.txt``, ``.npy``, ``.npz`` file or a prepared scene (``.h5``).
+def read_cloud(path: Path, *, allow_empty: bool = False) -> Cloud:
+    """Read a file of one of the kinds of :data:`READERS`, among them prepared scenes.
+
+    Args:
+        path: The file.
+        allow_empty: Take a file that holds no point, or none with a position.
 
     Raises:
         UserError: The file is missing, of an unknown kind, damaged, empty, or has no x, y and z.
     """
     path = Path(path)
+    require_readable(path)
+    cloud = read_prepared(path) if is_prepared(path) else from_columns(read_columns(path), path)
+    if not allow_empty and not cloud.finite.any():
+        raise UserError(f"{path}: holds no points" + (" with a position (all are NaN)" if len(cloud) else ""))
+    return cloud
+
+
+def require_readable(path: Path) -> None:
+    """Raise :class:`UserError` unless ``path`` is a file of a known kind that is not empty."""
     suffix = path.suffix.lower()
     if not path.is_file():
         raise UserError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
-    if suffix != ".h5" and suffix not in READERS:
+    if suffix not in READERS:
+        advice = (
+            f"; turn it into {CONVERT[suffix]}, for example with CloudCompare" if suffix in CONVERT else ""
+        )
         raise UserError(
-            f"{path}: files of kind {suffix!r} are unknown; known are {', '.join(READERS)} and .h5"
+            f"{path}: files of kind {suffix!r} are unknown; known are {', '.join(READERS)}{advice}"
         )
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty")
-    cloud = read_prepared(path) if suffix == ".h5" else from_columns(READERS[suffix](path), path)
-    if not cloud.finite.any():
-        raise UserError(f"{path}: holds no points" + (" with a position (all are NaN)" if len(cloud) else ""))
-    return cloud
+
+
+def read_columns(path: Path) -> Columns:
+    """What a file holds, by name: lower case, without the marks that programs put before or after names.
+
+    Raises:
+        UserError: As :func:`read_cloud`.
+    """
+    require_readable(path)
+    try:
+        columns = READERS[path.suffix.lower()](path)
+    except (MemoryError, OSError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({type(error).__name__}); is it damaged or too large?"
+        ) from error
+    # CloudCompare writes "scalar_label", others leave blanks around names
+    return {name.strip().lower().removeprefix("scalar_"): column for name, column in columns.items()}
+
+
+def is_prepared(path: Path) -> bool:
+    """Whether an HDF5 file is a prepared scene."""
+    import h5py
+
+    if path.suffix.lower() != ".h5":
+        return False
+    try:
+        with h5py.File(path, "r") as file:
+            return "label_schema" in file.attrs or "format_version" in file.attrs
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as HDF5 ({one_line(error)})") from error
 
 
 def read_prepared(path: Path) -> Cloud:
@@ -100,8 +151,6 @@ def from_columns(columns: Columns, path: Path) -> Cloud:
     Raises:
         UserError: There are no columns x, y and z.
     """
-    # CloudCompare writes "scalar_label", others leave blanks around names
-    columns = {name.strip().removeprefix("scalar_"): column for name, column in columns.items()}
     pos = stacked(columns, (("x", "y", "z"),))
     if pos is None:
         raise UserError(f"{path}: no columns x, y and z (it has {', '.join(columns) or 'none'})")

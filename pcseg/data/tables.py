@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +165,7 @@ def read_npy(path: Path) -> Columns:
     try:
         table = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path}: not a readable .npy file ({error})") from error
+        raise UserError(f"{path}: not a readable .npy file ({one_line(error)})") from error
     return columns_of(table, path)
 
 
@@ -189,8 +189,25 @@ def read_npz(path: Path) -> Columns:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except Exception as error:  # zipfile, zlib and numpy all have their own
-        raise UserError(f"{path}: not a readable .npz file ({error})") from error
-    by_name = {key.lower(): array for key, array in arrays.items()}
+        raise UserError(f"{path}: not a readable .npz file ({one_line(error)})") from error
+    return columns_of_arrays(arrays, path)
+
+
+def read_hdf5(path: Path) -> Columns:
+    """Columns of the datasets of an HDF5 file, as :func:`read_npz`."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            arrays = {name: part[()] for name, part in file.items() if isinstance(part, h5py.Dataset)}
+    except (OSError, ValueError, TypeError, RuntimeError, KeyError, MemoryError) as error:
+        raise UserError(f"{path}: cannot be read as HDF5 ({one_line(error)})") from error
+    return columns_of_arrays(arrays, path)
+
+
+def columns_of_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> Columns:
+    """Columns of whole fields by name; arrays (N,) beside ``pos`` become columns under their own names."""
+    by_name = {key.lower(): np.asarray(array) for key, array in arrays.items()}
     columns: Columns = {}
     for field, others in FIELDS.items():
         array = next((by_name[name] for name in others if name in by_name), None)
@@ -199,9 +216,16 @@ def read_npz(path: Path) -> Columns:
         if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "fiu":
             raise UserError(f"{path}: {field} has shape {array.shape} of {array.dtype}, but (N, 3) is needed")
         columns |= dict(zip(AXES[field], array.T))
-    if "x" in columns:
-        return columns
-    tables = [array for array in arrays.values() if array.ndim == 2 and array.shape[1] >= 3]
-    if len(tables) != 1:
-        raise UserError(f"{path}: no array 'pos' of points (it has {', '.join(arrays) or 'nothing'})")
-    return columns_of(tables[0], path)
+    if "x" not in columns:
+        tables = [array for array in by_name.values() if array.ndim == 2 and array.shape[1] >= 3]
+        if len(tables) != 1:
+            raise UserError(f"{path}: no array 'pos' of points (it has {', '.join(arrays) or 'nothing'})")
+        columns = columns_of(tables[0], path)
+    count = len(next(iter(columns.values())))
+    single = {name: array for name, array in by_name.items() if array.shape in ((count,), (count, 1))}
+    return {name: array.reshape(-1) for name, array in single.items() if array.dtype.kind in "fiub"} | columns
+
+
+def one_line(error: Exception) -> str:
+    """The text of an error without line breaks."""
+    return " ".join(str(error).split())

@@ -4,10 +4,12 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from pcseg.data.clouds import read_cloud
+from pcseg.data.clouds import read_cloud, read_columns
+from pcseg.data.las import LAYOUT, SMALLEST
 from pcseg.data.pcd import unpack_lzf
 from pcseg.data.ply import write_ply
 from pcseg.errors import UserError
@@ -82,6 +84,36 @@ def lzf_literals(data: bytes) -> bytes:
     return b"".join(bytes([len(part) - 1]) + part for part in parts)
 
 
+def las(kind: int, *, count: int = 20) -> bytes:
+    """A LAS file of millimetres: version 1.2 for the old point formats, 1.4 for the new ones."""
+    new = kind >= 6
+    head = bytearray(375 if new else 227)
+    head[:4], head[24], head[25], head[104] = b"LASF", 1, 4 if new else 2, kind
+    size = SMALLEST[kind] + 3  # with extra bytes
+    struct.pack_into("<HI", head, 94, len(head), len(head) + 5)
+    struct.pack_into("<HI", head, 105, size, 0 if new else count)
+    struct.pack_into("<6d", head, 131, 0.001, 0.001, 0.001, 100, 200, 300)
+    if new:
+        struct.pack_into("<Q", head, 247, count)
+    place, _, color = LAYOUT[kind]
+    rows = np.zeros((count, size), dtype=np.uint8)
+    cells = np.rint((POS[:count].astype(np.float64) - (100, 200, 300)) * 1000).astype("<i4")
+    rows[:, :12] = cells.view(np.uint8).reshape(count, 12)
+    rows[:, place] = np.arange(count) % 20 + (0 if new else 32)  # the upper bits are flags in old formats
+    if color is not None:
+        rows[:, color : color + 6] = (COLOR[:count].astype("<u2") * 257).view(np.uint8).reshape(count, 6)
+    return bytes(head) + b"12345" + rows.tobytes()
+
+
+def hdf5(**arrays: np.ndarray) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+
+    return write
+
+
 def npz(**arrays: np.ndarray) -> Callable[[Path], None]:
     return lambda path: np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
 
@@ -121,8 +153,34 @@ GOOD: dict[str, tuple[str, bytes | Callable[[Path], None], bool, bool]] = {
     "npy": ("a.npy", npy(TABLE), True, True),
     "npy records": ("a.npy", npy(records()), True, True),
     "npz": ("a.npz", npz(coord=POS, rgb=COLOR, Normal=NORMAL, label=np.arange(20)), True, True),
+    "hdf5": ("a.h5", hdf5(xyz=POS, color=COLOR, normal=NORMAL, sem=np.zeros(20)), True, True),
+    "hdf5 table": ("a.hdf5", hdf5(points=np.concatenate([POS, COLOR], axis=1)), True, False),
     "npz table": ("a.npz", npz(points=np.concatenate([POS, COLOR / 255], axis=1)), True, False),
 }
+
+
+@pytest.mark.parametrize("kind", range(11))
+def test_las(tmp_path: Path, kind: int) -> None:
+    cloud = read_cloud(put(tmp_path / "a.las", las(kind)))
+    np.testing.assert_allclose(cloud.pos, POS, atol=5.1e-4)
+    assert (cloud.color is not None) == (LAYOUT[kind][2] is not None)
+    if cloud.color is not None:
+        np.testing.assert_array_equal(cloud.color, COLOR)
+    assert read_columns(tmp_path / "a.las")["classification"].tolist() == list(range(20))
+
+
+def test_columns_beside_the_positions(tmp_path: Path) -> None:
+    put(tmp_path / "a.npz", npz(pos=POS, Label=np.arange(20), id=np.zeros((20, 1)), name=np.array("x")))
+    columns = read_columns(tmp_path / "a.npz")
+    assert set(columns) == {"x", "y", "z", "label", "id"}
+    assert columns["label"].tolist() == list(range(20))
+
+
+def test_an_empty_cloud_where_it_is_allowed(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.npy", npy(np.zeros((0, 3))))
+    assert len(read_cloud(path, allow_empty=True)) == 0
+    path = put(tmp_path / "a.txt", b"nan nan nan\n")
+    assert not read_cloud(path, allow_empty=True).finite.any()
 
 
 def put(path: Path, content: bytes | Callable[[Path], None]) -> Path:
@@ -190,7 +248,13 @@ def test_ply_roundtrip(tmp_path: Path) -> None:
 
 LITTLE = ply("binary_little_endian")
 BAD: dict[str, tuple[str, bytes | Callable[[Path], None], str]] = {
-    "unknown kind": ("a.las", b"LASF", "'.las' are unknown"),
+    "unknown kind": ("a.docx", b"PK", "'.docx' are unknown"),
+    "kind to convert": ("a.e57", b"ASTM-E57", "turn it into LAS or PLY"),
+    "las: header": ("a.las", b"LASF" + bytes(100), "not a LAS file"),
+    "las: cut": ("a.las", las(3)[:-1], "announces 20 points but holds 19"),
+    "las: packed": ("a.las", las(3)[:104] + b"\x83" + las(3)[105:], "compressed (LAZ)"),
+    "las: format": ("a.las", las(3)[:104] + b"\x0b" + las(3)[105:], "point format 11"),
+    "las: none": ("a.las", las(3, count=0), "holds no points"),
     "empty file": ("a.ply", b"", "file is empty"),
     "ply: other bytes": ("a.ply", b"\x89PNG\r\n", "not a PLY file"),
     "ply: cut in the header": ("a.ply", LITTLE[:60], "not a PLY file"),
