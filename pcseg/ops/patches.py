@@ -38,6 +38,16 @@ class Patches:
     runs: list[Run]
     device: torch.device
 
+    def short_runs(self, rows: int) -> list[Run]:
+        """The runs in parts of about ``rows`` rows."""
+        parts = []
+        for run in self.runs:
+            count = max(1, rows // run.length)
+            for patch in range(0, run.count, count):
+                first = run.first + patch * run.length
+                parts.append(run._replace(first=first, count=min(count, run.count - patch)))
+        return parts
+
     @cached_property
     def borrowed_rows(self) -> Tensor | None:
         """Keys of all patches that borrow, one patch after the other."""
@@ -108,7 +118,7 @@ def patch_attention(
     if patches.borrowed_rows is not None:
         keys, values = (_with_borrowed(x, parts, patches) for x, parts in ((key, keys), (value, values)))
     parts = zip(patches.runs, query.split(sizes), keys, values)
-    out = [_attend(run, q, k, v, scale, bias) for run, q, k, v in parts]
+    out = [attend_run(run, q, k, v, scale, bias) for run, q, k, v in parts]
     return torch.cat(out) if out else query.new_empty(query.shape)
 
 
@@ -126,10 +136,10 @@ def _with_borrowed(x: Tensor, parts: Sequence[Tensor], patches: Patches) -> list
     return [next(lent) if run.borrowed else part for run, part in zip(patches.runs, parts)]
 
 
-def _attend(
+def attend_run(
     run: Run, query: Tensor, key: Tensor, value: Tensor, scale: float, bias: PairBias | None
 ) -> Tensor:
-    """Attention of one run: rows in, rows out."""
+    """Attention of one run, as in :func:`patch_attention`; keys and values are those of the run and what it borrows."""
     heads, width = query.shape[1:]
     query, key, value = (x.reshape(run.count, -1, heads, width).transpose(1, 2) for x in (query, key, value))
     if bias is None:

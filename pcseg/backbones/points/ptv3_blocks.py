@@ -5,8 +5,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcseg.backbones.points.ptv3_curves import CurveLevel
+from pcseg.nn.rows import by_rows
 from pcseg.nn.sparse_conv import SubmanifoldConv
-from pcseg.ops.patches import PairBias, patch_attention, permute_rows
+from pcseg.ops.patches import PairBias, Run, attend_run, patch_attention, permute_rows
+
+RUN_ROWS = 4096
+"""Rows whose patches are attended to at once on a CPU, where no gradient is wanted."""
 
 
 class Block(nn.Module):
@@ -64,9 +68,12 @@ class Block(nn.Module):
         x = x + self.position(x if position_of is None else position_of, level)
         if self.pre_norm:
             x = x + self.drop_path(self.scale1(self.attention(self.norm1(x), level)))
-            return x + self.drop_path(self.scale2(self.mlp(self.norm2(x))))
+            return by_rows(lambda rows: rows + self._transformed(self.norm2(rows)), x)
         x = self.norm1(x + self.drop_path(self.scale1(self.attention(x, level))))
-        return self.norm2(x + self.drop_path(self.scale2(self.mlp(x))))
+        return by_rows(lambda rows: self.norm2(rows + self._transformed(rows)), x)
+
+    def _transformed(self, x: Tensor) -> Tensor:
+        return self.drop_path(self.scale2(self.mlp(x)))
 
 
 class ConditionalPosition(nn.Module):
@@ -78,7 +85,7 @@ class ConditionalPosition(nn.Module):
         self.linear, self.norm = nn.Linear(channels, channels), nn.LayerNorm(channels)
 
     def forward(self, x: Tensor, level: CurveLevel) -> Tensor:
-        return self.norm(self.linear(self.conv(x, level.voxels)))
+        return by_rows(lambda rows: self.norm(self.linear(rows)), self.conv(x, level.voxels))
 
 
 class PatchAttention(nn.Module):
@@ -104,12 +111,24 @@ class PatchAttention(nn.Module):
 
     def forward(self, x: Tensor, level: CurveLevel) -> Tensor:
         order, inverse = level.permutation(self.curve)
-        qkv = self.qkv(permute_rows(x, order, inverse)).view(len(x), 3, self.heads, -1)
-        bias = None if self.relative is None else self.relative.between(level.voxels.grid_pos[order])
-        query, key, value = qkv.unbind(1)
         patches = level.patches(self.patch_size)
-        out = patch_attention(query, key, value, patches, scale=self.scale, bias=bias)
-        return permute_rows(self.proj(out.flatten(1)), inverse, order)
+        bias = None if self.relative is None else self.relative.between(level.voxels.grid_pos[order])
+        if torch.is_grad_enabled() or x.device.type != "cpu":
+            query, key, value = self._projected(permute_rows(x, order, inverse))
+            out = patch_attention(query, key, value, patches, scale=self.scale, bias=bias)
+            out = self.proj(out.flatten(1))
+        else:  # some patches at a time, so that nothing but the result is of full size
+            parts = [self._of_run(x, order, run, bias) for run in patches.short_runs(RUN_ROWS)]
+            out = torch.cat(parts) if parts else x
+        return permute_rows(out, inverse, order)
+
+    def _of_run(self, x: Tensor, order: Tensor, run: Run, bias: PairBias | None) -> Tensor:
+        rows = order[run.first - run.borrowed : run.first + run.rows]
+        query, key, value = self._projected(x.index_select(0, rows))
+        return self.proj(attend_run(run, query[run.borrowed :], key, value, self.scale, bias).flatten(1))
+
+    def _projected(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.qkv(x).view(len(x), 3, self.heads, -1).unbind(1)
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, curve={self.curve}, patch_size={self.patch_size}"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pcseg.backbones.points.ptv3_blocks import Block
 from pcseg.backbones.points.ptv3_curves import CurveLevel
 from pcseg.nn.norms import BatchNorm, NormFactory
+from pcseg.nn.rows import by_rows
 from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.ops.patches import permute_rows
 from pcseg.ops.segment import segment_max
@@ -43,7 +44,7 @@ class LinearStem(nn.Module):
         self.linear, self.norm = nn.Linear(in_channels, channels), nn.LayerNorm(channels)
 
     def forward(self, x: Tensor, level: CurveLevel) -> Tensor:
-        return F.gelu(self.norm(self.linear(x)))
+        return by_rows(lambda rows: F.gelu(self.norm(self.linear(rows))), x)
 
 
 class Stage(nn.Module):
@@ -82,7 +83,7 @@ class Pool(nn.Module):
         order = parent.argsort()
         inverse = torch.empty_like(order)
         inverse[order] = torch.arange(len(order), device=order.device)
-        grouped = permute_rows(self.linear(x), order, inverse)
+        grouped = permute_rows(by_rows(self.linear, x), order, inverse)
         return F.gelu(self.norm(segment_max(grouped, torch.bincount(parent, minlength=count))))
 
 
@@ -96,6 +97,14 @@ class Unpool(nn.Module):
 
     def forward(self, coarse: Tensor, skip: Tensor, parent: Tensor) -> tuple[Tensor, Tensor]:
         """The sum, and the encoder's part of it."""
-        skip = F.gelu(self.skip_norm(self.skip(skip)))
-        coarse = F.gelu(self.coarse_norm(self.coarse(coarse)))
+        if self.training:  # batch norm looks at all rows
+            skip, coarse = self._skipped(skip), self._raised(coarse)
+        else:
+            skip, coarse = by_rows(self._skipped, skip), by_rows(self._raised, coarse)
         return skip + coarse.index_select(0, parent), skip
+
+    def _skipped(self, x: Tensor) -> Tensor:
+        return F.gelu(self.skip_norm(self.skip(x)))
+
+    def _raised(self, x: Tensor) -> Tensor:
+        return F.gelu(self.coarse_norm(self.coarse(x)))
