@@ -1,0 +1,123 @@
+"""PASCAL VOC 2012, alone or with the annotations of SBD (the *aug* training set of 10 582 images)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pcseg.data.images.reader import (
+    ImageReader,
+    Picture,
+    apply_table,
+    palette_colors,
+    read_names,
+    table_of,
+)
+from pcseg.errors import UserError
+from pcseg.labels import LabelSchema
+
+VOC_SCHEMA = LabelSchema(
+    name="voc",
+    names=(
+        "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+        "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+    ),
+    colors=palette_colors(21),
+)  # fmt: skip
+
+AUGMENTED = "train_aug"
+"""Name of the split that joins VOC's training images with SBD's, less VOC's validation images."""
+
+LABEL_FOLDERS = ("SegmentationClass", "SegmentationClassAug")
+"""VOC's own labels, which are finer, and those of SBD as some releases have converted them."""
+
+
+class VOC2012(ImageReader):
+    """``VOCdevkit/VOC2012`` and beside it, for the split ``train_aug``, SBD's ``benchmark_RELEASE``.
+
+    Convention:
+        A label file is a palette whose *indices* count: 0 is background and a class, 255 the border and ignored.
+        SBD lies in the folder itself, in the one above or two above; its .mat files are read as they are.
+    """
+
+    dataset = "PASCAL VOC 2012"
+    layout = (
+        "JPEGImages, SegmentationClass and ImageSets/Segmentation/{train,val}.txt (VOCdevkit/VOC2012); train_aug "
+        "needs benchmark_RELEASE/dataset/cls beside it, or SegmentationClassAug"
+    )
+    schema = VOC_SCHEMA
+    table = table_of({k: k for k in range(21)}, ignored=(255,))
+
+    @property
+    def train_splits(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (AUGMENTED,) if AUGMENTED in self.splits else ("train",)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        listed = [s for s in ("train", "val", "trainval", "test") if self._list(s).is_file()]
+        augmented = (self._list(AUGMENTED).is_file() or self._sbd() is not None) and "train" in listed
+        return (*listed, AUGMENTED) if augmented else tuple(listed)
+
+    def find(self, split: str) -> list[Picture]:
+        names = self._augmented() if split == AUGMENTED else read_names(self._list(split))
+        return [
+            Picture(
+                name=name,
+                split=split,
+                group=name,
+                image=self.root / "JPEGImages" / f"{name}.jpg",
+                label=None if split == "test" else self._label(name),
+            )
+            for name in names
+        ]
+
+    def read_label(self, path: Path) -> np.ndarray:
+        if path.suffix == ".mat":
+            return apply_table(
+                self.table, read_mat(path, "GTcls", "Segmentation"), source=path, dataset=self.dataset
+            )
+        return super().read_label(path)
+
+    def _label(self, name: str) -> Path:
+        """The first place that has labels of an image; VOC's own come first."""
+        own = [self.root / folder / f"{name}.png" for folder in LABEL_FOLDERS]
+        found = [path for path in own if path.is_file()]
+        sbd = self._sbd()
+        if not found and sbd is not None:
+            found = [sbd / "cls" / f"{name}.mat"]
+        return found[0] if found else own[0]
+
+    def _augmented(self) -> list[str]:
+        """All of ``train_aug.txt``, or VOC's training images and SBD's that are not in VOC's validation."""
+        if self._list(AUGMENTED).is_file():
+            # CCNet's list has paths of images and labels
+            return [Path(name).stem for name in read_names(self._list(AUGMENTED))]
+        sbd = self._sbd()
+        assert sbd is not None
+        val = set(read_names(self._list("val")))
+        names = {name for part in ("train", "val") for name in read_names(sbd / f"{part}.txt")}
+        return sorted((names | set(read_names(self._list("train")))) - val)
+
+    def _list(self, split: str) -> Path:
+        return self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
+
+    def _sbd(self) -> Path | None:
+        for folder in (self.root, self.root.parent, self.root.parent.parent):
+            path = folder / "benchmark_RELEASE" / "dataset"
+            if (path / "cls").is_dir():
+                return path
+        return None
+
+
+def read_mat(path: Path, *fields: str) -> np.ndarray:
+    """The matrix under ``fields`` of a MATLAB file, int32."""
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; unpack the data set completely")
+    try:
+        value = loadmat(path)[fields[0]]
+        for name in fields[1:]:
+            value = value[name][0, 0]
+        return np.asarray(value).astype(np.int32)
+    except (ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:
+        raise UserError(f"{path}: holds no {'.'.join(fields)} ({error!r}); download it again") from error
