@@ -206,7 +206,10 @@ def read_hdf5(path: Path) -> Columns:
 
 
 def columns_of_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> Columns:
-    """Columns of whole fields by name; arrays (N,) beside ``pos`` become columns under their own names."""
+    """Columns of whole fields by name.
+
+    Arrays (N,) beside ``pos`` become columns under their own names, arrays (N, 3) as ``name.0`` to ``name.2``.
+    """
     by_name = {key.lower(): np.asarray(array) for key, array in arrays.items()}
     columns: Columns = {}
     for field, others in FIELDS.items():
@@ -216,14 +219,18 @@ def columns_of_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> Columns:
         if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "fiu":
             raise UserError(f"{path}: {field} has shape {array.shape} of {array.dtype}, but (N, 3) is needed")
         columns |= dict(zip(AXES[field], array.T))
+    tables = {name: array for name, array in by_name.items() if array.ndim == 2 and array.shape[1] >= 3}
     if "x" not in columns:
-        tables = [array for array in by_name.values() if array.ndim == 2 and array.shape[1] >= 3]
-        if len(tables) != 1:
+        if not tables:
             raise UserError(f"{path}: no array 'pos' of points (it has {', '.join(arrays) or 'nothing'})")
-        columns = columns_of(tables[0], path)
-    count = len(next(iter(columns.values())))
-    single = {name: array for name, array in by_name.items() if array.shape in ((count,), (count, 1))}
-    return {name: array.reshape(-1) for name, array in single.items() if array.dtype.kind in "fiub"} | columns
+        columns = columns_of(next(iter(tables.values())), path) if len(tables) == 1 else {}
+    count = len(next(iter((columns or tables).values())))
+    others = {name: array for name, array in by_name.items() if array.shape in ((count,), (count, 1))}
+    for name, array in tables.items():
+        if array.shape == (count, 3):
+            others |= {f"{name}.{axis}": column for axis, column in enumerate(array.T)}
+    others = {name: array.reshape(-1) for name, array in others.items() if array.dtype.kind in "fiub"}
+    return others | columns
 
 
 def one_line(error: Exception) -> str:

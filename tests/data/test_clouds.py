@@ -172,7 +172,7 @@ def test_las(tmp_path: Path, kind: int) -> None:
 def test_columns_beside_the_positions(tmp_path: Path) -> None:
     put(tmp_path / "a.npz", npz(pos=POS, Label=np.arange(20), id=np.zeros((20, 1)), name=np.array("x")))
     columns = read_columns(tmp_path / "a.npz")
-    assert set(columns) == {"x", "y", "z", "label", "id"}
+    assert set(columns) == {"x", "y", "z", "pos.0", "pos.1", "pos.2", "label", "id"}
     assert columns["label"].tolist() == list(range(20))
 
 

@@ -1,0 +1,174 @@
+"""Own data: descriptions, what becomes of files in several formats, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clouds_on_disk import DESCRIPTION, NAMES, own_room, write_own_folder, write_own_h5, write_own_ply
+
+from data_prep.folder import object_numbers, prepare
+from data_prep.folder_spec import find_clouds, read_spec
+from pcseg.data.manifest import Manifest
+from pcseg.data.scenes import check_scene, read_scene
+from pcseg.errors import UserError
+
+
+def describe(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_a_folder_of_clouds_becomes_a_prepared_folder(tmp_path: Path) -> None:
+    yaml = write_own_folder(tmp_path)
+    prepare(yaml, tmp_path / "out", workers=1)
+    manifest = Manifest.read(tmp_path / "out")
+    assert manifest.splits == ("test", "train")
+    assert [entry.path for entry in manifest.scenes] == [
+        "test/room_0.h5", "train/room_0.h5", "train/room_1.h5", "train/room_2.h5",
+    ]  # fmt: skip
+    assert manifest.schema.names == NAMES
+    room, scene = own_room(1), read_scene(tmp_path / "out" / "train" / "room_1.h5")
+    check_scene(scene)
+    np.testing.assert_array_equal(scene.pos, room["pos"])
+    np.testing.assert_array_equal(scene.color, room["color"])
+    np.testing.assert_array_equal(scene.label, room["label"])
+    np.testing.assert_array_equal(scene.instance, room["instance"])  # 0..3, in order already
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.h5")}
+    write_own_ply(tmp_path / "my_rooms" / "train" / "room_2.ply", own_room(77))
+    prepare(yaml, tmp_path / "out", workers=1)
+    changed = [path.name for path, time in before.items() if path.stat().st_mtime_ns != time]
+    assert changed == ["room_2.h5"]
+
+
+def test_other_names_units_axes_and_numbers(tmp_path: Path) -> None:
+    room = own_room(3)
+    raw = room | {"label": np.array([7, 3, 40, 255])[room["label"]]}
+    folder = tmp_path / "data"
+    turned = raw | {"pos": room["pos"][:, [0, 2, 1]] * [1000, 1000, -1000]}  # millimetres, y up
+    write_own_h5(folder / "a" / "deep" / "one.h5", turned)
+    np.savez(folder / "two.npz", xyz=turned["pos"], gt=turned["label"])
+    yaml = describe(tmp_path / "d.yaml", """
+root: data
+split: {train: "a/**/*.h5", test: ["*.npz"]}
+names: {40: wall, 7: floor, 3: ceiling}
+colors: {wall: [1, 2, 3], floor: [4, 5, 6], ceiling: [7, 8, 9]}
+ignore: 255
+fields: {label: GT}
+units: mm
+up: y
+""")  # fmt: skip
+    prepare(yaml, tmp_path / "out", workers=1)
+    manifest = Manifest.read(tmp_path / "out")
+    assert (manifest.dataset, manifest.schema.names) == ("d", ("wall", "floor", "ceiling"))
+    assert manifest.schema.colors[0] == (1, 2, 3)
+    one = read_scene(tmp_path / "out" / "train" / "a_deep_one.h5")
+    np.testing.assert_allclose(one.pos, room["pos"], atol=1e-5)
+    np.testing.assert_array_equal(one.label, np.array([1, 2, 0, -1])[room["label"]])
+    assert (one.instance == -1).all()
+    two = read_scene(tmp_path / "out" / "test" / "two.h5")
+    np.testing.assert_array_equal(two.label, one.label)
+    assert (two.color == 127).all()
+
+
+def test_whole_fields_under_own_names(tmp_path: Path) -> None:
+    write_own_h5(tmp_path / "data" / "train" / "a.h5", own_room(3))
+    np.savez(tmp_path / "data" / "train" / "b.npz", P=np.eye(3), Q=np.eye(3), coords=np.eye(3), gt=[0, 0, 1])
+    yaml = describe(
+        tmp_path / "d.yaml", "root: data\nnames: [a, b, c, d]\nfields: {pos: coords, label: gt}\n"
+    )
+    prepare(yaml, tmp_path / "out", workers=1, normals=True)
+    scene = read_scene(tmp_path / "out" / "train" / "a.h5")
+    np.testing.assert_array_equal(scene.pos, own_room(3)["pos"])
+    assert scene.normal is not None
+    assert read_scene(tmp_path / "out" / "train" / "b.h5").num_points == 3
+
+
+def test_points_without_a_position_are_left_out_and_said(tmp_path: Path) -> None:
+    yaml = write_own_folder(tmp_path, rooms={"train": 1})
+    room = own_room(5)
+    room["pos"][7] = np.nan
+    write_own_ply(tmp_path / "my_rooms" / "train" / "room_0.ply", room)
+    prepare(yaml, tmp_path / "out", workers=1)
+    (entry,) = Manifest.read(tmp_path / "out").scenes
+    assert entry.num_points == 1499
+    assert entry.ignored == ("room_0.ply: 1 points without a position",)
+    scene = read_scene(tmp_path / "out" / "train" / "room_0.h5")
+    np.testing.assert_array_equal(scene.label, np.delete(room["label"], 7))
+
+
+def test_a_file_that_fails_is_named_and_the_others_are_prepared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    yaml = write_own_folder(tmp_path)
+    odd = own_room(5)
+    odd["label"][:3] = [9, 9, 12]
+    bad = write_own_ply(tmp_path / "my_rooms" / "train" / "room_0.ply", odd)
+    write_own_ply(tmp_path / "my_rooms" / "train" / "room_1.ply", own_room(1), label="scalar_kind")
+    with pytest.raises(UserError, match="2 of 4 files could not be prepared"):
+        prepare(yaml, tmp_path / "out", workers=1)
+    said = capsys.readouterr().out
+    assert (
+        f"{bad}: label 9 (2 points), 12 (1 points) is no class of {yaml}; add it to names or ignore" in said
+    )
+    assert "room_1.ply: no column of labels (it has x, y, z, red, green, blue, kind, object_id)" in said
+    assert len(Manifest.read(tmp_path / "out").scenes) == 2
+
+
+def test_objects_are_numbered() -> None:
+    assert object_numbers(np.array([7.0, -1, 7, np.nan, 3])).tolist() == [1, -1, 1, -1, 0]
+
+
+BAD = {
+    "no yaml": ("a: [", "not YAML"),
+    "nothing": ("", "holds no keys"),
+    "unknown key": (DESCRIPTION + "clases: 3\n", "key 'clases' is unknown"),
+    "no root": ("names: [a, b]", "key 'root' is missing"),
+    "no names": ("root: my_rooms", "key 'names' is missing"),
+    "other root": ("root: elsewhere\nnames: [a, b]", "is no folder"),
+    "names": ("root: my_rooms\nnames: abc", "names must be a list"),
+    "twice": ("root: my_rooms\nnames: [a, a]", "two different classes"),
+    "number": ("root: my_rooms\nnames: {x: a, y: b}", "'x' is no whole number"),
+    "colors": (DESCRIPTION + "colors: [[1, 2, 3]]\n", "one [r, g, b]"),
+    "dark colors": (DESCRIPTION + "colors: [[1, 2, 3], [1, 2, 3], [1, 2, 3], [1, 2, 300]]\n", "in 0..255"),
+    "ragged colors": (DESCRIPTION + "colors: [[1, 2, 3], [1, 2], 3, 4]\n", "one [r, g, b]"),
+    "ignore": (DESCRIPTION.replace("[255]", "[none]"), "'none' is no whole number"),
+    "units": (DESCRIPTION + "units: feet\n", "units: 'feet' is unknown"),
+    "up": (DESCRIPTION + "up: w\n", "choose from x, y, z"),
+    "split": (DESCRIPTION + "split: [a]\n", "split must map"),
+    "absolute": (DESCRIPTION + "split: {a: [/tmp/*]}\n", "relative to root"),
+    "odd split": (DESCRIPTION + "split: {../a: ['*']}\n", "name of a folder"),
+    "empty split": (DESCRIPTION + "split: {train: ['*.las']}\n", "no file matches"),
+    "overlap": (DESCRIPTION + "split: {a: ['**/*.ply'], b: ['train/*']}\n", "is in 'a' and 'b'"),
+    "fields": (DESCRIPTION + "fields: [a]\n", "fields must map"),
+    "odd field": (DESCRIPTION + "fields: {height: z}\n", "fields.height is unknown"),
+    "two columns": (DESCRIPTION + "fields: {color: [r, g]}\n", "fields.color must be three columns"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_descriptions_that_mean_nothing(tmp_path: Path, case: str) -> None:
+    yaml = write_own_folder(tmp_path)
+    text, message = BAD[case]
+    yaml.write_text(text)
+    with pytest.raises(UserError) as caught:
+        find_clouds(read_spec(yaml))
+    said = str(caught.value)
+    assert message in said
+    assert "my_rooms" in said
+    assert "\n" not in said
+
+
+def test_files_without_a_place(tmp_path: Path) -> None:
+    yaml = write_own_folder(tmp_path)
+    write_own_ply(tmp_path / "my_rooms" / "loose.ply", own_room(1))
+    with pytest.raises(UserError, match=r"loose\.ply lies in no folder"):
+        find_clouds(read_spec(yaml))
+    (tmp_path / "my_rooms" / "loose.ply").unlink()
+    np.savez(tmp_path / "my_rooms" / "train" / "room_1.npz", pos=np.eye(3))
+    with pytest.raises(UserError, match=r"scene train/room_1\.h5 already"):
+        prepare(yaml, tmp_path / "out")
+    spec = read_spec(describe(yaml, DESCRIPTION + "fields: {label: kind}\n"))
+    with pytest.raises(UserError, match=r"no column 'kind', which fields\.label"):
+        spec.renamed({"x": np.zeros(1)}, source=yaml)
+    with pytest.raises(UserError, match="no such description"):
+        read_spec(tmp_path / "none.yaml")
