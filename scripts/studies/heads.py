@@ -4,6 +4,7 @@ from studies.harness import Study, Variant, chosen
 
 HEADS = (
     Variant(name="plain", config="configs/rooms/plain.yaml", note="a linear layer"),
+    Variant(name="fcn", config="configs/rooms/fcn.yaml", note="a convolution on the same level, no context"),
     Variant(name="encnet", config="configs/rooms/encnet.yaml", note="codebook gate and SE-loss"),
     Variant(name="ctnet", config="configs/rooms/ctnet.yaml", note="channel, then spatial context; CP-loss"),
     Variant(name="ccnet", config="configs/rooms/ccnet.yaml", note="criss-cross attention along axis lines"),
@@ -13,6 +14,6 @@ HEADS = (
 def study(variants: list[str] | None) -> Study:
     return Study(
         title="Context heads on generated rooms",
-        question="The four heads on the same sparse U-Net, in equal budgets: the same rooms, crops, steps and seeds.",
+        question="Five heads on the same sparse U-Net, in equal budgets: the same rooms, crops, steps and seeds.",
         variants=chosen(HEADS, variants),
     )
