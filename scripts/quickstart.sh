@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# From nothing to a trained model and pictures, on generated rooms in the raw S3DIS layout.
+# From nothing to a trained model and pictures, on generated rooms in the raw layout of S3DIS or ScanNet.
 # Safe to run again: finished steps are skipped and interrupted ones go on.
 #
-#   bash scripts/quickstart.sh [--rooms N] [--points N] [--epochs N] [--data DIR] [--out DIR]
+#   bash scripts/quickstart.sh [--dataset s3dis|scannet] [--rooms N] [--points N] [--epochs N] [--data DIR] [--out DIR]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
 
-ROOMS=20 POINTS=300000 EPOCHS="" DATA=data OUT=runs/quickstart
+DATASET=s3dis ROOMS=20 POINTS=300000 EPOCHS="" DATA=data OUT=""
 while [ $# -gt 0 ]; do
   case "$1" in
+    --dataset) DATASET=$2 ;;
     --rooms) ROOMS=$2 ;;
     --points) POINTS=$2 ;;
     --epochs) EPOCHS=$2 ;;
@@ -21,22 +22,31 @@ while [ $# -gt 0 ]; do
   [ $# -ge 2 ] || { echo "quickstart: $1 needs a value" >&2 && exit 2; }
   shift 2
 done
+case "$DATASET" in
+  s3dis) NAME=rooms LAYOUT=aligned TEST=Area_5 OUT=${OUT:-runs/quickstart} SPLITS=() ;;
+  scannet)
+    NAME=scannet_rooms LAYOUT=scannet TEST=val OUT=${OUT:-runs/quickstart_scannet}
+    SPLITS=(--data.train_splits '["train"]' --data.test_splits '["val"]')
+    ;;
+  *) echo "quickstart: --dataset $DATASET is unknown; it is s3dis or scannet" >&2 && exit 2 ;;
+esac
 WORKERS=$(nproc)
 START=$SECONDS
 
 setup
 
-say "1/5  Scanning generated rooms into $DATA/rooms_raw (6 areas, $ROOMS rooms each)"
-$PYTHON -m data_prep.rooms "$DATA/rooms_raw" --areas 6 --rooms "$ROOMS" --points "$POINTS" --workers "$WORKERS"
+say "1/5  Scanning generated rooms into $DATA/${NAME}_raw (6 areas, $ROOMS rooms each)"
+$PYTHON -m data_prep.rooms "$DATA/${NAME}_raw" --areas 6 --rooms "$ROOMS" --points "$POINTS" --workers "$WORKERS" \
+  --layout "$LAYOUT"
 
-say "2/5  Preparing them into $DATA/rooms"
-$PYTHON -m data_prep.s3dis "$DATA/rooms_raw" "$DATA/rooms" --workers "$WORKERS"
+say "2/5  Preparing them into $DATA/$NAME"
+$PYTHON -m "data_prep.$DATASET" "$DATA/${NAME}_raw" "$DATA/$NAME" --workers "$WORKERS"
 
 say "3/5  Training a sparse U-Net with a plain head; area 5 is kept for the test"
 if [ ! -f "$OUT/training_seconds" ]; then
   train_start=$SECONDS
-  $PYTHON scripts/train.py --config configs/rooms/plain.yaml --data.root "$DATA/rooms" --out "$OUT" --resume true \
-    ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
+  $PYTHON scripts/train.py --config configs/rooms/plain.yaml --data.root "$DATA/$NAME" --out "$OUT" --resume true \
+    ${SPLITS[@]+"${SPLITS[@]}"} ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
   echo $((SECONDS - train_start)) >"$OUT/training_seconds"
 fi
 
@@ -44,7 +54,7 @@ say "4/5  Scoring it on area 5, beside two baselines"
 $PYTHON scripts/evaluate.py --ckpt "$OUT/best.ckpt" --out "$OUT/evaluation" --fragments 1 --baselines true
 
 say "5/5  Pictures: colour, true label, prediction, error"
-for scene in $(ls "$DATA"/rooms/Area_5/*.h5 | head -3); do
+for scene in $(ls "$DATA/$NAME/$TEST"/*.h5 | head -3); do
   $PYTHON scripts/visualize.py "$scene" --prediction "$OUT/evaluation" --sheet true \
     --png "$OUT/pictures/$(basename "$scene" .h5).png"
 done
