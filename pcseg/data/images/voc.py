@@ -65,7 +65,7 @@ class VOC2012(ImageReader):
                 split=split,
                 group=name,
                 image=self.root / "JPEGImages" / f"{name}.jpg",
-                label=None if split == "test" else self._label(name),
+                label=None if split == "test" else self._label(name, split),
             )
             for name in names
         ]
@@ -77,9 +77,11 @@ class VOC2012(ImageReader):
             )
         return super().read_label(path)
 
-    def _label(self, name: str) -> Path:
-        """The first place that has labels of an image; VOC's own come first."""
+    def _label(self, name: str, split: str) -> Path:
+        """VOC's own labels, and only in the augmented set those of SBD for images that VOC did not label."""
         own = [self.root / folder / f"{name}.png" for folder in LABEL_FOLDERS]
+        if split != AUGMENTED:
+            return own[0]
         found = [path for path in own if path.is_file()]
         sbd = self._sbd()
         if not found and sbd is not None:

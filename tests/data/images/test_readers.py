@@ -1,0 +1,170 @@
+"""Readers of image data sets: layouts, splits, label rules, and what is told about bad files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_images import WRITERS, save, write_images, write_pascal_context
+from PIL import Image
+
+from pcseg.data.images.check import check_split
+from pcseg.data.images.reader import ImageReader, palette_colors, read_indices
+from pcseg.data.images.readers import READERS
+from pcseg.errors import UserError
+
+SIZES = {
+    "room_frames": {"Area_1": 8, "Area_5": 2},
+    "scannet_frames": {"train": 2, "val": 1},
+    "ade20k": {"training": 3, "validation": 1},
+    "cityscapes": {"train": 2, "val": 1},
+    "voc": {"train": 2, "val": 1, "train_aug": 3},
+    "pascal_context": {"train": 2, "val": 1},
+    "pascal_context_60": {"train": 2, "val": 1},
+}
+LABELS = {
+    "room_frames": {0: -1, 1: 0, 2: 1, 3: 2, 8: 7, 9: 8},
+    "scannet_frames": {1: 0, 2: 1, 5: 4, 40: -1, 16: 13},
+    "ade20k": {0: -1, 1: 0, 4: 3, 150: 149},
+    "cityscapes": {7: 0, 0: -1, 11: 2, 33: 18, 24: 11, 3: -1},
+    "voc": {0: 0, 1: 1, 15: 15, 20: 20, 255: -1},
+    "pascal_context": {0: -1, 1: 0, 2: 1, 59: 58},
+    "pascal_context_60": {0: 0, 1: 1, 2: 2, 59: 59},
+}
+CLASSES = {
+    "scannet_frames": 20,
+    "ade20k": 150,
+    "cityscapes": 19,
+    "voc": 21,
+    "pascal_context": 59,
+    "pascal_context_60": 60,
+}
+
+
+def open_set(folder: Path, dataset: str) -> ImageReader:
+    return READERS[dataset](write_images(folder, dataset))
+
+
+@pytest.mark.parametrize("dataset", WRITERS)
+def test_splits_labels_and_classes(dataset: str, tmp_path: Path) -> None:
+    reader = open_set(tmp_path, dataset)
+    assert {split: len(reader.pictures(split)) for split in reader.splits} == SIZES[dataset]
+    assert reader.schema.num_classes == CLASSES.get(dataset, 13)
+    seen = set()
+    for split in reader.splits:
+        for picture in reader.pictures(split):
+            image, label = reader.read(picture)
+            assert image.dtype == np.uint8
+            assert image.shape == (*label.shape, 3)
+            assert picture.label is not None
+            if picture.label.suffix == ".png":
+                raw = read_indices(picture.label)
+                expected = np.vectorize(LABELS[dataset].__getitem__)(raw)
+                assert np.array_equal(label, expected)
+                seen |= set(np.unique(raw).tolist())
+    assert seen == LABELS[dataset].keys()
+    found = [check_split(reader, split) for split in reader.splits]
+    assert not any(each.problems for each in found)
+
+
+def test_the_augmented_set_of_voc_is_all_of_sbd_without_the_validation(tmp_path: Path) -> None:
+    reader = open_set(tmp_path, "voc")
+    pictures = {picture.name: picture for picture in reader.pictures("train_aug")}
+    assert list(pictures) == ["2007_000001", "2007_000002", "2008_000004"]
+    assert pictures["2007_000001"].label.suffix == ".png", "VOC's own labels are finer"
+    extra = pictures["2008_000004"]
+    assert extra.label.suffix == ".mat"
+    assert set(np.unique(reader.read(extra)[1])) <= {0, 1, 15, 20}
+    assert tuple(reader.train_splits) == ("train_aug",)
+    # CCNet's list names paths
+    text = "/JPEGImages/2007_000002.jpg /SegmentationClassAug/2007_000002.png\n"
+    (tmp_path / "ImageSets" / "Segmentation" / "train_aug.txt").write_text(text)
+    assert [picture.name for picture in reader.pictures("train_aug")] == ["2007_000002"]
+
+
+def test_original_labels_of_pascal_context_equal_converted_ones(tmp_path: Path) -> None:
+    for dataset in ("pascal_context", "pascal_context_60"):
+        converted = READERS[dataset](write_pascal_context(tmp_path / "a"))
+        original = READERS[dataset](write_pascal_context(tmp_path / "b", originals=True))
+        for one, two in zip(converted.pictures("train"), original.pictures("train")):
+            assert np.array_equal(converted.read(one)[1], original.read(two)[1])
+
+
+def test_large_colours_of_scannet_take_the_size_of_the_labels(tmp_path: Path) -> None:
+    reader = open_set(tmp_path, "scannet_frames")
+    image, label = reader.read(reader.pictures("train")[0])
+    assert label.shape == (48, 64)
+    small = np.asarray(
+        Image.open(reader.pictures("train")[0].image).resize((64, 48), Image.Resampling.BILINEAR)
+    )
+    assert np.array_equal(image, small)
+
+
+def first_label(reader: ImageReader) -> Path:
+    label = reader.pictures(reader.splits[0])[0].label
+    assert label is not None
+    return label
+
+
+def test_what_is_wrong_with_a_file_is_one_line(tmp_path: Path) -> None:
+    for name, spoil, message in [
+        ("size", lambda p: save(np.ones((40, 64), np.uint8), p), r"64 x 40 labels for the 64 x 48 pixels of"),
+        (
+            "color",
+            lambda p: save(np.ones((48, 64, 3), np.uint8), p),
+            r"holds colours \(RGB\), not one label a pixel",
+        ),
+        (
+            "range",
+            lambda p: save(np.full((48, 64), 77, np.uint8), p),
+            r"label 77 at column 0, row 0 is out of the range",
+        ),
+        ("damage", lambda p: p.write_bytes(b"\x89PNG nothing"), "cannot be read as a picture"),
+        ("gone", lambda p: p.unlink(), "no such file"),
+    ]:
+        reader = open_set(tmp_path / name, "voc")
+        path = first_label(reader)
+        spoil(path)
+        with pytest.raises(UserError, match=message) as caught:
+            reader.read(reader.pictures("train")[0])
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+        found = check_split(reader, "train")
+        assert len(found.problems) == 1
+        assert str(path) in found.problems[0]
+
+
+def test_a_palette_turned_into_colours_is_told_for_every_set(tmp_path: Path) -> None:
+    for dataset in ("ade20k", "cityscapes", "pascal_context", "room_frames"):
+        reader = open_set(tmp_path / dataset, dataset)
+        path = first_label(reader)
+        with Image.open(path) as image:
+            image.convert("RGB").save(path)
+        with pytest.raises(UserError, match="holds colours"):
+            reader.read(reader.pictures(reader.splits[0])[0])
+
+
+def test_missing_folders_lists_and_empty_splits(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no such folder; ADE20K has images/training"):
+        READERS["ade20k"](tmp_path / "nowhere")
+    reader = open_set(tmp_path / "ade", "ade20k")
+    with pytest.raises(UserError, match=r"no split 'test'; there are training, validation"):
+        reader.pictures("test")
+    for image in (tmp_path / "ade" / "images" / "validation").iterdir():
+        image.unlink()
+    with pytest.raises(UserError, match="split 'validation' is empty"):
+        reader.pictures("validation")
+    with pytest.raises(UserError, match=r"frames\.json: not there"):
+        READERS["room_frames"](tmp_path / "ade")
+
+
+def test_a_check_says_what_is_unusual(tmp_path: Path) -> None:
+    reader = open_set(tmp_path, "ade20k")
+    found = check_split(reader, "training", workers=2)
+    assert found.images == found.read == 3
+    assert found.remarks[0] == "training: 3 images; the complete release has 20,210"
+    assert "and 139 more" in found.remarks[1]
+
+
+def test_the_palette_of_voc() -> None:
+    assert palette_colors(21)[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
+    assert palette_colors(21)[20] == (0, 64, 128)
