@@ -4,8 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
+from pcseg.labels import IGNORE_INDEX
 from pcseg.losses.cross_entropy import WeightScheme, class_weights_from_counts, cross_entropy
 from pcseg.losses.lovasz import lovasz_softmax
+from pcseg.losses.ohem import hard_threshold as find_threshold
+from pcseg.losses.ohem import keep_hard, true_class_prob
 
 
 class SegmentationLoss(nn.Module):
@@ -18,6 +21,9 @@ class SegmentationLoss(nn.Module):
         label_smoothing: Share of the target that the cross-entropy spreads over all classes.
         class_weights: Weights of the classes in the cross-entropy: a list, or the rule that derives them from
             ``class_counts``. Lovász-softmax treats classes alike.
+        hard_threshold: Leave out of the cross-entropy what is right with more than this probability (online hard
+            example mining, see :mod:`pcseg.losses.ohem`); nothing without a value.
+        min_hard: Keep at least so many, the hardest ones.
 
     Raises:
         UserError: A factor out of range, both terms off, or not one weight a class.
@@ -33,8 +39,12 @@ class SegmentationLoss(nn.Module):
         lovasz: float = 1.0,
         label_smoothing: float = 0.0,
         class_weights: list[float] | WeightScheme | None = None,
+        hard_threshold: float | None = None,
+        min_hard: int = 100_000,
     ) -> None:
         super().__init__()
+        if hard_threshold is not None and not 0 < hard_threshold <= 1:
+            raise UserError(f"loss.hard_threshold is {hard_threshold}; choose a probability in (0, 1]")
         if not 0 <= label_smoothing < 1:
             raise UserError(f"loss.label_smoothing is {label_smoothing}; choose a value in [0, 1)")
         if min(ce, lovasz) < 0 or max(ce, lovasz) == 0:
@@ -46,6 +56,7 @@ class SegmentationLoss(nn.Module):
         self.ce = ce
         self.lovasz = lovasz
         self.label_smoothing = label_smoothing
+        self.hard_threshold, self.min_hard = hard_threshold, min_hard
         if isinstance(class_weights, str):
             weight = class_weights_from_counts(class_counts, class_weights)
         else:
@@ -57,9 +68,19 @@ class SegmentationLoss(nn.Module):
         """Weighted terms by name of logits ``(N, K)`` and targets ``(N,)``; their sum is the loss."""
         losses = {}
         if self.ce > 0:
+            hard = self._hard(logits, target)
             losses["ce"] = self.ce * cross_entropy(
-                logits, target, weight=self.weight, label_smoothing=self.label_smoothing
+                logits, hard, weight=self.weight, label_smoothing=self.label_smoothing
             )
         if self.lovasz > 0:
             losses["lovasz"] = self.lovasz * lovasz_softmax(logits, target)
         return losses
+
+    def _hard(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Targets of what the cross-entropy sees, the others ignored."""
+        if self.hard_threshold is None:
+            return target
+        prob = true_class_prob(logits, target)[target != IGNORE_INDEX]
+        return keep_hard(
+            logits, target, find_threshold(prob, threshold=self.hard_threshold, min_kept=self.min_hard)
+        )
