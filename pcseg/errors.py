@@ -8,6 +8,12 @@ class UserError(Exception):
     """Something the user can mend: the message names the file or key and says what to do."""
 
 
+def reason(error: BaseException, *, most: int = 200) -> str:
+    """What an error of a library says, on one line of at most ``most`` characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[: most - 2]} …"
+
+
 def exit_on_user_error(main: Callable[[], object]) -> None:
     """Run ``main``; a :class:`UserError` becomes one line on stderr and exit status 1, Ctrl-C status 130."""
     try:

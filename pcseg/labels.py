@@ -54,6 +54,8 @@ class LabelSchema:
             fields = json.loads(text)
             colors = tuple((int(r), int(g), int(b)) for r, g, b in fields["colors"])
             return cls(name=str(fields["name"]), names=tuple(map(str, fields["names"])), colors=colors)
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{source}: not a label schema ({error}); prepare the data again") from error
 

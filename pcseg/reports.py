@@ -3,8 +3,6 @@
 import json
 import math
 import os
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pcseg.errors import UserError
+from pcseg.errors import UserError, reason
 from pcseg.metrics.bootstrap import RoomMatrices, bootstrap_intervals
 from pcseg.metrics.boundary import BoundaryCounts
 from pcseg.metrics.confusion import Absent, ConfusionMatrix
@@ -239,7 +237,9 @@ def read_report(folder: Path) -> Report:
             ids=None if ids is None else tuple(ids),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: damaged ({error!r}); evaluate again") from error
+        raise UserError(
+            f"{path}: damaged ({type(error).__name__}: {reason(error)}); evaluate again"
+        ) from error
     rooms = read_rooms(folder / ROOMS_NAME)
     if not torch.equal(rooms.total().counts, report.matrix.counts):
         raise UserError(f"{folder}: {ROOMS_NAME} and results.json are not of one evaluation; evaluate again")
@@ -281,8 +281,10 @@ def read_rooms(path: Path) -> RoomMatrices:
             names, counts = tuple(file["names"].tolist()), torch.from_numpy(file["counts"])
         if counts.dtype != torch.int64 or counts.ndim != 3 or len(counts) != len(names):
             raise ValueError("wrong arrays")
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: not the matrices of an evaluation ({error}); evaluate again") from error
+    except Exception as error:  # zipfile, zlib and numpy all have their own
+        raise UserError(
+            f"{path}: not the matrices of an evaluation ({reason(error)}); evaluate again"
+        ) from error
     return RoomMatrices(names=names, counts=counts)
 
 

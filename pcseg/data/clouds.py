@@ -9,8 +9,8 @@ import numpy as np
 from pcseg.data.las import read_las
 from pcseg.data.pcd import read_pcd
 from pcseg.data.ply import read_ply
-from pcseg.data.tables import Columns, one_line, read_hdf5, read_npy, read_npz, read_text
-from pcseg.errors import UserError
+from pcseg.data.tables import Columns, read_hdf5, read_npy, read_npz, read_text
+from pcseg.errors import UserError, reason
 from pcseg.labels import LabelSchema
 
 READERS = {
@@ -108,7 +108,8 @@ def read_columns(path: Path) -> Columns:
     """
     require_readable(path)
     try:
-        columns = READERS[path.suffix.lower()](path)
+        with np.errstate(all="ignore"):  # numbers that do not fit are seen in the columns
+            columns = READERS[path.suffix.lower()](path)
     except (MemoryError, OSError) as error:
         raise UserError(
             f"{path}: cannot be read ({type(error).__name__}); is it damaged or too large?"
@@ -126,8 +127,8 @@ def is_prepared(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return "label_schema" in file.attrs or "format_version" in file.attrs
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as HDF5 ({one_line(error)})") from error
+    except Exception as error:  # h5py raises nearly everything on damaged files
+        raise UserError(f"{path}: cannot be read as HDF5 ({reason(error)})") from error
 
 
 def read_prepared(path: Path) -> Cloud:
@@ -184,7 +185,8 @@ def color_bytes(color: np.ndarray) -> np.ndarray:
     """
     if color.dtype == np.uint8:
         return color
-    values = np.nan_to_num(color.astype(np.float32))
+    with np.errstate(over="ignore"):
+        values = np.nan_to_num(color.astype(np.float32))
     largest = values.max(initial=0)
     scale = 255 if largest <= 1 else 1 if largest <= 255 else 255 / 65535
     return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
@@ -198,5 +200,7 @@ def unpack_color(packed: np.ndarray) -> np.ndarray:
 
 def unit_normals(normal: np.ndarray) -> np.ndarray:
     """Normals of length one; where there is none, zero."""
-    normal = np.nan_to_num(normal.astype(np.float32))
+    with np.errstate(over="ignore"):
+        normal = np.nan_to_num(normal.astype(np.float32), posinf=0, neginf=0)
+    normal = np.clip(normal, -1e6, 1e6)  # damaged ones must not overflow
     return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.data.scenes import FORMAT_VERSION, Scene
-from pcseg.errors import UserError
+from pcseg.errors import UserError, reason
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 MANIFEST_NAME = "manifest.json"
@@ -139,7 +139,9 @@ class Manifest:
                 scenes=tuple(_read_entry(entry) for entry in fields["scenes"]),
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: damaged ({error!r}); prepare the data again") from error
+            raise UserError(
+                f"{path}: damaged ({type(error).__name__}: {reason(error)}); prepare the data again"
+            ) from error
 
 
 def _read_entry(fields: dict) -> SceneEntry:

@@ -7,6 +7,9 @@ import numpy as np
 from pcseg.data.tables import Columns, parse_numbers
 from pcseg.errors import UserError
 
+LZF_MOST = 100
+"""Bytes that a compressed one can stand for: three copy at most 264."""
+
 
 def read_pcd(path: Path) -> Columns:
     """The fields of a PCD file; rows without a measurement (NaN) are kept.
@@ -30,6 +33,8 @@ def read_pcd(path: Path) -> Columns:
         row = np.dtype([(f"{i} {name}", kind, (n,)) for i, (name, kind, n) in enumerate(fields)])
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise UserError(f"{path}: damaged PCD header ({error})") from error
+    if points < 0 or not row.itemsize:
+        raise UserError(f"{path}: damaged PCD header ({points} points of {row.itemsize} bytes)")
     if points != total:
         raise UserError(f"{path}: announces {points} points but its width and height give {total}")
     if encoding == "ascii":
@@ -89,6 +94,8 @@ def read_compressed(data: bytes, row: np.dtype, points: int, *, path: Path) -> n
             f"{path}: announces {packed} compressed bytes for {points} points of {row.itemsize} bytes, but "
             f"holds {len(data) - 8} for {size / row.itemsize:g}; the file is damaged"
         )
+    if size > LZF_MOST * packed:
+        raise UserError(f"{path}: {packed} compressed bytes cannot hold {size}; the file is damaged")
     table = np.empty(points, dtype=row)
     unpacked = unpack_lzf(data[8 : 8 + packed], size)
     start = 0

@@ -80,6 +80,12 @@ def parse_header(data: bytes, path: Path) -> tuple[str, list[tuple[str, int, Fie
             raise UserError(f"{path}: damaged PLY header, line {line.strip()!r}") from error
     if order is None:
         raise UserError(f"{path}: the PLY header names no format")
+    for element, count, fields in elements:
+        names = [name.lower() for name, _ in fields]
+        if count < 0 or (not names and count) or len(set(names)) < len(names):
+            raise UserError(
+                f"{path}: damaged PLY header: {count} of {element!r} with {', '.join(names) or 'nothing'}"
+            )
     return order, elements, start
 
 

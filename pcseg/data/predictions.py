@@ -1,14 +1,13 @@
 """Predictions on disk: one ``.npz`` a cloud, one row a point, with its classes and its model's hash."""
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pcseg.data.frames import Frame
-from pcseg.errors import UserError
+from pcseg.errors import UserError, reason
 from pcseg.labels import LabelSchema
 
 
@@ -77,8 +76,10 @@ def read_prediction(path: Path) -> SavedPrediction:
         schema = LabelSchema.from_json(str(arrays["label_schema"]), source=str(path))
         frame = Frame.from_json(str(arrays["frame"])) if "frame" in arrays else None
         source, checkpoint = str(arrays["source"]), str(arrays["checkpoint"])
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a prediction ({error}); make one with scripts/predict.py") from error
+    except Exception as error:  # zipfile, zlib and numpy all have their own
+        raise UserError(
+            f"{path}: not a prediction ({reason(error)}); make one with scripts/predict.py"
+        ) from error
     if label.ndim != 1 or label.shape != confidence.shape or label.max(initial=-1) >= schema.num_classes:
         raise UserError(f"{path}: its labels do not fit its confidences or classes; predict again")
     return SavedPrediction(

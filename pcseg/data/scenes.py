@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pcseg.errors import UserError
+from pcseg.errors import UserError, reason
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 FORMAT_VERSION = 1
@@ -169,8 +169,10 @@ def read_scene(path: Path | str) -> Scene:
         with h5py.File(path, "r") as file:
             attributes = _read_attributes(path, file)
             places = {name: _place(path, file, name) for name in FIELDS if name != "normal" or name in file}
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read as HDF5 ({error}); prepare again") from error
+    except UserError:
+        raise
+    except Exception as error:  # h5py raises nearly everything on damaged files
+        raise UserError(f"{path}: cannot be read as HDF5 ({reason(error)}); prepare again") from error
     arrays = _map(path, places)
     _check_lengths(path, arrays)
     return Scene(path=path, **attributes, **{"normal": None, **arrays})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.errors import UserError
+from pcseg.errors import UserError, reason
 
 Columns = dict[str, np.ndarray]
 """One 1-D array a column, by its name in small letters."""
@@ -164,8 +164,8 @@ def read_npy(path: Path) -> Columns:
     """Columns of an ``.npy`` file: ``(N, C)`` numbers, or records with named fields."""
     try:
         table = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path}: not a readable .npy file ({one_line(error)})") from error
+    except Exception as error:  # a damaged header is parsed as Python, which has errors of all kinds
+        raise UserError(f"{path}: not a readable .npy file ({reason(error)})") from error
     return columns_of(table, path)
 
 
@@ -189,7 +189,7 @@ def read_npz(path: Path) -> Columns:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except Exception as error:  # zipfile, zlib and numpy all have their own
-        raise UserError(f"{path}: not a readable .npz file ({one_line(error)})") from error
+        raise UserError(f"{path}: not a readable .npz file ({reason(error)})") from error
     return columns_of_arrays(arrays, path)
 
 
@@ -200,8 +200,8 @@ def read_hdf5(path: Path) -> Columns:
     try:
         with h5py.File(path, "r") as file:
             arrays = {name: part[()] for name, part in file.items() if isinstance(part, h5py.Dataset)}
-    except (OSError, ValueError, TypeError, RuntimeError, KeyError, MemoryError) as error:
-        raise UserError(f"{path}: cannot be read as HDF5 ({one_line(error)})") from error
+    except Exception as error:  # h5py raises nearly everything on damaged files
+        raise UserError(f"{path}: cannot be read as HDF5 ({reason(error)})") from error
     return columns_of_arrays(arrays, path)
 
 
@@ -231,8 +231,3 @@ def columns_of_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> Columns:
             others |= {f"{name}.{axis}": column for axis, column in enumerate(array.T)}
     others = {name: array.reshape(-1) for name, array in others.items() if array.dtype.kind in "fiub"}
     return others | columns
-
-
-def one_line(error: Exception) -> str:
-    """The text of an error without line breaks."""
-    return " ".join(str(error).split())
