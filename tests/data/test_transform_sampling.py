@@ -1,10 +1,13 @@
 """Transforms that choose points keep all arrays together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pcseg.data.sample import Sample
 from pcseg.data.transforms import GridSample, RandomDropout, SphereCrop, Transform
+from pcseg.labels import IGNORE_INDEX
 
 
 def sample(num_points: int = 3000) -> Sample:
@@ -66,3 +69,16 @@ def test_sphere_crop_keeps_the_nearest_points() -> None:
     assert (far <= near + 1e-6).any()
     assert SphereCrop(max_points=5000)(gridded, rng()) is gridded
     assert SphereCrop(ratio=0.5, max_points=20)(gridded, rng()).num_points == 20
+
+
+def test_crops_around_a_class_show_rare_ones_as_often() -> None:
+    rare = 7
+    label = np.where(np.arange(3000) == rare, 1, 0)  # one point of class 1
+    label[:5] = IGNORE_INDEX
+    cloud = replace(sample(), label=label)
+    generator = np.random.default_rng(0)
+    crops = [SphereCrop(max_points=1, center="class")(cloud, generator).label[0] for _ in range(200)]
+    assert 0.4 < np.mean(crops) < 0.6
+    assert min(crops) == 0, "points without a class are never the middle"
+    unlabelled = replace(cloud, label=np.full(3000, IGNORE_INDEX))
+    assert SphereCrop(max_points=9, center="class")(unlabelled, generator).num_points == 9
