@@ -4,9 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pcseg.backbones.points.convert import (
@@ -18,6 +16,7 @@ from pcseg.backbones.points.convert import (
 )
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.errors import UserError
+from pcseg.official.files import read_weights
 
 # our name -> the official one (Pointcept, PT-v3m1 and PT-v3m2; the packages sonata and concerto have the latter)
 RENAMES = (
@@ -53,21 +52,27 @@ class PTv3Report(ConversionReport):
         return super().__str__() + left_out
 
 
-def load_pretrained(backbone: PTv3, path: Path, classify: nn.Linear | None = None) -> PTv3Report:
+def load_pretrained(backbone: PTv3, path: Path, *, color: int | None = None) -> PTv3Report:
     """Fill ``backbone`` from a published file; every name must be accounted for.
 
     Args:
         backbone: Changed in place.
         path: File of Pointcept, of the package sonata or of the package concerto.
-        classify: Linear layer of a :class:`PlainHead` for the file's classifier; ``None`` leaves it out.
+        color: Channel where colours begin, if they do: published weights expect them from 0 to 1, and our data has
+            them from -0.5 to 0.5, so that the network will add 0.5 to three channels.
 
     Raises:
         UserError: The file cannot be read, or names or shapes do not fit; nothing is changed then.
     """
+    state = read_weights(path)
     try:
-        return load_official(read_official(path), backbone, classify, strict=True)
+        report = load_official(state, backbone, strict=True)
     except UserError as error:
         raise UserError(f"{path}: {error}; choose the preset that this file belongs to") from error
+    backbone.input_shift.zero_()
+    if color is not None:
+        backbone.input_shift[color : color + 3] = 0.5
+    return report
 
 
 def load_official(
@@ -123,30 +128,6 @@ def official_state(backbone: PTv3, classify: nn.Linear | None = None) -> dict[st
     return {name: kernel_to_official(tensor.detach()) for name, tensor in _tensors(backbone, classify)}
 
 
-def read_official(path: Path) -> dict[str, Tensor]:
-    """The state dict in a ``.pth`` or ``.safetensors`` file, whether alone or beside other things.
-
-    Raises:
-        UserError: No such file, or none of this kind.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; download the published weights and give their path")
-    content: Any
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file  # pyright: ignore[reportMissingImports]
-
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything from EOFError to UnpicklingError on a damaged file
-        raise UserError(f"{path}: not a readable file of weights ({type(error).__name__})") from error
-    content = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"{path}: holds no state dict")
-    return content
-
-
 def _backbone_names(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Tensors of the backbone and the classifier by their plain names, and the names of other parts."""
     own, left_out = {}, []
@@ -167,6 +148,8 @@ def _may_be_spare(name: str) -> bool:
 def _tensors(backbone: PTv3, classify: nn.Linear | None) -> Iterator[tuple[str, Tensor]]:
     """Our tensors with their official names."""
     for name, tensor in backbone.state_dict(keep_vars=True).items():
+        if name == "input_shift":  # ours alone
+            continue
         for pattern, official in RENAMES:
             name = re.sub(pattern, official, name)
         yield name, tensor

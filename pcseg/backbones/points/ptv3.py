@@ -26,18 +26,18 @@ def ptv3_base(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
     """The published PTv3 for S3DIS and ScanNet: five resolutions and 46 million parameters.
 
     Args:
-        in_channels: Width of the input features; 6 (colour, normal) for the published weights.
-        pretrained: File of published weights.
+        in_channels: Width of the input features.
+        pretrained: File of published weights, which expect the features ``[color, normal]``.
     """
-    return _with_weights(PTv3(in_channels), pretrained)
+    return _with_weights(PTv3(in_channels), pretrained, color=0)
 
 
 def sonata_small(in_channels: int, *, pretrained: Path | None = None, decoder: bool = False) -> PTv3:
     """The 39-million encoder of Concerto (``concerto_small``) and Sonata (``sonata_small``).
 
     Args:
-        in_channels: Width of the input features; 9 (position, colour, normal) for the published weights.
-        pretrained: File of published weights.
+        in_channels: Width of the input features.
+        pretrained: File of published weights, which expect the features ``[pos, color, normal]``.
         decoder: Add the decoder of the fine-tuning configurations, which no published file fills.
     """
     return _sonata((32, 64, 128, 256, 512), (2, 2, 2, 6, 2), in_channels, pretrained, decoder)
@@ -70,10 +70,10 @@ def _sonata(
         dec_depths=(2, 2, 2, 2) if decoder else (),
         dec_heads=(4, 6, 12, 24) if decoder else (),
     )
-    return _with_weights(network, pretrained)
+    return _with_weights(network, pretrained, color=3)
 
 
-def _with_weights(network: PTv3, pretrained: Path | None) -> PTv3:
+def _with_weights(network: PTv3, pretrained: Path | None, *, color: int) -> PTv3:
     if pretrained is not None:
-        load_pretrained(network, pretrained)
+        load_pretrained(network, pretrained, color=color)
     return network

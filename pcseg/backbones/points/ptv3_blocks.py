@@ -128,7 +128,7 @@ class PatchAttention(nn.Module):
         return self.proj(attend_run(run, query[run.borrowed :], key, value, self.scale, bias).flatten(1))
 
     def _projected(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self.qkv(x).view(len(x), 3, self.heads, -1).unbind(1)
+        return self.qkv(x).view(len(x), 3, self.heads, x.shape[1] // self.heads).unbind(1)
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, curve={self.curve}, patch_size={self.patch_size}"

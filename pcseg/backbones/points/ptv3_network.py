@@ -60,10 +60,13 @@ class PTv3(PointBackbone):
         batching: What the clouds of a batch share.
 
     Convention:
+        ``input_shift`` (F,) is added to the input features: 0, unless published weights expect another zero.
         The published code shuffles curves in evaluation, too, so that its output is random; here it is not.
         Voxels may come in any order. With ``independent`` batching a cloud may be moved by voxels of the coarsest
         resolution without any effect.
     """
+
+    input_shift: Tensor
 
     def __init__(
         self,
@@ -102,7 +105,8 @@ class PTv3(PointBackbone):
                 "dec_heads": dec_heads,
             },
         )
-        _check_values(variant, strides, enc_channels, enc_heads, dec_channels, dec_heads)
+        _check_values(sizes, curves)
+        _check_shapes(variant, strides, enc_channels, enc_heads, dec_channels, dec_heads)
         self.variant: Variant = variant
         self.strides, self.curves, self.shuffle_curves = tuple(strides), tuple(curves), shuffle_curves
         self.batching: Batching = batching
@@ -115,6 +119,7 @@ class PTv3(PointBackbone):
             relative_position=relative_position,
             layer_scale=layer_scale,
         )
+        self.register_buffer("input_shift", torch.zeros(in_channels))
         stem, norm = (ConvStem, batch_norm) if variant == "ptv3" else (LinearStem, nn.LayerNorm)
         self.stem = stem(in_channels, enc_channels[0])
         self.mask_token = nn.Parameter(torch.zeros(1, enc_channels[0])) if mask_token else None
@@ -155,7 +160,7 @@ class PTv3(PointBackbone):
         draws = iter(shuffles) if shuffles is not None else self._draws()
         curves = _permuted(self.curves, next(draws))
         level = finest_level(batch_voxels(batch), curves, strides=self.strides, batching=self.batching)
-        x = self.stem(batch.x, level)
+        x = self.stem(batch.x + self.input_shift, level)
         if mask is not None:
             if self.mask_token is None:
                 raise UserError("mask: this network has no mask token; build it with mask_token: true")
@@ -196,7 +201,8 @@ def _permuted(curves: tuple[Curve, ...], order: Tensor) -> tuple[Curve, ...]:
 
 def _rates(greatest: float, depths: Sequence[int]) -> list[list[float]]:
     """Drop path rates of every stage's blocks, growing from 0 to ``greatest``."""
-    rates = torch.linspace(0, greatest, sum(depths)).tolist()
+    blocks = sum(depths)
+    rates = [greatest * i / max(blocks - 1, 1) for i in range(blocks)]
     return [rates[sum(depths[:s]) : sum(depths[: s + 1])] for s in range(len(depths))]
 
 
@@ -213,7 +219,15 @@ def _check_lengths(stages: int, by_stage: dict[str, Sequence], between_stages: d
             )
 
 
-def _check_values(variant: Variant, strides: Sequence[int], *widths_and_heads: Sequence[int]) -> None:
+def _check_values(sizes: Sequence[int], curves: Sequence[str]) -> None:
+    if not sizes or min(sizes) < 1:
+        raise UserError(f"patch_size: {list(sizes)}; a patch has at least one voxel")
+    unknown = [curve for curve in curves if curve not in CURVES]
+    if unknown or not curves:
+        raise UserError(f"curves: {list(curves)}; choose some of {', '.join(CURVES)}")
+
+
+def _check_shapes(variant: Variant, strides: Sequence[int], *widths_and_heads: Sequence[int]) -> None:
     if variant == "ptv3" and any(stride & (stride - 1) for stride in strides):
         raise UserError(f"strides: {list(strides)}; PTv3 takes powers of two, the sonata variant any")
     for widths, heads in zip(widths_and_heads[::2], widths_and_heads[1::2]):

@@ -1,0 +1,84 @@
+"""Pretrained backbones as they are: frozen, and with the features of all resolutions at every voxel."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from pcseg.backbones.base import PointBackbone
+from pcseg.errors import UserError
+from pcseg.nn.levels import Level, PointBatch
+
+
+class Frozen(PointBackbone):
+    """A backbone that does not learn: probing tells how good its features are.
+
+    Args:
+        in_channels: Width of the input features.
+        backbone: Makes the backbone, with its weights.
+        learn: Modules of the backbone that do learn, by name: ``[unpools, dec]`` of a PTv3 is decoder probing,
+            nothing is linear probing if the head is a linear layer.
+
+    Convention:
+        What is frozen stays in evaluation mode: norms do not follow the data, nothing is dropped, curves are not
+        shuffled.
+    """
+
+    def __init__(
+        self, in_channels: int, *, backbone: Callable[[int], PointBackbone], learn: Sequence[str] = ()
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone(in_channels)
+        self.out_channels = self.backbone.out_channels
+        modules = dict(self.backbone.named_modules())
+        unknown = [name for name in learn if name not in modules]
+        if unknown:
+            names = ", ".join(name for name, _ in self.backbone.named_children())
+            raise UserError(f"learn: no module {unknown[0]!r} in {type(self.backbone).__name__}, but {names}")
+        self.learn = tuple(learn)
+        self.backbone.requires_grad_(False)
+        for module in self._learning():
+            module.requires_grad_(True)
+        self.train()
+
+    def train(self, mode: bool = True) -> "Frozen":
+        super().train(mode)
+        self.backbone.eval()
+        for module in self._learning():
+            module.train(mode)
+        return self
+
+    def forward(self, batch: PointBatch) -> list[Level]:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.learn)):
+            return self.backbone(batch)
+
+    def _learning(self) -> list[nn.Module]:
+        return [self.backbone.get_submodule(name) for name in self.learn]
+
+
+class Upcast(PointBackbone):
+    """A backbone whose finest level has, beside its own features, those of all coarser levels at their voxels.
+
+    The features that Sonata's linear probing classifies (Wu et al., CVPR 2025).
+
+    Args:
+        in_channels: Width of the input features.
+        backbone: Makes the backbone.
+    """
+
+    def __init__(self, in_channels: int, *, backbone: Callable[[int], PointBackbone]) -> None:
+        super().__init__()
+        self.backbone = backbone(in_channels)
+        widths = self.backbone.out_channels
+        self.out_channels = [sum(widths), *widths[1:]]
+
+    def forward(self, batch: PointBatch) -> list[Level]:
+        finest, *coarser = self.backbone(batch)
+        x = None
+        for level, fine in zip(reversed(coarser), reversed([finest, *coarser[:-1]])):
+            x = level.x if x is None else x
+            assert level.parent is not None
+            x = torch.cat([fine.x, x.index_select(0, level.parent)], 1)
+        if x is not None:
+            finest = Level(x=x, voxels=finest.voxels, stride=finest.stride, parent=finest.parent)
+        return [finest, *coarser]

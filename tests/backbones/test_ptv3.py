@@ -1,0 +1,255 @@
+"""Point Transformer V3: its levels, independence of clouds, training, gradients, and its presets."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+import torch
+from dense_conv import random_voxels
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from pcseg.backbones.points import ptv3_blocks
+from pcseg.backbones.points.ptv3 import ptv3_base, ptv3_small, sonata_base, sonata_small
+from pcseg.backbones.points.ptv3_network import PTv3
+from pcseg.errors import UserError
+from pcseg.nn import rows
+
+VARIANTS = ["ptv3", "sonata"]
+
+
+def tiny(variant: str = "ptv3", **options) -> PTv3:
+    """Three resolutions, patches of 8 voxels; all parameters at work."""
+    options = {"enc_depths": (1, 2, 1), "drop_path": 0.0, "patch_size": 8, "mlp_ratio": 2.0} | options
+    network = PTv3(
+        3, variant=variant, enc_channels=(8, 16, 16), enc_heads=(1, 2, 2),
+        dec_channels=(8, 16), dec_depths=(1, 1), dec_heads=(1, 2), strides=(2, 2), **options,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(1)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return network.double().eval()
+
+
+def cloud(size: int, seed: int = 0, edge: int = 9) -> Data:
+    voxels = random_voxels([size], seed=seed, edge=edge)
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(size, 3, dtype=torch.float64, generator=generator)
+    return Data(x=x, grid_pos=voxels.grid_pos, num_nodes=size)
+
+
+def batch_of(*clouds: Data) -> Batch:
+    return Batch.from_data_list(list(clouds))
+
+
+def same(a: Tensor, b: Tensor) -> None:
+    torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_levels(variant: str) -> None:
+    backbone, batch = tiny(variant), batch_of(cloud(150), cloud(1, 1), cloud(90, 2))
+    levels = backbone(batch)
+    assert [level.x.shape[1] for level in levels] == backbone.out_channels == [8, 16, 16]
+    assert [level.stride for level in levels] == [1, 2, 4]
+    assert torch.equal(levels[0].voxels.grid_pos, batch.grid_pos)
+    assert levels[0].parent is None
+    for fine, coarse in pairwise(levels):
+        assert len(coarse.x) == len(coarse.voxels) < len(fine.voxels)
+        expected = fine.voxels.grid_pos.div(2, rounding_mode="floor")
+        assert torch.equal(coarse.voxels.grid_pos[coarse.parent], expected)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_clouds_do_not_see_each_other(variant: str) -> None:
+    backbone, one = tiny(variant), cloud(70)
+    far = cloud(60, 1)
+    far.grid_pos = far.grid_pos * torch.tensor([1, 30, 1], dtype=torch.int32)  # its curves are deeper
+    for company in (cloud(3, 2), far):
+        together = backbone(batch_of(company, one))
+        for alone, level in zip(backbone(batch_of(one)), together):
+            same(level.x[level.voxels.batch == 1], alone.x)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_rows_may_come_in_any_order(variant: str) -> None:
+    backbone, one = tiny(variant), cloud(80)
+    order = torch.randperm(80)
+    shuffled = Data(x=one.x[order], grid_pos=one.grid_pos[order], num_nodes=80)
+    same(backbone(batch_of(shuffled))[0].x, backbone(batch_of(one))[0].x[order])
+
+
+def test_moving_by_coarsest_voxels_changes_nothing() -> None:
+    backbone, one = tiny(), cloud(80)
+    moved = Data(x=one.x, grid_pos=one.grid_pos + torch.tensor([8, -16, 4]), num_nodes=80)
+    same(backbone(batch_of(moved))[0].x, backbone(batch_of(one))[0].x)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("sizes", [[0, 20], [20, 0, 1], [1], [0], [1, 1]])
+@pytest.mark.parametrize("training", [False, True])
+def test_tiny_clouds(variant: str, sizes: list[int], training: bool) -> None:
+    backbone = tiny(variant).train(training)
+    levels = backbone(batch_of(*(cloud(size, i) for i, size in enumerate(sizes))))
+    assert levels[0].x.shape == (sum(sizes), 8)
+    assert all(level.x.isfinite().all() for level in levels)
+    torch.stack([level.x.sum() for level in levels]).sum().backward()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_parameter_learns(variant: str) -> None:
+    backbone = tiny(variant, layer_scale=0.5, relative_position=True, mask_token=True, drop_path=0.2).train()
+    batch = batch_of(cloud(150), cloud(120, 1))
+    levels = backbone(batch, mask=torch.rand(270) < 0.3)
+    torch.stack([(level.x * torch.randn_like(level.x)).sum() for level in levels]).sum().backward()
+    for name, parameter in backbone.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("options", [{}, {"pre_norm": False, "relative_position": True}])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gradients_by_finite_differences(variant: str, options: dict) -> None:
+    backbone, one = tiny(variant, **options), cloud(30, edge=4)
+
+    def features(x: Tensor) -> Tensor:
+        levels = backbone(batch_of(Data(x=x, grid_pos=one.grid_pos, num_nodes=30)))
+        return torch.cat([level.x.flatten() for level in levels])
+
+    assert torch.autograd.gradcheck(features, one.x.requires_grad_(), fast_mode=True, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"pre_norm": False, "relative_position": True}])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_in_blocks_as_at_once(variant: str, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without gradients rows and patches are worked on in blocks."""
+    monkeypatch.setattr(rows, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(ptv3_blocks, "RUN_ROWS", 16)
+    backbone, batch = tiny(variant, **options), batch_of(cloud(61), cloud(0, 1), cloud(5, 2))
+    at_once = backbone(batch)
+    with torch.no_grad():
+        for block_wise, level in zip(backbone(batch), at_once):
+            same(block_wise.x, level.x)
+
+
+def test_curves_are_shuffled_in_training_alone() -> None:
+    backbone, batch = tiny(), batch_of(cloud(150))
+
+    def run(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        return backbone(batch)[0].x
+
+    assert torch.equal(run(0), run(1))
+    backbone.train()
+    assert torch.equal(run(0), run(0)), "the step's seed decides"
+    assert any(not torch.equal(run(0), run(seed)) for seed in range(1, 5))
+
+
+def test_drop_path_keeps_the_mean() -> None:
+    drop = ptv3_blocks.DropPath(0.25).train()
+    out = drop(torch.ones(40_000, 2))
+    assert set(out.unique().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
+    assert torch.equal(out[:, 0], out[:, 1]), "a row is dropped as a whole"
+    assert abs(out.mean().item() - 1) < 0.02
+
+
+def test_mask_token_hides_the_input() -> None:
+    backbone, one = tiny("sonata", mask_token=True), cloud(60)
+    other = Data(x=one.x.clone(), grid_pos=one.grid_pos, num_nodes=60)
+    mask = torch.rand(60) < 0.5
+    other.x[mask] += 1
+    same(backbone(batch_of(one), mask=mask)[0].x, backbone(batch_of(other), mask=mask)[0].x)
+    with pytest.raises(UserError, match="mask_token: true"):
+        tiny("sonata")(batch_of(one), mask=mask)
+
+
+def test_encoder_alone_and_strides_of_three() -> None:
+    backbone = PTv3(
+        3, variant="sonata", enc_channels=(8, 16), enc_depths=(1, 1), enc_heads=(1, 2),
+        dec_channels=(), dec_depths=(), dec_heads=(), strides=(3,),
+    )  # fmt: skip
+    fine, coarse = backbone.double()(batch_of(cloud(90)))
+    assert (fine.x.shape[1], coarse.x.shape[1], coarse.stride) == (8, 16, 3)
+    assert torch.equal(
+        coarse.voxels.grid_pos[coarse.parent], fine.voxels.grid_pos.div(3, rounding_mode="floor")
+    )
+
+
+def test_published_batching() -> None:
+    """As in the published code, the company of a cloud matters, and coordinates are counted from 0."""
+    one = cloud(60)
+    one.grid_pos = one.grid_pos - one.grid_pos.amin(0)
+    few = Data(x=one.x[:5], grid_pos=one.grid_pos[:5], num_nodes=5)
+    backbone = tiny()
+    independent = backbone(batch_of(one))[0].x
+    for batching in ("flash", "no_flash"):
+        backbone.batching = batching
+        same(backbone(batch_of(one))[0].x, independent)
+    assert not torch.allclose(backbone(batch_of(one, few))[0].x[:60], independent)
+    with pytest.raises(UserError, match="from 0"):
+        tiny(batching="flash")(batch_of(cloud(60)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"enc_depths": (1, 1)}, "enc_depths: 2 values for the 3 stages"),
+        ({"curves": ("z", "spiral")}, "curves"),
+        ({"patch_size": 0}, "patch_size"),
+    ],
+)
+def test_refuses_what_does_not_fit(options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        tiny(**options)
+    with pytest.raises(UserError, match="powers of two"):
+        PTv3(3, strides=(2, 3, 2, 2))
+    with pytest.raises(UserError, match="3 heads do not divide"):
+        PTv3(3, enc_heads=(3, 4, 8, 16, 32))
+
+
+@pytest.mark.parametrize(
+    ("preset", "parameters"),
+    [(ptv3_base, 46_166_272), (sonata_base, 108_461_376 - 48), (sonata_small, 38_648_960)],
+)
+def test_published_sizes(preset: Callable[[int], PTv3], parameters: int) -> None:
+    with torch.device("meta"):
+        network = preset(6 if preset is ptv3_base else 9)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+def test_small_preset_trains() -> None:
+    backbone, batch = ptv3_small(3).double().train(), batch_of(cloud(150), cloud(100, 1))
+    levels = backbone(batch)
+    assert [level.x.shape[1] for level in levels] == backbone.out_channels
+    torch.stack([level.x.square().mean() for level in levels]).sum().backward()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gpu_computes_the_same(variant: str) -> None:
+    backbone, batch = tiny(variant), batch_of(cloud(150), cloud(3, 1))
+    expected = backbone(batch)[0].x
+    same(backbone.to("cuda")(batch.to("cuda"))[0].x.cpu(), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_half_precision_on_a_gpu_is_close() -> None:
+    backbone, batch = tiny(patch_size=32).float().to("cuda"), batch_of(cloud(150), cloud(3, 1)).to("cuda")
+    batch.x = batch.x.float()
+    expected = backbone(batch)[0].x
+    with torch.autocast("cuda", torch.bfloat16):
+        found = backbone(batch)[0].x
+    assert (found.float() - expected).abs().mean() < 0.05 * expected.std()
+
+
+def test_bfloat16_is_close_to_float32() -> None:
+    backbone, batch = tiny().float(), batch_of(cloud(150))
+    batch.x = batch.x.float()
+    expected = backbone(batch)[0].x
+    with torch.autocast("cpu", torch.bfloat16):
+        found = backbone(batch)[0].x
+        with torch.no_grad():
+            without_gradients = backbone(batch)[0].x
+    for x in (found, without_gradients):
+        assert (x.float() - expected).abs().mean() < 0.05 * expected.std()

@@ -1,0 +1,108 @@
+"""Attention in patches against a loop over rows in float64, by each of the ways to compute it."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from pcseg.ops import patches as patches_module
+from pcseg.ops.patches import cut_patches, patch_attention, permute_rows
+
+SIZES = [13, 0, 3, 8, 1, 6]
+HEADS, WIDTH = 2, 8
+
+
+def seen_by(sizes: list[int], size: int) -> list[list[int]]:
+    """Keys of every row, by the published rule: copies of the patch before fill the last one up."""
+    seen, first = [], 0
+    for length in sizes:
+        for row in range(length):
+            patch = row // size
+            rows = list(range(patch * size, min((patch + 1) * size, length)))
+            if length > size:
+                rows += [(patch - 1) * size + slot for slot in range(len(rows), size)]
+            seen.append([first + key for key in rows])
+        first += length
+    return seen
+
+
+def brute(query: Tensor, key: Tensor, value: Tensor, size: int, scale: float, bias=None) -> Tensor:
+    out = []
+    for row, keys in enumerate(seen_by(SIZES, size)):
+        logits = torch.einsum("hd,khd->hk", query[row], key[keys]) * scale
+        if bias is not None:
+            logits = logits + bias(torch.tensor([[row]]), torch.tensor([keys]))[0, :, 0]
+        out.append(torch.einsum("hk,khd->hd", logits.softmax(-1), value[keys]))
+    return torch.stack(out)
+
+
+def operands() -> list[Tensor]:
+    return [torch.randn(sum(SIZES), HEADS, WIDTH, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+
+
+def cut(size: int):
+    return cut_patches(torch.tensor([0, *SIZES]).cumsum(0), size)
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 100])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_equals_a_loop(size: int, with_bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patches_module, "BIAS_ENTRIES", 2 * HEADS * size**2)  # several blocks
+    table = torch.randn(HEADS, sum(SIZES), dtype=torch.float64, requires_grad=True)
+
+    def bias(queries: Tensor, keys: Tensor) -> Tensor:
+        return (table[:, queries][..., :, None] * table[:, keys][..., None, :]).transpose(0, 1)
+
+    chosen = bias if with_bias else None
+    inputs = operands()
+    ours = patch_attention(*inputs, cut(size), scale=0.3, bias=chosen)
+    expected = brute(*inputs, size, 0.3, chosen)
+    torch.testing.assert_close(ours, expected)
+    grad = torch.randn_like(ours)
+    wanted = [*inputs, table] if with_bias else inputs
+    for a, b in zip(*(torch.autograd.grad(out, wanted, grad) for out in (ours, expected))):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("size", [4, 5])
+@pytest.mark.parametrize("scale", [0.3, WIDTH**-0.5])
+def test_one_call_for_all_sequences(size: int, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is handed to a kernel for sequences of different lengths, here a loop."""
+
+    def kernel(q: Tensor, k: Tensor, v: Tensor, starts_q: Tensor, starts_k: Tensor, max_q: int, max_k: int):
+        assert starts_q.dtype == starts_k.dtype == torch.int32
+        assert max_q >= starts_q.diff().max()
+        assert max_k == starts_k.diff().max()
+        out = []
+        bounds = zip(starts_q, starts_q[1:], starts_k, starts_k[1:])
+        for a, b, c, d in bounds:
+            weights = (torch.einsum("qhd,khd->hqk", q[a:b], k[c:d]) * WIDTH**-0.5).softmax(-1)
+            out.append(torch.einsum("hqk,khd->qhd", weights, v[c:d]))
+        return torch.cat(out)
+
+    monkeypatch.setattr(patches_module, "_sequences_pay", lambda _: True)
+    monkeypatch.setattr(patches_module, "_varlen_attention", lambda: kernel)
+    inputs = operands()
+    torch.testing.assert_close(patch_attention(*inputs, cut(size), scale=scale), brute(*inputs, size, scale))
+
+
+def test_no_work_beyond_the_last_patch() -> None:
+    patches = cut(4)
+    assert sum(run.rows for run in patches.runs) == sum(SIZES), "every row asks once"
+    assert max(run.length + run.borrowed for run in patches.runs) == 4
+    short = patches.short_runs(4)
+    assert [run.count for run in short] == [1] * len(short)
+    assert sum(run.rows for run in short) == sum(SIZES)
+
+
+def test_nothing_to_attend_to() -> None:
+    empty = torch.zeros(0, HEADS, WIDTH)
+    patches = cut_patches(torch.tensor([0, 0]), 4)
+    assert patch_attention(empty, empty, empty, patches, scale=1.0).shape == (0, HEADS, WIDTH)
+
+
+def test_permuted_rows_and_their_gradient() -> None:
+    x = torch.randn(9, 2, dtype=torch.float64, requires_grad=True)
+    order = torch.randperm(9)
+    inverse = order.argsort()
+    assert torch.equal(permute_rows(x, order, inverse), x[order])
+    assert torch.autograd.gradcheck(lambda x: permute_rows(x, order, inverse), x)
