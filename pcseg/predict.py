@@ -74,7 +74,7 @@ def predict(
     class), with one row a point in the file's order.
 
     Args:
-        cloud: A .ply, .pcd, .xyz, .txt, .npy or .npz file, or a prepared scene (.h5); labels are not needed.
+        cloud: A .ply, .pcd, .las, .xyz, .txt, .csv, .npy, .npz or .h5 file, or a prepared scene; labels are not needed.
         ckpt: Checkpoint written by training.
         out: Folder of the results.
         units: Unit of the file's coordinates.
@@ -87,7 +87,7 @@ def predict(
         progress_bar: Show progress and time left.
 
     Raises:
-        UserError: A checkpoint or file that is missing, damaged or empty, or a field that the model needs, the
+        UserError: A checkpoint or file that is missing or damaged, or a field that the model needs, the
             file lacks and the checkpoint has no substitute for.
     """
     model = load_checkpoint(ckpt)
@@ -95,7 +95,7 @@ def predict(
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not progress_bar) as progress:
         task = progress.add_task(f"reading {cloud.name}", total=1)
-        points = read_cloud(cloud)
+        points = read_cloud(cloud, allow_empty=True)
         progress.update(task, description=f"predicting {cloud.name}")
         predicted = predict_cloud(
             model,
@@ -129,7 +129,8 @@ def predict_cloud(
     """
     start = time.perf_counter()
     rows, remarks = usable_rows(cloud)
-    frame = IDENTITY if cloud.schema is not None else find_frame(cloud.pos[rows], units=units, up=up)
+    known = cloud.schema is not None or not len(rows)
+    frame = IDENTITY if known else find_frame(cloud.pos[rows], units=units, up=up)
     remarks += frame.remarks
     sample = make_sample(model, cloud, rows, frame, remarks)
     prediction = predict_scene(
@@ -146,11 +147,14 @@ def predict_cloud(
     label = np.full(len(cloud), IGNORE_INDEX, dtype=np.int16)
     confidence = np.zeros(len(cloud), dtype=np.float32)
     label[rows], confidence[rows] = prediction.label, prediction.confidence
-    remarks += [
-        f"prediction: {len(rows):,} points in {seconds:.1f} s, {len(rows) / seconds:,.0f} points a second",
-        f"classes: {class_shares(label[rows], model.schema.names)}",
-        f"confidence: {confidence[rows].mean():.2f} on average",
-    ]
+    remarks.append(
+        f"prediction: {len(rows):,} points in {seconds:.1f} s, {len(rows) / seconds:,.0f} points a second"
+    )
+    if len(rows):
+        remarks += [
+            f"classes: {class_shares(prediction.label, model.schema.names)}",
+            f"confidence: {prediction.confidence.mean():.2f} on average",
+        ]
     if cloud.label is not None and cloud.schema is not None and cloud.schema.names == model.schema.names:
         known = cloud.label >= 0
         remarks.append(f"right: {np.mean(label[known] == cloud.label[known]):.1%} of the labelled points")
@@ -174,6 +178,8 @@ def usable_rows(cloud: Cloud) -> tuple[np.ndarray, list[str]]:
     rows = np.flatnonzero(cloud.finite)
     if len(rows) < len(cloud):
         remarks.append(f"{len(cloud) - len(rows):,} points have no position (NaN or infinite): no class")
+    if not len(rows):
+        return rows, remarks
     some = cloud.pos[rows[:: max(1, len(rows) // 200_000)]]
     low, high = np.percentile(some, (1, 99), axis=0)
     reach = 3 * np.linalg.norm(high - low) + 1e-6
@@ -196,6 +202,8 @@ def make_sample(
     if "normal" in model.features:
         if cloud.normal is not None:
             normal = frame.rotate(cloud.normal[rows])
+        elif not len(pos):
+            normal = np.empty((0, 3), dtype=np.float32)
         elif substitute(model, "normal", cloud) == "estimate":
             low, high = np.percentile(pos[:: max(1, len(pos) // 200_000)], (1, 99), axis=0)
             normal = estimate_normals(pos, towards=(low + high) / 2)
@@ -209,7 +217,7 @@ def make_sample(
         remarks.append(f"colour: none in the file, taken as the model's substitute ({text}); expect less")
     else:
         color = np.zeros((len(rows), 3), dtype=np.uint8)
-    nothing = np.full(len(rows), IGNORE_INDEX)
+    nothing = np.full(len(rows), IGNORE_INDEX, dtype=np.int16)  # the smallest: there may be many points
     return Sample(
         name=cloud.source.name, pos=pos, color=color, label=nothing, instance=nothing, normal=normal
     )

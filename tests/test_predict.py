@@ -173,6 +173,26 @@ def test_prepared_scene_and_how_much_is_right(tmp_path: Path, model: LoadedModel
     assert find_prediction(tmp_path / "out", path) == tmp_path / "out" / "office_1.npz"
 
 
+@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize("bad", [False, True])
+def test_clouds_of_hardly_any_points(tmp_path: Path, ckpt: Path, count: int, bad: bool) -> None:
+    source = tmp_path / "few.ply"
+    pos = np.full((count, 3), np.nan if bad else 1.5, dtype=np.float32) + np.arange(count)[:, None]
+    write_ply(source, dict(zip("xyz", pos.T)) | {"red": np.zeros(count, np.uint8)})
+    predicted = predict(source, ckpt=ckpt, out=tmp_path / "out", progress_bar=False)
+    assert (predicted.saved.label >= 0).tolist() == [not bad] * count
+    assert read_prediction(tmp_path / "out" / "few.npz").label.shape == (count,)
+    assert len(read_cloud(tmp_path / "out" / "few.ply", allow_empty=True)) == count
+    assert any("points a second" in remark for remark in predicted.remarks)
+
+
+def test_normals_of_no_points(normal_model: LoadedModel, tmp_path: Path) -> None:
+    nothing = Cloud(source=tmp_path / "a.ply", pos=np.empty((0, 3)))
+    assert len(predict_cloud(normal_model, nothing).saved.label) == 0
+    one = Cloud(source=tmp_path / "a.ply", pos=np.zeros((1, 3)))
+    assert predict_cloud(normal_model, one).saved.label.shape == (1,)
+
+
 def test_source_is_not_written_over(tmp_path: Path, ckpt: Path) -> None:
     source = tmp_path / "room.npz"
     np.savez(source, pos=ROOM["pos"], color=ROOM["color"])
