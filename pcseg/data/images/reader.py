@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from pcseg.data.watching import note_file
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
@@ -155,6 +156,7 @@ def _opened(path: Path) -> Image.Image:
     if not path.is_file():
         raise UserError(f"{path}: no such file; check data.root and unpack the data set completely")
     try:
+        note_file(path)
         image = Image.open(path)
         image.load()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
