@@ -1,0 +1,94 @@
+"""The command that converts checkpoints: report, model card where there is data, and one line for what is wrong."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from fake_images import write_images
+from official.published import DEPTHS, STEM, WIDTHS, encnet_state
+
+from pcseg.checkpoint import load_checkpoint
+from pcseg.errors import UserError
+
+PATH = Path(__file__).resolve().parents[2] / "scripts" / "convert_checkpoint.py"
+K = 13
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("convert_checkpoint", PATH)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_config(folder: Path, root: Path, dataset: str = "room_frames") -> Path:
+    shape = {"depths": list(DEPTHS), "widths": list(WIDTHS), "stem": "s", "stem_width": STEM[0]}
+    config: dict[str, Any] = {
+        "data": {
+            "class_path": "pcseg.data.images.loaders.ImageData",
+            "init_args": {"root": str(root), "dataset": dataset},
+        },
+        "backbone": {"class_path": "pcseg.backbones.images.resnet.ResNet", "init_args": shape},
+        "head": {
+            "class_path": "pcseg.heads.encnet.EncHead",
+            "init_args": {"channels": 6, "num_codewords": 5},
+        },
+        "out": str(folder / "run"),
+    }
+    path = folder / "model.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    torch.save(encnet_state(num_classes=K), tmp_path / "official.pth")
+    return tmp_path / "official.pth"
+
+
+def test_with_data_the_file_is_a_checkpoint(
+    script: ModuleType, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = write_config(tmp_path, write_images(tmp_path / "frames", "room_frames"))
+    out = tmp_path / "new" / "converted.ckpt"
+    script.main([str(source), str(out), "--config", str(config)])
+    said = capsys.readouterr().out
+    assert "EncNet of PyTorch-Encoding: " in said
+    assert "It can be evaluated as it is." in said
+    model = load_checkpoint(out)
+    assert model.segmentor.head(model.segmentor.backbone(torch.randn(1, 3, 32, 32))).logits.shape[1] == K
+    names = out.with_name("converted.ckpt.txt").read_text()
+    assert "head.conv6.1.bias -> head.body.classify.bias" in names
+    assert "0 missing here" in names
+
+
+def test_without_data_it_starts_a_training_only(
+    script: ModuleType, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = write_config(tmp_path, tmp_path / "nowhere")
+    script.main([str(source), str(tmp_path / "converted.ckpt"), "--config", str(config)])
+    said = capsys.readouterr().out
+    assert "It cannot be evaluated as it is (" in said
+    assert "nowhere" in said
+    with pytest.raises(UserError, match="not a checkpoint of pcseg"):
+        load_checkpoint(tmp_path / "converted.ckpt")
+
+
+def test_what_is_wrong_is_one_line_and_leaves_no_file(
+    script: ModuleType, source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "converted.ckpt"
+    with pytest.raises(UserError, match=r"no configuration at .*nowhere\.yaml"):
+        script.main([str(source), str(out), "--config", str(tmp_path / "nowhere.yaml")])
+    torch.save(encnet_state(num_classes=4), source)
+    config = write_config(tmp_path, write_images(tmp_path / "frames", "room_frames"))
+    with pytest.raises(UserError, match="the checkpoint has 4 classes, the data of --config 13"):
+        script.main([str(source), str(out), "--config", str(config)])
+    assert not out.exists()
