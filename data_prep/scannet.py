@@ -161,6 +161,11 @@ def read_scan(scan: RawScan, *, table: Mapping[str, Category], options: Options)
     if not len(vertices):
         raise UserError(f"{scan.name}/{scan.mesh.name}: no vertices; download the scan again")
     pos = np.stack([vertices[axis] for axis in "xyz"], axis=1).astype(np.float32, copy=False)
+    if not np.isfinite(pos).all():
+        row = int(np.flatnonzero(~np.isfinite(pos).all(axis=1))[0])
+        raise UserError(
+            f"{scan.name}/{scan.mesh.name}: vertex {row} is at {pos[row].tolist()}; download it again"
+        )
     matrix = read_alignment(scan.info) if options.align else None
     if matrix is not None:
         pos = (pos.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)

@@ -84,9 +84,10 @@ def vertex_normals(pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
     b -= a
     c -= a
     area = np.empty(b.shape, np.float64)  # the cross product, twice the area; summed in double precision
-    for axis in range(3):
-        y, z = (axis + 1) % 3, (axis + 2) % 3
-        np.subtract(b[:, y] * c[:, z], b[:, z] * c[:, y], out=area[:, axis])
+    with np.errstate(over="ignore", invalid="ignore"):  # of coordinates that no room has; told when written
+        for axis in range(3):
+            y, z = (axis + 1) % 3, (axis + 2) % 3
+            np.subtract(b[:, y] * c[:, z], b[:, z] * c[:, y], out=area[:, axis])
     # a column for each triangle, with a one for each of its corners: the product sums row by row
     ends = np.arange(0, faces.size + 1, 3)
     total = csc_array((np.ones(faces.size), faces.ravel(), ends), shape=(len(pos), len(faces))) @ area
