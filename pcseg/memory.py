@@ -10,10 +10,15 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch_geometric.data import Batch
 
+from pcseg.data.blocks import cut_into_blocks
 from pcseg.errors import UserError
+from pcseg.labels import IGNORE_INDEX
 
 SHARE = 0.8
 """Share of the free memory that a step may use."""
+
+MARGIN = 20
+"""Voxels of context around a block of validation."""
 
 SMALLEST = 64
 """Voxels of a batch that must fit: with less, no budget helps."""
@@ -107,6 +112,21 @@ def crop_batch(batch: Any, budget: int | None) -> Any:
                 sample[key] = value[chosen]
         samples.append(sample)
     return Batch.from_data_list(samples)
+
+
+def blocks_of_batch(batch: Any, most: int) -> Iterator[Batch]:
+    """The batch in blocks of at most ``most`` voxels with context around them, whose ``y`` is ignored there."""
+    for sample in batch.to_data_list():
+        count = len(sample.grid_pos)
+        for block in cut_into_blocks(sample.grid_pos.cpu().numpy(), max_voxels=most, margin=MARGIN):
+            rows = torch.from_numpy(block.rows).to(sample.grid_pos.device)
+            part = sample.clone()
+            for key, value in sample.to_dict().items():
+                if isinstance(value, Tensor) and value.dim() and len(value) == count:
+                    part[key] = value[rows]
+            core = torch.from_numpy(block.core).to(rows.device)
+            part.y = part.y.where(core, IGNORE_INDEX)
+            yield Batch.from_data_list([part])  # type: ignore[misc]
 
 
 def is_out_of_memory(error: Exception) -> bool:

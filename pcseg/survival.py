@@ -17,6 +17,7 @@ from pcseg.errors import UserError
 from pcseg.memory import (
     SMALLEST,
     Meter,
+    blocks_of_batch,
     budget_from_memory,
     crop_batch,
     free_cache,
@@ -36,7 +37,7 @@ class Survival(Callback):
 
     * *Memory*: with ``budget="auto"`` the first step tells what a voxel needs, and batches of more voxels than
       the free memory holds are cropped. A step without memory halves the budget: the forward pass is made again
-      with the smaller batch; a backward pass that stops gives up its step.
+      with the smaller batch; a backward pass that stops gives up its step. Validation goes on in blocks.
     * *Numbers*: a step whose loss or gradient is not finite changes neither weights nor running statistics, and
       its batch goes to ``folder``. After ``max_bad_steps`` of them mixed precision gives way to 32 bit; as many
       once more, without a good one between, end the training.
@@ -91,11 +92,17 @@ class Survival(Callback):
         def careful_backward(loss: Tensor, *args: Any, **kwargs: Any) -> None:
             self._backward(pl_module, backward, loss, *args, **kwargs)
 
+        validation_step = pl_module.validation_step
+
+        def careful_validation(batch: Any, batch_idx: int) -> None:
+            self._validate(validation_step, batch, batch_idx)
+
         pl_module.training_step = training_step  # type: ignore[method-assign]
+        pl_module.validation_step = careful_validation  # type: ignore[method-assign]
         pl_module.backward = careful_backward  # type: ignore[method-assign]
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        for name in ("training_step", "backward"):
+        for name in ("training_step", "validation_step", "backward"):
             vars(pl_module).pop(name, None)
 
     def _step(self, module: L.LightningModule, step: Callable, batch: Any, batch_idx: int) -> Tensor:
@@ -121,6 +128,20 @@ class Survival(Callback):
         # only after the backward pass, which needs what the forward pass has seen
         self._statistics = None if torch.isfinite(loss.detach()) else statistics
         return loss
+
+    def _validate(self, step: Callable, batch: Any, batch_idx: int) -> None:
+        """Validate on a batch, or block by block where memory runs out: every voxel counts once all the same."""
+        try:
+            step(copy(batch), batch_idx)
+            return
+        except (RuntimeError, MemoryError) as error:
+            number = num_voxels(batch)
+            if not is_out_of_memory(error) or number is None or number <= SMALLEST:
+                raise
+        free_cache()
+        log.warning("memory ran out with %d voxels of validation: they are seen in blocks", number)
+        for block in blocks_of_batch(batch, number // 2):
+            self._validate(step, block, batch_idx)
 
     def _backward(
         self, module: L.LightningModule, backward: Callable, loss: Tensor, *args: Any, **kwargs: Any

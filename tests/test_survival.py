@@ -93,6 +93,33 @@ class FailingBackward(torch.autograd.Function):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
 
+def test_a_room_of_validation_that_is_too_large_is_seen_in_blocks(
+    building: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every voxel counts once, and with context enough the predictions are those of the whole room."""
+    data = RoomData(building, grid_size=0.1, train_splits=["Area_1"])
+    (batch,) = data.val_loader()
+    model = Trial(nothing, None)
+    model.eval()
+    with torch.no_grad():
+        Segmentor.validation_step(model, batch, 0)
+        whole, sizes = model.val_confusion.counts, []
+        model.val_confusion.reset()
+
+        def step(part: Batch, batch_idx: int) -> None:
+            sizes.append(len(part.x))
+            if len(part.x) > 250:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            Segmentor.validation_step(model, part, batch_idx)
+
+        Survival(tmp_path)._validate(step, batch, 0)
+    assert max(sizes[1:]) <= sizes[0] // 2
+    assert len(sizes) > 3
+    assert model.val_confusion.labelled.tolist() == whole.sum(1).tolist()
+    assert (model.val_confusion.counts - whole).abs().sum() <= 0.1 * whole.sum()  # narrow context where dense
+    assert "seen in blocks" in caplog.text
+
+
 @pytest.mark.parametrize(
     "error",
     [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("CPUAllocator: can't allocate memory")],
