@@ -31,6 +31,10 @@ CLASS_ATTENTION = (
     | _paddle_unit("f_value", "value", "linear")
     | _paddle_unit("f_up", "up", "linear")
     | _paddle_unit("fuse", "fuse", "conv")
+    # what earlier commits called them
+    | _paddle_unit("f_pixel", "query", "conv")
+    | _paddle_unit("f_object", "key", "linear")
+    | _paddle_unit("f_down", "value", "linear")
 )
 SPATIAL_CONTEXT = (
     under("scm_block", "attention", CLASS_ATTENTION)
@@ -39,6 +43,7 @@ SPATIAL_CONTEXT = (
 )
 CT_HEAD = (
     _paddle_unit("conv3x3", "body.reduce", "conv")
+    | _paddle_unit("conv3x3_ocr", "body.reduce", "conv")  # earlier commits
     | under("ccm", "body.channel_context", CHANNEL_CONTEXT)
     | under("scm", "body.spatial_context", SPATIAL_CONTEXT)
     | {"cls_head": "body.classify"}

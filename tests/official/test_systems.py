@@ -187,3 +187,20 @@ def test_ctnet_on_hrnet() -> None:
     torch.testing.assert_close(fuse[3][1][1][0].weight, state[name].double())
     name = "backbone.st4.stage_st4_1.fuse_func.residual_st4_1_layer_1_3._batch_norm._mean"
     torch.testing.assert_close(fuse[0][2][1].running_mean, state[name].double())
+
+
+def test_ctnet_of_earlier_commits() -> None:
+    old = {
+        "f_query": "f_pixel",
+        "f_key": "f_object",
+        "f_value": "f_down",
+        "head.conv3x3.": "head.conv3x3_ocr.",
+    }
+    state = ctnet_state()
+    for new, before in old.items():
+        state = {name.replace(new, before): tensor for name, tensor in state.items()}
+    report = load(ctnet(), state)
+    assert (report.missing, report.unexpected) == ([], [])
+    assert report.taken["head.scm.scm_block.f_down._conv.bias"] == (
+        "head.body.spatial_context.attention.value.linear.bias"
+    )
