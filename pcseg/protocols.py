@@ -124,7 +124,10 @@ def kept_from_training(model: LoadedModel, manifest: Manifest, splits: Sequence[
     arguments = data_arguments(model)
     if manifest.hash != model.card.manifest_hash or "test_splits" not in arguments:
         return None
-    return set(splits) <= set(arguments["test_splits"]) - set(arguments.get("val_splits") or ())
+    seen = set(arguments.get("val_splits") or ())
+    if arguments.get("train_splits") is not None:  # others, such as ScanNet's test split, are not looked at
+        return not set(splits) & (seen | set(arguments["train_splits"]))
+    return set(splits) <= set(arguments["test_splits"]) - seen
 
 
 def fold_differences(stamps: Sequence[dict[str, Any]]) -> list[str]:

@@ -126,7 +126,8 @@ def test_from_raw_scans_to_a_submission(
     printed = capsys.readouterr().out
     assert "2 scans, 2,402 vertices, 20 classes of checkpoint" in printed
     assert set(ids_in(out)["scene0707_00.txt"]) <= set(SCANNET20_BENCHMARK.ids)
-    assert json.loads(out.with_suffix(".json").read_text())["votes"] == ["identity"]
+    note = json.loads(out.with_suffix(".json").read_text())
+    assert (note["votes"], note["splits"], note["kept_from_training"]) == (["identity"], ["test"], True)
     run(command, args=[*common, "--check"])
     assert "names, counts and ids are right" in capsys.readouterr().out
 
