@@ -1,5 +1,7 @@
 """HRNet and JPU for images: widths, sizes that are no multiples of 32, and their parts against plain formulas."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,7 @@ from torch import Tensor
 from pcseg.backbones.images.hrnet import HRNet, HRNetName, hrnet
 from pcseg.backbones.images.jpu import JPU, JPUBackbone, resnet_jpu
 from pcseg.backbones.images.resnet import ResNet
+from pcseg.errors import UserError
 
 
 @pytest.mark.parametrize(("name", "width"), [("hrnet_w18", 270), ("hrnet_w48", 720)])
@@ -50,6 +53,18 @@ def test_paddle_pads_at_the_end(small: HRNet) -> None:
     expected = F.conv2d(F.pad(image, (0, 1, 0, 1)), model.net.conv1.weight, stride=2)
     torch.testing.assert_close(model.net.conv1(image), expected)
     assert model.state_dict().keys() == small.state_dict().keys()
+
+
+def test_weights_of_a_classifier(tmp_path: Path) -> None:
+    import timm
+
+    source = timm.create_model("hrnet_w18_small", pretrained=False)
+    torch.save(source.state_dict(), tmp_path / "hrnet.pth")
+    model = hrnet(name="hrnet_w18_small", pretrained=tmp_path / "hrnet.pth")
+    theirs, ours = source.stage4[0].fuse_layers[0][3][0], model.net.stage4[0].fuse_layers[0][3][0]
+    assert torch.equal(theirs.weight, ours.weight)
+    with pytest.raises(UserError, match=r"hrnet\.pth: not the weights of this backbone"):
+        hrnet(name="hrnet_w18", pretrained=tmp_path / "hrnet.pth")
 
 
 def test_jpu_has_the_published_number_of_parameters() -> None:
