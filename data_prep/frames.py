@@ -105,6 +105,8 @@ def read_settings(raw: Path) -> Settings:
 
 def find_plans(raw: Path, settings: Settings) -> list[RoomPlan]:
     """The plans of the rooms that are there."""
+    if settings.layout == "scannet":
+        raise UserError(f"{raw}: rooms in the layout of ScanNet; frames are taken of rooms in that of S3DIS")
     plans = []
     for folder in sorted(raw.glob("Area_*")):
         names = {room.name for room in folder.iterdir() if room.is_dir() and not room.name.startswith(".")}

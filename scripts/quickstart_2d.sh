@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The image models of the quickstart: frames of the same generated rooms, a small CCNet, EncNet and CTNet, their
+# scores on unseen frames, and the comparison with the point models on unseen rooms. Run scripts/quickstart.sh first;
+# safe to run again.
+#
+#   bash scripts/quickstart_2d.sh [--frames N] [--epochs N] [--data DIR] [--out DIR] [--context CKPT]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/setup.sh
+
+FRAMES=12 EPOCHS="" DATA=data OUT=runs/quickstart CONTEXT=""
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --frames) FRAMES=$2 ;;
+    --epochs) EPOCHS=$2 ;;
+    --data) DATA=$2 ;;
+    --out) OUT=$2 ;;
+    --context) CONTEXT=$2 ;;
+    -h | --help) sed -n '2,6p' "$0" && exit 0 ;;
+    *) echo "quickstart_2d: unknown option $1; see --help" >&2 && exit 2 ;;
+  esac
+  [ $# -ge 2 ] || { echo "quickstart_2d: $1 needs a value" >&2 && exit 2; }
+  shift 2
+done
+WORKERS=$(nproc)
+START=$SECONDS
+
+setup
+[ -f "$OUT/best.ckpt" ] || { echo "quickstart_2d: no $OUT/best.ckpt; run scripts/quickstart.sh first" >&2 && exit 1; }
+
+say "2-D 1/3  Photographing the rooms into $DATA/rooms_frames ($FRAMES frames each)"
+$PYTHON -m data_prep.frames "$DATA/rooms_raw" "$DATA/rooms_frames" --frames "$FRAMES" --workers "$WORKERS"
+
+images=()
+for head in ccnet encnet ctnet; do
+  say "2-D 2/3  Training a small $head on frames; those of area 5 are kept for the test"
+  if [ ! -f "$OUT/$head/evaluation/results.json" ]; then
+    $PYTHON scripts/train.py --config "configs/rooms/${head}_2d.yaml" --data.root "$DATA/rooms_frames" \
+      --out "$OUT/$head" --resume true ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
+    $PYTHON scripts/evaluate.py --ckpt "$OUT/$head/best.ckpt" --out "$OUT/$head/evaluation"
+  fi
+  images+=("$OUT/$head/best.ckpt")
+done
+
+say "2-D 3/3  Points and images compared on the rooms of area 5"
+$PYTHON scripts/compare.py "$DATA/rooms" "$DATA/rooms_frames" --plain "$OUT/best.ckpt" \
+  --images "[$(IFS=,; echo "${images[*]}")]" ${CONTEXT:+--context "$CONTEXT"} --out "$OUT/comparison"
+
+say "2-D done in $(((SECONDS - START) / 60)) min $(((SECONDS - START) % 60)) s; table: $OUT/comparison/comparison.md"
+ls "$OUT"/comparison/*.png
