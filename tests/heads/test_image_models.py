@@ -1,0 +1,123 @@
+"""Whole image models: published numbers of parameters, and small ones that learn four images by heart."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pcseg.backbones.images.base import ImageBackbone
+from pcseg.backbones.images.hrnet import hrnet
+from pcseg.backbones.images.jpu import JPUBackbone, resnet_jpu
+from pcseg.backbones.images.resnet import ResNet, resnet
+from pcseg.backbones.images.van import VAN, van
+from pcseg.heads.ccnet import RCCAHead
+from pcseg.heads.ctnet import CTHead
+from pcseg.heads.encnet import EncHead
+from pcseg.heads.image_base import ImageHead
+from pcseg.losses.auxiliary import auxiliary_loss
+
+R50S, R101S, R101D, JPU, W48 = 23_631_808, 42_623_936, 42_519_392, 19_735_552, 65_325_120
+ENC_ADE, ENC_CONTEXT, RCCA = 12_532_770, 20_283_409, 28_663_975
+CT = {19: 17_353_695, 59: 17_435_815, 150: 17_622_638}
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head", "body", "total"),
+    [
+        (lambda: resnet(name="resnet50s"), lambda c: EncHead(c, 150), R50S, ENC_ADE),
+        (lambda: resnet(name="resnet101s"), lambda c: EncHead(c, 150), R101S, ENC_ADE),
+        (lambda: resnet(name="resnet101s"), lambda c: EncHead(c, 59, lateral=True), R101S, ENC_CONTEXT),
+        (lambda: resnet(name="resnet101s", dilation="ccnet"), lambda c: RCCAHead(c, 19), R101S, RCCA),
+        (lambda: resnet(name="resnet101d"), lambda c: CTHead(c, 19), R101D, CT[19]),
+        (lambda: resnet(name="resnet101d"), lambda c: CTHead(c, 59), R101D, CT[59]),
+        (lambda: resnet(name="resnet101d"), lambda c: CTHead(c, 150), R101D, CT[150]),
+        (lambda: resnet_jpu(name="resnet101d"), lambda c: CTHead(c, 19), R101D + JPU, CT[19]),
+    ],
+)
+def test_published_numbers_of_parameters(
+    backbone: Callable[[], ImageBackbone], head: Callable[[list[int]], ImageHead], body: int, total: int
+) -> None:
+    with torch.device("meta"):
+        features = backbone()
+        assert (count(features), count(head(features.out_channels))) == (body, total)
+
+
+def test_heads_on_other_backbones() -> None:
+    """HRNet has one feature for both heads of CTNet; VAN's last one has 512 channels."""
+    with torch.device("meta"):
+        high, base = hrnet(name="hrnet_w48"), van(size="b2")
+        ct, rcca = CTHead(high.out_channels, 19), RCCAHead(base.out_channels, 19)
+    assert (high.out_channels, base.out_channels) == ([720], [64, 128, 320, 512])
+    reduced = CTHead([1024, 2048], 19)
+    for_inputs = {"body.reduce.conv.weight", "auxiliary.reduce.linear.weight"}
+    assert {
+        name for name, p in ct.named_parameters()
+        if p.shape != dict(reduced.named_parameters())[name].shape
+    } - for_inputs == {f"auxiliary.{n}" for n in ("reduce.linear.bias", "reduce.norm.weight", "reduce.norm.bias",
+                                                  "classify.weight")}  # fmt: skip
+    assert rcca.body.attention.query.out_features == 512 // 4 // 8
+
+
+def small_resnet(stem: Any = "s", **options: Any) -> ResNet:
+    return ResNet(depths=(1, 1, 1, 1), widths=(8, 8, 12, 16), stem=stem, stem_width=8, **options)
+
+
+MODELS: dict[str, tuple[Callable[[], ImageBackbone], Callable[[list[int], int], ImageHead]]] = {
+    "encnet": (small_resnet, lambda c, k: EncHead(c, k, channels=16, num_codewords=8, lateral=True)),
+    "ccnet": (
+        lambda: small_resnet(dilation="ccnet", ceil_pool=True),
+        lambda c, k: RCCAHead(c, k, channels=16),
+    ),
+    "ccnet_van": (
+        lambda: VAN(widths=(8, 16, 24, 32), depths=(1, 1, 1, 1), drop_path=0.0),
+        lambda c, k: RCCAHead(c, k, channels=32, inplace_abn=False),
+    ),
+    "ctnet": (
+        lambda: small_resnet("d", dilation="ccnet"),
+        lambda c, k: CTHead(c, k, channels=16, key_channels=8),
+    ),
+    "ctnet_jpu": (
+        lambda: JPUBackbone(small_resnet("d", output_stride=32), width=8),
+        lambda c, k: CTHead(c, k, channels=16, key_channels=8),
+    ),
+}
+
+
+def four_images(stride: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images of four quarters in the colours of their classes, with noise; quarters end between features."""
+    y = torch.tensor([[[0, 1], [2, 3]], [[1, 1], [0, 2]], [[3, 0], [3, 2]], [[2, 3], [1, 0]]])
+    y = y.repeat_interleave(2 * stride, 1).repeat_interleave(2 * stride, 2)
+    color = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])
+    return 2 * color[y].permute(0, 3, 1, 2) - 1 + 0.2 * torch.randn(4, 3, *y.shape[1:]), y
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_learns_four_images_by_heart(name: str) -> None:
+    make_backbone, make_head = MODELS[name]
+    backbone = make_backbone()
+    head = make_head(backbone.out_channels, 4)
+    image, y = four_images({"ccnet_van": 32, "ctnet_jpu": 16}.get(name, 8))
+    model = nn.ModuleList([backbone, head])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    for step in range(80):
+        optimizer.param_groups[0]["lr"] = 0.01 * (1 - step / 80)
+        output = head(backbone(image), y.shape[1:])
+        aux = output.aux.get("aux_logits")
+        losses = [F.cross_entropy(output.logits, y)]
+        losses += [] if aux is None else [head.aux_weight * auxiliary_loss(aux, y)]
+        losses += list(
+            head.body.cloud_losses(output.aux, y.flatten(), torch.arange(5) * y[0].numel()).values()
+        )
+        optimizer.zero_grad()
+        torch.stack(losses).sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        pred = head.eval()(backbone.eval()(image), y.shape[1:]).logits.argmax(1)
+    assert (pred == y).float().mean() > 0.95
