@@ -1,0 +1,222 @@
+"""What a trained CTNet relies on: other class features, put in while it predicts, without training again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pcseg.errors import UserError
+from pcseg.heads.base import HeadOutput
+from pcseg.losses.class_frequency import class_frequency
+from pcseg.nn.channel_context import ChannelContext, ChannelContextOutput
+from pcseg.nn.levels import Level, PointBatch
+from pcseg.ops.clouds import spread
+from pcseg.segmentor import Segmentor
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudContext:
+    """What the channel context module says of a cloud, and what is true of it.
+
+    Args:
+        gate: Channel vector v, ``(C,)``.
+        class_prob: Predicted shares of the classes p, ``(K,)``.
+        class_features: M, ``(K, C)``; as published p vᵀ.
+        frequency: True shares of the classes, ``(K,)``: what the CP-loss pulls p to.
+    """
+
+    gate: Tensor
+    class_prob: Tensor
+    class_features: Tensor
+    frequency: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replacement:
+    """What is put in place of the module's own ``class_features`` ``(K, C)`` and ``gate`` ``(C,)``; ``None`` keeps."""
+
+    class_features: Tensor | None = None
+    gate: Tensor | None = None
+
+
+Change = Callable[[int, Sequence[CloudContext]], Replacement]
+"""Takes the number of a room and the contexts of all rooms."""
+
+
+class BackboneOnce(nn.Module):
+    """A point model that runs its backbone once for all passes over the same voxels; :meth:`forget` before others."""
+
+    def __init__(self, model: Segmentor) -> None:
+        super().__init__()
+        self.model = model
+        self.levels: list[Level] | None = None
+
+    def forget(self) -> None:
+        self.levels = None
+
+    def forward(self, batch: PointBatch) -> HeadOutput:
+        if self.levels is None:
+            self.levels = self.model.backbone(batch)
+        return self.model.head(self.levels, batch)
+
+
+def channel_context_of(model: nn.Module) -> ChannelContext:
+    """The channel context module of a model.
+
+    Raises:
+        UserError: It has none.
+    """
+    found = [module for module in model.modules() if isinstance(module, ChannelContext)]
+    if len(found) != 1:
+        raise UserError(
+            f"the model has {len(found)} channel context modules; class features are those of CTNet"
+        )
+    return found[0]
+
+
+@contextmanager
+def listening(model: nn.Module) -> Iterator[list[CloudContext]]:
+    """Collect what the channel context module says of every cloud that ``model(batch)`` sees."""
+    module = channel_context_of(model)
+    heard: list[CloudContext] = []
+    batches: list[PointBatch] = []
+    gates: list[Tensor] = []
+
+    def describe(_module: nn.Module, _inputs: Any, output: ChannelContextOutput) -> None:
+        batch = batches.pop()
+        frequency = class_frequency(batch.y, batch.ptr, output.class_prob.shape[1]).to(output.class_prob)
+        clouds = zip(gates.pop(), output.class_prob, output.class_features, frequency, strict=True)
+        heard.extend(
+            CloudContext(gate=gate, class_prob=prob, class_features=features, frequency=share)
+            for gate, prob, features, share in clouds
+        )
+
+    handles = (
+        model.register_forward_pre_hook(lambda _module, inputs: batches.append(inputs[0])),
+        module.gate.register_forward_hook(lambda _module, _inputs, vectors: gates.append(vectors)),
+        module.register_forward_hook(describe),
+    )
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def putting_in(model: nn.Module, replacement: Replacement) -> Iterator[None]:
+    """Within, tokens of every cloud are gated by, and attend to, what is put in.
+
+    Convention:
+        Replaced class features leave the gated tokens alone, and a replaced gate the class features: p and M
+        are still those of the module's own gate.
+    """
+
+    def replace(_module: nn.Module, inputs: Any, output: ChannelContextOutput) -> ChannelContextOutput:
+        tokens, ptr = inputs
+        clouds = len(ptr) - 1
+        if replacement.gate is not None:
+            gate = replacement.gate.to(tokens).expand(clouds, -1)
+            output = output._replace(x=tokens * spread(gate, ptr))
+        if replacement.class_features is not None:
+            features = replacement.class_features.to(output.class_features).expand(clouds, -1, -1)
+            output = output._replace(class_features=features)
+        return output
+
+    handle = channel_context_of(model).register_forward_hook(replace)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def rank_one(prob: Tensor, gate: Tensor) -> Replacement:
+    """Class features p vᵀ."""
+    return Replacement(class_features=prob[:, None] * gate)
+
+
+def other(number: int, rooms: Sequence[CloudContext]) -> CloudContext:
+    """Another room for each room, every one once: the next in a random circle, always the same."""
+    order = torch.randperm(len(rooms), generator=torch.Generator().manual_seed(0)).tolist()
+    return rooms[order[(order.index(number) + 1) % len(rooms)]]
+
+
+def own(number: int, rooms: Sequence[CloudContext]) -> Replacement:
+    """What the module says itself, which changes nothing."""
+    return Replacement(class_features=rooms[number].class_features, gate=rooms[number].gate)
+
+
+def zero(number: int, rooms: Sequence[CloudContext]) -> Replacement:
+    """No class features: all classes are the same, and points gather the same from them."""
+    return Replacement(class_features=torch.zeros_like(rooms[number].class_features))
+
+
+def random(number: int, rooms: Sequence[CloudContext]) -> Replacement:
+    """Normal random class features with the norm of the room's own."""
+    features = rooms[number].class_features
+    noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(number)).to(features)
+    return Replacement(class_features=noise * (features.norm() / noise.norm()))
+
+
+def permuted(number: int, rooms: Sequence[CloudContext]) -> Replacement:
+    """Every class has the features of the class before it.
+
+    Convention:
+        As the SCM sums over the classes and treats all alike, this cannot change its output.
+    """
+    return Replacement(class_features=rooms[number].class_features.roll(1, 0))
+
+
+def shuffled(number: int, rooms: Sequence[CloudContext]) -> Replacement:
+    """The class features of another room."""
+    return Replacement(class_features=other(number, rooms).class_features)
+
+
+def shuffled_prob(number: int, rooms: Sequence[CloudContext]) -> Replacement:
+    """The class probabilities of another room, with the room's own channel vector."""
+    return rank_one(other(number, rooms).class_prob, rooms[number].gate)
+
+
+def average(number: int, rooms: Sequence[CloudContext]) -> Replacement:
+    """The mean of the class features of all rooms."""
+    return Replacement(class_features=torch.stack([room.class_features for room in rooms]).mean(0))
+
+
+def true_frequency(number: int, rooms: Sequence[CloudContext]) -> Replacement:
+    """The true shares of the classes instead of the predicted ones."""
+    return rank_one(rooms[number].frequency, rooms[number].gate)
+
+
+def uniform(number: int, rooms: Sequence[CloudContext]) -> Replacement:
+    """Equal shares of all classes: one class feature for all, of the size that the room has on average."""
+    prob = rooms[number].class_prob
+    return rank_one(torch.full_like(prob, 1 / len(prob)), rooms[number].gate)
+
+
+def shuffled_gate(number: int, rooms: Sequence[CloudContext]) -> Replacement:
+    """Tokens are gated by the channel vector of another room; class features stay."""
+    return Replacement(gate=other(number, rooms).gate)
+
+
+def average_gate(number: int, rooms: Sequence[CloudContext]) -> Replacement:
+    """Tokens are gated by the mean channel vector of all rooms; class features stay."""
+    return Replacement(gate=torch.stack([room.gate for room in rooms]).mean(0))
+
+
+CHANGES: dict[str, Change] = {
+    "own": own,
+    "permuted": permuted,
+    "true": true_frequency,
+    "average": average,
+    "shuffled": shuffled,
+    "shuffled-prob": shuffled_prob,
+    "uniform": uniform,
+    "random": random,
+    "zero": zero,
+    "average-gate": average_gate,
+    "shuffled-gate": shuffled_gate,
+}
+"""Every change by its name in tables and options."""
