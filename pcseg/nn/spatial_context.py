@@ -1,5 +1,7 @@
 """The spatial context module (SCM) of CTNet: tokens attend to the class features of their cloud."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -40,12 +42,17 @@ class ClassAttention(nn.Module):
         classes = class_features.flatten(0, 1)
         keys = self.key(classes).view(*class_features.shape[:2], -1)
         values = self.value(classes).view(*class_features.shape[:2], -1)
-        queries = split_clouds(self.query(x, sites), sites.ptr)
-        context = [
-            (query @ (self.scale * key).mT).softmax(-1) @ value
-            for query, key, value in zip(queries, keys, values)
-        ]
-        return self.up(torch.cat(context)) + x
+        shares = self._shares(self.query(x, sites), keys, sites)
+        return self.up(torch.cat([share @ value for share, value in zip(shares, values)])) + x
+
+    def affinity(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
+        """S, how much of each class every token takes, ``(N, K)``; for views."""
+        keys = self.key(class_features.flatten(0, 1)).view(*class_features.shape[:2], -1)
+        return torch.cat(list(self._shares(self.query(x, sites), keys, sites)))
+
+    def _shares(self, query: Tensor, keys: Tensor, sites: Sites) -> Iterator[Tensor]:
+        for rows, key in zip(split_clouds(query, sites.ptr), keys):
+            yield (rows @ (self.scale * key).mT).softmax(-1)
 
     def forward(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
         """Tokens ``x`` ``(N, C)`` with the context of ``class_features`` ``(B, K, C)``, ``(N, C)``."""
