@@ -88,10 +88,12 @@ def convert(
     model.backbone = backbone
     if system.classifier is not None:
         model.head = make_head(backbone.out_channels, classes or 0)
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(system.ignored)}
+    ignored = [name for name in state if name.startswith(system.ignored)]
+    state = {name: tensor for name, tensor in state.items() if name not in ignored}
     names = system_names(system, backbone, state)
     report = _load(source, model, state, names, absolute_gain=system.absolute_gain, partial=partial)
     _refuse_rest(source, report.missing, report.unexpected, partial)
+    report.unexpected += ignored
     if system.classifier is None:
         head = make_head(backbone.out_channels, 2)
         report.missing += [f"head.{name}" for name in head.state_dict()]
@@ -170,7 +172,9 @@ def _spunet(source: Path, state: State, parts: Any, num_classes: int | None, par
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     extra = [name for name in found.unexpected if not name.startswith("final.")]
-    _refuse_rest(source, found.missing, extra, partial)
+    if found.missing:
+        raise UserError(f"{source}: lacks {', '.join(found.missing[:4])} of the backbone in --config")
+    _refuse_rest(source, [], extra, partial)
     report = LoadReport(taken={name: name for name in found.taken}, missing=[], unexpected=found.unexpected)
     if not plain:
         report.missing = [f"head.{name}" for name in head.state_dict()]

@@ -312,3 +312,11 @@ def test_states_here_are_of_different_systems() -> None:
     names = [set(resnet_state(style)) for style in (CCNET, ENCNET, PADDLE)]
     assert not names[1] & names[2]
     assert not names[0] & names[1]
+
+
+def test_a_backbone_with_holes_is_refused(tmp_path: Path) -> None:
+    config = {"backbone": UNET, "head": part("heads.plain.PlainHead")}
+    state = official_state(segmentor(config, in_channels=4).backbone)
+    del state["enc.0.block0.conv1.weight"]
+    with pytest.raises(UserError, match=r"model\.pth: lacks enc\.0\.block0\.conv1\.weight of the backbone"):
+        convert(write(tmp_path / "model.pth", state), config, partial=True)
