@@ -68,6 +68,10 @@ def convert(
     Raises:
         UserError: Unknown names, other shapes, another number of classes, or parts of another kind than those of
             ``config``.
+
+    Convention:
+        Point heads have ReLU where released CCNet has leaky ReLU, and no bias in front of the auxiliary norm: an
+        inflated CCNet head starts close to, not at, what the image head computes. EncNet's and CTNet's are equal.
     """
     parts = instantiate_parts(dict(config), source="--config")
     if inflated:
