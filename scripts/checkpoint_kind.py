@@ -4,6 +4,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import pcseg.cli  # noqa: F401 - first: it silences a warning that torch_geometric raises on import
 from pcseg.checkpoint import read_checkpoint
 from pcseg.errors import UserError
 from pcseg.image_inference import IMAGE_DATA
