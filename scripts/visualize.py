@@ -1,5 +1,6 @@
-"""See a cloud and what was predicted for it: ``python scripts/visualize.py ROOM [--prediction NPZ] [--png FILE]``."""
+"""See a cloud, what was predicted for it and what the head did: ``python scripts/visualize.py ROOM [--ckpt CKPT]``."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -7,22 +8,39 @@ from PIL import Image
 from pcseg.cli import run
 from pcseg.data.clouds import read_cloud
 from pcseg.data.frames import Units, Up
-from pcseg.data.predictions import find_prediction, read_prediction
+from pcseg.data.predictions import SavedPrediction, find_prediction, read_prediction
 from pcseg.errors import UserError
+from pcseg.views.browser import BrowserView
 from pcseg.views.cameras import View
+from pcseg.views.charts import context_picture
 from pcseg.views.coloring import By, available
+from pcseg.views.head_layers import HAS, all_layers, head_layers, middle_point, nearest_point
+from pcseg.views.html import write_page
 from pcseg.views.palette import Palette
+from pcseg.views.panels import panels_picture
 from pcseg.views.pictures import compare_picture, picture
-from pcseg.views.subject import make_subject
+from pcseg.views.subject import Subject, make_subject
 from pcseg.views.window import show
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+"""Endings of files that are shown to image models."""
+
+# a model and all that it stands on are imported where one is asked for: that takes seconds
 
 
 def visualize(
     cloud: Path,
     *,
     prediction: Path | None = None,
+    ckpt: Path | None = None,
+    plain: Path | None = None,
     by: By | None = None,
+    of: str | None = None,
+    pick: tuple[float, float, float] | None = None,
     png: Path | None = None,
+    html: Path | None = None,
+    browser: bool = False,
+    port: int = 8080,
     sheet: bool = False,
     view: View = "inside",
     eye: tuple[float, float, float] | None = None,
@@ -33,47 +51,158 @@ def visualize(
     units: Units = "auto",
     up: Up = "auto",
 ) -> None:
-    """Show a cloud in a window, or write a picture of it.
+    """Show a cloud in a window or a browser, or write a picture or a page of it.
 
     Args:
-        cloud: A .ply, .pcd, .xyz, .txt, .npy or .npz file, or a prepared scene (.h5).
+        cloud: A .ply, .pcd, .xyz, .txt, .npy or .npz file, or a prepared scene (.h5); with the checkpoint of an
+            image model a picture.
         prediction: Prediction of this cloud (.npz), or a folder that holds it.
-        by: What colours mean; without a value the prediction, else the colour, else the height.
-        png: Picture to write; without it a window opens.
+        ckpt: Checkpoint of a model to predict with; shows what its head does.
+        plain: Checkpoint of a model with a plain head to compare with, for "gain".
+        by: What colours mean; without a value the prediction, else the colour, else the height. affinity (CTNet),
+            codeword (EncNet), attention (CCNet), gain (with plain) and context (charts) need ckpt.
+        of: The one class for affinity, or the one codeword; without it all are shown.
+        pick: The point that looks, for attention, "[x, y, z]" in metres with z up (in a picture pixels, z 0).
+        png: Picture to write; without it, html and browser a window opens.
+        html: Page to write: the cloud with all its colours for any web browser, without a network.
+        browser: Serve a view for a web browser; a click on a point says what is known of it.
+        port: Where the browser finds it on this machine.
         sheet: Write four views side by side: colour, true label, prediction and error.
         view: inside (from a corner at eye height), top (bird's eye, without the ceiling) or plan (straight down).
         eye: Place of the camera, "[x, y, z]" in metres with z up.
         look_at: Place in the middle of the picture, likewise.
         size: "[width, height]" of the picture; 1280 x 720, a sheet 1840 x 1040.
-        palette: Colours of classes; safe is for colour-blind readers.
+        palette: Colours of classes; safe (or colorblind) is for colour-blind readers.
         shade: Darken edges; without it colours are exactly those of the legend.
         units: Unit of the file.
         up: Axis of the file that points up.
     """
+    if cloud.suffix.lower() in PICTURES:
+        subject = read_picture(cloud, ckpt, plain)
+    else:
+        subject = read_subject(cloud, prediction, ckpt, plain, units=units, up=up)
+    print(f"{cloud}: {len(subject):,} points; " + "; ".join(subject.remarks))
+    by = by or next(way for way in ("prediction", "rgb", "height") if way in available(subject))
+    point = None if pick is None else nearest_point(subject, pick)
+    charts = make_charts(subject, size=(1280, 720), palette=palette)
+    if html is not None:
+        save_page(html, subject, by, point=point, palette=palette, charts=charts)
+    if png is not None and sheet:
+        image = compare_picture(subject, view=view, size=size or (1840, 1040), palette=palette, shade=shade)
+        save(image, png)
+    elif png is not None:
+        camera = {"view": view, "eye": eye, "look_at": look_at, "size": size or (1280, 720), "shade": shade}
+        save(make_picture(subject, by, of=of, point=point, palette=palette, camera=camera), png)
+    elif sheet:
+        raise UserError("--sheet is a picture; give --png FILE too")
+    if browser:
+        serve(BrowserView(subject, by, palette=palette, port=port, charts=charts))
+    elif png is None and html is None:
+        show(subject, by, palette=palette, point=point)
+
+
+def read_subject(
+    cloud: Path, prediction: Path | None, ckpt: Path | None, plain: Path | None, *, units: Units, up: Up
+) -> Subject:
+    """The cloud with its prediction: read, or made by ``ckpt``."""
+    if prediction is not None and ckpt is not None:
+        raise UserError("give --prediction or --ckpt, not both")
+    points = read_cloud(cloud)
     saved = None
     if prediction is not None:
         place = find_prediction(prediction, cloud)
         saved = read_prediction(place)
         print(f"prediction: {place}, by checkpoint {saved.checkpoint}")
-    subject = make_subject(read_cloud(cloud), saved, units=units, up=up)
-    print(f"{cloud}: {len(subject):,} points; " + "; ".join(subject.remarks))
-    by = by or next(way for way in ("prediction", "rgb", "height") if way in available(subject))
-    if png is None:
-        if sheet:
-            raise UserError("--sheet is a picture; give --png FILE too")
-        show(subject, by, palette=palette)
-    elif sheet:
-        save(
-            compare_picture(subject, view=view, size=size or (1840, 1040), palette=palette, shade=shade), png
+    if ckpt is None:
+        if plain is not None:
+            raise UserError("--plain is compared with --ckpt; give that too")
+        return make_subject(points, saved, units=units, up=up)
+    from pcseg.checkpoint import load_checkpoint
+    from pcseg.explain import explain_cloud
+
+    model = load_checkpoint(ckpt)
+    explained = explain_cloud(
+        model, points, plain=None if plain is None else load_checkpoint(plain), units=units, up=up
+    )
+    maps = explained.maps
+    saved = SavedPrediction(
+        label=maps.label, confidence=maps.confidence, schema=model.schema, source=cloud.name,
+        checkpoint=model.hash, frame=explained.frame,
+    )  # fmt: skip
+    subject = make_subject(points, saved, maps=maps, units=units, up=up)
+    return replace(subject, remarks=(*explained.remarks, *subject.remarks))
+
+
+def read_picture(path: Path, ckpt: Path | None, plain: Path | None) -> Subject:
+    """A picture as an image model sees it."""
+    if ckpt is None:
+        raise UserError(f"{path}: a picture; give --ckpt FILE of an image model to see what it does with it")
+    if plain is not None:
+        raise UserError("--plain compares models of point clouds; leave it out for a picture")
+    from pcseg.checkpoint import load_checkpoint
+    from pcseg.explain_image import explain_picture
+
+    return explain_picture(load_checkpoint(ckpt), path)
+
+
+def make_charts(subject: Subject, *, size: tuple[int, int], palette: Palette) -> Image.Image | None:
+    """Charts of what the head keeps of the whole cloud, if it does."""
+    if subject.maps is None or subject.maps.channel is None or subject.schema is None:
+        return None
+    return context_picture(subject.name, subject.maps, subject.schema, size=size, palette=palette)
+
+
+def make_picture(
+    subject: Subject, by: By, *, of: str | None, point: int | None, palette: Palette, camera: dict
+) -> Image.Image:
+    """The picture of one way to colour: one view, or panels for a head's classes, codewords or recurrences."""
+    if by == "context":
+        if subject.maps is None or subject.schema is None:
+            raise UserError("colours by context show what a head does; give --ckpt FILE")
+        return context_picture(
+            subject.name, subject.maps, subject.schema, size=camera["size"], palette=palette
         )
-    else:
-        save(
-            picture(
-                subject, by, view=view, eye=eye, look_at=look_at, size=size or (1280, 720), palette=palette,
-                shade=shade,
-            ),
-            png,
-        )  # fmt: skip
+    if by not in HAS:
+        return picture(subject, by, palette=palette, **camera)
+    if by == "attention" and point is None:
+        point = middle_point(subject)
+    layers = head_layers(subject, by, of=of, point=point, palette=palette)
+    head = subject.maps.head if subject.maps is not None else ""
+    title = layers[0].title if len(layers) == 1 else TITLES[by]
+    mark = None if by != "attention" or point is None else subject.pos[point]
+    return panels_picture(subject, layers, title=f"{title}, {head}", mark=mark, **camera)
+
+
+TITLES: dict[str, str] = {
+    "affinity": "affinity to classes",
+    "codeword": "codewords",
+    "attention": "what one point sees",
+}
+
+
+def save_page(
+    path: Path, subject: Subject, by: By, *, point: int | None, palette: Palette, charts: Image.Image | None
+) -> None:
+    """Write the page with all colourings and say so."""
+    if subject.maps is not None and subject.maps.attend is not None and point is None:
+        point = middle_point(subject)
+    layers = all_layers(subject, palette=palette, point=point)
+    ways = [layer.by for layer in layers]
+    if by not in ways:
+        raise UserError(
+            f"{subject.name}: nothing to colour by {by}; choose one of {', '.join(dict.fromkeys(ways))}"
+        )
+    count = write_page(path, subject, layers, first=ways.index(by), mark=point, charts=charts)
+    print(f"wrote {path}, {count:,} of {len(subject):,} points, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def serve(page: BrowserView) -> None:
+    """Keep the page open until the command is interrupted."""
+    print(f"open http://localhost:{page.port} in a browser; end with Ctrl+C")
+    try:
+        page.server.sleep_forever()
+    except KeyboardInterrupt:
+        page.stop()
 
 
 def save(image: Image.Image, path: Path) -> None:

@@ -1,5 +1,6 @@
 """The colours of the points of a picture, and the legend that explains them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -7,57 +8,91 @@ import numpy as np
 
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
-from pcseg.views.palette import RIGHT, UNLABELLED, WRONG, Palette, class_colors, scale_colors
+from pcseg.views.palette import RIGHT, UNLABELLED, WRONG, Palette, class_colors, scale_table
 from pcseg.views.subject import Subject
 
-By = Literal["rgb", "label", "prediction", "error", "confidence", "height"]
+By = Literal[
+    "rgb", "label", "prediction", "error", "confidence", "height",
+    "affinity", "codeword", "attention", "gain", "context",
+]  # fmt: skip
+"""The first six need a cloud and a prediction, the others (:mod:`pcseg.views.head_layers`) a model."""
 
+NAMES: dict[str, str] = {
+    "rgb": "colour", "label": "true label", "prediction": "prediction", "error": "error",
+    "confidence": "confidence", "height": "height",
+}  # fmt: skip
 
 NO_CLASS = "no class"
+
+NOTHING = 255
+"""Place in the table of an amount's colours that stands for no amount."""
 
 
 @dataclass(kw_only=True)
 class Layer:
-    """One colouring of a subject.
+    """One colouring of a subject: a table of colours, and a place in it for every site.
 
     Args:
         by: What the colours mean.
-        color: ``(N, 3)`` uint8.
+        title: The same in words.
+        index: Place in ``table`` of every site, ``(M,)`` uint8; empty if ``rgb`` is given.
+        table: Colours ``(P, 3)`` uint8.
+        site: Site of every point, ``(N,)``; without it the points are the sites.
+        rgb: Colours of the points themselves ``(N, 3)`` uint8, instead.
         legend: Text and colour of each entry, in the order of the classes.
-        scale: The ends of a colour scale, for colours that are amounts.
+        scale: The ends of a colour scale, for colours that are amounts; their colours are ``table[:255]``.
+        span: The amounts at its ends.
+        note: What holds for this picture alone, to be said after the title.
     """
 
     by: By
-    color: np.ndarray
+    title: str
+    index: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+    table: np.ndarray = field(default_factory=lambda: np.empty((0, 3), np.uint8))
+    site: np.ndarray | None = None
+    rgb: np.ndarray | None = None
     legend: list[tuple[str, tuple[int, int, int]]] = field(default_factory=list)
     scale: tuple[str, str] | None = None
+    span: tuple[float, float] = (0.0, 1.0)
+    note: str = ""
+
+    @property
+    def color(self) -> np.ndarray:
+        """``(N, 3)`` uint8."""
+        if self.rgb is not None:
+            return self.rgb
+        color = self.table[self.index]
+        return color if self.site is None else color[self.site]
 
 
 def make_layer(subject: Subject, by: By, *, palette: Palette = "canonical") -> Layer:
     """Colour ``subject`` by one of its fields.
 
     Raises:
-        UserError: The subject lacks the field.
+        UserError: The subject lacks the field, or ``by`` needs a model.
     """
+    if by not in NEEDS:
+        raise UserError(f"{subject.name}: colours by {by} show what a head does; give --ckpt FILE")
     for needed, remedy in NEEDS[by]:
         if getattr(subject, needed) is None:
             raise UserError(f"{subject.name}: no {needed} to colour by {by}; {remedy}")
+    title = NAMES[by]
     if by == "rgb":
-        return Layer(by=by, color=np.asarray(subject.color))
+        return Layer(by=by, title=title, rgb=np.asarray(subject.color))
     if by == "height":
         low, high = np.percentile(subject.pos[:, 2], (1, 99))
-        color = scale_colors((subject.pos[:, 2] - low) / max(high - low, 1e-6))
-        return Layer(by=by, color=color, scale=(f"{low:.1f} m", f"{high:.1f} m"))
+        values = (subject.pos[:, 2] - low) / max(high - low, 1e-6)
+        return amount_layer(values, by, title, scale=(f"{low:.1f} m", f"{high:.1f} m"))
     if by == "confidence":
-        color = scale_colors(np.asarray(subject.confidence))
-        color[np.asarray(subject.prediction) < 0] = UNLABELLED
-        return Layer(by=by, color=color, scale=("0", "1"))
+        missing = np.asarray(subject.prediction) < 0
+        return amount_layer(np.asarray(subject.confidence), by, title, scale=("0", "1"), missing=missing)
     if by == "error":
         return error_layer(np.asarray(subject.label), np.asarray(subject.prediction))
-    return class_layer(np.asarray(getattr(subject, by)), by, schema=subject.schema, palette=palette)
+    label = np.asarray(getattr(subject, by))
+    return class_layer(label, by, title, schema=subject.schema, palette=palette)
 
 
-PREDICT = "give --prediction FILE from scripts/predict.py or scripts/evaluate.py"
+PREDICT = "give --prediction FILE from scripts/predict.py or scripts/evaluate.py, or --ckpt FILE"
 LABELS = "only prepared scenes (.h5) have true labels"
 NEEDS: dict[str, tuple[tuple[str, str], ...]] = {
     "rgb": (("color", "colour by height"),),
@@ -75,23 +110,72 @@ def available(subject: Subject) -> list[By]:
     return [by for by in ways if all(getattr(subject, needed) is not None for needed, _ in NEEDS[by])]
 
 
-def class_layer(label: np.ndarray, by: By, *, schema: LabelSchema | None, palette: Palette) -> Layer:
+def amount_layer(
+    values: np.ndarray,
+    by: By,
+    title: str,
+    *,
+    scale: tuple[str, str],
+    missing: np.ndarray | None = None,
+    nothing: tuple[int, int, int] = UNLABELLED,
+    diverging: bool = False,
+    site: np.ndarray | None = None,
+) -> Layer:
+    """Colours of amounts in 0..1; where ``missing`` the colour ``nothing``.
+
+    Args:
+        values: ``(M,)``; what lies outside 0..1 is taken as its end.
+        by: What the colours mean.
+        title: The same in words.
+        scale: What 0 and 1 stand for.
+        missing: ``(M,)`` bool.
+        nothing: Colour of what is missing.
+        diverging: Take a scale that is pale in its middle.
+        site: Site of every point, see :class:`Layer`.
+    """
+    index = np.rint(np.clip(np.nan_to_num(values), 0, 1) * (NOTHING - 1)).astype(np.uint8)
+    if missing is not None:
+        index[missing] = NOTHING
+    table = np.concatenate([scale_table(NOTHING, diverging=diverging), [nothing]]).astype(np.uint8)
+    return Layer(by=by, title=title, index=index, table=table, site=site, scale=scale)
+
+
+def class_layer(
+    label: np.ndarray, by: By, title: str, *, schema: LabelSchema | None, palette: Palette
+) -> Layer:
     """Colours of classes; the legend has the classes present and their shares."""
     assert schema is not None, "labels come with a schema"
-    colors = class_colors(schema, palette)
-    counts = np.bincount(label.astype(np.int64) + 1, minlength=schema.num_classes + 1)
+    return named_layer(label, by, title, names=schema.names, colors=class_colors(schema, palette))
+
+
+def named_layer(
+    label: np.ndarray,
+    by: By,
+    title: str,
+    *,
+    names: Sequence[str],
+    colors: np.ndarray,
+    site: np.ndarray | None = None,
+) -> Layer:
+    """Colours of kinds ``label`` ``(M,)``, -1 for none; ``colors`` has one more row than ``names``, for none."""
+    counts = np.bincount(
+        (label if site is None else label[site]).astype(np.int64) + 1, minlength=len(names) + 1
+    )
+    total = counts.sum()
     legend = [
-        (f"{name}  {share(count, len(label))}", _triple(color))
-        for name, color, count in zip([*schema.names, NO_CLASS], colors, [*counts[1:], counts[0]])
+        (f"{name}  {share(count, total)}", _triple(color))
+        for name, color, count in zip([*names, NO_CLASS], colors, [*counts[1:], counts[0]])
         if count
     ]
-    return Layer(by=by, color=colors[label.astype(np.int64)], legend=legend)
+    # -1 is the last row of the table
+    index = np.where(label < 0, len(names), label).astype(np.uint8 if len(names) < 256 else np.uint16)
+    return Layer(by=by, title=title, index=index, table=np.asarray(colors), site=site, legend=legend)
 
 
 def error_layer(label: np.ndarray, prediction: np.ndarray) -> Layer:
     """Right and wrong points; those without a true class do not count."""
     colors = np.array([RIGHT, WRONG, UNLABELLED], dtype=np.uint8)
-    kind = np.where(label < 0, 2, np.where(label == prediction, 0, 1))
+    kind = np.where(label < 0, 2, np.where(label == prediction, 0, 1)).astype(np.uint8)
     counts = np.bincount(kind, minlength=3)
     known = counts[0] + counts[1]
     entries = [("right", counts[0], known), ("wrong", counts[1], known), ("no label", counts[2], len(label))]
@@ -100,7 +184,7 @@ def error_layer(label: np.ndarray, prediction: np.ndarray) -> Layer:
         for (name, count, total), color in zip(entries, colors)
         if count
     ]
-    return Layer(by="error", color=colors[kind], legend=legend)
+    return Layer(by="error", title=NAMES["error"], index=kind, table=colors, legend=legend)
 
 
 def share(count: int, total: int) -> str:

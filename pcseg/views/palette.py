@@ -7,7 +7,8 @@ import numpy as np
 
 from pcseg.labels import LabelSchema
 
-Palette = Literal["canonical", "safe"]
+Palette = Literal["canonical", "safe", "colorblind"]
+"""``safe`` and ``colorblind`` are two names of one palette, for colour-blind readers."""
 
 UNLABELLED = (150, 115, 85)
 """Points without a class: a brown that no class of S3DIS comes near."""
@@ -20,15 +21,20 @@ SAFE = ((51, 34, 136), (136, 204, 238), (68, 170, 153), (17, 119, 51), (153, 153
 SCALE = np.array(
     [(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], dtype=np.float32
 )
+# orange and blue are told apart by the common kinds of colour blindness
+DIVERGING = np.array(
+    [(179, 88, 6), (241, 163, 64), (235, 235, 235), (103, 169, 207), (5, 88, 150)], dtype=np.float32
+)
 
 
 def class_colors(schema: LabelSchema, palette: Palette = "canonical") -> np.ndarray:
     """``(K + 1, 3)`` uint8: the colour of every class, and in the last row (index -1) that of no class.
 
-    ``safe`` is the palette for colour-blind readers: nine colours, lighter and darker in later rounds.
+    ``safe`` (also called ``colorblind``) is the palette for colour-blind readers: nine colours, lighter and darker
+    in later rounds.
     """
     colors = list(schema.colors)
-    if palette == "safe":
+    if palette != "canonical":
         colors = [_shifted(SAFE[i % len(SAFE)], i // len(SAFE)) for i in range(schema.num_classes)]
     return np.array([*colors, UNLABELLED], dtype=np.uint8)
 
@@ -40,9 +46,15 @@ def _shifted(color: tuple[int, int, int], rounds: int) -> tuple[int, ...]:
     return tuple(round(255 * v) for v in colorsys.hls_to_rgb(hue, min(max(light, 0.08), 0.92), saturation))
 
 
-def scale_colors(values: np.ndarray) -> np.ndarray:
-    """``(N, 3)`` uint8 for values in 0..1, dark for 0 and bright for 1."""
-    place = np.clip(np.nan_to_num(values), 0, 1).astype(np.float32) * (len(SCALE) - 1)
-    below = np.minimum(place.astype(np.int64), len(SCALE) - 2)
+def scale_colors(values: np.ndarray, *, diverging: bool = False) -> np.ndarray:
+    """``(N, 3)`` uint8 for values in 0..1, dark for 0 and bright for 1; ``diverging`` from orange to blue."""
+    stops = DIVERGING if diverging else SCALE
+    place = np.clip(np.nan_to_num(values), 0, 1).astype(np.float32) * (len(stops) - 1)
+    below = np.minimum(place.astype(np.int64), len(stops) - 2)
     part = (place - below)[:, None]
-    return np.rint(SCALE[below] * (1 - part) + SCALE[below + 1] * part).astype(np.uint8)
+    return np.rint(stops[below] * (1 - part) + stops[below + 1] * part).astype(np.uint8)
+
+
+def scale_table(size: int, *, diverging: bool = False) -> np.ndarray:
+    """``(size, 3)`` uint8: the colours of a scale from 0 to 1."""
+    return scale_colors(np.linspace(0, 1, size), diverging=diverging)

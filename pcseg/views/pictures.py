@@ -6,12 +6,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pcseg.views.cameras import View, make_camera, without_ceiling
-from pcseg.views.coloring import NO_CLASS, By, Layer, make_layer
-from pcseg.views.palette import Palette, scale_colors
+from pcseg.views.coloring import NO_CLASS, NOTHING, By, Layer, make_layer
+from pcseg.views.palette import Palette
 from pcseg.views.splat import Camera, patch_size, shaded, splat, without_holes
 from pcseg.views.subject import Subject
 
 BACKGROUND, INK = (255, 255, 255), (25, 28, 33)
+RING = (200, 20, 110)
 TITLE, LEGEND = 40, 240
 """Height of the title and width of the legend, in pixels of a picture 720 high."""
 
@@ -50,7 +51,7 @@ def picture(
     page = Image.new("RGB", size, BACKGROUND)
     page.paste(image, (0, size[1] - panel[1]))
     draw = ImageDraw.Draw(page)
-    write(draw, (12 * unit, 8 * unit), f"{subject.name}: {NAMES[by]}", 22 * unit)
+    write(draw, (12 * unit, 8 * unit), f"{subject.name}: {layer.title}", 22 * unit)
     draw_legend(draw, [layer], (left + 14 * unit, TITLE * unit), unit=unit, room=size[1])
     return page
 
@@ -79,18 +80,12 @@ def compare_picture(
     for index, (layer, image) in enumerate(zip(layers, images)):
         x, y = index % 2 * (panel[0] + gap), index // 2 * (panel[1] + title)
         page.paste(image, (x, y + title))
-        text = f"{subject.name}: {NAMES[layer.by]}" if index == 0 else NAMES[layer.by]
+        text = f"{subject.name}: {layer.title}" if index == 0 else layer.title
         write(draw, (x + 10, y + 6 * unit), text, 20 * unit)
     truth, error = layers[1], layers[3]
     both = merged_legend(truth, layers[2], subject.schema.names if subject.schema else ())
     draw_legend(draw, [both, error], (size[0] - legend + 14 * unit, title), unit=unit, room=size[1])
     return page
-
-
-NAMES: dict[str, str] = {
-    "rgb": "colour", "label": "true label", "prediction": "prediction", "error": "error",
-    "confidence": "confidence", "height": "height",
-}  # fmt: skip
 
 
 def draw_layers(
@@ -102,17 +97,48 @@ def draw_layers(
     eye: tuple[float, float, float] | None = None,
     look_at: tuple[float, float, float] | None = None,
     shade: bool = True,
+    mark: np.ndarray | None = None,
 ) -> list[Image.Image]:
-    """One picture a layer, all from the same camera."""
+    """One picture a layer, all from the same camera; a ring around the place ``mark`` (3,)."""
+    if subject.pixels is not None:
+        return [draw_pixels(layer.color, subject.pixels, size, mark=mark) for layer in layers]
     rows = slice(None) if view == "inside" else without_ceiling(subject.pos)
     pos = subject.pos[rows]
     camera = make_camera(
         pos, view, width=size[0], height=size[1], sensor=subject.sensor, eye=eye, look_at=look_at
     )
-    return [
+    images = [
         Image.fromarray(image)
         for image in render(pos, [layer.color[rows] for layer in layers], camera, shade=shade)
     ]
+    if mark is not None:
+        u, v, depth = camera.project(mark[None].astype(np.float64))
+        if depth[0] > camera.near:
+            draw_ring(images, (float(u[0]), float(v[0])))
+    return images
+
+
+def draw_pixels(
+    color: np.ndarray, pixels: tuple[int, int], size: tuple[int, int], *, mark: np.ndarray | None
+) -> Image.Image:
+    """Colours ``(H*W, 3)`` of a picture of ``pixels`` (H, W), as large as fits into ``size``, on white."""
+    height, width = pixels
+    factor = min(size[0] / width, size[1] / height)
+    image = Image.fromarray(color.reshape(height, width, 3))
+    shown = (max(round(width * factor), 1), max(round(height * factor), 1))
+    page = Image.new("RGB", size, BACKGROUND)
+    page.paste(image.resize(shown, Image.Resampling.NEAREST))
+    if mark is not None:
+        draw_ring([page], (float(mark[0]) * factor, float(mark[1]) * factor))
+    return page
+
+
+def draw_ring(images: Sequence[Image.Image], at: tuple[float, float]) -> None:
+    """A ring that shows on dark and on bright colours."""
+    for image in images:
+        draw = ImageDraw.Draw(image)
+        for color, radius, width in ((BACKGROUND, 12, 5), (RING, 11, 3)):
+            draw.circle(at, radius, outline=color, width=width)
 
 
 def render(
@@ -133,7 +159,7 @@ def merged_legend(truth: Layer, prediction: Layer, names: Sequence[str]) -> Laye
     """The classes of both in the order of ``names``, without their shares."""
     colors = {text.rsplit("  ", 1)[0]: color for text, color in [*truth.legend, *prediction.legend]}
     legend = [(name, colors[name]) for name in [*names, NO_CLASS] if name in colors]
-    return Layer(by="label", color=truth.color, legend=legend)
+    return Layer(by="label", title=truth.title, legend=legend)
 
 
 def draw_legend(
@@ -152,20 +178,23 @@ def draw_legend(
         if len(entries) < len(layer.legend):
             write(draw, (x, y), f"and {len(layer.legend) - len(entries)} more", 17 * unit)
         if layer.scale:
-            draw_scale(draw, layer.scale, (x, y + 10 * unit), unit=unit)
+            draw_scale(draw, layer, (x, y + 10 * unit), unit=unit)
+            y += 280 * unit
         y += 16 * unit
 
 
 def draw_scale(
-    draw: ImageDraw.ImageDraw, ends: tuple[str, str], at: tuple[float, float], *, unit: float
+    draw: ImageDraw.ImageDraw, layer: Layer, at: tuple[float, float], *, unit: float, length: float = 260
 ) -> None:
     """An upright colour scale with its ends named, high above low."""
+    assert layer.scale is not None
     x, y = at
-    length = round(260 * unit)
-    for index, color in enumerate(scale_colors(np.linspace(1, 0, length))):
-        draw.line((x, y + index, x + 26 * unit, y + index), fill=tuple(color.tolist()))
-    write(draw, (x + 36 * unit, y - 4 * unit), ends[1], 17 * unit)
-    write(draw, (x + 36 * unit, y + length - 16 * unit), ends[0], 17 * unit)
+    pixels = round(length * unit)
+    for row in range(pixels):
+        color = layer.table[round((1 - row / max(pixels - 1, 1)) * (NOTHING - 1))]
+        draw.line((x, y + row, x + 26 * unit, y + row), fill=tuple(color.tolist()))
+    write(draw, (x + 36 * unit, y - 4 * unit), layer.scale[1], 17 * unit)
+    write(draw, (x + 36 * unit, y + pixels - 16 * unit), layer.scale[0], 17 * unit)
 
 
 def write(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: float) -> None:

@@ -9,6 +9,7 @@ from pcseg.data.frames import IDENTITY, Frame, Units, Up, find_frame
 from pcseg.data.predictions import SavedPrediction
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
+from pcseg.views.head_maps import HeadMaps
 
 
 @dataclass(kw_only=True)
@@ -23,7 +24,9 @@ class Subject:
         prediction: Predicted classes ``(N,)``, or ``None``.
         confidence: ``(N,)`` in 0..1, or ``None``.
         schema: The classes of ``label`` and ``prediction``.
+        maps: What the head of a model did with the points, or ``None``.
         sensor: Where the camera of a single view stood, ``(3,)``, or ``None``.
+        pixels: Height and width where the points are the pixels of a picture, row by row, or ``None``.
         remarks: Units and axes of the file, in plain language.
     """
 
@@ -34,7 +37,9 @@ class Subject:
     prediction: np.ndarray | None = None
     confidence: np.ndarray | None = None
     schema: LabelSchema | None = None
+    maps: HeadMaps | None = None
     sensor: np.ndarray | None = None
+    pixels: tuple[int, int] | None = None
     remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -42,11 +47,17 @@ class Subject:
 
 
 def make_subject(
-    cloud: Cloud, prediction: SavedPrediction | None = None, *, units: Units = "auto", up: Up = "auto"
+    cloud: Cloud,
+    prediction: SavedPrediction | None = None,
+    *,
+    maps: HeadMaps | None = None,
+    units: Units = "auto",
+    up: Up = "auto",
 ) -> Subject:
     """Bring cloud and prediction together, in metres with z up.
 
-    Units and axes are those of the prediction if it has them, else they are found or taken as given.
+    Units and axes are those of the prediction if it has them, else they are found or taken as given; ``maps`` has
+    a row for every point of the cloud.
 
     Raises:
         UserError: The prediction has another number of points, or other classes than the cloud.
@@ -68,6 +79,7 @@ def make_subject(
         prediction=None if prediction is None else prediction.label[rows],
         confidence=None if prediction is None else prediction.confidence[rows],
         schema=cloud.schema or (prediction.schema if prediction is not None else None),
+        maps=None if maps is None else maps.take(rows),
         sensor=frame.sensor,
         remarks=frame.remarks,
     )

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 
 from pcseg.errors import UserError
-from pcseg.views.coloring import By, available, make_layer
+from pcseg.views.coloring import NAMES, By
+from pcseg.views.head_layers import all_layers
 from pcseg.views.palette import Palette
 from pcseg.views.subject import Subject
 
@@ -18,8 +19,10 @@ def has_screen() -> bool:
     )
 
 
-def show(subject: Subject, by: By, *, palette: Palette = "canonical") -> None:
+def show(subject: Subject, by: By, *, palette: Palette = "canonical", point: int | None = None) -> None:
     """Open a window with the cloud coloured in every way it can be; ``by`` is switched on. Waits until it closes.
+
+    ``point`` is the one that looks, where attention is shown.
 
     Raises:
         UserError: There is no screen, Open3D is not installed, or the subject lacks what ``by`` needs.
@@ -32,11 +35,15 @@ def show(subject: Subject, by: By, *, palette: Palette = "canonical") -> None:
         raise UserError(
             "a window needs Open3D: pip install open3d; or give --png FILE for a picture"
         ) from error
-    make_layer(subject, by)
+    layers = all_layers(subject, palette=palette, point=point)
+    shown = next((number for number, layer in enumerate(layers) if layer.by == by), None)
+    if shown is None:
+        ways = ", ".join(dict.fromkeys(layer.by for layer in layers))
+        raise UserError(f"{subject.name}: nothing to colour by {by}; choose one of {ways}")
     entries = []
-    for way in available(subject):
-        color = make_layer(subject, way, palette=palette).color
+    for number, layer in enumerate(layers):
         cloud = o3d.t.geometry.PointCloud(o3d.core.Tensor.from_numpy(np.ascontiguousarray(subject.pos)))
-        cloud.point.colors = o3d.core.Tensor.from_numpy(np.ascontiguousarray(color))
-        entries.append({"name": way, "geometry": cloud, "is_visible": way == by})
+        cloud.point.colors = o3d.core.Tensor.from_numpy(np.ascontiguousarray(layer.color))
+        name = layer.by if layer.title in NAMES.values() else layer.title
+        entries.append({"name": name, "geometry": cloud, "is_visible": number == shown})
     o3d.visualization.draw(entries, title=subject.name, show_ui=True, point_size=3)

@@ -1,0 +1,167 @@
+"""A view in a web browser: turn the cloud, switch between colourings, click a point to see what is known of it."""
+
+import threading
+import time
+from html import escape
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pcseg.errors import UserError
+from pcseg.views.cameras import make_camera
+from pcseg.views.coloring import NOTHING, By, Layer
+from pcseg.views.head_layers import all_layers, attention_layers
+from pcseg.views.palette import Palette
+from pcseg.views.picking import describe, point_on_ray
+from pcseg.views.splat import patch_size
+from pcseg.views.subject import Subject
+
+
+class BrowserView:
+    """Serves one subject until it is stopped.
+
+    Args:
+        subject: What to show.
+        by: The colouring that is shown first.
+        palette: Colours of the classes.
+        host: Address to listen at; that of this machine alone by default.
+        port: Port to listen at; the next free one is taken where it is in use.
+        charts: Picture of what belongs to the whole cloud, shown below the legend.
+
+    Raises:
+        UserError: viser is not installed, or the subject lacks what ``by`` needs.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        by: By,
+        *,
+        palette: Palette = "canonical",
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        charts: Image.Image | None = None,
+    ) -> None:
+        try:
+            import viser
+        except ImportError as error:
+            raise UserError(
+                'the browser view needs viser: pip install "pcseg[view]"; or give --html FILE'
+            ) from error
+        self.subject = subject
+        self.picked: int | None = None
+        self.answer_seconds = 0.0
+        self._layers = {layer.title: layer for layer in all_layers(subject, palette=palette)}
+        shown = next((layer for layer in self._layers.values() if layer.by == by), None)
+        if shown is None:
+            raise UserError(
+                f"{subject.name}: nothing to colour by {by}; choose one of {', '.join(self.ways)}"
+            )
+        self._lock = threading.Lock()
+        self.server = viser.ViserServer(host=host, port=port, label=subject.name, verbose=False)
+        self.port: int = self.server.get_port()
+        self._add_scene(shown)
+        self._add_controls(shown, charts)
+        # the API's own threads call these one after the other for each client, but clients come together
+        self._mode.on_update(lambda _: self.show(self._mode.value))
+        self.server.scene.on_click()(lambda event: self.click(event.ray_origin, event.ray_direction))
+
+    @property
+    def ways(self) -> list[str]:
+        """What the subject can be coloured by."""
+        return list(dict.fromkeys(layer.by for layer in self._layers.values()))
+
+    @property
+    def titles(self) -> list[str]:
+        """Titles of the colourings, as the page lists them."""
+        return list(self._layers)
+
+    @property
+    def shown(self) -> str:
+        """Title of the colouring that is shown."""
+        return self._mode.value
+
+    def show(self, title: str) -> None:
+        """Switch to the colouring of that title."""
+        with self._lock:
+            layer = self._layers[title]
+            self._cloud.colors = np.ascontiguousarray(layer.color)
+            self._legend.content = legend_html(layer)
+
+    def click(self, origin: tuple[float, ...], direction: tuple[float, ...]) -> int | None:
+        """Pick the point that is seen along a ray and say what is known of it; its row, or ``None``."""
+        start = time.perf_counter()
+        point = point_on_ray(self.subject.pos, np.array(origin), np.array(direction))
+        if point is None:
+            return None
+        maps = self.subject.maps
+        if maps is not None and maps.attend is not None and maps.row[point] >= 0:
+            seen = attention_layers(maps, point)
+            self._layers |= {layer.title: layer for layer in seen}
+            if self._layers[self.shown].by == "attention":
+                self.show(self.shown)
+        self.picked = point
+        self._ball.position = tuple(map(float, self.subject.pos[point]))
+        self._ball.visible = True
+        self._answer.content = "\n\n".join(
+            f"**{head}** {text}" for head, text in describe(self.subject, point)
+        )
+        self.answer_seconds = time.perf_counter() - start
+        return point
+
+    def stop(self) -> None:
+        """Close the page."""
+        self.server.stop()
+
+    def _add_scene(self, layer: Layer) -> None:
+        pos = self.subject.pos
+        # as small as the page can be told exactly: positions from a corner
+        camera = make_camera(pos, "inside", width=1280, height=720, sensor=self.subject.sensor)
+        scene = self.server.scene
+        scene.set_up_direction("+z")
+        some = pos[:: max(1, len(pos) // 200_000)]
+        size = float(np.median(patch_size(some))) * (len(some) / len(pos)) ** 0.5
+        self._cloud = scene.add_point_cloud(
+            "/cloud",
+            pos,
+            np.ascontiguousarray(layer.color),
+            point_size=size,
+            point_shape="square",
+            point_shading="flat",
+            precision="float32",
+        )
+        self._ball: Any = scene.add_icosphere("/picked", radius=2 * size, color=(200, 20, 110), visible=False)
+        self.server.initial_camera.position = tuple(map(float, camera.eye))
+        self.server.initial_camera.look_at = tuple(map(float, camera.target))
+        self.server.initial_camera.up = (0.0, 0.0, 1.0)
+
+    def _add_controls(self, layer: Layer, charts: Image.Image | None) -> None:
+        gui = self.server.gui
+        gui.configure_theme(control_layout="fixed", show_logo=False, show_share_button=False)
+        self._mode = gui.add_dropdown("colours", self.titles, initial_value=layer.title)
+        self._legend = gui.add_html(legend_html(layer))
+        self._answer = gui.add_markdown(
+            "Click a point to see its class, its probabilities and what it attends to."
+        )
+        if charts is not None:
+            gui.add_image(np.asarray(charts), label="whole cloud")
+
+
+def legend_html(layer: Layer) -> str:
+    """The legend of a layer: squares with names, or a colour scale with its ends."""
+    box = "display:inline-block;width:14px;height:14px;border:1px solid #191c21;margin-right:8px"
+    rows = [
+        f'<div><span style="{box};background:rgb{color}"></span>{escape(text)}</div>'
+        for text, color in layer.legend
+    ]
+    if layer.scale:
+        places = np.linspace(0, NOTHING - 1, 9).astype(int)
+        stops = ",".join(f"rgb({r},{g},{b})" for r, g, b in layer.table[places].tolist())
+        bar = f"height:16px;background:linear-gradient(to right,{stops})"
+        low, high = map(escape, layer.scale)
+        ends = f'<div style="display:flex;justify-content:space-between"><span>{low}</span><span>{high}</span></div>'
+        rows.append(f'<div style="{bar}"></div>{ends}')
+    if layer.note:
+        rows.append(f"<div>{escape(layer.note)}</div>")
+    return f'<div style="font-size:14px;line-height:1.5;padding:2px 12px">{"".join(rows)}</div>'

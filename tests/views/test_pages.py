@@ -1,0 +1,154 @@
+"""The page without a network and the browser view: what they hold, and what a real browser shows after a click."""
+
+import base64
+import json
+import re
+import socket
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from headless import browse
+from views.heads import explained_room
+
+from pcseg.errors import UserError
+from pcseg.labels import S3DIS
+from pcseg.views.browser import BrowserView, legend_html
+from pcseg.views.head_layers import all_layers
+from pcseg.views.html import write_page
+from pcseg.views.html_viewer import PAGE
+
+ROOM = explained_room()
+LAYERS = all_layers(ROOM)
+TITLES = [layer.title for layer in LAYERS]
+
+
+def read_page(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """What a page was told, and its arrays of bytes."""
+    text = path.read_text()
+    meta = re.search(r'id="meta">(.*?)</script>', text, re.DOTALL)
+    blobs = re.findall(r'id="b\d+">([^<]*)</script>', text)
+    assert meta is not None
+    return json.loads(meta[1]), [np.frombuffer(zlib.decompress(base64.b64decode(b)), np.uint8) for b in blobs]
+
+
+def test_page_holds_points_and_colours(tmp_path: Path) -> None:
+    path = tmp_path / "pages" / "room.html"
+    assert write_page(path, ROOM, LAYERS, first=2, mark=7) == len(ROOM)
+    assert [file.name for file in path.parent.iterdir()] == ["room.html"]
+    meta, blobs = read_page(path)
+    steps = blobs[0].reshape(3, 2, -1).astype(np.int64)
+    grid = np.cumsum(steps[:, 0] + 256 * steps[:, 1], axis=1) % 65536
+    pos = np.array(meta["low"]) + grid.T * np.array(meta["step"])
+    # the points have another order there: find each of ours
+    found = {tuple(np.rint(row * 1000).astype(int)): i for i, row in enumerate(pos)}
+    order = np.array([found[tuple(np.rint(row * 1000).astype(int))] for row in ROOM.pos[:50].astype(float)])
+    np.testing.assert_allclose(pos[order], ROOM.pos[:50], atol=1e-4)
+    for entry, layer in zip(meta["layers"], LAYERS):
+        if "rgb" in entry:
+            color = blobs[entry["rgb"]].reshape(3, -1).T
+        else:
+            index = blobs[entry["index"]]
+            if entry["site"] is not None:
+                site = blobs[entry["site"]].reshape(4, -1).astype(np.int64)
+                index = index[(site << np.array([[0], [8], [16], [24]])).sum(axis=0)]
+            color = np.array(entry["table"]).reshape(-1, 3)[index]
+        np.testing.assert_array_equal(color[order], layer.color[:50], err_msg=entry["title"])
+
+
+def test_page_asks_no_network_and_large_clouds_are_thinned(tmp_path: Path) -> None:
+    assert not re.search(r"https?://|\bsrc\s*=|@import|fetch\(", PAGE.replace("{src: meta.charts}", ""))
+    path = tmp_path / "room.html"
+    assert write_page(path, ROOM, LAYERS, most=500) == 500
+    meta, _ = read_page(path)
+    assert (meta["count"], meta["total"]) == (500, len(ROOM))
+
+
+def test_page_in_a_browser(tmp_path: Path) -> None:
+    path = tmp_path / "room.html"
+    write_page(path, ROOM, LAYERS, first=TITLES.index("true label"))
+    with browse(path.as_uri(), tmp_path / "profile", size=(900, 500)) as page:
+        page.wait("document.body && document.body.dataset.ready === 'yes'")
+        page.wait("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+        shown = np.asarray(page.screenshot())
+        room = shown[:, :580]
+        assert share_of(room, S3DIS.colors[S3DIS.names.index("floor")]) > 0.02
+        assert share_of(room, S3DIS.colors[S3DIS.names.index("wall")]) > 0.02
+        # the ceiling is cut off at first
+        assert share_of(room, S3DIS.colors[S3DIS.names.index("ceiling")]) == 0
+        y, x = middle_of(room, S3DIS.colors[S3DIS.names.index("floor")])
+        page.click(x, y)
+        assert "true label floor" in page.evaluate("document.getElementById('picked').innerText")
+        number = TITLES.index("error")
+        page.evaluate(f"by('mode').selectedIndex = {number}; by('mode').onchange()")
+        page.wait("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+        assert share_of(np.asarray(page.screenshot())[:, :580], (213, 30, 40)) > 0.02
+        assert page.evaluate("document.getElementById('legend').innerText").startswith("right")
+
+
+def test_browser_view_answers() -> None:
+    pytest.importorskip("viser")
+    view = BrowserView(ROOM, "prediction", port=free_port())
+    try:
+        assert view.titles == TITLES
+        view.show("seen after 1 recurrence")
+        assert view.click((3, 2, 1.4), (0, 1, 0)) == view.picked is not None
+        assert ROOM.pos[view.picked][1] == pytest.approx(4)
+        assert "**probabilities**" in view._answer.content
+        assert "**affinity**" in view._answer.content
+        assert view.click((3, 2, 1.4), (0, 0, 0.0001)) is not None
+        assert ROOM.pos[view.picked][2] == pytest.approx(2.8, abs=0.01)
+    finally:
+        view.stop()
+    with pytest.raises(UserError, match="nothing to colour by context"):
+        BrowserView(ROOM, "context", port=free_port())
+
+
+def test_browser_view_in_a_browser(tmp_path: Path) -> None:
+    pytest.importorskip("viser")
+    view = BrowserView(ROOM, "label", port=free_port())
+    try:
+        with browse(f"http://127.0.0.1:{view.port}", tmp_path / "profile", size=(900, 500)) as page:
+            page.wait(
+                "document.querySelectorAll('canvas').length > 0 && document.body.innerText.includes('Click')"
+            )
+            for _ in range(200):  # until the points have come
+                shown = np.asarray(page.screenshot())
+                if share_of(shown, (255, 255, 255)) < 0.6:
+                    break
+            page.click(250, 260)
+            page.wait("document.body.innerText.includes('true label')")
+            assert view.picked is not None
+            assert "affinity" in page.evaluate("document.body.innerText")
+    finally:
+        view.stop()
+
+
+def test_legends_of_the_browser() -> None:
+    by_title = {layer.title: layer for layer in LAYERS}
+    assert "linear-gradient" in legend_html(by_title["confidence"])
+    assert "floor" in legend_html(by_title["true label"])
+
+
+def share_of(image: np.ndarray, color: tuple[int, int, int]) -> float:
+    return float((abs(image.astype(int) - color) <= 2).all(axis=-1).mean())
+
+
+def middle_of(image: np.ndarray, color: tuple[int, int, int]) -> tuple[int, int]:
+    """Row and column of a pixel of a colour whose neighbours have it too, near the middle of them all."""
+    same = (abs(image.astype(int) - color) <= 2).all(axis=-1)
+    inner = same.copy()
+    for axis in (0, 1):
+        for step in (-2, -1, 1, 2):
+            inner &= np.roll(same, step, axis)
+    places = np.argwhere(inner)
+    best = places[np.square(places - places.mean(axis=0)).sum(axis=1).argmin()]
+    return int(best[0]), int(best[1])
+
+
+def free_port() -> int:
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return place.getsockname()[1]
