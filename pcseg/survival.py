@@ -206,9 +206,7 @@ class Survival(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         rank = f"_rank{trainer.global_rank}" if trainer.world_size > 1 else ""
         path = self.folder / f"step_{trainer.global_step}_{self.bad_steps}{rank}.pt"
-        fields = {
-            key: value for key, value in self._batch.to_dict().items() if isinstance(value, Tensor | list)
-        }
+        fields = {key: value for key, value in fields.items() if isinstance(value, Tensor | list)}
         fields = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in fields.items()}
         temporary = path.with_name(f".{path.name}.tmp")
         torch.save({"loss": self._loss, "epoch": trainer.current_epoch, "batch": fields}, temporary)

@@ -179,6 +179,20 @@ def test_bad_files_end_training_in_one_line(tmp_path: Path) -> None:
         run(frames, tmp_path / "run")
 
 
+def test_steps_without_a_number_are_recorded(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        SegmentationLoss, "forward", lambda self, logits, y: {"ce": logits.sum() * float("nan")}
+    )
+    with pytest.raises(UserError, match="training has diverged"):
+        run(frames, tmp_path / "run", epochs=4)
+    recorded = [torch.load(path, weights_only=True) for path in (tmp_path / "run").rglob("step_*.pt")]
+    assert recorded
+    assert recorded[0]["batch"]["image"].shape == (2, 3, 32, 40)
+    assert recorded[0]["batch"]["names"], "which images they were"
+
+
 def test_missing_weights_are_told(frames: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no checkpoint at .*nowhere\.ckpt"):
         run(frames, tmp_path / "run", init_from=tmp_path / "nowhere.ckpt")
