@@ -1,0 +1,175 @@
+"""Point Transformer V3 against the same layers written the published way, and Hilbert codes against arrays of bits.
+
+On a GPU, where there is one, points a second and memory of forward and of a training step.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from benchmarks.conv import surface_voxels
+from benchmarks.harness import Row, measure
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from pcseg.backbones.points import ptv3_curves
+from pcseg.backbones.points.ptv3_blocks import Block, PatchAttention
+from pcseg.backbones.points.ptv3_curves import CurveLevel
+from pcseg.backbones.points.ptv3_network import PTv3
+from pcseg.ops.serialization import MAX_DEPTH, encode
+
+PATCH_SIZES = (1024, 128)
+NUM_CODES = 100_000
+PUBLISHED = "published formulation: N x K weights in memory, codes bit by bit; our convolution in both"
+GPU_VOXELS = (100_000, 400_000)
+
+
+def run() -> list[Row]:
+    rows = [codes()]
+    for patch_size in PATCH_SIZES:
+        rows.append(forward(patch_size))
+    if torch.cuda.is_available():
+        for voxels in GPU_VOXELS:
+            rows += on_gpu(voxels)
+    return rows
+
+
+def codes() -> Row:
+    """Hilbert codes of random voxels at depth 16."""
+    grid_pos = torch.randint(1 << MAX_DEPTH, (NUM_CODES, 3), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(encode(grid_pos, "hilbert", MAX_DEPTH), hilbert_of_bits(grid_pos, MAX_DEPTH))
+    return measure(
+        f"Hilbert codes, {NUM_CODES:,} points, depth {MAX_DEPTH}",
+        lambda: encode(grid_pos, "hilbert", MAX_DEPTH),
+        "arrays of bits",
+        lambda: hilbert_of_bits(grid_pos, MAX_DEPTH),
+    )
+
+
+def forward(patch_size: int) -> Row:
+    """The base model in evaluation, kernel maps and curves included."""
+    grid_pos = surface_voxels()
+    torch.manual_seed(0)
+    model = PTv3(6, patch_size=patch_size).eval()
+    x = torch.randn(len(grid_pos), 6)
+    ptr = torch.tensor([0, len(grid_pos)])
+
+    def ours() -> Tensor:
+        with torch.inference_mode():
+            return model(Data(x=x, grid_pos=grid_pos, ptr=ptr))[0].x
+
+    def theirs() -> Tensor:
+        with as_published():
+            return ours()
+
+    torch.testing.assert_close(ours(), theirs(), rtol=1e-3, atol=1e-3)
+    case = f"base model, {len(grid_pos):,} voxels, patch {patch_size}, forward"
+    return measure(case, ours, PUBLISHED, theirs, rounds=3)
+
+
+@contextmanager
+def as_published() -> Iterator[None]:
+    """Layers compute as the published code writes them down."""
+    before = (PatchAttention.forward, Block.forward, ptv3_curves.encode)
+    PatchAttention.forward, Block.forward = attention_with_weights, block_at_once
+    ptv3_curves.encode = codes_of_bits
+    try:
+        yield
+    finally:
+        PatchAttention.forward, Block.forward, ptv3_curves.encode = before
+
+
+def attention_with_weights(self: PatchAttention, x: Tensor, level: CurveLevel) -> Tensor:
+    """Padded patches, and the weights of all of them as one array."""
+    for number in range(len(level.curves)):  # all curves of a level, whichever a block takes
+        level.permutation(number)
+    order, inverse = level.permutation(self.curve)
+    size = min(self.patch_size, len(x))
+    padding, rest = order, len(x) % size
+    if rest:  # the last patch is filled up with slots of the one before
+        begin = len(x) - rest
+        padding = torch.cat([order, order[begin - size + rest : begin]])
+    qkv = self.qkv(x)[padding].reshape(-1, size, 3, self.heads, x.shape[1] // self.heads)
+    query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    weights = ((query * self.scale) @ key.transpose(-2, -1)).softmax(-1)
+    out = (weights @ value).transpose(1, 2).reshape(len(padding), -1)
+    return self.proj(out[inverse])
+
+
+def block_at_once(self: Block, x: Tensor, level: CurveLevel, position_of: Tensor | None = None) -> Tensor:
+    """The pre-norm block on all rows at once."""
+    position = self.position
+    convolved = position.conv(x if position_of is None else position_of, level.voxels)
+    x = x + position.norm(position.linear(convolved))
+    x = x + self.attention(self.norm1(x), level)
+    return x + self.mlp(self.norm2(x))
+
+
+def codes_of_bits(grid_pos: Tensor, curve: str, depth: int | Tensor) -> Tensor:
+    """Codes with the Hilbert curve on arrays of bits."""
+    if not curve.startswith("hilbert"):
+        return encode(grid_pos, curve, depth)
+    columns = grid_pos[:, [1, 0, 2]] if curve.endswith("-trans") else grid_pos
+    return hilbert_of_bits(columns, int(depth.amax()) if isinstance(depth, Tensor) else depth)
+
+
+def hilbert_of_bits(grid_pos: Tensor, depth: int) -> Tensor:
+    """Skilling's transform on an array of one byte a bit: ``3 * depth`` steps over arrays of N bytes."""
+    places = torch.arange(depth - 1, -1, -1)
+    bits = (grid_pos.long()[..., None] >> places & 1).to(torch.uint8)  # (N, axis, bit), highest first
+    for bit in range(depth):
+        for axis in range(3):
+            lower = bits[:, :, bit + 1 :]
+            flip = bits[:, axis, bit, None]
+            lower[:, 0] ^= flip
+            swap = (1 - flip) & (lower[:, 0] ^ lower[:, axis])
+            lower[:, axis] ^= swap
+            lower[:, 0] ^= swap
+    gray = bits.transpose(1, 2).reshape(len(grid_pos), 3 * depth)
+    for step in range(gray.shape[1] - 1):
+        gray[:, step + 1] ^= gray[:, step]
+    weights = 1 << torch.arange(3 * depth - 1, -1, -1)
+    return (gray.long() * weights).sum(1)
+
+
+def on_gpu(num_voxels: int) -> list[Row]:
+    """Points a second and peak memory of the base model in bfloat16; there is nothing to compare with."""
+    rooms = max(1, num_voxels // NUM_CODES)
+    grid_pos = surface_voxels()
+    clouds = [Data(x=torch.randn(len(grid_pos), 6), grid_pos=grid_pos, num_nodes=len(grid_pos))] * rooms
+    batch = Batch.from_data_list(clouds).to("cuda")
+    model = PTv3(6).to("cuda")
+
+    def forward() -> None:
+        model.eval()
+        with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16):
+            model(batch)
+
+    def step() -> None:
+        model.train().zero_grad()
+        with torch.autocast("cuda", torch.bfloat16):
+            model(batch)[0].x.float().square().mean().backward()
+
+    return [gpu_row(name, call, len(batch.x)) for name, call in (("forward", forward), ("step", step))]
+
+
+def gpu_row(name: str, call: Callable[[], None], points: int) -> Row:
+    for _ in range(2):
+        call()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    start, rounds = time.perf_counter(), 5
+    for _ in range(rounds):
+        call()
+    torch.cuda.synchronize()
+    seconds = (time.perf_counter() - start) / rounds
+    return Row(
+        case=f"base model on {torch.cuda.get_device_name()}, {name}, {points / seconds:,.0f} points/s",
+        ours_s=seconds,
+        other="",
+        other_s=None,
+        speedup=None,
+        ours_peak_mb=torch.cuda.max_memory_allocated() / 2**20,
+        other_peak_mb=None,
+    )
