@@ -1,0 +1,77 @@
+"""The commands for images: the kind of a checkpoint decides which is meant, and a data set is checked."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from fake_images import save, write_images, write_room_frames
+from fakes import write_fake_building
+from test_comparison import write_image_checkpoint
+from test_evaluate import write_checkpoint
+
+from pcseg.cli import run
+from pcseg.errors import UserError
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def load_script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_checkpoint_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = load_script("checkpoint_kind", monkeypatch)
+    building = write_fake_building(tmp_path / "rooms", num_points=50)
+    points = str(write_checkpoint(tmp_path / "points.ckpt", building))
+    images = str(write_image_checkpoint(tmp_path / "images.ckpt", tmp_path / "frames"))
+    assert kind.names_image_model(["--out", "x", "--ckpt", images])
+    assert kind.names_image_model([f"--ckpt={images}", "--help"])
+    assert not kind.names_image_model(["--ckpt", points])
+    assert not kind.names_image_model(["--out", images])
+    assert not kind.names_image_model(["--ckpt", str(tmp_path / "nowhere.ckpt")])
+    assert not kind.names_image_model(["--ckpt"])
+
+
+def test_an_image_model_is_evaluated_by_the_same_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = write_room_frames(tmp_path / "frames", rooms={"Area_1": 1, "Area_5": 1}, frames=1)
+    images = str(write_image_checkpoint(tmp_path / "images.ckpt", frames))
+    for name, args in (
+        ("evaluate", ["--ckpt", images, "--out", str(tmp_path / "out"), "--flip", "--scales", "[1.0, 0.5]",
+                      "--progress_bar", "false"]),
+        ("predict", [str(frames / "Area_5" / "office_1" / "color" / "000000.jpg"), "--ckpt", images,
+                     "--out", str(tmp_path / "predicted")]),
+    ):  # fmt: skip
+        script = load_script(name, monkeypatch)
+        monkeypatch.setattr(sys, "argv", [name, *args])
+        run(script.image_command if script.names_image_model() else script.command)
+    said = capsys.readouterr().out
+    assert "Semantic segmentation of room frames, Area_5" in said
+    assert "64 x 48 pixels" in said
+    assert (tmp_path / "out" / "results.json").is_file()
+    assert (tmp_path / "predicted" / "000000.png").is_file()
+
+
+def test_a_data_set_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = load_script("check_images", monkeypatch)
+    root = write_images(tmp_path / "ade", "ade20k")
+    script.check_images(root, dataset="ade20k")
+    said = capsys.readouterr().out
+    assert "training: 3 images, 3 read, 0 faults" in said
+    assert "the complete release has 20,210" in said
+    save(np.zeros((5, 5), np.uint8), next((root / "annotations" / "training").iterdir()))
+    with pytest.raises(UserError, match="1 images cannot be used"):
+        script.check_images(root, dataset="ade20k", splits="training")
+    assert "5 x 5 labels for the 64 x 48 pixels" in capsys.readouterr().out
