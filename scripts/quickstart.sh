@@ -42,15 +42,15 @@ $PYTHON -m data_prep.rooms "$DATA/${NAME}_raw" --areas 6 --rooms "$ROOMS" --poin
 say "2/5  Preparing them into $DATA/$NAME"
 $PYTHON -m "data_prep.$DATASET" "$DATA/${NAME}_raw" "$DATA/$NAME" --workers "$WORKERS"
 
-say "3/5  Training a sparse U-Net with a plain head; area 5 is kept for the test"
+say "3/5  Training a sparse U-Net with EncNet's head; $TEST is kept for the test"
 if [ ! -f "$OUT/training_seconds" ]; then
   train_start=$SECONDS
-  $PYTHON scripts/train.py --config configs/rooms/plain.yaml --data.root "$DATA/$NAME" --out "$OUT" --resume true \
+  $PYTHON scripts/train.py --config configs/rooms/encnet.yaml --data.root "$DATA/$NAME" --out "$OUT" --resume true \
     ${SPLITS[@]+"${SPLITS[@]}"} ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
   echo $((SECONDS - train_start)) >"$OUT/training_seconds"
 fi
 
-say "4/5  Scoring it on area 5, beside two baselines"
+say "4/5  Scoring it on $TEST, beside two baselines"
 $PYTHON scripts/evaluate.py --ckpt "$OUT/best.ckpt" --out "$OUT/evaluation" --fragments 1 --baselines true
 
 say "5/5  Pictures: colour, true label, prediction, error"
