@@ -1,9 +1,17 @@
 """Sizes of Point Transformer V3, Sonata and Concerto, with published weights where they are wanted."""
 
 from pathlib import Path
+from typing import Literal
 
 from pcseg.backbones.points.convert_ptv3 import load_pretrained
 from pcseg.backbones.points.ptv3_network import PTv3
+
+SONATA = {
+    "small": ((32, 64, 128, 256, 512), (2, 2, 2, 6, 2)),
+    "base": ((48, 96, 192, 384, 512), (3, 3, 3, 12, 3)),
+    "large": ((64, 128, 256, 512, 768), (3, 3, 3, 12, 3)),
+}
+"""Widths and numbers of blocks of the stages."""
 
 
 def ptv3_small(in_channels: int) -> PTv3:
@@ -29,51 +37,55 @@ def ptv3_base(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
         in_channels: Width of the input features.
         pretrained: File of published weights, which expect the features ``[color, normal]``.
     """
-    return _with_weights(PTv3(in_channels), pretrained, color=0)
+    network = PTv3(in_channels)
+    if pretrained is not None:
+        load_pretrained(network, pretrained, color=0)
+    return network
 
 
 def sonata_small(in_channels: int, *, pretrained: Path | None = None, decoder: bool = False) -> PTv3:
-    """The 39-million encoder of Concerto (``concerto_small``) and Sonata (``sonata_small``).
-
-    Args:
-        in_channels: Width of the input features.
-        pretrained: File of published weights, which expect the features ``[pos, color, normal]``.
-        decoder: Add the decoder of the fine-tuning configurations, which no published file fills.
-    """
-    return _sonata((32, 64, 128, 256, 512), (2, 2, 2, 6, 2), in_channels, pretrained, decoder)
+    """The 39-million encoder of Sonata (``sonata_small``) and Concerto (``concerto_small``); see :class:`Sonata`."""
+    return Sonata(in_channels, size="small", pretrained=pretrained, decoder=decoder)
 
 
 def sonata_base(in_channels: int, *, pretrained: Path | None = None, decoder: bool = False) -> PTv3:
-    """The 108-million encoder of Sonata (``sonata``) and Concerto (``concerto_base``); see :func:`sonata_small`."""
-    return _sonata((48, 96, 192, 384, 512), (3, 3, 3, 12, 3), in_channels, pretrained, decoder)
+    """The 108-million encoder of Sonata (``sonata``) and Concerto (``concerto_base``); see :class:`Sonata`."""
+    return Sonata(in_channels, size="base", pretrained=pretrained, decoder=decoder)
 
 
 def sonata_large(in_channels: int, *, pretrained: Path | None = None, decoder: bool = False) -> PTv3:
-    """The 208-million encoder of Concerto (``concerto_large``); see :func:`sonata_small`."""
-    return _sonata((64, 128, 256, 512, 768), (3, 3, 3, 12, 3), in_channels, pretrained, decoder)
+    """The 208-million encoder of Concerto (``concerto_large``); see :class:`Sonata`."""
+    return Sonata(in_channels, size="large", pretrained=pretrained, decoder=decoder)
 
 
-def _sonata(
-    channels: tuple[int, ...],
-    depths: tuple[int, ...],
-    in_channels: int,
-    pretrained: Path | None,
-    decoder: bool,
-) -> PTv3:
-    network = PTv3(
-        in_channels,
-        variant="sonata",
-        enc_channels=channels,
-        enc_depths=depths,
-        enc_heads=tuple(width // 16 for width in channels),
-        dec_channels=(64, 96, 192, 384) if decoder else (),
-        dec_depths=(2, 2, 2, 2) if decoder else (),
-        dec_heads=(4, 6, 12, 24) if decoder else (),
-    )
-    return _with_weights(network, pretrained, color=3)
+class Sonata(PTv3):
+    """The encoders of Sonata and Concerto in their published sizes.
 
+    Args:
+        in_channels: Width of the input features.
+        size: ``small`` (39 million parameters), ``base`` (108) or ``large`` (208).
+        pretrained: File of published weights, which expect the features ``[pos, color, normal]`` of voxels of 2 cm.
+        decoder: Add the decoder of the fine-tuning configurations, which no published file fills.
+    """
 
-def _with_weights(network: PTv3, pretrained: Path | None, *, color: int) -> PTv3:
-    if pretrained is not None:
-        load_pretrained(network, pretrained, color=color)
-    return network
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        size: Literal["small", "base", "large"] = "base",
+        pretrained: Path | None = None,
+        decoder: bool = False,
+    ) -> None:
+        channels, depths = SONATA[size]
+        super().__init__(
+            in_channels,
+            variant="sonata",
+            enc_channels=channels,
+            enc_depths=depths,
+            enc_heads=[width // 16 for width in channels],
+            dec_channels=(64, 96, 192, 384) if decoder else (),
+            dec_depths=(2, 2, 2, 2) if decoder else (),
+            dec_heads=(4, 6, 12, 24) if decoder else (),
+        )
+        if pretrained is not None:
+            load_pretrained(self, pretrained, color=3)
