@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from studies.cost import measure_costs
-from studies.harness import run_study, write_report
+from studies.harness import run_interventions, run_study
+from studies.report import write_report
 
 from pcseg.cli import run
 from pcseg.errors import UserError
@@ -14,7 +15,8 @@ FOLDER = Path(__file__).parent / "studies"
 
 
 def names() -> list[str]:
-    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("harness", "cost"))
+    """Files that define a study; the others are what studies share."""
+    return sorted(path.stem for path in FOLDER.glob("*.py") if "\ndef study(" in path.read_text())
 
 
 def study(
@@ -35,7 +37,7 @@ def study(
     Args:
         name: Which study; a wrong name lists them.
         data: Prepared folder, as ``scripts/quickstart.sh`` leaves it.
-        out: Folder of the runs.
+        out: Folder of the runs, shared by all studies: a variant of several is trained once.
         report: Folder of the table.
         seeds: Number of seeds.
         jobs: Runs at a time.
@@ -46,10 +48,11 @@ def study(
         raise UserError(f"study {name!r} is unknown; choose from {', '.join(names())}")
     chosen = importlib.import_module(f"studies.{name}").study(variants)
     budget = [] if epochs is None else ["--trainer.max_epochs", str(epochs)]
-    outcomes = run_study(chosen, data=data, out=out / name, seeds=seeds, jobs=jobs, train_options=budget)
+    outcomes = run_study(chosen, data=data, out=out, seeds=seeds, jobs=jobs, train_options=budget)
     measure_costs(outcomes, data=data)
+    interventions = run_interventions(chosen, outcomes, out=out, jobs=jobs)
     command = " ".join(["python scripts/study.py", *sys.argv[1:]])
-    write_report(chosen, outcomes, folder=report, name=name, command=command)
+    write_report(chosen, outcomes, interventions, folder=report, name=name, command=command)
     print(f"{report / name}.md")
 
 

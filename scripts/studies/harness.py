@@ -1,21 +1,21 @@
 """Variants of an experiment, trained on several seeds in equal budgets, scored on unseen rooms, and compared."""
 
 import json
-import math
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pcseg.errors import UserError
+from pcseg.reports import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,12 +38,21 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Intervention:
+    """A change of the study's first variant while it predicts; ``change`` is one of ``pcseg.interventions.CHANGES``."""
+
+    change: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """Variants that answer one question; the first is what the others are compared with."""
 
     title: str
     question: str
     variants: tuple[Variant, ...]
+    interventions: tuple[Intervention, ...] = ()
 
 
 def chosen(variants: Sequence[Variant], names: Sequence[str] | None) -> tuple[Variant, ...]:
@@ -89,13 +98,14 @@ def run_study(
     Args:
         study: Which variants.
         data: Prepared folder.
-        out: Folder of the runs, one folder a variant and seed.
+        out: Folder of the runs, one folder a variant and seed. Studies may share it: a variant that is part of
+            several is trained once.
         seeds: Number of seeds, from 0.
         jobs: Runs at a time; the processor's cores are shared among them unless OMP_NUM_THREADS says how many.
         train_options: Options of ``scripts/train.py`` for every variant, the budget above all.
 
     Raises:
-        UserError: A run failed; the message names its log.
+        UserError: A run failed, the message names its log; or it was made with other options.
     """
     runs = [(variant, seed) for seed in range(seeds) for variant in study.variants]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -121,19 +131,62 @@ def _train_and_score(
     """The results of one run as ``scripts/evaluate.py`` writes them."""
     folder = out / variant.name / f"seed_{seed}"
     results = folder / "evaluation" / "results.json"
+    _require_same_options(folder / "options.json", [variant.config, *train_options, *variant.options])
     if not results.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         train = ["scripts/train.py", "--config", variant.config, "--data.root", str(data.resolve())]
         train += ["--out", str(folder.resolve()), "--seed", str(seed), "--resume", "true"]
         train += ["--trainer.progress_bar", "false", *train_options, *variant.options]
         score = ["scripts/evaluate.py", "--ckpt", str((folder / "best.ckpt").resolve())]
         score += ["--out", str(results.parent.resolve()), "--fragments", "1", "--progress_bar", "false"]
         for command in (train, score):
-            _call(command, log=folder / "log.txt", threads=max((os.cpu_count() or 1) // jobs, 1))
+            _call(command, log=folder / "log.txt", jobs=jobs)
     return json.loads(results.read_text())
 
 
-def _call(command: list[str], *, log: Path, threads: int) -> None:
+def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, jobs: int) -> list[Outcome]:
+    """Score the trained runs of the first variant once for every intervention; what is done is not done again.
+
+    Args:
+        study: Which interventions.
+        outcomes: Those of :func:`run_study`.
+        out: Folder of the runs.
+        jobs: Runs at a time.
+    """
+    first, changes = outcomes[0].variant, [intervention.change for intervention in study.interventions]
+    folders = [out / first.name / f"seed_{seed}" for seed in range(len(outcomes[0].results))]
+
+    def work(folder: Path) -> None:
+        places = {change: folder / "interventions" / change / "results.json" for change in changes}
+        todo = [change for change, place in places.items() if not place.is_file()]
+        if todo:
+            score = ["scripts/studies/intervene.py", "--ckpt", str((folder / "best.ckpt").resolve())]
+            score += ["--out", str((folder / "interventions").resolve()), "--changes", json.dumps(todo)]
+            _call(score, log=folder / "interventions.txt", jobs=jobs)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(work, folders))
+    return [
+        Outcome(
+            variant=replace(first, name=intervention.change, note=intervention.note),
+            results=[
+                json.loads((folder / "interventions" / intervention.change / "results.json").read_text())
+                for folder in folders
+            ],
+        )
+        for intervention in study.interventions
+    ]
+
+
+def _require_same_options(path: Path, options: list[str]) -> None:
+    """Note how a run is made, and refuse one that was made otherwise: its score would be taken for this one's."""
+    if path.is_file() and json.loads(path.read_text()) != options:
+        raise UserError(f"{path.parent} was trained with other options; give another --out")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(options) + "\n")
+
+
+def _call(command: list[str], *, log: Path, jobs: int) -> None:
+    threads = max((os.cpu_count() or 1) // jobs, 1)
     environment = {"OMP_NUM_THREADS": str(threads)} | os.environ | {"PYTHONPATH": str(ROOT)}
     with log.open("a") as file:
         done = subprocess.run(
@@ -142,70 +195,3 @@ def _call(command: list[str], *, log: Path, threads: int) -> None:
     if done.returncode:
         lines = log.read_text().strip().splitlines()
         raise UserError(f"{log}: {command[0]} failed: {lines[-1] if lines else 'no output'}")
-
-
-def spread(values: Sequence[float]) -> str:
-    """``mean ± standard deviation`` of values in percent; the deviation needs two."""
-    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
-
-
-def within_noise(differences: Sequence[float]) -> bool:
-    """Whether the mean of paired differences is less than twice its standard error from 0."""
-    if len(differences) < 2:
-        return True
-    return abs(mean(differences)) < 2 * stdev(differences) / math.sqrt(len(differences))
-
-
-def write_report(study: Study, outcomes: list[Outcome], *, folder: Path, name: str, command: str) -> None:
-    """Write ``folder/NAME.md`` and ``folder/NAME.json`` with the command that made them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    plain = [
-        {
-            "variant": outcome.variant.name,
-            "config": outcome.variant.config,
-            "options": list(outcome.variant.options),
-            "miou": outcome.mious,
-            "class_iou": outcome.class_ious(),
-            "cost": outcome.cost,
-            "protocols": [result["protocol"] for result in outcome.results],
-        }
-        for outcome in outcomes
-    ]
-    content = {"command": command, "study": study.title, "variants": plain}
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
-    (folder / f"{name}.md").write_text(markdown(study, outcomes, command=command))
-
-
-def markdown(study: Study, outcomes: list[Outcome], *, command: str) -> str:
-    """The study as a page: scores with their spread, differences to the first variant, costs, classes."""
-    first, protocol = outcomes[0], outcomes[0].results[0]["protocol"]
-    lines = [f"# {study.title}", "", study.question, "", f"Made by `{command}`.", ""]
-    lines += [
-        f"mIoU in percent of all original points of {protocol['scenes']} unseen rooms "
-        f"({protocol['release']}; {', '.join(protocol['splits'])}), {len(first.results)} seeds. Δ is the paired "
-        f"difference to *{first.variant.name}*; ≈ marks those within noise (below two standard errors).",
-        "",
-        "| variant | mIoU | Δ | parameters | time a step | memory a step | |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for outcome in outcomes:
-        pairs = [there - here for there, here in zip(outcome.mious, first.mious)]
-        delta = f"{'≈ ' if within_noise(pairs) else ''}{mean(pairs):+.1f}" if outcome is not first else ""
-        lines.append(
-            f"| {outcome.variant.name} | {spread(outcome.mious)} | {delta} | {_costs(outcome, first)} "
-            f"| {outcome.variant.note} |"
-        )
-    lines += ["", "## Classes", "", "| class | " + " | ".join(o.variant.name for o in outcomes) + " |"]
-    lines.append("|---" * (len(outcomes) + 1) + "|")
-    columns = [outcome.class_ious() for outcome in outcomes]
-    for name in columns[0]:
-        cells = " | ".join(f"{column[name]:.1f}" if name in column else "" for column in columns)
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines) + "\n"
-
-
-def _costs(outcome: Outcome, first: Outcome) -> str:
-    if not outcome.cost:
-        return " | | "
-    ratios = [outcome.cost[key] / first.cost[key] for key in ("step_s", "step_mb")]
-    return f"{outcome.cost['parameters'] / 1e6:.2f} M | {ratios[0]:.2f} x | {ratios[1]:.2f} x"

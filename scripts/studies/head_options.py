@@ -5,13 +5,14 @@ from studies.harness import Study, Variant, chosen
 CCNET, CTNET, ENCNET = (f"configs/rooms/{name}.yaml" for name in ("ccnet", "ctnet", "encnet"))
 
 
-def option(name: str, config: str, note: str, **values: object) -> Variant:
-    """A variant whose head has other options than its configuration says."""
+def option(name: str, config: str, note: str, *, head: str | None = None, **values: object) -> Variant:
+    """A variant whose head has other options than its configuration says, or is of another class ``head``."""
+    options = tuple(f"--head.{key}={value}" for key, value in values.items())
     return Variant(
         name=name,
         config=config,
         note=note,
-        options=tuple(f"--head.{key}={value}" for key, value in values.items()),
+        options=options if head is None else (f"--head={head}", *options),
     )
 
 

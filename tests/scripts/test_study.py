@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 from fakes import write_fake_building
-from studies.cost import measure_costs
-from studies.harness import Outcome, Study, Variant, chosen, markdown, run_study, within_noise, write_report
+from studies import class_features
+from studies.cost import measure_costs, training_step
+from studies.harness import Intervention, Outcome, Study, Variant, chosen, run_interventions, run_study
+from studies.intervene import intervene
+from studies.report import markdown, within_noise, write_report
 
 from pcseg.cli import run
 from pcseg.errors import UserError
+from pcseg.heads.ctnet_variants import PointCTVariantHead
+from pcseg.interventions import CHANGES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +41,7 @@ def test_differences_are_paired_by_seed() -> None:
 def test_noise_is_two_standard_errors() -> None:
     assert within_noise([1.0])
     assert within_noise([2.0, -1.0, 1.0])
+    assert within_noise([0.0, 0.0, 0.0])
     assert not within_noise([2.0, 2.1, 1.9])
 
 
@@ -46,33 +52,96 @@ def test_only_known_variants() -> None:
         chosen(variants, ["d"])
 
 
+def test_interventions_are_compared_with_the_trained_model() -> None:
+    first = Outcome(variant=Variant(name="ctnet", config="a"), results=[result(0.2, 0.4), result(0.6, 0.8)])
+    zero = Outcome(
+        variant=Variant(name="zero", config="a", note="none"), results=[result(0.1, 0.3), result(0.5, 0.7)]
+    )
+    table = markdown(Study(title="T", question="Q", variants=()), [first], [zero], command="C")
+    assert "## Put into the trained ctnet" in table
+    assert "| nothing | 50.0 ± 28.3 | |" in table
+    assert "| zero | 40.0 ± 28.3 | -10.0 | none |" in table
+
+
+def test_variants_of_class_features_are_told_apart() -> None:
+    variants = class_features.study(None).variants
+    assert variants[0].name == "ctnet"
+    assert len({variant.name for variant in variants}) == len(variants)
+    assert len({(variant.config, variant.options) for variant in variants}) == len(variants)
+    for other in (class_features.HEADS, class_features.OPTIONS):
+        for variant in other:
+            made = class_features.SHARED[variant.name]
+            assert (made.config, made.options) == (variant.config, variant.options), "runs are shared by name"
+    changes = [intervention.change for intervention in class_features.INTERVENTIONS]
+    assert sorted(changes) == sorted(CHANGES)
+
+
+@pytest.fixture(scope="module")
+def building(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fake_building(tmp_path_factory.mktemp("building"), num_points=800)
+
+
+OWN = [variant for variant in class_features.VARIANTS if variant.name not in class_features.SHARED]
+
+
+@pytest.mark.parametrize("variant", OWN, ids=lambda variant: variant.name)
+def test_variants_of_ctnet_train_a_step(variant: Variant, building: Path) -> None:
+    model, step = training_step(variant, data=building)
+    step()
+    assert type(model.head) is PointCTVariantHead
+    values = dict(option.removeprefix("--head.").split("=") for option in variant.options[1:])
+    assert model.head.body.order == values.get("order", "tandem")
+    assert (model.head.body.embedding is not None) == ("class_features" in values)
+    for name, parameter in model.head.named_parameters():
+        assert parameter.grad is not None, name
+
+
 @pytest.mark.slow
-def test_study_runs_and_goes_on(tmp_path: Path) -> None:
-    data = write_fake_building(tmp_path / "data", num_points=800)
+def test_study_runs_and_goes_on(tmp_path: Path, building: Path) -> None:
     study = Study(
-        title="T", question="Q", variants=(Variant(name="plain", config="configs/rooms/plain.yaml"),)
+        title="T",
+        question="Q",
+        variants=(Variant(name="ctnet", config="configs/rooms/ctnet.yaml"),),
+        interventions=(Intervention(change="own", note=""), Intervention(change="zero", note="")),
     )
 
-    def go() -> list[Outcome]:
-        budget = ["--trainer.max_epochs", "1", "--data.loop", "1"]
-        return run_study(study, data=data, out=tmp_path / "runs", seeds=1, jobs=1, train_options=budget)
+    def go(*options: str) -> tuple[list[Outcome], list[Outcome]]:
+        budget = ["--trainer.max_epochs", "1", "--data.loop", "1", *options]
+        runs = tmp_path / "runs"
+        trained = run_study(study, data=building, out=runs, seeds=1, jobs=1, train_options=budget)
+        return trained, run_interventions(study, trained, out=runs, jobs=1)
 
-    outcomes = go()
-    measure_costs(outcomes, data=data)
-    write_report(study, outcomes, folder=tmp_path / "report", name="heads", command="C")
-    (row,) = json.loads((tmp_path / "report" / "heads.json").read_text())["variants"]
-    scored = tmp_path / "runs" / "plain" / "seed_0" / "evaluation" / "results.json"
+    trained, (own, zero) = go()
+    assert own.results[0]["confusion"] == trained[0].results[0]["confusion"], "own features change nothing"
+    assert own.results[0]["protocol"]["put_in"] == "own"
+    measure_costs(trained, data=building)
+    write_report(study, trained, [own, zero], folder=tmp_path / "report", name="heads", command="C")
+    content = json.loads((tmp_path / "report" / "heads.json").read_text())
+    (row,) = content["variants"]
+    scored = tmp_path / "runs" / "ctnet" / "seed_0" / "evaluation" / "results.json"
     assert row["miou"] == [100 * json.loads(scored.read_text())["scores"]["miou"]["excluded"]]
     assert row["cost"]["parameters"] > 0
     assert row["cost"]["step_s"] > 0
-    checkpoint = scored.parents[1] / "best.ckpt"
-    before = checkpoint.stat().st_mtime_ns
-    assert go()[0].mious == outcomes[0].mious
-    assert checkpoint.stat().st_mtime_ns == before, "finished runs are kept"
+    assert [part["miou"] for part in content["interventions"]] == [own.mious, zero.mious]
+    kept = [scored.parents[1] / "best.ckpt", scored.parents[1] / "interventions" / "zero" / "results.json"]
+    before = [path.stat().st_mtime_ns for path in kept]
+    again, _ = go()
+    assert again[0].mious == trained[0].mious
+    assert [path.stat().st_mtime_ns for path in kept] == before, "finished runs are kept"
+    with pytest.raises(UserError, match="other options; give another --out"):
+        go("--data.batch_size", "1")
+
+
+def test_unknown_change_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no 'nothing'; choose from own, permuted"):
+        intervene(ckpt=tmp_path / "best.ckpt", out=tmp_path, changes=["nothing"])
 
 
 def test_unknown_study_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     command = runpy.run_path(str(ROOT / "scripts" / "study.py"))["study"]
     with pytest.raises(SystemExit):
         run(command, args=["nothing"])
-    assert "study 'nothing' is unknown; choose from head_options, heads" in capsys.readouterr().err
+    assert (
+        "study 'nothing' is unknown; choose from class_features, head_options, heads"
+        in capsys.readouterr().err
+    )

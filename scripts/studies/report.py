@@ -1,0 +1,128 @@
+"""The table of a study: scores with their spread, paired differences, costs, classes."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from studies.harness import Outcome, Study
+
+from pcseg.reports import write_text
+
+
+def spread(values: Sequence[float]) -> str:
+    """``mean ± standard deviation`` of values in percent; the deviation needs two."""
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+
+
+def within_noise(differences: Sequence[float]) -> bool:
+    """Whether the mean of paired differences is at most twice its standard error from 0."""
+    if len(differences) < 2:
+        return True
+    return abs(mean(differences)) <= 2 * stdev(differences) / math.sqrt(len(differences))
+
+
+def write_report(
+    study: Study,
+    outcomes: Sequence[Outcome],
+    interventions: Sequence[Outcome] = (),
+    *,
+    folder: Path,
+    name: str,
+    command: str,
+) -> None:
+    """Write ``folder/NAME.md`` and ``folder/NAME.json`` with the command that made them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "command": command,
+        "study": study.title,
+        "variants": [_plain(outcome) for outcome in outcomes],
+        "interventions": [_plain(outcome) for outcome in interventions],
+    }
+    write_text(folder / f"{name}.json", json.dumps(content, indent=1) + "\n")
+    write_text(folder / f"{name}.md", markdown(study, outcomes, interventions, command=command))
+
+
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "variant": outcome.variant.name,
+        "config": outcome.variant.config,
+        "options": list(outcome.variant.options),
+        "miou": outcome.mious,
+        "class_iou": outcome.class_ious(),
+        "cost": outcome.cost,
+        "protocols": [result["protocol"] for result in outcome.results],
+    }
+
+
+def markdown(
+    study: Study, outcomes: Sequence[Outcome], interventions: Sequence[Outcome] = (), *, command: str
+) -> str:
+    """The study as a page: scores with their spread, differences to the first variant, costs, classes."""
+    first, protocol = outcomes[0], outcomes[0].results[0]["protocol"]
+    seeds = f"{len(first.results)} seed{'s' if len(first.results) > 1 else ''}"
+    lines = [f"# {study.title}", "", study.question, "", f"Made by `{command}`.", ""]
+    lines += [
+        f"mIoU in percent of all original points of {protocol['scenes']} unseen rooms "
+        f"({protocol['release']}; {', '.join(protocol['splits'])}), {seeds}. Δ is the paired "
+        f"difference to *{first.variant.name}*; ≈ marks those within noise (at most two standard errors).",
+        "",
+        "| variant | mIoU | Δ | parameters | time a step | memory a step | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for outcome in outcomes:
+        delta = "" if outcome is first else difference(outcome, first)
+        lines.append(
+            f"| {outcome.variant.name} | {spread(outcome.mious)} | {delta} | {_costs(outcome, first)} "
+            f"| {outcome.variant.note} |"
+        )
+    if interventions:
+        lines += _interventions_table(first, interventions)
+    lines += ["", "## Classes", ""]
+    lines += _class_table(outcomes)
+    return "\n".join(lines) + "\n"
+
+
+def difference(outcome: Outcome, first: Outcome) -> str:
+    """Mean of the differences seed by seed, marked if within noise."""
+    pairs = [there - here for there, here in zip(outcome.mious, first.mious, strict=True)]
+    return f"{'≈ ' if within_noise(pairs) else ''}{mean(pairs):+.1f}"
+
+
+def _interventions_table(first: Outcome, interventions: Sequence[Outcome]) -> list[str]:
+    """Rows of the first variant's trained models, with something put in while they predict."""
+    lines = [
+        "",
+        f"## Put into the trained {first.variant.name}",
+        "",
+        "The same checkpoints, not trained again; what the spatial context attends to, or what gates the tokens, "
+        "is replaced while they predict.",
+        "",
+        "| put in | mIoU | Δ | |",
+        "|---|---|---|---|",
+        f"| nothing | {spread(first.mious)} | | the model as trained |",
+    ]
+    return lines + [
+        f"| {outcome.variant.name} | {spread(outcome.mious)} | {difference(outcome, first)} "
+        f"| {outcome.variant.note} |"
+        for outcome in interventions
+    ]
+
+
+def _class_table(outcomes: Sequence[Outcome]) -> list[str]:
+    lines = ["| class | " + " | ".join(outcome.variant.name for outcome in outcomes) + " |"]
+    lines.append("|---" * (len(outcomes) + 1) + "|")
+    columns = [outcome.class_ious() for outcome in outcomes]
+    for name in dict.fromkeys(name for column in columns for name in column):
+        cells = " | ".join(f"{column[name]:.1f}" if name in column else "" for column in columns)
+        lines.append(f"| {name} | {cells} |")
+    return lines
+
+
+def _costs(outcome: Outcome, first: Outcome) -> str:
+    if not outcome.cost:
+        return " | | "
+    ratios = [outcome.cost[key] / first.cost[key] for key in ("step_s", "step_mb")]
+    return f"{outcome.cost['parameters'] / 1e6:.2f} M | {ratios[0]:.2f} x | {ratios[1]:.2f} x"
