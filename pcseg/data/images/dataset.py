@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pcseg.data.images.augment import Augmentation, pad
+from pcseg.data.images.augment import Augmentation, pad, resize, scaled_size
 from pcseg.data.images.batch import Normalize
 from pcseg.data.images.reader import ImageReader, Picture
 from pcseg.data.samplers import SampleKey
@@ -76,15 +76,27 @@ class TrainingImages(Dataset[Item]):
 
 
 class WholeImages(Dataset[Item]):
-    """Whole images at their own size, padded to ``least_size`` (height, width) where they are smaller."""
+    """Whole images, padded to ``least_size`` (height, width) where they are smaller.
 
-    def __init__(self, pictures: Pictures, *, least_size: tuple[int, int]) -> None:
+    Args:
+        pictures: The images.
+        least_size: Height and width at least.
+        base_size: Length of the longer edge that images and labels are brought to; their own without a value.
+    """
+
+    def __init__(
+        self, pictures: Pictures, *, least_size: tuple[int, int], base_size: int | None = None
+    ) -> None:
         self.pictures = pictures
         self.least_size = least_size
+        self.base_size = base_size
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, index: int) -> Item:
         image, label = self.pictures.read(index)
+        height, width = label.shape
+        size = scaled_size(height, width, 1.0, base_size=self.base_size)
+        image, label = resize(image, label, size)
         return self.pictures.item(index, *pad(image, label, self.least_size, self.pictures.fill))

@@ -72,8 +72,8 @@ class ImageData(TrainingData):
         UserError: No such folder, split or list, an empty split, a number out of range.
 
     Convention:
-        Validation while training shows whole images at their own size, padded to ``crop_size``: good enough to
-        choose a checkpoint. Published numbers come from ``scripts/evaluate.py``, which slides a window.
+        Validation while training shows whole images at factor 1, padded to ``crop_size``: good enough to choose a
+        checkpoint. Published numbers come from ``scripts/evaluate.py``, which slides a window.
     """
 
     kind = "images"
@@ -185,7 +185,11 @@ class ImageData(TrainingData):
         return EpochLoader(dataset, sampler, collate, num_workers=self.num_workers)
 
     def val_loader(self) -> RoomLoader:
-        dataset = WholeImages(self._pictures(self.val_pictures), least_size=self.augmentation.crop_size)
+        dataset = WholeImages(
+            self._pictures(self.val_pictures),
+            least_size=self.augmentation.crop_size,
+            base_size=self.augmentation.base_size,
+        )
         sampler = ShardSampler([0] * len(dataset))
         return RoomLoader(dataset, sampler, collate, batch_size=1, num_workers=self.num_workers)
 

@@ -69,6 +69,13 @@ def test_validation_shows_whole_images_once(frames: Path) -> None:
     )
 
 
+def test_validation_brings_images_to_the_size_of_training(frames: Path) -> None:
+    data = ImageData(frames, **SMALL | {"crop_size": (24, 32), "base_size": 32})
+    batch = next(iter(data.val_loader()))
+    assert batch.image.shape == (1, 3, 24, 32)
+    assert batch.labels.shape == (1, 24, 32)
+
+
 def test_classes_are_counted(frames: Path) -> None:
     data = ImageData(frames, **SMALL)
     counts = torch.zeros(13, dtype=torch.long)
