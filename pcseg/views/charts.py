@@ -111,7 +111,7 @@ def draw_class_bars(
     colors: Sequence[tuple[int, ...]],
     unit: float,
 ) -> None:
-    """Horizontal bars, a row a class with its colour, a bar a series; all from 0 to the largest value."""
+    """Horizontal bars, a row a class with its colour, a bar a series; the number is that of the first one."""
     left, top, right, bottom = box
     there = [(name, color, values) for name, color, values in series if values is not None]
     write(draw, (left, top), title, 16 * unit)
@@ -130,12 +130,12 @@ def draw_class_bars(
         draw.rectangle((left, y + 2, left + 12 * unit, y + step - 4), fill=colors[i])
         write(draw, (left + 17 * unit, y + step / 2 - 10 * unit), names[i][:20], 15 * unit)
         thick = (step - 4) / len(there)
-        for number, (_, color, values) in enumerate(there):
-            end = start + max(float(values[i]), 0) / most * (right - start - 46 * unit)
+        ends = [max(float(values[i]), 0) / most * (right - start - 46 * unit) for _, _, values in there]
+        for number, ((_, color, _), end) in enumerate(zip(there, ends)):
             bar = y + number * thick
-            draw.rectangle((start, bar + 1, max(end, start + 1), bar + thick - 1), fill=color)
-            if number == 0:
-                write(draw, (end + 4, y + step / 2 - 10 * unit), f"{values[i]:.2f}", 13 * unit)
+            draw.rectangle((start, bar + 1, start + max(end, 1), bar + thick - 1), fill=color)
+        place = (start + max(ends) + 4, y + step / 2 - 10 * unit)
+        write(draw, place, f"{there[0][2][i]:.2f}", 13 * unit)
 
 
 def draw_bars(draw: ImageDraw.ImageDraw, box: Box, title: str, values: np.ndarray, unit: float) -> None:

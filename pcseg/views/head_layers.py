@@ -14,7 +14,7 @@ from pcseg.views.subject import Subject
 
 UNSEEN = (205, 210, 215)
 """Points that an attention does not reach."""
-LEAST = 1e-4
+LEAST = 1e-6
 """Attention is shown by its logarithm, from this share of its largest value."""
 
 HAS: dict[str, tuple[str, str]] = {
@@ -89,11 +89,8 @@ def affinity_layers(subject: Subject, maps: HeadMaps, *, of: str | None, palette
     there = np.unique(np.concatenate(seen)) if seen else np.arange(len(names))
     wanted = [int(k) for k in there if k >= 0] if of is None else [names.index(of)]
     site = maps.point_token
-    # one scale for all classes: shares lie near 1/K where the attention is weak
-    most = float(np.percentile(maps.affinity, 99.9))
     shares = [
-        share_layer(maps.affinity[:, k], "affinity", f"affinity to {names[k]}", site=site, most=most)
-        for k in wanted
+        share_layer(maps.affinity[:, k], "affinity", f"affinity to {names[k]}", site=site) for k in wanted
     ]
     if of is not None:
         return shares
@@ -114,12 +111,10 @@ def codeword_layers(maps: HeadMaps, *, of: str | None) -> list[Layer]:
         raise UserError(f"--of {of}: no such codeword; choose 0 to {number - 1}")
     strongest = maps.assignment.argmax(axis=1)
     site = maps.point_token
-    used = np.argsort(-np.bincount(strongest, minlength=number), kind="stable")[:6]
+    used = np.argsort(-maps.assignment.mean(axis=0), kind="stable")[:6]
     wanted = used.tolist() if of is None else [int(of)]
-    most = float(np.percentile(maps.assignment, 99.9))
     shares = [
-        share_layer(maps.assignment[:, i], "codeword", f"share of codeword {i}", site=site, most=most)
-        for i in wanted
+        share_layer(maps.assignment[:, i], "codeword", f"share of codeword {i}", site=site) for i in wanted
     ]
     if of is not None:
         return shares
@@ -144,7 +139,7 @@ def attention_layers(maps: HeadMaps, point: int) -> list[Layer]:
             np.append(place, 0),
             "attention",
             f"seen after {times}",
-            scale=("1/10 000", "largest"),
+            scale=("1/1 000 000", "largest"),
             missing=np.append(~reached, True),
             nothing=UNSEEN,
             site=site,
@@ -187,19 +182,15 @@ def gain(subject: Subject, maps: HeadMaps) -> tuple[np.ndarray, str]:
     return difference, "true" if truth else "predicted"
 
 
-def share_layer(values: np.ndarray, by: By, title: str, *, site: np.ndarray, most: float) -> Layer:
-    """Shares ``(T,)`` of tokens, from 0 to ``most``."""
+def share_layer(values: np.ndarray, by: By, title: str, *, site: np.ndarray) -> Layer:
+    """Shares ``(T,)`` of tokens, from 0 to almost the largest of them, which the note says."""
     missing = np.zeros(len(values) + 1, dtype=bool)
     missing[-1] = True
+    most = max(float(np.percentile(values, 99.5)), 1e-9)
     layer = amount_layer(
-        np.append(values / max(most, 1e-9), 0),
-        by,
-        title,
-        scale=("0", f"{most:.2g}"),
-        missing=missing,
-        site=site,
+        np.append(values / most, 0), by, title, scale=("0", "largest"), missing=missing, site=site
     )
-    return replace(layer, span=(0.0, most))
+    return replace(layer, span=(0.0, most), note=f"up to {most:.2g}")
 
 
 def middle_point(subject: Subject) -> int:

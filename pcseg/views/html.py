@@ -62,7 +62,7 @@ def write_page(
     some = pos[:: max(1, len(pos) // 200_000)]
     meta = {
         "name": subject.name, "count": len(rows), "total": len(subject), "low": low.tolist(), "step": step.tolist(),
-        "size": float(np.median(patch_size(some))) * (len(some) / len(pos)) ** 0.5,
+        "size": 1.5 * float(np.median(patch_size(some))) * (len(some) / len(pos)) ** 0.5,
         "layers": entries, "first": first, "mark": None if mark is None else subject.pos[mark].tolist(),
         "charts": None if charts is None else png_uri(charts),
     }  # fmt: skip

@@ -237,7 +237,7 @@ async function start() {
   }
   const size = high.map((v, k) => v - meta.low[k]);
   const shape = canvas.clientWidth / canvas.clientHeight;
-  eye.away = 0.62 * Math.hypot(...size) / Math.tan(eye.fov / 2) / Math.min(1, shape);
+  eye.away = 0.47 * Math.hypot(...size) / Math.tan(eye.fov / 2) / Math.min(1, shape);
   if (size[0] >= size[1]) eye.turn = -1.2;
   prepare();
   by("cut").min = meta.low[2]; by("cut").max = high[2]; by("cut").step = 0.01; by("cut").value = cut;
