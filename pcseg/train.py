@@ -144,15 +144,12 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     best = ModelCheckpoint(
-        dirpath=out,
-        filename="best",
-        monitor="val/miou",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
+        dirpath=out, filename="best", monitor="val/miou", mode="max", enable_version_counter=False
     )
+    # save_last would write this only where the best one changes
+    latest = ModelCheckpoint(dirpath=out, filename="last", enable_version_counter=False)
     survival = Survival(out / "bad_steps", budget=trainer.voxel_budget, max_bad_steps=trainer.max_bad_steps)
-    lightning_trainer = build_trainer(trainer, out, [best, StoreCard(card), survival])
+    lightning_trainer = build_trainer(trainer, out, [best, latest, StoreCard(card), survival])
     loaders = data.train_loader(seed=seed), data.val_loader()
     with naming_files(*loaders):
         lightning_trainer.fit(model, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)

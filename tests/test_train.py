@@ -96,6 +96,8 @@ def test_killed_training_ends_with_the_same_weights(building: Path, tmp_path: Pa
     straight = write_config(tmp_path / "a.yaml", building, tmp_path / "straight")
     killed = write_config(tmp_path / "b.yaml", building, tmp_path / "killed")
     finish(start(straight))
+    last = torch.load(tmp_path / "straight" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == 5, "also where another epoch was the best"
     process = start(killed)
     deadline = time.monotonic() + 120
     while not (tmp_path / "killed" / "last.ckpt").exists() and time.monotonic() < deadline:
