@@ -94,9 +94,15 @@ def listening(model: nn.Module) -> Iterator[list[CloudContext]]:
             for gate, prob, features, share in clouds
         )
 
+    def remember_batch(_module: nn.Module, inputs: Any) -> None:
+        batches.append(inputs[0])
+
+    def remember_gates(_module: nn.Module, _inputs: Any, vectors: Tensor) -> None:
+        gates.append(vectors)
+
     handles = (
-        model.register_forward_pre_hook(lambda _module, inputs: batches.append(inputs[0])),
-        module.gate.register_forward_hook(lambda _module, _inputs, vectors: gates.append(vectors)),
+        model.register_forward_pre_hook(remember_batch),
+        module.gate.register_forward_hook(remember_gates),
         module.register_forward_hook(describe),
     )
     try:

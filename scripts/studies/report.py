@@ -85,10 +85,10 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
-def difference(outcome: Outcome, first: Outcome) -> str:
+def difference(outcome: Outcome, first: Outcome, *, digits: int = 1) -> str:
     """Mean of the differences seed by seed, marked if within noise."""
     pairs = [there - here for there, here in zip(outcome.mious, first.mious, strict=True)]
-    return f"{'≈ ' if within_noise(pairs) else ''}{mean(pairs):+.1f}"
+    return f"{'≈ ' if within_noise(pairs) else ''}{mean(pairs):+.{digits}f}"
 
 
 def _interventions_table(first: Outcome, interventions: Sequence[Outcome]) -> list[str]:
@@ -105,7 +105,7 @@ def _interventions_table(first: Outcome, interventions: Sequence[Outcome]) -> li
         f"| nothing | {spread(first.mious)} | | the model as trained |",
     ]
     return lines + [
-        f"| {outcome.variant.name} | {spread(outcome.mious)} | {difference(outcome, first)} "
+        f"| {outcome.variant.name} | {spread(outcome.mious)} | {difference(outcome, first, digits=2)} "
         f"| {outcome.variant.note} |"
         for outcome in interventions
     ]

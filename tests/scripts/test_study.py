@@ -60,7 +60,7 @@ def test_interventions_are_compared_with_the_trained_model() -> None:
     table = markdown(Study(title="T", question="Q", variants=()), [first], [zero], command="C")
     assert "## Put into the trained ctnet" in table
     assert "| nothing | 50.0 ± 28.3 | |" in table
-    assert "| zero | 40.0 ± 28.3 | -10.0 | none |" in table
+    assert "| zero | 40.0 ± 28.3 | -10.00 | none |" in table
 
 
 def test_variants_of_class_features_are_told_apart() -> None:
