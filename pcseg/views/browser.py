@@ -65,7 +65,7 @@ class BrowserView:
         self._add_controls(shown, charts)
         # the API's own threads call these one after the other for each client, but clients come together
         self._mode.on_update(lambda _: self.show(self._mode.value))
-        self.server.scene.on_click()(lambda event: self.click(event.ray_origin, event.ray_direction))
+        self.server.scene.on_click()(self._on_click)
 
     @property
     def ways(self) -> list[str]:
@@ -110,13 +110,15 @@ class BrowserView:
         self.answer_seconds = time.perf_counter() - start
         return point
 
+    def _on_click(self, event: Any) -> None:
+        self.click(event.ray_origin, event.ray_direction)
+
     def stop(self) -> None:
         """Close the page."""
         self.server.stop()
 
     def _add_scene(self, layer: Layer) -> None:
         pos = self.subject.pos
-        # as small as the page can be told exactly: positions from a corner
         camera = make_camera(pos, "inside", width=1280, height=720, sensor=self.subject.sensor)
         scene = self.server.scene
         scene.set_up_direction("+z")
@@ -132,13 +134,14 @@ class BrowserView:
             precision="float32",
         )
         self._ball: Any = scene.add_icosphere("/picked", radius=2 * size, color=(200, 20, 110), visible=False)
-        self.server.initial_camera.position = tuple(map(float, camera.eye))
-        self.server.initial_camera.look_at = tuple(map(float, camera.target))
+        self.server.initial_camera.position = camera.eye.astype(np.float64)
+        self.server.initial_camera.look_at = camera.target.astype(np.float64)
         self.server.initial_camera.up = (0.0, 0.0, 1.0)
 
     def _add_controls(self, layer: Layer, charts: Image.Image | None) -> None:
         gui = self.server.gui
-        gui.configure_theme(control_layout="fixed", show_logo=False, show_share_button=False)
+        gui.configure_theme(show_logo=False, show_share_button=False)
+        gui.main_panel.dock_right()
         self._mode = gui.add_dropdown("colours", self.titles, initial_value=layer.title)
         self._legend = gui.add_html(legend_html(layer))
         self._answer = gui.add_markdown(

@@ -6,6 +6,8 @@ from pcseg.views.subject import Subject
 
 CONE = 0.006
 """Half the angle in radians within which a click means a point."""
+WIDER = (3, 10)
+"""Times as wide cones are tried where a sparse cloud has no point in the first."""
 THIN = 0.05
 """Metres behind the first point within which a point nearer to the ray is taken instead."""
 
@@ -13,7 +15,7 @@ THIN = 0.05
 def point_on_ray(
     pos: np.ndarray, origin: np.ndarray, direction: np.ndarray, *, cone: float = CONE
 ) -> int | None:
-    """Row of the point that is seen along a ray, ``None`` if there is none within ``cone``.
+    """Row of the point that is seen along a ray, ``None`` if there is none near it.
 
     Args:
         pos: ``(N, 3)`` float32.
@@ -26,8 +28,11 @@ def point_on_ray(
     away = pos - np.asarray(origin, dtype=np.float32)
     depth = away @ ray
     aside = np.einsum("ij,ij->i", away, away) - np.square(depth)
-    near = np.flatnonzero((depth > 0.02) & (aside < np.square(np.float32(cone) * depth)))
-    if len(near) == 0:
+    for width in (cone, *(cone * factor for factor in WIDER)):
+        near = np.flatnonzero((depth > 0.02) & (aside < np.square(np.float32(width) * depth)))
+        if len(near):
+            break
+    else:
         return None
     first = near[depth[near] < depth[near].min() + THIN]
     return int(first[(aside[first] / np.square(depth[first])).argmin()])

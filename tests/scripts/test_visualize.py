@@ -69,6 +69,14 @@ def test_picture_and_sheet(tmp_path: Path, scene: Path, capsys: pytest.CaptureFi
     assert [path.name for path in png.parent.iterdir()] == ["a.png"]
 
 
+def test_page(tmp_path: Path, scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "pages" / "a.html"
+    visualize(scene, "--html", page, "--by", "label", "--palette", "colorblind")
+    assert "4,000 of 4,000 points" in capsys.readouterr().out
+    assert page.read_text().startswith("<!doctype html>")
+    assert [path.name for path in page.parent.iterdir()] == ["a.html"]
+
+
 def test_own_eye(tmp_path: Path, scene: Path) -> None:
     pictures = []
     for number, eye in enumerate(("[1, 1, 1.5]", "[1.5, 1.8, 1.2]")):
@@ -88,6 +96,11 @@ def test_own_eye(tmp_path: Path, scene: Path) -> None:
         (["--by", "error", "--png", "a.png"], "no prediction to colour by error"),
         (["--prediction", "none.npz", "--png", "a.png"], "no such prediction"),
         (["--sheet", "true"], "give --png"),
+        (["--by", "affinity", "--png", "a.png"], "give --ckpt"),
+        (["--by", "context", "--png", "a.png"], "give --ckpt"),
+        (["--plain", "none.ckpt", "--png", "a.png"], "give that too"),
+        (["--ckpt", "none.ckpt", "--png", "a.png"], "no checkpoint at none.ckpt"),
+        (["--by", "gain", "--html", "a.html"], "nothing to colour by gain"),
         ([], "no screen"),
     ],
 )
