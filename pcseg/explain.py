@@ -135,8 +135,8 @@ def watching(parts: dict[str, nn.Module]) -> Iterator[Calls]:
 def watched_parts(body: ContextBody | None) -> dict[str, nn.Module]:
     """The modules of a body whose calls :func:`body_maps` needs."""
     if isinstance(body, CTBody):
-        parts = {"gate": body.channel_context.gate, "channels": body.channel_context}
-        return parts | {"classes": body.spatial_context.attention}
+        channels, attention = body.channel_context, body.spatial_context.attention
+        return {"gate": channels.gate, "channels": channels, "classes": attention}
     if isinstance(body, EncBody):
         context = body.context
         return {"gate": context.gate, "context": context, "encoding": context.encoding}
