@@ -3,11 +3,12 @@
 # Safe to run again: finished steps are skipped and interrupted ones go on.
 #
 #   bash scripts/quickstart.sh [--dataset s3dis|scannet] [--rooms N] [--points N] [--epochs N] [--data DIR] [--out DIR]
+#                              [--with-2d]    (goes on with image models of the same rooms: scripts/quickstart_2d.sh)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
 
-DATASET=s3dis ROOMS=20 POINTS=300000 EPOCHS="" DATA=data OUT=""
+DATASET=s3dis ROOMS=20 POINTS=300000 EPOCHS="" DATA=data OUT="" WITH_2D=""
 while [ $# -gt 0 ]; do
   case "$1" in
     --dataset) DATASET=$2 ;;
@@ -16,7 +17,8 @@ while [ $# -gt 0 ]; do
     --epochs) EPOCHS=$2 ;;
     --data) DATA=$2 ;;
     --out) OUT=$2 ;;
-    -h | --help) sed -n '2,5p' "$0" && exit 0 ;;
+    --with-2d) WITH_2D=yes && shift && continue ;;
+    -h | --help) sed -n '2,6p' "$0" && exit 0 ;;
     *) echo "quickstart: unknown option $1; see --help" >&2 && exit 2 ;;
   esac
   [ $# -ge 2 ] || { echo "quickstart: $1 needs a value" >&2 && exit 2; }
@@ -30,6 +32,7 @@ case "$DATASET" in
     ;;
   *) echo "quickstart: --dataset $DATASET is unknown; it is s3dis or scannet" >&2 && exit 2 ;;
 esac
+[ -z "$WITH_2D" ] || [ "$DATASET" = s3dis ] || { echo "quickstart: --with-2d goes with --dataset s3dis" >&2 && exit 2; }
 WORKERS=$(nproc)
 START=$SECONDS
 
@@ -61,3 +64,4 @@ done
 
 say "Done in $(((SECONDS - START) / 60)) min $(((SECONDS - START) % 60)) s, training took $(cat "$OUT/training_seconds") s"
 $PYTHON scripts/summary.py "$OUT"
+[ -z "$WITH_2D" ] || bash scripts/quickstart_2d.sh --data "$DATA" --out "$OUT" ${EPOCHS:+--epochs "$EPOCHS"}
