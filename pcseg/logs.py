@@ -1,0 +1,67 @@
+"""The table of a run's measures, ``logs/metrics.csv``, which goes on where the run goes on."""
+
+import csv
+import warnings
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers.logger import rank_zero_experiment
+
+TABLE = "metrics.csv"
+
+
+def read_rows(path: Path, *, last_step: int) -> list[dict[str, str]]:
+    """The rows of a table up to ``last_step``, without the columns that are empty.
+
+    A last line that was cut off when its process was killed is left out.
+    """
+    lines = path.read_text().splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+    rows = [{key: value for key, value in row.items() if key and value} for row in csv.DictReader(lines)]
+    return [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) <= last_step]
+
+
+class MetricsTable(CSVLogger):
+    """Lightning's table of measures; what a run that goes on wrote before stays in it.
+
+    Args:
+        out: Folder of the run; the table is ``out/logs/metrics.csv``.
+        last_step: The step of the checkpoint that the run goes on with; ``None`` for a run that begins, which
+            writes over the table of a run that ended before its first checkpoint.
+
+    Convention:
+        Rows of later steps are left out: these steps were lost with their process and are made again.
+    """
+
+    def __init__(self, out: Path, *, last_step: int | None = None) -> None:
+        super().__init__(out, name="", version="logs")
+        self._last_step = last_step
+        self._is_begun = False
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """What writes the rows, on the first process alone."""
+        if not self._is_begun:
+            self._is_begun = True
+            self._begin()
+        return super().experiment
+
+    def _begin(self) -> None:
+        """Begin the table with the rows that stay; they are never in memory alone."""
+        table = Path(self.log_dir) / TABLE
+        before = table.with_name(f".before.{TABLE}")
+        if self._last_step is None:
+            before.unlink(missing_ok=True)
+        elif table.exists() and not before.exists():
+            table.replace(before)
+        rows = read_rows(before, last_step=self._last_step or 0) if before.exists() else []
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*logs directory.*")  # Lightning deletes a table that it finds
+            writer = super().experiment
+        for row in rows:
+            writer.log_metrics({key: value for key, value in row.items() if key != "step"}, int(row["step"]))
+        writer.save()
+        before.unlink(missing_ok=True)
