@@ -1,0 +1,197 @@
+"""Does a head fail for want of context? Ceilings, errors and the state of its module, of trained checkpoints."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from studies.harness import chosen
+from studies.heads import HEADS
+from studies.passes import Findings, Room, prepare_room, read_rooms
+from studies.why_numbers import (
+    GRIDS,
+    WIDTHS,
+    Truth,
+    error_numbers,
+    grid_ceiling,
+    matrix_of,
+    oracle_scores,
+    scores,
+    state_numbers,
+)
+from studies.why_report import markdown
+from torch import Tensor
+
+from pcseg.checkpoint import LoadedModel, load_checkpoint
+from pcseg.context_state import parameters_of
+from pcseg.data.manifest import Manifest
+from pcseg.data.sample import load_sample
+from pcseg.errors import UserError
+from pcseg.evaluate import entries_in, open_scene
+from pcseg.heads.point_base import PointContextHead
+from pcseg.protocols import protocol_of, protocol_stamp, trained_on
+from pcseg.reports import write_text
+from pcseg.votes import SINGLE
+
+NAME = "why_context"
+
+
+def why_context(
+    *,
+    data: Path = Path("data/rooms"),
+    runs: Path = Path("runs/studies"),
+    out: Path = Path("runs/why_context"),
+    report: Path = Path("docs/studies"),
+    variants: list[str] | None = None,
+    seeds: int = 3,
+    seen_split: str = "Area_1",
+) -> None:
+    """Measure the trained runs of ``scripts/study.py heads``, and write ``report/why_context.md`` and ``.json``.
+
+    Nothing is trained. What is measured already is not measured again.
+
+    Args:
+        data: Prepared folder that the runs were trained on.
+        runs: Folder of the runs, ``runs/VARIANT/seed_N/best.ckpt``.
+        out: Folder of the numbers of every run.
+        report: Folder of the tables.
+        variants: Names of runs; without a value, fcn and the context heads.
+        seeds: Number of seeds.
+        seen_split: Area that the models were trained on, to tell what was not learned from what does not carry over.
+
+    Raises:
+        UserError: A run or folder that is missing, or checkpoints of different inputs.
+    """
+    names = variants or [variant.name for variant in chosen(HEADS, None)[1:]]
+    checkpoints = {
+        (name, seed): runs / name / f"seed_{seed}" / "best.ckpt" for seed in range(seeds) for name in names
+    }
+    for path in checkpoints.values():
+        if not path.is_file():
+            raise UserError(f"{path}: no such run; train it with scripts/study.py heads")
+    study = _Rooms(data, checkpoints[names[0], 0], seen_split)
+    console = Console(stderr=True)
+    for (name, seed), path in track(checkpoints.items(), "Measuring runs", console=console):
+        place = out / name / f"seed_{seed}"
+        if not place.with_suffix(".json").is_file():
+            _measure(study, path, place)
+    numbers = {
+        name: [json.loads((out / name / f"seed_{seed}.json").read_text()) for seed in range(seeds)]
+        for name in names
+    }
+    content = {
+        "command": " ".join(["python scripts/why_context.py", *sys.argv[1:]]),
+        "classes": list(study.names),
+        "widths": list(WIDTHS),
+        "crop_voxels": study.crop_voxels,
+        "rooms": study.sizes(),
+        "grids": {f"{edge:g}": scores(grid_ceiling(study.truths, edge)) for edge in GRIDS},
+        "ensembles": _ensembles(study.truths, names, seeds, out),
+        "runs": numbers,
+    }
+    report.mkdir(parents=True, exist_ok=True)
+    write_text(report / f"{NAME}.json", json.dumps(content) + "\n")
+    write_text(report / f"{NAME}.md", markdown(content))
+    print(report / f"{NAME}.md")
+
+
+class _Rooms:
+    """The unseen rooms, and rooms of training, prepared once for all checkpoints."""
+
+    def __init__(self, root: Path, first: Path, seen_split: str) -> None:
+        model = load_checkpoint(first)
+        self.root, self.manifest = root, Manifest.read(root)
+        self.grid_size, self.features = model.grid_size, tuple(model.features)
+        self.crop_voxels = int(
+            trained_on(model, "max_voxels", option="a checkpoint that was trained on crops")
+        )
+        self.entries = entries_in(self.manifest, trained_on(model, "test_splits", option="--data"), root=root)
+        self.unseen = self._prepare(model, self.entries, self.crop_voxels)
+        self.seen = self._prepare(model, entries_in(self.manifest, [seen_split], root=root), None)
+        self.names = model.schema.names
+        self.truths = [Truth(room=room, names=self.names) for room in self.unseen]
+        self.seen_truths = [Truth(room=room, names=self.names) for room in self.seen]
+
+    def _prepare(self, model: LoadedModel, entries: Sequence[Any], crop_voxels: int | None) -> list[Room]:
+        scenes = [open_scene(self.root, entry, model) for entry in entries]
+        return [
+            prepare_room(
+                load_sample(scene, name=f"{entry.split}/{entry.name}"),
+                grid_size=self.grid_size,
+                features=self.features,
+                crop_voxels=crop_voxels,
+            )
+            for scene, entry in zip(scenes, entries)
+        ]
+
+    def load(self, path: Path) -> LoadedModel:
+        """A checkpoint of the same inputs as the first."""
+        model = load_checkpoint(path)
+        if (model.grid_size, tuple(model.features)) != (self.grid_size, self.features):
+            raise UserError(f"{path}: has another grid or other features than the first run")
+        return model
+
+    def stamp(self, model: LoadedModel) -> dict[str, Any]:
+        options = {"fragments": 1, "points_per_pass": 400_000, "margin": 1.0}
+        protocol = protocol_of(model.schema)
+        return protocol_stamp(
+            model, self.manifest, self.entries, options, SINGLE, protocol=protocol, boundary=0.0
+        )
+
+    def sizes(self) -> list[dict[str, Any]]:
+        """Voxels and crops of every unseen room."""
+        return [
+            {"room": room.sample.name, "voxels": room.num_voxels, "crops": len(room.crops)}
+            for room in self.unseen
+        ]
+
+
+def _measure(study: _Rooms, path: Path, place: Path) -> None:
+    """Write the numbers of a checkpoint to ``place.json`` and its probabilities to ``place.pt``."""
+    model = study.load(path)
+    found = read_rooms(model, study.unseen)
+    seen = read_rooms(model, study.seen)
+    head = model.segmentor.head
+    body = head.body if isinstance(head, PointContextHead) else None
+    numbers = {
+        "protocol": study.stamp(model),
+        "oracles": oracle_scores(study.truths, found.whole),
+        "crops": scores(matrix_of(study.truths, [prob.argmax(1) for prob in found.crops])),
+        "without": scores(matrix_of(study.truths, found.without)) if found.without else None,
+        "seen_rooms": scores(matrix_of(study.seen_truths, [prob.argmax(1) for prob in seen.whole])),
+        "errors": error_numbers(study.truths, found.whole),
+        "state": state_numbers(found) | parameters_of(body),
+        "room_miou": _by_room(study.truths, found),
+    }
+    place.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(found.whole, place.with_suffix(".pt"))
+    write_text(place.with_suffix(".json"), json.dumps(numbers) + "\n")
+
+
+def _by_room(truths: Sequence[Truth], found: Findings) -> dict[str, float]:
+    """mIoU of every room, in percent."""
+    return {
+        truth.room.sample.name: 100 * matrix_of([truth], [prob.argmax(1)]).mean_iou()
+        for truth, prob in zip(truths, found.whole)
+    }
+
+
+def _ensembles(truths: Sequence[Truth], names: Sequence[str], seeds: int, out: Path) -> dict[str, Any]:
+    """Scores of the mean probabilities of all seeds of a variant, and of all runs."""
+    kept = {
+        name: _mean([torch.load(out / name / f"seed_{seed}.pt", weights_only=True) for seed in range(seeds)])
+        for name in names
+    }
+    kept["all"] = _mean(list(kept.values()))
+    return {
+        name: scores(matrix_of(truths, [prob.argmax(1) for prob in probs])) for name, probs in kept.items()
+    }
+
+
+def _mean(runs: list[list[Tensor]]) -> list[Tensor]:
+    return [torch.from_numpy(np.mean([prob.numpy() for prob in probs], axis=0)) for probs in zip(*runs)]

@@ -1,0 +1,237 @@
+"""The page of the study why_context."""
+
+from collections.abc import Sequence
+from statistics import mean, median
+from typing import Any
+
+from studies.report import spread, within_noise
+from studies.why_modules import header, row, state_table
+
+ORACLE_NOTES = {
+    "nothing": "the model as trained",
+    "presence": "knows which classes the room holds: a perfect SE-loss, used to rule classes out",
+    "frequency": "knows their shares: logits + log(true share / mean predicted share), once",
+    "matched": "the same until mean probabilities are the true shares: a perfect p",
+    "sides": "knows which walls are outer ones: no board there, no window elsewhere",
+    "objects": "knows which points are one object: they take their mean probability",
+    "objects-presence": "both *objects* and *presence*",
+    "surfaces": "knows wall, window, door, board apart, where a point is one of these",
+}
+WEAK = ("window", "door", "board", "clutter", "bookcase")
+"""Classes that the tables look at; those that the data do not have are left out."""
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """The page, from what ``why_context.json`` holds."""
+    runs, classes = content["runs"], content["classes"]
+    stamp = next(iter(runs.values()))[0]["protocol"]
+    lines = [
+        "# Why context helps or not, on generated rooms",
+        "",
+        "What the trained heads of [heads.md](heads.md) lack, know and do; nothing is trained here.",
+        "",
+        f"Made by `{content['command']}`.",
+        "",
+        f"In percent of all original points of {stamp['scenes']} unseen rooms ({stamp['release']}; "
+        f"{', '.join(stamp['splits'])}), {len(next(iter(runs.values())))} seeds; ≈ marks differences within noise "
+        "(at most two standard errors of the paired differences).",
+    ]
+    lines += ["", "## Ceilings: what a perfect answer would give", "", *_oracle_table(runs)]
+    lines += ["", *_oracle_classes(runs, classes), "", *_grid_table(content)]
+    lines += ["", "## Errors", "", *_confusions(runs, classes), "", *_objects_table(runs, classes)]
+    lines += ["", *_agreement(runs), "", *_borders(content)]
+    lines += ["", "## What is learned, what carries over", "", *_scores_table(content)]
+    lines += ["", "## Inside the modules", "", *state_table(content["runs"])]
+    return "\n".join(lines) + "\n"
+
+
+def _delta(there: Sequence[float], here: Sequence[float]) -> str:
+    pairs = [a - b for a, b in zip(there, here, strict=True)]
+    return f"{'≈ ' if within_noise(pairs) else ''}{mean(pairs):+.1f}"
+
+
+def _mious(runs: list[dict], *keys: str) -> list[float]:
+    found = []
+    for run in runs:
+        for key in keys:
+            run = run[key]
+        found.append(run["miou"])
+    return found
+
+
+def _oracle_table(runs: dict[str, list[dict]]) -> list[str]:
+    lines = header("oracle", *runs, "")
+    for name, note in ORACLE_NOTES.items():
+        if name == "nothing":
+            cells = [spread(_mious(each, "oracles", name)) for each in runs.values()]
+        else:
+            pairs = (
+                (_mious(each, "oracles", name), _mious(each, "oracles", "nothing")) for each in runs.values()
+            )
+            cells = [_delta(there, here) for there, here in pairs]
+        lines.append(row(name, *cells, note))
+    return ["mIoU, then what it gains by each oracle:", "", *lines]
+
+
+def _mean_iou_of(runs: list[dict], classes: list[str], name: str, *keys: str) -> float:
+    found = []
+    for run in runs:
+        for key in keys:
+            run = run[key]
+        found.append(run["class_iou"][classes.index(name)] or 0.0)
+    return mean(found)
+
+
+def _oracle_classes(runs: dict[str, list[dict]], classes: list[str]) -> list[str]:
+    weak = [name for name in ("wall", *WEAK) if name in classes]
+    everyone = [run for each in runs.values() for run in each]
+    lines = ["IoU of classes, mean over all runs:", "", *header("oracle", *weak)]
+    return lines + [
+        row(name, *(f"{_mean_iou_of(everyone, classes, weak_one, 'oracles', name):.1f}" for weak_one in weak))
+        for name in ORACLE_NOTES
+    ]
+
+
+def _grid_table(content: dict[str, Any]) -> list[str]:
+    classes = content["classes"]
+    weak = [name for name in ("wall", *WEAK) if name in classes]
+    lines = ["If every voxel got the class that most of its points have:", ""]
+    lines += header("edge of a voxel", "mIoU", *weak)
+    for edge, found in content["grids"].items():
+        cells = (found["class_iou"][classes.index(name)] for name in weak)
+        lines.append(
+            row(f"{100 * float(edge):.0f} cm", f"{found['miou']:.1f}", *(f"{c or 0:.1f}" for c in cells))
+        )
+    return lines
+
+
+def _confusions(runs: dict[str, list[dict]], classes: list[str]) -> list[str]:
+    """Where points of the weak classes go, and what points called so are, over all runs."""
+    total = [[0] * len(classes) for _ in classes]
+    for each in runs.values():
+        for run in each:
+            for i, counts in enumerate(run["errors"]["confusion"]):
+                total[i] = [a + b for a, b in zip(total[i], counts)]
+    lines = ["Over all runs, in percent of the points of the class (middle) or called so (right):", ""]
+    lines += header("class", "its points are called", "what is called so is")
+    for name in ("wall", *WEAK):
+        if name in classes:
+            i = classes.index(name)
+            called, is_really = total[i], [counts[i] for counts in total]
+            lines.append(row(name, _largest(called, classes), _largest(is_really, classes)))
+    return lines
+
+
+def _largest(counts: list[int], classes: list[str], number: int = 4) -> str:
+    order = sorted(range(len(classes)), key=lambda i: -counts[i])[:number]
+    whole = max(sum(counts), 1)
+    return ", ".join(f"{classes[i]} {100 * counts[i] / whole:.1f}" for i in order if counts[i] * 200 > whole)
+
+
+def _objects_table(runs: dict[str, list[dict]], classes: list[str]) -> list[str]:
+    """Objects found, mixed and lost, mean over all runs."""
+    everyone = [run["errors"]["objects"] for each in runs.values() for run in each]
+    lines = [
+        "Objects of 50 points or more: *found* with at least 80 % of their points right, *lost* with at most 20 %, "
+        "else *mixed*; and in which of them the wrong points are. Mean over all runs.",
+        "",
+        *header("class", "objects", "found", "mixed", "lost", "wrong points in found / mixed / lost",
+                 "lost ones are taken for"),
+    ]  # fmt: skip
+    for name in ("wall", *WEAK):
+        if name in classes:
+            own = [objects[name] for objects in everyone]
+            cells = [f"{mean(one[key] for one in own):.1f}" for key in ("found", "mixed", "lost")]
+            wrong = " / ".join(
+                f"{100 * mean(one[f'missed_{key}'] for one in own):.0f}" for key in ("found", "mixed", "lost")
+            )
+            lines.append(row(name, own[0]["objects"], *cells, wrong, _taken_for(own, classes)))
+    return lines
+
+
+def _taken_for(own: list[dict], classes: list[str]) -> str:
+    total: dict[int, int] = {}
+    for one in own:
+        for number, count in one["taken_for"].items():
+            total[int(number)] = total.get(int(number), 0) + count
+    lost = max(sum(total.values()), 1)
+    best = sorted(total.items(), key=lambda pair: -pair[1])[:3]
+    return ", ".join(f"{classes[number]} {100 * count / lost:.0f}" for number, count in best)
+
+
+def _agreement(runs: dict[str, list[dict]]) -> list[str]:
+    """Whether all runs lose the same objects, and how these differ in colour from the wall around them."""
+    tables = [run["errors"]["each_object"] for each in runs.values() for run in each]
+    lines = [
+        f"Do all {len(tables)} runs lose the same objects? Contrast: distance of the object's mean colour from that of "
+        "the wall around it (0 to 255), median.",
+        "",
+        *header("class", "objects", "lost by all", "lost by most", "found by most", "contrast of those lost by most",
+                 "of those found by most"),
+    ]  # fmt: skip
+    for name in ("window", "door", "board"):
+        shares: dict[tuple[str, int], list[float]] = {}
+        contrast: dict[tuple[str, int], float] = {}
+        for table in tables:
+            for one in table:
+                if one["class"] == name:
+                    key = one["room"], one["instance"]
+                    shares.setdefault(key, []).append(one["right"])
+                    contrast[key] = one["contrast"]
+        if not shares:
+            continue
+        lost = {key: mean(share <= 0.2 for share in each) for key, each in shares.items()}
+        found = {key: mean(share >= 0.8 for share in each) for key, each in shares.items()}
+        often, seen = ([key for key, rate in rates.items() if rate > 0.5] for rates in (lost, found))
+        lines.append(
+            row(name, len(shares), sum(rate == 1 for rate in lost.values()), len(often), len(seen),
+                 _median([contrast[key] for key in often]), _median([contrast[key] for key in seen]))
+        )  # fmt: skip
+    return lines
+
+
+def _median(values: list[float]) -> str:
+    known = [value for value in values if value == value]
+    return f"{median(known):.0f}" if known else "-"
+
+
+def _borders(content: dict[str, Any]) -> list[str]:
+    everyone = [run["errors"] for each in content["runs"].values() for run in each]
+    classes = content["classes"]
+    weak = [name for name in WEAK if name in classes]
+    lines = ["Shares of points near a border between classes (within one to two edges):", ""]
+    lines += header(
+        "edge", "of all points", "of the wrong points", *(f"wrong points of {name}" for name in weak)
+    )
+    for i, width in enumerate(content["widths"]):
+        cells = [mean(run["all_points_near_border"][i] for run in everyone)]
+        cells.append(mean(run["near_border"][i] for run in everyone))
+        cells += [
+            mean(run["near_border_of_class"][i][classes.index(name)] for run in everyone) for name in weak
+        ]
+        lines.append(row(f"{100 * width:.0f} cm", *(f"{100 * cell:.0f}" for cell in cells)))
+    return lines
+
+
+def _scores_table(content: dict[str, Any]) -> list[str]:
+    runs, classes = content["runs"], content["classes"]
+    weak = [name for name in ("window", "door", "board") if name in classes]
+    sizes = sorted(room["voxels"] for room in content["rooms"])
+    lines = [
+        f"*crops*: rooms seen in pieces of at most {content['crop_voxels']} voxels, as in training (the rooms have "
+        f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}). *without own context*: EncNet and CTNet gate "
+        "by the mean gate of all rooms, CCNet adds nothing (gamma = 0). *seen rooms*: an area of the training.",
+        "",
+        *header("head", "whole rooms", "crops", "without own context", "mean of the seeds' probabilities",
+                 "seen rooms", *(f"{name}, seen" for name in weak)),
+    ]  # fmt: skip
+    for name, each in runs.items():
+        whole = _mious(each, "oracles", "nothing")
+        without = _delta(_mious(each, "without"), whole) if each[0]["without"] else "-"
+        lines.append(
+            row(name, spread(whole), _delta(_mious(each, "crops"), whole), without,
+                 f"{content['ensembles'][name]['miou']:.1f}", spread(_mious(each, "seen_rooms")),
+                 *(f"{_mean_iou_of(each, classes, one, 'seen_rooms'):.1f}" for one in weak))
+        )  # fmt: skip
+    lines += ["", f"Mean probabilities of all runs: {content['ensembles']['all']['miou']:.1f}."]
+    return lines
