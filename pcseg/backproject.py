@@ -59,24 +59,48 @@ def read_frames(folder: Path) -> Iterator[CameraFrame]:
     Convention:
         ScanNet writes poses that tracking lost as infinite numbers: such frames are left out.
     """
-    color_matrix = _read_matrix(folder / "intrinsics_color.txt")
-    depth_matrix = _read_matrix(folder / "intrinsics_depth.txt")
+    matrices = _read_intrinsics(folder)
     files = sorted(folder.glob("color/*.jpg"))
     if not files:
         raise UserError(f"{folder}: holds no color/*.jpg; take frames with python -m data_prep.frames")
     for color in files:
-        pose = _read_matrix(folder / "pose" / f"{color.stem}.txt")
-        if not np.isfinite(pose).all():
-            continue
-        depth = _read_depth(folder / "depth" / f"{color.stem}.png")
-        yield CameraFrame(
-            color=color,
-            label=folder / "label" / f"{color.stem}.png",
-            depth=depth,
-            pose=pose,
-            depth_matrix=depth_matrix[:3, :3],
-            color_matrix=color_matrix[:3, :3],
-        )
+        frame = _read_frame(color, *matrices)
+        if frame is not None:
+            yield frame
+
+
+def read_frame(color: Path) -> CameraFrame:
+    """The frame whose colours are ``<scene>/color/<name>.jpg``.
+
+    Raises:
+        UserError: As :func:`read_frames`, or its pose was lost.
+    """
+    frame = _read_frame(color, *_read_intrinsics(color.parent.parent))
+    if frame is None:
+        raise UserError(f"{color}: the scanner lost the pose of this frame; choose another")
+    return frame
+
+
+def _read_intrinsics(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Of colours and of depth."""
+    color, depth = (_read_matrix(folder / f"intrinsics_{part}.txt") for part in ("color", "depth"))
+    return color[:3, :3], depth[:3, :3]
+
+
+def _read_frame(color: Path, color_matrix: np.ndarray, depth_matrix: np.ndarray) -> CameraFrame | None:
+    """A frame, or ``None`` for a lost pose."""
+    folder = color.parent.parent
+    pose = _read_matrix(folder / "pose" / f"{color.stem}.txt")
+    if not np.isfinite(pose).all():
+        return None
+    return CameraFrame(
+        color=color,
+        label=folder / "label" / f"{color.stem}.png",
+        depth=_read_depth(folder / "depth" / f"{color.stem}.png"),
+        pose=pose,
+        depth_matrix=depth_matrix,
+        color_matrix=color_matrix,
+    )
 
 
 def carry(

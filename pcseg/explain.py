@@ -1,6 +1,6 @@
 """What the head of a trained model does with a cloud or a picture: its inner maps, from one forward pass."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,11 +23,12 @@ from pcseg.heads.ccnet import RCCABody
 from pcseg.heads.context import ContextBody
 from pcseg.heads.ctnet import CTBody
 from pcseg.heads.encnet import EncBody
+from pcseg.heads.image_base import ImageHead
 from pcseg.heads.point_base import PointContextHead, read_back
 from pcseg.losses.class_frequency import class_frequency
 from pcseg.losses.presence import class_presence
 from pcseg.nn.levels import Level
-from pcseg.ops.attention_rows import Step, effective_attention
+from pcseg.ops.attention_rows import Step, effective_attention, effective_reach
 from pcseg.predict import make_sample, usable_rows
 from pcseg.views.head_maps import HeadMaps, Seen
 
@@ -97,23 +98,40 @@ def _explain_points(
     device = next(model.segmentor.parameters()).device
     batch: Any = Batch.from_data_list([to_data(shown, model.features)]).to(str(device))  # type: ignore[attr-defined]
     head = model.segmentor.head
-    body = head.body if isinstance(head, PointContextHead) else None
+    level = head.level if isinstance(head, PointContextHead) else 0
+
+    def tokens(levels: list[Level]) -> np.ndarray:
+        return read_back(levels, level, 0, torch.arange(len(levels[level].x), device=device)).cpu().numpy()
+
+    return maps_of_pass(model, batch, row=groups.inverse, tokens=tokens), groups.inverse
+
+
+def maps_of_pass(
+    model: LoadedModel, batch: Any, *, row: np.ndarray, tokens: Callable[[Any], np.ndarray]
+) -> HeadMaps:
+    """Maps of one pass of a model, of clouds or of images.
+
+    Args:
+        model: Any trained model; it is left in evaluation mode.
+        batch: One cloud or one picture, where the model is.
+        row: Row of the logits that each point reads, ``(N,)``.
+        tokens: Called with what the backbone returns; the token of each row of the logits, ``(V,)``.
+    """
+    head = model.segmentor.head
+    body = head.body if isinstance(head, PointContextHead | ImageHead) else None
     parts = watched_parts(body) | {"backbone": model.segmentor.backbone}
     model.segmentor.eval()
     with torch.inference_mode(), watching(parts) as calls:
         logits = model.segmentor(batch).logits
-        levels: list[Level] = calls["backbone"][0][1]
-        level = head.level if isinstance(head, PointContextHead) else 0
-        token = read_back(levels, level, 0, torch.arange(len(levels[level].x), device=device))
         maps = HeadMaps(
             head=type(head).__name__,
-            row=groups.inverse,
+            row=row,
             probability=logits.float().softmax(1).cpu().numpy(),
-            token=token.cpu().numpy(),
+            token=tokens(calls["backbone"][0][1]),
         )
-        if body is not None:
-            maps = replace(maps, **body_maps(body, calls), **truth_maps(body, batch.y, batch.ptr, maps))
-    return maps, groups.inverse
+        if body is None:
+            return maps
+        return replace(maps, **body_maps(body, calls), **truth_maps(body, batch.y, logits.shape[1]))
 
 
 @contextmanager
@@ -181,11 +199,11 @@ def _ct_maps(body: CTBody, calls: Calls) -> dict[str, Any]:
     }
 
 
-def truth_maps(body: ContextBody, y: Tensor, ptr: Tensor, maps: HeadMaps) -> dict[str, Any]:
-    """What class probabilities and presence were trained towards; nothing without labels."""
-    num_classes = maps.probability.shape[1]
+def truth_maps(body: ContextBody, y: Tensor, num_classes: int) -> dict[str, Any]:
+    """What class probabilities and presence of one cloud were trained towards; nothing without labels."""
     if not bool((y >= 0).any()):
         return {}
+    ptr = torch.tensor([0, len(y)], device=y.device)
     if isinstance(body, CTBody):
         return {"frequency": _array(class_frequency(y, ptr, num_classes)[0])}
     if isinstance(body, EncBody):
@@ -194,11 +212,10 @@ def truth_maps(body: ContextBody, y: Tensor, ptr: Tensor, maps: HeadMaps) -> dic
 
 
 def _attend(steps: list[Step], token: int) -> list[Seen]:
-    # equal attention to all that is seen: what it reaches, whatever the shares
-    equal = [(torch.zeros_like(query), torch.zeros_like(key), lines) for query, key, lines in steps]
     with torch.inference_mode():
-        shares, reached = effective_attention(steps, token), effective_attention(equal, token)
-    return [Seen(_array(share), _array(some) > 0) for share, some in zip(shares, reached)]
+        shares = effective_attention(steps, token)
+        reached = effective_reach([support for _, _, support in steps], token)
+    return [Seen(_array(share), within.cpu().numpy()) for share, within in zip(shares, reached)]
 
 
 def _cosines(features: Tensor) -> np.ndarray:

@@ -10,6 +10,7 @@ from pcseg.data.clouds import read_cloud
 from pcseg.data.frames import Units, Up
 from pcseg.data.predictions import SavedPrediction, find_prediction, read_prediction
 from pcseg.errors import UserError
+from pcseg.views.beside import PANEL, beside_picture, camera_of_frame
 from pcseg.views.browser import BrowserView
 from pcseg.views.cameras import View
 from pcseg.views.charts import context_picture
@@ -34,6 +35,8 @@ def visualize(
     prediction: Path | None = None,
     ckpt: Path | None = None,
     plain: Path | None = None,
+    frame: Path | None = None,
+    frame_ckpt: Path | None = None,
     by: By | None = None,
     of: str | None = None,
     pick: tuple[float, float, float] | None = None,
@@ -59,6 +62,9 @@ def visualize(
         prediction: Prediction of this cloud (.npz), or a folder that holds it.
         ckpt: Checkpoint of a model to predict with; shows what its head does.
         plain: Checkpoint of a model with a plain head to compare with, for "gain".
+        frame: Frame of this room (<room>/color/<name>.jpg with its pose): the picture shows what the heads do with it
+            and, seen from the same place, with the points. Needs ckpt, frame_ckpt and png; views are 400 pixels wide.
+        frame_ckpt: Checkpoint of the image model that sees the frame.
         by: What colours mean; without a value the prediction, else the colour, else the height. affinity (CTNet),
             codeword (EncNet), attention (CCNet), gain (with plain) and context (charts) need ckpt.
         of: The one class for affinity, or the one codeword; without it all are shown.
@@ -77,16 +83,20 @@ def visualize(
         units: Unit of the file.
         up: Axis of the file that points up.
     """
+    if (frame, frame_ckpt) != (None, None) and None in (frame, frame_ckpt, ckpt, png):
+        raise UserError("--frame stands beside points: give --frame, --frame_ckpt, --ckpt and --png together")
     if cloud.suffix.lower() in PICTURES:
         subject = read_picture(cloud, ckpt, plain)
     else:
         subject = read_subject(cloud, prediction, ckpt, plain, units=units, up=up)
     print(f"{cloud}: {len(subject):,} points; " + "; ".join(subject.remarks))
-    by = by or next(way for way in ("prediction", "rgb", "height") if way in available(subject))
     point = None if pick is None else nearest_point(subject, pick)
-    charts = make_charts(subject, size=(1280, 720), palette=palette)
-    if html is not None:
-        save_page(html, subject, by, point=point, palette=palette, charts=charts)
+    if frame is not None and frame_ckpt is not None and png is not None:
+        save(
+            draw_beside(subject, frame, frame_ckpt, by, of=of, point=point, palette=palette, shade=shade), png
+        )
+        return
+    by = by or next(way for way in ("prediction", "rgb", "height") if way in available(subject))
     if png is not None and sheet:
         image = compare_picture(subject, view=view, size=size or (1840, 1040), palette=palette, shade=shade)
         save(image, png)
@@ -95,7 +105,10 @@ def visualize(
         save(make_picture(subject, by, of=of, point=point, palette=palette, camera=camera), png)
     elif sheet:
         raise UserError("--sheet is a picture; give --png FILE too")
+    if html is not None:
+        save_page(html, subject, by, point=point, palette=palette)
     if browser:
+        charts = make_charts(subject, palette=palette)
         serve(BrowserView(subject, by, palette=palette, port=port, charts=charts))
     elif png is None and html is None:
         show(subject, by, palette=palette, point=point)
@@ -145,11 +158,34 @@ def read_picture(path: Path, ckpt: Path | None, plain: Path | None) -> Subject:
     return explain_picture(load_checkpoint(ckpt), path)
 
 
-def make_charts(subject: Subject, *, size: tuple[int, int], palette: Palette) -> Image.Image | None:
+def draw_beside(
+    subject: Subject,
+    frame: Path,
+    ckpt: Path,
+    by: By | None,
+    *,
+    of: str | None,
+    point: int | None,
+    palette: Palette,
+    shade: bool,
+) -> Image.Image:
+    """The frame as the image model of ``ckpt`` sees it, above the points from the place where it was taken."""
+    from pcseg.backproject import read_frame
+
+    taken = read_frame(frame)
+    picture = read_picture(frame, ckpt, None)
+    print(f"{frame}: " + "; ".join(picture.remarks))
+    with Image.open(frame) as image:
+        size = (image.height, image.width)
+    camera = camera_of_frame(taken.pose, taken.color_matrix, size=size, width=PANEL)
+    return beside_picture(picture, subject, camera, by=by, of=of, pick=point, palette=palette, shade=shade)
+
+
+def make_charts(subject: Subject, *, palette: Palette) -> Image.Image | None:
     """Charts of what the head keeps of the whole cloud, if it does."""
     if subject.maps is None or subject.maps.channel is None or subject.schema is None:
         return None
-    return context_picture(subject.name, subject.maps, subject.schema, size=size, palette=palette)
+    return context_picture(subject.name, subject.maps, subject.schema, palette=palette)
 
 
 def make_picture(
@@ -180,9 +216,7 @@ TITLES: dict[str, str] = {
 }
 
 
-def save_page(
-    path: Path, subject: Subject, by: By, *, point: int | None, palette: Palette, charts: Image.Image | None
-) -> None:
+def save_page(path: Path, subject: Subject, by: By, *, point: int | None, palette: Palette) -> None:
     """Write the page with all colourings and say so."""
     if subject.maps is not None and subject.maps.attend is not None and point is None:
         point = middle_point(subject)
@@ -192,6 +226,7 @@ def save_page(
         raise UserError(
             f"{subject.name}: nothing to colour by {by}; choose one of {', '.join(dict.fromkeys(ways))}"
         )
+    charts = make_charts(subject, palette=palette)
     count = write_page(path, subject, layers, first=ways.index(by), mark=point, charts=charts)
     print(f"wrote {path}, {count:,} of {len(subject):,} points, {path.stat().st_size / 1e6:.1f} MB")
 

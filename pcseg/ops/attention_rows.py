@@ -65,3 +65,29 @@ def effective_attention(steps: Sequence[Step], token: int) -> list[Tensor]:
             share = seen_by(share, query, key, support)
         found.append(share)
     return found
+
+
+def reached_by(reached: Tensor, support: Support) -> Tensor:
+    """What at least one of the tokens ``reached`` ``(N,)`` bool sees, ``(N,)`` bool."""
+    found = reached.clone()
+    for groups in support.partitions:
+        seen = reached.new_zeros(len(groups.ptr) - 1).index_fill_(0, groups.id[reached], True)
+        found |= seen[groups.id]
+    return found
+
+
+def effective_reach(supports: Sequence[Support], token: int) -> list[Tensor]:
+    """Which of the first step's tokens ``token`` sees at all after 1, 2, ... recurrences, ``(N,)`` bool each.
+
+    Convention:
+        Where :func:`effective_attention` is above 0, but for shares that vanish in floating point.
+    """
+    found = []
+    for number in range(1, len(supports) + 1):
+        groups = supports[0].partitions[0]
+        reached = torch.zeros(len(groups.order), dtype=torch.bool, device=groups.order.device)
+        reached[token] = True
+        for support in reversed(supports[:number]):
+            reached = reached_by(reached, support)
+        found.append(reached)
+    return found

@@ -66,7 +66,8 @@ def head_layers(
     if by == "codeword":
         return codeword_layers(maps, of=of)
     if by == "attention":
-        return attention_layers(maps, middle_point(subject) if point is None else point)
+        tokens = "voxels" if subject.pixels is None else "cells"
+        return attention_layers(maps, middle_point(subject) if point is None else point, tokens=tokens)
     return [gain_layer(subject, maps)]
 
 
@@ -124,8 +125,8 @@ def codeword_layers(maps: HeadMaps, *, of: str | None) -> list[Layer]:
     return [kinds, *shares]
 
 
-def attention_layers(maps: HeadMaps, point: int) -> list[Layer]:
-    """What the token of ``point`` sees after 1, 2, ... recurrences, by its logarithm."""
+def attention_layers(maps: HeadMaps, point: int, *, tokens: str = "voxels") -> list[Layer]:
+    """What the token of ``point`` sees after 1, 2, ... recurrences, by its logarithm; ``tokens`` names them."""
     assert maps.attend is not None
     token = int(maps.point_token[point])
     if token < 0:
@@ -145,7 +146,7 @@ def attention_layers(maps: HeadMaps, point: int) -> list[Layer]:
             site=site,
         )
         layers.append(
-            replace(layer, note=f"{100 * reached.mean():.3g} % of the voxels, {most_of(share)} hold 90 %")
+            replace(layer, note=f"{100 * reached.mean():.3g} % of the {tokens}, {most_of(share)} hold 90 %")
         )
     return layers
 

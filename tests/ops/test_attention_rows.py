@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from pcseg.ops.attention import Support, union_attention
-from pcseg.ops.attention_rows import Step, effective_attention, seen_by
+from pcseg.ops.attention_rows import Step, effective_attention, effective_reach, seen_by
 from pcseg.ops.lines import axis_lines
 from pcseg.ops.voxels import VoxelSet
 
@@ -55,3 +55,12 @@ def test_recurrences_multiply() -> None:
     reached = [int((row > 0).sum()) for row in found]
     assert reached == sorted(reached)
     assert reached[0] < reached[2]
+
+
+@pytest.mark.parametrize("thickness", [1, 2])
+def test_reach_is_where_a_share_can_be(thickness: int) -> None:
+    steps = [make_step(seed, thickness=thickness) for seed in (2, 3, 4)]
+    supports = [support for _, _, support in steps]
+    for share, reached in zip(effective_attention(steps, 9), effective_reach(supports, 9)):
+        torch.testing.assert_close(reached, share > 0)
+    assert not effective_reach(supports, 9)[0].all()

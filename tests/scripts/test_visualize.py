@@ -101,6 +101,7 @@ def test_own_eye(tmp_path: Path, scene: Path) -> None:
         (["--plain", "none.ckpt", "--png", "a.png"], "give that too"),
         (["--ckpt", "none.ckpt", "--png", "a.png"], "no checkpoint at none.ckpt"),
         (["--by", "gain", "--html", "a.html"], "nothing to colour by gain"),
+        (["--frame", "a.jpg", "--png", "a.png"], "give --frame, --frame_ckpt, --ckpt and --png together"),
         ([], "no screen"),
     ],
 )

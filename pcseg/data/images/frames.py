@@ -25,6 +25,30 @@ def frames_in(scene: Path, *, split: str, group: str) -> list[Picture]:
     return pictures
 
 
+def labelled_frame(image: Path, schema: LabelSchema) -> tuple[np.ndarray, np.ndarray] | None:
+    """Colours ``(H, W, 3)`` and true classes ``(H, W)`` of the frame ``<scene>/color/<name>.jpg``.
+
+    Args:
+        image: File of the colours, in a folder of :class:`RoomFrames` or :class:`ScanNetFrames`.
+        schema: Classes that are wanted.
+
+    Returns:
+        ``None`` for any other picture, and for a frame of other classes or without labels.
+
+    Raises:
+        UserError: A damaged file.
+    """
+    scene = image.resolve().parent.parent
+    label = scene / "label" / f"{image.stem}.png"
+    if image.resolve().parent.name != "color" or not label.is_file():
+        return None
+    root = scene.parent.parent
+    reader = RoomFrames(root) if (root / NOTE).is_file() else ScanNetFrames(scene.parent)
+    if reader.schema.names != schema.names:
+        return None
+    return reader.read(Picture(name=image.stem, split="", group=scene.name, image=image, label=label))
+
+
 class RoomFrames(ImageReader):
     """Frames of generated rooms: <area>/<room>/color, label, depth, pose; areas are the splits.
 
