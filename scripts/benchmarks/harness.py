@@ -1,8 +1,11 @@
 """Interleaved timing of two ways to do one thing, with the peak memory of each in a process of its own."""
 
+import ctypes
+import gc
 import multiprocessing
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,7 +15,10 @@ import torch
 
 @dataclass(kw_only=True)
 class Row:
-    """One line of a benchmark: seconds are medians of interleaved runs, megabytes peaks above the start."""
+    """One line of a benchmark: seconds are medians of interleaved runs, megabytes peaks above the start.
+
+    ``points`` is how many points ``ours`` goes through, where a rate says more than a ratio.
+    """
 
     case: str
     ours_s: float
@@ -21,9 +27,14 @@ class Row:
     speedup: float | None
     ours_peak_mb: float | None
     other_peak_mb: float | None
+    points: int | None = None
+
+    @property
+    def points_per_s(self) -> float | None:
+        return None if self.points is None else self.points / self.ours_s
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+        return asdict(self) | {"points_per_s": self.points_per_s}
 
 
 def measure(
@@ -34,6 +45,7 @@ def measure(
     *,
     rounds: int = 5,
     memory: bool = True,
+    points: int | None = None,
 ) -> Row:
     """Time ``ours`` against ``other`` in turn, ``rounds`` times after one warm-up.
 
@@ -60,6 +72,7 @@ def measure(
         speedup=medians[1] / medians[0] if other is not None else None,
         ours_peak_mb=peaks[0],
         other_peak_mb=peaks[1] if other is not None else None,
+        points=points,
     )
 
 
@@ -75,8 +88,12 @@ def peak_mb(function: Callable[[], object]) -> float | None:
 
     Convention:
         A forked process inherits nothing of the parent's peak on Linux, but torch's OpenMP threads do not
-        survive a fork: ``function`` runs on one thread there, and must not need CUDA.
+        survive a fork: ``function`` runs on one thread there, and must not need CUDA. Memory that the parent
+        has freed and kept is given back first, or ``function`` would fill it unseen.
     """
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_run_and_report, args=(function, sender))

@@ -1,0 +1,82 @@
+"""Points a second through the small preset: preparation, loading, a training step, whole rooms; and peak memory."""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import torch
+from benchmarks import data, prep
+from benchmarks.harness import Row, measure
+from benchmarks.predict import empty_room
+
+from data_prep.s3dis import prepare_room
+from pcseg.backbones.points.sparse_unet import sparse_unet_small
+from pcseg.data.loaders import RoomData
+from pcseg.heads.encnet import PointEncHead
+from pcseg.inference import predict_scene
+from pcseg.labels import S3DIS
+from pcseg.losses.segmentation import SegmentationLoss
+from pcseg.segmentor import Segmentor
+
+GRID_SIZE = 0.08
+"""That of ``configs/rooms``, whose model and batches these are."""
+MAX_VOXELS = 12_000
+FEATURES = ("color", "height")
+NUM_POINTS = 1_000_000
+
+
+def run() -> list[Row]:
+    """One row a stage, on two threads of the CPU."""
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    head = partial(PointEncHead, level=2)
+    counts = torch.ones(S3DIS.num_classes)
+    model = Segmentor(
+        sparse_unet_small, head, in_channels=4, schema=S3DIS, loss=SegmentationLoss(class_counts=counts)
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        return [
+            preparation(Path(temporary, "raw"), Path(temporary, "out")),
+            loading(Path(temporary, "prepared")),
+            training_step(model, Path(temporary, "prepared")),
+            inference(model),
+        ]
+
+
+def preparation(raw: Path, out: Path) -> Row:
+    room = prep.make_room(raw / "Area_1" / "office_1", decimals=3)
+    case = f"preparation: text of a room of {prep.NUM_POINTS:,} points to HDF5, 1 process"
+    return measure(case, lambda: prepare_room(room, out, source=""), "", None, points=prep.NUM_POINTS)
+
+
+def loading(folder: Path) -> Row:
+    data.write_rooms(folder)
+    points = data.NUM_ROOMS * data.LOADER_POINTS
+    case = f"loading: rooms of {data.LOADER_POINTS:,} points to augmented batches of voxels, 1 process"
+    return measure(case, lambda: data.read_epoch(folder), "", None, points=points)
+
+
+def training_step(model: Segmentor, folder: Path) -> Row:
+    """Forward, losses and backward of a batch of crops; its points are voxels."""
+    rooms = RoomData(
+        folder, grid_size=GRID_SIZE, test_splits=[], val_fraction=0, batch_size=2, max_voxels=MAX_VOXELS
+    )
+    batch = next(iter(rooms.train_loader()))
+
+    def step() -> None:
+        model.train().zero_grad(set_to_none=True)
+        batch.voxels = None  # kernel maps are part of a step
+        torch.stack(list(model.losses(model(batch), batch).values())).sum().backward()
+
+    case = f"training step: {batch.num_nodes:,} voxels, with EncNet's head"
+    return measure(case, step, "", None, points=batch.num_nodes)
+
+
+def inference(model: Segmentor) -> Row:
+    room = empty_room(NUM_POINTS)
+    case = f"inference: a room of {NUM_POINTS:,} points, all labelled, one fragment"
+
+    def predict() -> None:
+        predict_scene(model.eval(), room, grid_size=GRID_SIZE, features=FEATURES, fragments=1)
+
+    return measure(case, predict, "", None, rounds=3, points=NUM_POINTS)
