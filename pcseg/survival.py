@@ -25,6 +25,7 @@ from pcseg.memory import (
     is_out_of_memory,
     num_voxels,
 )
+from pcseg.nn.process_statistics import several_processes
 
 log = logging.getLogger("pcseg")
 
@@ -50,7 +51,8 @@ class Survival(Callback):
     Convention:
         Cropped samples are spheres around a random voxel; random numbers are those of the step, so a resumed run
         repeats them. Several processes share one decision about numbers, since they share gradients; a backward
-        pass without memory ends them all, because the others would wait.
+        pass without memory ends them all, because the others would wait; so does a forward pass if batch norms
+        are those of all processes.
     """
 
     def __init__(
@@ -120,6 +122,8 @@ class Survival(Callback):
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
+                if shares_norms(module):
+                    raise _waited_for("forward") from error
                 self._halve(part, error)
                 _restore(module, statistics)
             free_cache()
@@ -152,10 +156,7 @@ class Survival(Callback):
             if not is_out_of_memory(error):
                 raise
             if module.trainer.world_size > 1:
-                raise UserError(
-                    "memory ran out in a backward pass of several processes; lower data.max_voxels or "
-                    "data.batch_size, then go on with --resume true"
-                ) from error
+                raise _waited_for("backward") from error
             self._halve(self._batch, error)
             drop_gradients(module, trainer=module.trainer)
             free_cache()
@@ -266,9 +267,21 @@ def drop_gradients(module: nn.Module, *, trainer: L.Trainer) -> None:
         first.grad = torch.full_like(first, torch.inf)
 
 
+def shares_norms(module: nn.Module) -> bool:
+    """Whether processes wait for each other in the forward pass, to share the statistics of batch norms."""
+    return several_processes() and any(getattr(part, "synchronised", False) for part in module.modules())
+
+
 def is_mixed(trainer: L.Trainer) -> bool:
     """Whether the trainer computes in less than 32 bit."""
     return str(trainer.precision).endswith("mixed")
+
+
+def _waited_for(which: str) -> UserError:
+    return UserError(
+        f"memory ran out in a {which} pass of several processes; lower data.max_voxels or data.batch_size, then go on "
+        "with --resume true"
+    )
 
 
 def _restore(module: nn.Module, statistics: dict[str, Tensor]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pcseg.errors import UserError
+from pcseg.nn.process_statistics import follow_statistics, several_processes, statistics_of_processes
 from pcseg.nn.sites import Sites
 from pcseg.ops.clouds import spread
 
@@ -13,11 +15,17 @@ NormFactory = Callable[[int], nn.Module]
 """Takes the number of channels."""
 
 
+PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+"""PyTorch's norms that :class:`BatchNorm` can stand in for."""
+
+
 class BatchNorm(nn.BatchNorm1d):
-    """Batch norm of tokens ``(N, C)`` or of tables ``(B, C, D)``, over all tokens of the batch together.
+    """Batch norm of tokens ``(N, C)``, tables ``(B, C, D)`` or images, over all tokens of the batch together.
 
     Args:
         channels: C.
+        eps: Added to the variance.
+        momentum: Share of a batch in the running statistics.
         biased_variance: Move the running variance by the biased variance of the batch, as Paddle and
             PyTorch-Encoding do; PyTorch takes the unbiased one.
         absolute_gain: Scale by ``|weight| + eps``, as InPlaceABN does.
@@ -26,20 +34,25 @@ class BatchNorm(nn.BatchNorm1d):
     Convention:
         With one value a channel there is no variance (one cloud in a batch, one token in a cloud): then the
         running statistics normalise it, and stay as they are. PyTorch raises.
+        While ``synchronised`` (see :func:`synchronise_norms`) the batch is that of all processes together, on any
+        device; PyTorch's ``SyncBatchNorm`` needs a GPU and knows none of the options here.
     """
 
     def __init__(
         self,
         channels: int,
         *,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
         biased_variance: bool = False,
         absolute_gain: bool = False,
         skip_single: bool = False,
     ) -> None:
-        super().__init__(channels)
+        super().__init__(channels, eps=eps, momentum=momentum)
         self.biased_variance = biased_variance
         self.absolute_gain = absolute_gain
         self.skip_single = skip_single
+        self.synchronised = False
 
     @property
     def gain(self) -> Tensor:
@@ -49,6 +62,8 @@ class BatchNorm(nn.BatchNorm1d):
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.momentum is not None
+        if self.training and self.synchronised and several_processes():
+            return self._over_processes(x)
         count = x.numel() // self.num_features
         if count == 0 or (count == 1 and self.training and self.skip_single):
             return x
@@ -62,6 +77,66 @@ class BatchNorm(nn.BatchNorm1d):
         # what the batch adds to the running variance shrinks by (count - 1) / count
         self.running_var.mul_(1 - self.momentum).lerp_(variance, 1 - 1 / count)
         return y
+
+    def _over_processes(self, x: Tensor) -> Tensor:
+        """As :meth:`forward` while training, with the rows of all processes as the batch."""
+        count, *moments = statistics_of_processes(x)
+        if count == 1 and self.skip_single:
+            return x
+        mean, variance = self.running_mean, self.running_var
+        assert mean is not None
+        assert variance is not None
+        assert self.momentum is not None
+        if count > 1:
+            batch_mean, batch_variance = (moment.to(mean.dtype) for moment in moments)
+            moved = batch_variance if self.biased_variance else batch_variance * (count / (count - 1))
+            mean.lerp_(batch_mean, self.momentum)
+            variance.lerp_(moved, self.momentum)
+            mean, variance = batch_mean, batch_variance
+            x = follow_statistics(x, mean, (variance + self.eps).rsqrt(), count)
+        return F.batch_norm(x, mean, variance, self.gain, self.bias, False, 0.0, self.eps)
+
+
+def synchronise_norms(module: nn.Module) -> None:
+    """Let every batch norm of ``module`` see the batches of all processes together while training.
+
+    Convention:
+        PyTorch's own norms become :class:`BatchNorm` with the same parameters; names do not change.
+
+    Raises:
+        UserError: A batch norm of another kind, whose forward pass would be lost.
+    """
+    known: dict[nn.Module, BatchNorm] = {}
+    for parent_name, parent in list(module.named_modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, BatchNorm):
+                child.synchronised = True
+            elif isinstance(child, nn.modules.batchnorm._BatchNorm):
+                if child not in known:
+                    known[child] = _stand_in(child, f"{parent_name}.{name}".lstrip("."))
+                setattr(parent, name, known[child])
+
+
+def separate_norms(module: nn.Module) -> None:
+    """Undo :func:`synchronise_norms`: every process sees its own batch."""
+    for part in module.modules():
+        if isinstance(part, BatchNorm):
+            part.synchronised = False
+
+
+def _stand_in(norm: nn.modules.batchnorm._BatchNorm, name: str) -> BatchNorm:
+    """A synchronised norm with the tensors of one of PyTorch's."""
+    momentum = norm.momentum
+    if type(norm) not in PLAIN or not norm.affine or not norm.track_running_stats or momentum is None:
+        raise UserError(
+            f"trainer.sync_batchnorm: {name} is a {type(norm).__name__} with a forward pass of its own, which cannot "
+            "be shared between processes; set it to false"
+        )
+    ours = BatchNorm(norm.num_features, eps=norm.eps, momentum=momentum)
+    for key, tensor in [*norm._parameters.items(), *norm._buffers.items()]:
+        setattr(ours, key, tensor)
+    ours.synchronised = True
+    return ours.train(norm.training)
 
 
 class ChannelDropout(nn.Module):

@@ -53,6 +53,25 @@ def test_every_parameter_learns() -> None:
         assert parameter.grad.any(), name
 
 
+@pytest.mark.parametrize("edge", [1, 4])
+def test_a_level_of_a_single_voxel_trains(edge: int) -> None:
+    """The coarsest voxel is normalised by the running statistics, which it leaves alone."""
+    backbone = tiny()
+    grid_pos = torch.cartesian_prod(*[torch.arange(edge)] * 3)[:: max(edge - 1, 1)]
+    size = len(grid_pos)
+    batch = Batch.from_data_list([Data(x=torch.randn(size, 3), grid_pos=grid_pos, num_nodes=size)])
+    levels = backbone(batch)
+    assert len(levels[-1].x) == 1
+    sum(level.x.square().sum() for level in levels).backward()
+    for name, parameter in backbone.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    norm = backbone.enc[-1][-1].norm2
+    assert norm.running_mean.eq(0).all()
+    assert norm.running_var.eq(1).all()
+    assert backbone.stem.norm.running_mean.any() == (size > 1)
+
+
 def test_clouds_do_not_see_each_other() -> None:
     backbone = tiny().eval()
     batch = batch_of(120, 80)

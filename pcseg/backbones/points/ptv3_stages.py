@@ -20,9 +20,7 @@ BlockFactory = Callable[..., Block]
 
 def batch_norm(channels: int) -> BatchNorm:
     """The batch norm of PTv3: eps 1e-3, momentum 0.01."""
-    norm = BatchNorm(channels)
-    norm.eps, norm.momentum = 1e-3, 0.01
-    return norm
+    return BatchNorm(channels, eps=1e-3, momentum=0.01)
 
 
 class ConvStem(nn.Module):

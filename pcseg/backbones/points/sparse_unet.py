@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pcseg.backbones.base import PointBackbone, batch_voxels
 from pcseg.errors import UserError
 from pcseg.nn.levels import Level, PointBatch
+from pcseg.nn.norms import BatchNorm
 from pcseg.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
 from pcseg.ops.voxels import VoxelSet
 
@@ -44,7 +45,8 @@ class SparseUNet(PointBackbone):
 
     Convention:
         ``len(channels) / 2`` encoder stages each halve the resolution, so one level more is returned: decoder
-        outputs from the finest on, and the last encoder stage as the coarsest.
+        outputs from the finest on, and the last encoder stage as the coarsest. A level with a single voxel in the
+        whole batch is normalised by the running statistics, see :class:`~pcseg.nn.norms.BatchNorm`.
     """
 
     def __init__(
@@ -128,8 +130,8 @@ class ResidualBlock(nn.Module):
         return (y + self.shortcut(x)).relu_()
 
 
-def _norm(channels: int) -> nn.BatchNorm1d:
-    return nn.BatchNorm1d(channels, eps=1e-3)
+def _norm(channels: int) -> BatchNorm:
+    return BatchNorm(channels, eps=1e-3)
 
 
 def _stage(in_channels: int, out_channels: int, blocks: int) -> nn.ModuleList:

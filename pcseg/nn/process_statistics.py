@@ -1,0 +1,86 @@
+"""Batch statistics over the rows of all processes, and the gradient that passes through them."""
+
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+class Statistics(NamedTuple):
+    """Values a channel, and their mean and biased variance, ``(C,)`` float64 each."""
+
+    count: int
+    mean: Tensor
+    variance: Tensor
+
+
+def several_processes() -> bool:
+    """Whether there are processes to share statistics with."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def statistics_of_processes(x: Tensor) -> Statistics:
+    """Statistics of every channel of ``x`` ``(N, C)`` or ``(N, C, ...)`` in all processes together.
+
+    Joined as in Chan, Golub & LeVeque, 1979: squares are summed about the mean of each process, so that nothing
+    cancels. No gradient passes; see :func:`follow_statistics`.
+
+    Convention:
+        Every process takes part, also one without rows. All get the same numbers.
+    """
+    rows = x.detach() if x.dtype == torch.float64 else x.detach().float()
+    count = x.numel() // x.shape[1]
+    variance = mean = rows.new_zeros(x.shape[1])
+    if count:
+        variance, mean = torch.var_mean(rows, _others(x), correction=0)
+    own = torch.stack([torch.full_like(mean, count), mean, variance * count]).double()
+    gathered = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, own)
+    counts, means, squares = torch.stack(gathered, 1)
+    total = counts.sum(0)
+    divisor = total.clamp(min=1)
+    mean = (counts * means).sum(0) / divisor
+    variance = (squares + counts * (means - mean).square()).sum(0) / divisor
+    return Statistics(int(total[0]), mean, variance)
+
+
+def follow_statistics(x: Tensor, mean: Tensor, scale: Tensor, count: int) -> Tensor:
+    """``x`` as it is; its gradient is that of a normalised ``x`` whose mean and variance followed every row.
+
+    With ``z = (x - mean) * scale`` normalised by constants and g its gradient times ``scale``, the gradient by x is
+    ``g - mean(g) - z mean(g z)`` over the rows of all processes (Ioffe & Szegedy, ICML 2015, section 3).
+
+    Args:
+        x: Rows of this process.
+        mean: Of all rows, ``(C,)``.
+        scale: Inverse standard deviation of all rows, ``(C,)``.
+        count: Number of all rows.
+    """
+    return _FollowStatistics.apply(x, mean, scale, count)
+
+
+def _others(x: Tensor) -> list[int]:
+    """Axes that are not channels."""
+    return [axis for axis in range(x.ndim) if axis != 1]
+
+
+class _FollowStatistics(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, mean: Tensor, scale: Tensor, count: int) -> Tensor:
+        ctx.save_for_backward(x, mean, scale)
+        ctx.count = count
+        return x.view_as(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        x, mean, scale = ctx.saved_tensors
+        view, axes = [-1 if axis == 1 else 1 for axis in range(x.ndim)], _others(x)
+        normal = (x - mean.view(view)) * scale.view(view)
+        wide = grad.to(normal.dtype)
+        sums = torch.stack([wide.sum(axes), (wide * normal).sum(axes)])
+        dist.all_reduce(sums)
+        first, second = (sums / ctx.count).view(2, *view)
+        return (wide - first - normal.mul_(second)).to(grad.dtype), None, None, None
