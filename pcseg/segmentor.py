@@ -1,6 +1,6 @@
 """Backbone, head and losses as one trainable module."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import lightning as L
 import numpy as np
@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from pcseg.backbones.base import PointBackbone
 from pcseg.backbones.images.base import ImageBackbone
+from pcseg.errors import UserError
 from pcseg.heads.base import Head, HeadOutput
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 from pcseg.losses.segmentation import SegmentationLoss
@@ -45,6 +46,7 @@ class Segmentor(L.LightningModule):
         optimizer: Called with two parameter groups, backbone and head.
         schedule: Factor on the learning rate over the progress of training.
         head_lr_scale: Learning rate of the head in units of the backbone's.
+        lr_scales: Factors on the learning rate of the parameters whose names hold a word; the first one counts.
         seed: Seeds the random numbers (dropout) of every training step.
 
     Convention:
@@ -63,6 +65,7 @@ class Segmentor(L.LightningModule):
         optimizer: OptimizerFactory | None = None,
         schedule: Schedule | None = None,
         head_lr_scale: float = 1.0,
+        lr_scales: Mapping[str, float] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -73,6 +76,7 @@ class Segmentor(L.LightningModule):
         self.optimizer_factory = optimizer
         self.schedule = schedule or OneCycle()
         self.head_lr_scale = head_lr_scale
+        self.lr_scales = lr_scales or {}
         self.seed = seed
         self.train_confusion = ConfusionMatrix(schema.num_classes)
         self.val_confusion = ConfusionMatrix(schema.num_classes)
@@ -110,7 +114,8 @@ class Segmentor(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         total = self.train_confusion.summed_over_processes()
         self.train_confusion.reset()
-        self.log("train/acc", total.overall_accuracy(), rank_zero_only=True)
+        if total.labelled.any():  # a run that goes on behind the last step of an epoch ends it again
+            self.log("train/acc", total.overall_accuracy(), rank_zero_only=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.val_confusion.update(self(batch).logits.argmax(1), batch.y)
@@ -124,13 +129,27 @@ class Segmentor(L.LightningModule):
 
     def configure_optimizers(self):
         assert self.optimizer_factory is not None, "built for inference"
-        optimizer = self.optimizer_factory(
-            [{"params": list(self.backbone.parameters())}, {"params": list(self.head.parameters())}]
-        )
-        optimizer.param_groups[1]["lr"] *= self.head_lr_scale
+        groups = self._parameter_groups()
+        optimizer = self.optimizer_factory([{"params": parameters} for _, parameters in groups])
+        for group, (scale, _) in zip(optimizer.param_groups, groups, strict=True):
+            group["lr"] *= scale
         steps = max(int(self.trainer.estimated_stepping_batches) - 1, 1)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step / steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _parameter_groups(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Parameters of backbone and head by the factor on their learning rate."""
+        unused, groups = set(self.lr_scales), []
+        for prefix, scale in (("backbone", 1.0), ("head", self.head_lr_scale)):
+            by_factor: dict[float, list[nn.Parameter]] = {1.0: []}
+            for name, parameter in getattr(self, prefix).named_parameters(prefix):
+                words = [word for word in self.lr_scales if word in name]
+                by_factor.setdefault(self.lr_scales[words[0]] if words else 1.0, []).append(parameter)
+                unused.difference_update(words)
+            groups += [(scale * factor, parameters) for factor, parameters in by_factor.items()]
+        if unused:
+            raise UserError(f"lr_scales: no parameter has {', '.join(sorted(unused))} in its name")
+        return groups
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -18,14 +18,17 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     RichProgressBar,
 )
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import LayerSync
 
 from pcseg.checkpoint import KEY, ModelCard, differing_keys, read_checkpoint
 from pcseg.data.base import TrainingData
 from pcseg.data.watching import naming_files
 from pcseg.errors import UserError
 from pcseg.initial_weights import load_initial_weights
+from pcseg.logs import MetricsTable
 from pcseg.losses.segmentation import SegmentationLoss
+from pcseg.nn.norms import separate_norms, synchronise_norms
 from pcseg.schedules import Schedule
 from pcseg.segmentor import BackboneChoice, HeadFactory, OptimizerFactory, Segmentor
 from pcseg.survival import Survival
@@ -69,7 +72,7 @@ class TrainerOptions:
     ema_decay: float | None = None
     """Decay of the running average of the weights that is validated and saved; none without a value."""
     sync_batchnorm: bool = False
-    """Share batch-norm statistics between processes (GPU only)."""
+    """Let batch norms see the batches of all processes together, on any device."""
     check_val_every_n_epoch: int = 1
     """Epochs between two validations."""
     log_every_n_steps: int = 10
@@ -92,6 +95,7 @@ def train(
     optimizer: OptimizerFactory = torch.optim.AdamW,
     schedule: Schedule | None = None,
     head_lr_scale: float = 1.0,
+    lr_scales: dict[str, float] | None = None,
     trainer: TrainerOptions = TrainerOptions(),  # noqa: B008 - read only
     seed: int = 0,
     resume: bool = False,
@@ -109,6 +113,8 @@ def train(
         optimizer: Any torch optimiser.
         schedule: Learning rate over the progress of training; one cycle without a value.
         head_lr_scale: Learning rate of the head in units of the backbone's.
+        lr_scales: Learning rates of the parameters with a word in their name, in units of what they have without:
+            ``{blocks: 0.1}`` is PTv3's published recipe.
         trainer: How long and on what.
         seed: Seeds weights, order of rooms, augmentations and dropout.
         resume: Go on with ``out/last.ckpt`` if there is one.
@@ -130,15 +136,14 @@ def train(
         seed=seed,
         **data.card(),
     )
-    if last.exists():
-        _require_same_run(last, card, resume=resume)
+    steps = _require_same_run(last, card, resume=resume) if last.exists() else 0
     quiet_lightning()
     torch.manual_seed(seed)
     model = Segmentor(
         backbone, head,
         in_channels=data.in_channels, schema=data.schema,
         loss=loss(data.class_counts), optimizer=optimizer, schedule=schedule,
-        head_lr_scale=head_lr_scale, seed=seed,
+        head_lr_scale=head_lr_scale, lr_scales=lr_scales, seed=seed,
     )  # fmt: skip
     if init_from is not None:
         load_initial_weights(model, init_from)
@@ -150,7 +155,7 @@ def train(
     # save_last would write this only where the best one changes
     latest = ModelCheckpoint(dirpath=out, filename="last", enable_version_counter=False)
     survival = Survival(out / "bad_steps", budget=trainer.voxel_budget, max_bad_steps=trainer.max_bad_steps)
-    lightning_trainer = build_trainer(trainer, out, [best, latest, StoreCard(card), survival])
+    lightning_trainer = build_trainer(trainer, out, [best, latest, StoreCard(card), survival], steps=steps)
     loaders = data.train_loader(seed=seed), data.val_loader()
     with naming_files(*loaders):
         lightning_trainer.fit(model, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
@@ -169,8 +174,22 @@ class StoreCard(Callback):
         checkpoint[KEY] = self.card.as_dict()
 
 
-def build_trainer(options: TrainerOptions, out: Path, callbacks: list[Callback]) -> L.Trainer:
-    """The Lightning Trainer of ``options``, with logs in ``out``."""
+class SharedNorms(LayerSync):
+    """Batch norms over all processes; Lightning's own would put PyTorch's in their place, without their options."""
+
+    def apply(self, model: torch.nn.Module) -> torch.nn.Module:
+        synchronise_norms(model)
+        return model
+
+    def revert(self, model: torch.nn.Module) -> torch.nn.Module:
+        separate_norms(model)
+        return model
+
+
+def build_trainer(
+    options: TrainerOptions, out: Path, callbacks: list[Callback], *, steps: int = 0
+) -> L.Trainer:
+    """The Lightning Trainer of ``options``, with logs in ``out`` that go on behind ``steps`` steps."""
     callbacks = [*callbacks, LearningRateMonitor("step")]
     if options.progress_bar:
         callbacks.append(RichProgressBar())
@@ -186,7 +205,7 @@ def build_trainer(options: TrainerOptions, out: Path, callbacks: list[Callback])
         precision=options.precision,
         accumulate_grad_batches=options.accumulate_grad_batches,
         gradient_clip_val=options.gradient_clip_val,
-        sync_batchnorm=options.sync_batchnorm,
+        plugins=[SharedNorms()] if options.sync_batchnorm else None,
         check_val_every_n_epoch=options.check_val_every_n_epoch,
         log_every_n_steps=options.log_every_n_steps,
         enable_progress_bar=options.progress_bar,
@@ -194,7 +213,7 @@ def build_trainer(options: TrainerOptions, out: Path, callbacks: list[Callback])
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # ours count every room once and resume exactly
         callbacks=callbacks,
-        logger=[CSVLogger(out, name="", version="logs"), TensorBoardLogger(out, name="", version="logs")],
+        logger=[MetricsTable(out, steps=steps), TensorBoardLogger(out, name="", version="logs")],
     )
 
 
@@ -216,13 +235,13 @@ def _require_enough_to_validate(data: TrainingData, options: TrainerOptions) -> 
         )
 
 
-def _require_same_run(last: Path, card: ModelCard, *, resume: bool) -> None:
-    """Refuse to write over another run, and to go on with one of another configuration."""
+def _require_same_run(last: Path, card: ModelCard, *, resume: bool) -> int:
+    """Refuse to write over another run, and to go on with one of another configuration; how many steps it made."""
     if not resume:
         raise UserError(
             f"{last.parent} holds a run already; give another --out, or --resume true to go on with it"
         )
-    _, old = read_checkpoint(last)
+    content, old = read_checkpoint(last)
     keys = [
         key for key in differing_keys(old.as_dict(), card.as_dict()) if key.startswith(("config.", "schema"))
     ]
@@ -232,3 +251,4 @@ def _require_same_run(last: Path, card: ModelCard, *, resume: bool) -> None:
         keys.append("data (the manifest's hash)")
     if keys:
         raise UserError(f"{last} belongs to another configuration; these differ: {', '.join(keys)}")
+    return content["global_step"]
