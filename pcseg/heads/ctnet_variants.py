@@ -8,13 +8,9 @@ from torch import Tensor, nn
 
 from pcseg.errors import UserError
 from pcseg.heads.context import ContextBody, ContextOutput
-from pcseg.heads.ctnet import PointwiseBody
-from pcseg.heads.point_base import PointContextHead
-from pcseg.losses.class_frequency import class_frequency, class_frequency_loss
+from pcseg.heads.ctnet import CTBody, PointCTHead, class_prob_losses
 from pcseg.nn.channel_context import ChannelContext
-from pcseg.nn.norms import BatchNorm, ConvNorm, NormFactory
-from pcseg.nn.sites import LocalConv, Sites
-from pcseg.nn.sparse_conv import SubmanifoldConv
+from pcseg.nn.sites import Sites
 from pcseg.nn.spatial_context import SpatialContext
 
 Order = Literal["tandem", "channel", "spatial", "swapped"]
@@ -29,42 +25,25 @@ EMBEDDING_STD = 0.02
 
 
 class CTVariantBody(ContextBody):
-    """:class:`~pcseg.heads.ctnet.CTBody` with parts left out, in another order, or with other class features.
+    """A :class:`~pcseg.heads.ctnet.CTBody` with parts left out, in another order, or with other class features.
 
     Args:
-        in_channels: Width of the tokens.
-        num_classes: K.
-        conv: Makes the local convolutions.
-        channels: Width of the context modules.
-        key_channels: Width of queries, keys and values in the SCM.
-        class_weight: Factor of the CP-loss.
+        published: Whose modules and weight of the CP-loss are taken.
         order: See :data:`Order`.
         class_features: What the SCM attends to; see :data:`ClassFeatures`.
-        norm: Makes the norms.
-        class_norm: Makes the norm of the class scores.
 
     Convention:
-        As published the parameters have the names of the published body. Without CCM there is no CP-loss. In the
+        Parameters have the names that they have in the published body. Without CCM there is no CP-loss. In the
         swapped order the SCM comes before there is a channel vector: its class features are the embedding.
 
     Raises:
         UserError: An order without class features of that kind.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        num_classes: int,
-        *,
-        conv: LocalConv,
-        channels: int,
-        key_channels: int,
-        class_weight: float,
-        order: Order = "tandem",
-        class_features: ClassFeatures = "rank_one",
-        norm: NormFactory = BatchNorm,
-        class_norm: NormFactory = BatchNorm,
-    ) -> None:
+    channel_context: ChannelContext | None
+    spatial_context: SpatialContext | None
+
+    def __init__(self, published: CTBody, *, order: Order, class_features: ClassFeatures) -> None:
         super().__init__()
         if order == "channel" and class_features != "rank_one":
             raise UserError(
@@ -74,18 +53,17 @@ class CTVariantBody(ContextBody):
             raise UserError(
                 f"head.class_features is {class_features}, but the SCM comes first: choose embedding"
             )
-        self.class_weight, self.order = class_weight, order
-        self.reduce = ConvNorm(conv(in_channels, channels, bias=True), norm(channels), nn.ReLU())
-        described = class_features != "embedding"
-        self.channel_context, self.spatial_context, self.embedding = None, None, None
-        if described or order != "spatial":
-            self.channel_context = ChannelContext(channels, num_classes, class_norm=class_norm)
-        if order != "channel":
-            self.spatial_context = SpatialContext(channels, key_channels, conv=conv, norm=norm)
+        self.order, self.described = order, class_features != "embedding"
+        self.class_weight = published.class_weight
+        self.reduce = published.reduce
+        needs_channels = self.described or order != "spatial"
+        self.channel_context = published.channel_context if needs_channels else None
+        self.spatial_context = published.spatial_context if order != "channel" else None
+        self.embedding = None
         if class_features != "rank_one":
-            self.embedding = nn.Parameter(EMBEDDING_STD * torch.randn(num_classes, channels))
-        self.described = described
-        self.classify = nn.Linear(channels, num_classes)
+            shape = (published.classify.out_features, published.classify.in_features)
+            self.embedding = nn.Parameter(EMBEDDING_STD * torch.randn(shape))
+        self.classify = published.classify
 
     def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> ContextOutput:
         x = self.reduce(x, sites)
@@ -114,12 +92,10 @@ class CTVariantBody(ContextBody):
     def cloud_losses(self, clouds: dict[str, Tensor], y: Tensor, ptr: Tensor) -> dict[str, Tensor]:
         if "class_prob" not in clouds:
             return {}
-        prob = clouds["class_prob"]
-        frequency = class_frequency(y, ptr, prob.shape[1])
-        return {"class_frequency": self.class_weight * class_frequency_loss(prob, frequency)}
+        return class_prob_losses(clouds["class_prob"], y, ptr, weight=self.class_weight)
 
 
-class PointCTVariantHead(PointContextHead):
+class PointCTVariantHead(PointCTHead):
     """:class:`~pcseg.heads.ctnet.PointCTHead` taken apart; as published by default.
 
     Args:
@@ -127,13 +103,7 @@ class PointCTVariantHead(PointContextHead):
         num_classes: K.
         order: Which context modules, and which comes first; see :data:`Order`.
         class_features: What the SCM attends to; see :data:`ClassFeatures`.
-        level: Level that the context modules work on.
-        width: Width of the context modules.
-        key_width: Width of queries, keys and values.
-        class_weight: Factor of the CP-loss.
-        class_batch_norm: Normalise the class scores over the clouds of a batch, as published.
-        aux_level: Level of the auxiliary head; ``None`` for no such head.
-        aux_weight: Factor of the auxiliary cross-entropy.
+        level: This and all that follow are those of :class:`~pcseg.heads.ctnet.PointCTHead`.
     """
 
     def __init__(
@@ -151,17 +121,16 @@ class PointCTVariantHead(PointContextHead):
         aux_level: int | None = None,
         aux_weight: float = 0.3,
     ) -> None:
-        super().__init__(channels, num_classes, level=level, aux_level=aux_level, aux_weight=aux_weight)
-        self.body = CTVariantBody(
-            channels[level],
+        super().__init__(
+            channels,
             num_classes,
-            conv=SubmanifoldConv,
-            channels=width,
-            key_channels=key_width,
+            level=level,
+            width=width,
+            key_width=key_width,
             class_weight=class_weight,
-            order=order,
-            class_features=class_features,
-            class_norm=BatchNorm if class_batch_norm else nn.Identity,
+            class_batch_norm=class_batch_norm,
+            aux_level=aux_level,
+            aux_weight=aux_weight,
         )
-        if aux_level is not None:
-            self.auxiliary = PointwiseBody(channels[aux_level], num_classes)
+        assert isinstance(self.body, CTBody)
+        self.body = CTVariantBody(self.body, order=order, class_features=class_features)
