@@ -75,7 +75,8 @@ def model_card(config: dict[str, Any], conversion: Conversion) -> tuple[dict[str
     if data.schema.num_classes != conversion.num_classes:
         raise UserError(
             f"the checkpoint has {conversion.num_classes} classes, the data of --config {data.schema.num_classes} "
-            f"({data.schema.name}); name the configuration of its data set"
+            f"({data.schema.name}); name the configuration of its data set, or give --num_classes "
+            f"{data.schema.num_classes} --partial to leave its classifier out"
         )
     return card.as_dict(), ""
 
@@ -96,7 +97,11 @@ def full_report(conversion: Conversion) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("source", type=Path, help="checkpoint of CCNet, EncNet, CTNet, VAN or SpUNet")
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="checkpoint of CCNet, EncNet, CTNet, VAN, SpUNet, Point Transformer V3, Sonata or Concerto",
+    )
     parser.add_argument("out", type=Path, help="file to write")
     parser.add_argument(
         "--config",

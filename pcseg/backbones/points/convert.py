@@ -25,15 +25,18 @@ PREFIXES = ("module.", "backbone.")
 
 @dataclass(kw_only=True)
 class ConversionReport:
-    """Official names that were loaded, that the model has but the state lacks, and that the model has no place for."""
+    """Official names that were loaded, that the model has but the state lacks, that the model has no place for, and
+    those that are known and not needed here."""
 
     taken: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [f"{len(self.taken)} tensors taken"]
-        for kind, names in (("missing", self.missing), ("unexpected", self.unexpected)):
+        kinds = {"missing": self.missing, "unexpected": self.unexpected, "left out": self.left_out}
+        for kind, names in kinds.items():
             lines += [f"{len(names)} {kind}: {', '.join(names)}"] if names else []
         return "\n".join(lines)
 
@@ -55,7 +58,7 @@ def load_official(
         UserError: A tensor's shape does not fit; nothing is changed then.
     """
     state = {_without_prefix(name): tensor for name, tensor in state.items()}
-    report, copies = match_official(state, _tensors(backbone, classify), from_official, to_official)
+    report, copies = match_official(state, named_tensors(backbone, classify), from_official, to_official)
     copy_tensors(copies)
     return report
 
@@ -102,7 +105,7 @@ def copy_tensors(copies: Iterable[tuple[Tensor, Tensor]]) -> None:
 
 def official_state(backbone: SparseUNet, classify: nn.Linear | None = None) -> dict[str, Tensor]:
     """The weights under official names and in official shapes."""
-    return {name: to_official(name, tensor.detach()) for name, tensor in _tensors(backbone, classify)}
+    return {name: to_official(name, tensor.detach()) for name, tensor in named_tensors(backbone, classify)}
 
 
 def from_official(name: str, tensor: Tensor) -> Tensor:
@@ -147,7 +150,8 @@ def _is_linear(name: str) -> bool:
     return ".proj.0." in name or name.startswith("final.")
 
 
-def _tensors(backbone: SparseUNet, classify: nn.Linear | None) -> Iterator[tuple[str, Tensor]]:
+def named_tensors(backbone: SparseUNet, classify: nn.Linear | None) -> Iterator[tuple[str, Tensor]]:
+    """Our tensors with their official names."""
     for name, tensor in backbone.state_dict(keep_vars=True).items():
         for pattern, official in RENAMES:
             name = re.sub(pattern, official, name)

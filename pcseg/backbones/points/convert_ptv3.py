@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -41,18 +40,7 @@ RENAMES = (
 CLASSIFIER = ("seg_head.weight", "seg_head.bias")
 
 
-@dataclass(kw_only=True)
-class PTv3Report(ConversionReport):
-    """As :class:`ConversionReport`; ``left_out`` are official names that are known and not needed here."""
-
-    left_out: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        left_out = f"\n{len(self.left_out)} left out: {', '.join(self.left_out)}" if self.left_out else ""
-        return super().__str__() + left_out
-
-
-def load_pretrained(backbone: PTv3, path: Path, *, color: int | None = None) -> PTv3Report:
+def load_pretrained(backbone: PTv3, path: Path, *, color: int | None = None) -> ConversionReport:
     """Fill ``backbone`` from a published file; every name must be accounted for.
 
     Args:
@@ -69,10 +57,15 @@ def load_pretrained(backbone: PTv3, path: Path, *, color: int | None = None) -> 
         report = load_official(state, backbone, strict=True)
     except UserError as error:
         raise UserError(f"{path}: {error}; choose the preset that this file belongs to") from error
+    expect_unit_colors(backbone, color)
+    return report
+
+
+def expect_unit_colors(backbone: PTv3, color: int | None) -> None:
+    """Let ``backbone`` add 0.5 to the three channels from ``color`` on, and nothing to the others."""
     backbone.input_shift.zero_()
     if color is not None:
         backbone.input_shift[color : color + 3] = 0.5
-    return report
 
 
 def load_official(
@@ -81,7 +74,7 @@ def load_official(
     classify: nn.Linear | None = None,
     *,
     strict: bool = False,
-) -> PTv3Report:
+) -> ConversionReport:
     """Copy an official state dict into ``backbone`` and its ``seg_head`` into ``classify``.
 
     Args:
@@ -102,7 +95,7 @@ def load_official(
         here. If the file is one of an encoder alone, the decoder here stays as it was made.
     """
     own, left_out = _backbone_names(state)
-    ours = dict(_tensors(backbone, classify))
+    ours = dict(named_tensors(backbone, classify))
     spare = [name for name in own if name not in ours and _may_be_spare(name)]
     own = {name: tensor for name, tensor in own.items() if name not in spare}
     report, copies = match_official(
@@ -115,7 +108,7 @@ def load_official(
     if strict and found:
         raise UserError("; ".join(found))
     copy_tensors(copies)
-    return PTv3Report(
+    return ConversionReport(
         taken=report.taken,
         missing=report.missing,
         unexpected=report.unexpected,
@@ -125,7 +118,7 @@ def load_official(
 
 def official_state(backbone: PTv3, classify: nn.Linear | None = None) -> dict[str, Tensor]:
     """The weights under official names and in official shapes."""
-    return {name: kernel_to_official(tensor.detach()) for name, tensor in _tensors(backbone, classify)}
+    return {name: kernel_to_official(tensor.detach()) for name, tensor in named_tensors(backbone, classify)}
 
 
 def _backbone_names(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
@@ -145,7 +138,7 @@ def _may_be_spare(name: str) -> bool:
     return name.startswith("dec.") or name in (*CLASSIFIER, "embedding.mask_token")
 
 
-def _tensors(backbone: PTv3, classify: nn.Linear | None) -> Iterator[tuple[str, Tensor]]:
+def named_tensors(backbone: PTv3, classify: nn.Linear | None) -> Iterator[tuple[str, Tensor]]:
     """Our tensors with their official names."""
     for name, tensor in backbone.state_dict(keep_vars=True).items():
         if name == "input_shift":  # ours alone
