@@ -48,6 +48,7 @@ IGNORED_WARNINGS = (
     ".*Checkpoint directory.*exists.*",  # checked by us
     ".*log_every_n_steps.*",
     ".*sync_dist=True.*",  # sums over processes are ours
+    ".*all_gather is deprecated.*",  # between lightning and torch
 )
 
 
