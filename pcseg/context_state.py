@@ -33,7 +33,7 @@ def cloud_state(body: ContextBody | None, calls: Calls, batch: PointBatch, num_c
 
     Returns:
         EncNet: ``channel`` gate (C,), ``occupancy`` mean assignment to each codeword, ``sharpness`` mean largest
-        assignment, ``presence`` predicted (K,), ``present`` true (K,).
+        assignment, ``token_norm`` mean norm of what is encoded, ``presence`` predicted (K,), ``present`` true (K,).
         CTNet: ``channel`` gate v (C,), ``class_prob`` p (K,), ``frequency`` true shares (K,), ``affinity`` mean
         attention to each class (K,), ``largest`` mean largest share of a point's attention.
         CCNet: ``entropy`` of the attention over that of equal attention to all seen, ``largest`` weight, ``seen``
@@ -45,6 +45,7 @@ def cloud_state(body: ContextBody | None, calls: Calls, batch: PointBatch, num_c
             "channel": maps["channel"],
             "occupancy": maps["assignment"].mean(axis=0),
             "sharpness": maps["assignment"].max(axis=1).mean(),
+            "token_norm": calls["encoding"][0][0][0].norm(dim=1).mean().cpu().numpy(),
         }
         if maps["presence"] is not None:
             present = class_presence(batch.y, batch.ptr, num_classes)[0]
@@ -86,15 +87,17 @@ def parameters_of(body: ContextBody | None) -> dict[str, Any]:
     """Trained numbers of a context module that say what it does; empty for other bodies.
 
     Returns:
-        EncNet: ``smoothing`` factors; ``spacing``, mean distance of two codewords over their mean norm.
+        EncNet: ``smoothing`` factors; ``codeword_norm``, mean norm of the codewords; ``spacing``, mean distance of
+        two of them.
         CCNet: ``gamma``.
     """
     if isinstance(body, EncBody):
         layer = body.context.encoding
         codewords = layer.codewords.detach().double()
         count = max(len(codewords) * (len(codewords) - 1), 1)
-        spacing = torch.cdist(codewords, codewords).sum() / count / codewords.norm(dim=1).mean()
-        return {"smoothing": layer.smoothing.detach().tolist(), "spacing": float(spacing)}
+        norm, spacing = codewords.norm(dim=1).mean(), torch.cdist(codewords, codewords).sum() / count
+        smoothing = layer.smoothing.detach().tolist()
+        return {"smoothing": smoothing, "codeword_norm": float(norm), "spacing": float(spacing)}
     if isinstance(body, RCCABody):
         return {"gamma": float(body.attention.gamma.detach())}
     return {}

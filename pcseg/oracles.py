@@ -28,12 +28,16 @@ class Facts:
         instance: Objects, -1 for none, ``(N,)`` int64.
         pos: Positions in metres, ``(N, 3)``.
         names: Names of the K classes.
+        average: Mean shares of the classes in the rooms of the training, ``(K,)``; needed by two oracles.
+        typical: The same over those rooms that hold the class, ``(K,)``.
     """
 
     label: Tensor
     instance: Tensor
     pos: Tensor
     names: tuple[str, ...]
+    average: Tensor | None = None
+    typical: Tensor | None = None
 
     @cached_property
     def share(self) -> Tensor:
@@ -78,12 +82,40 @@ def frequency(prob: Tensor, facts: Facts) -> Tensor:
 
 def matched(prob: Tensor, facts: Facts) -> Tensor:
     """Knows the shares of the classes: :func:`frequency` repeated until mean probabilities are the true shares."""
+    return match_shares(prob, facts.share, facts.label >= 0)
+
+
+def average_shares(prob: Tensor, facts: Facts) -> Tensor:
+    """Knows nothing of the room: mean probabilities are made the mean shares of the training's rooms.
+
+    The control of :func:`typical_shares` and :func:`matched`: what they gain beyond it is context.
+    """
+    assert facts.average is not None, "average shares are not given"
+    return match_shares(prob, facts.average, facts.label >= 0)
+
+
+def typical_shares(prob: Tensor, facts: Facts) -> Tensor:
+    """Knows which classes the room holds: mean probabilities are made the shares that these have elsewhere.
+
+    The most that presence could give if it also raised what is there.
+    """
+    assert facts.typical is not None, "typical shares are not given"
+    share = facts.typical * (facts.share > 0)
+    return match_shares(prob, share / share.sum().clamp(min=1e-12), facts.label >= 0)
+
+
+def match_shares(prob: Tensor, share: Tensor, rows: Tensor) -> Tensor:
+    """Probabilities ``(N, K)`` with one factor a class such that their mean over ``rows`` ``(N,)`` is ``share``.
+
+    That is the room's prior put in the place of the training's (Saerens et al., *Adjusting the Outputs of a
+    Classifier to New a Priori Probabilities*, 2002), by fixed-point iteration.
+    """
     weight = torch.ones(prob.shape[1], dtype=torch.float64)
     adjusted = prob
     for _ in range(MATCH_ROUNDS):
         adjusted = prob * weight.to(prob)
         adjusted = adjusted / adjusted.sum(1, keepdim=True).clamp(min=1e-30)
-        weight *= facts.share / _mean(adjusted, facts).clamp(min=1e-12)
+        weight *= share / adjusted[rows].double().mean(0).clamp(min=1e-12)
         weight /= weight.max()
     return adjusted
 
@@ -148,6 +180,8 @@ def _mean(prob: Tensor, facts: Facts) -> Tensor:
 ORACLES: dict[str, Oracle] = {
     "nothing": nothing,
     "presence": presence,
+    "average-shares": average_shares,
+    "typical-shares": typical_shares,
     "frequency": frequency,
     "matched": matched,
     "sides": sides,

@@ -9,6 +9,8 @@ from pcseg.oracles import ORACLES, Facts
 
 NAMES = ("floor", "wall", "window", "door", "board")
 FLOOR, WALL, WINDOW, DOOR, BOARD = range(5)
+AVERAGE = torch.tensor([0.4, 0.4, 0.1, 0.07, 0.03], dtype=torch.float64)
+TYPICAL = torch.tensor([0.4, 0.4, 0.2, 0.2, 0.2], dtype=torch.float64)
 
 
 def facts_of(label: list[int], *, instance: list[int] | None = None, pos: Tensor | None = None) -> Facts:
@@ -18,6 +20,8 @@ def facts_of(label: list[int], *, instance: list[int] | None = None, pos: Tensor
         instance=torch.arange(count) if instance is None else torch.tensor(instance),
         pos=torch.zeros(count, 3) if pos is None else pos,
         names=NAMES,
+        average=AVERAGE,
+        typical=TYPICAL,
     )
 
 
@@ -46,6 +50,14 @@ def test_matched_shares_are_the_true_ones() -> None:
     # weights are of classes: what is left between two points stays
     ratio = (out[:, 0] / out[:, 1]) / (prob[:, 0] / prob[:, 1])
     torch.testing.assert_close(ratio, ratio[:1].expand(400))
+
+
+def test_shares_of_other_rooms_need_no_or_little_truth() -> None:
+    prob, facts = random_prob(400), facts_of([0] * 100 + [1] * 200 + [3] * 100)
+    average = ORACLES["average-shares"](prob, facts).mean(0)
+    torch.testing.assert_close(average, AVERAGE.float(), atol=5e-3, rtol=0)
+    typical = ORACLES["typical-shares"](prob, facts).mean(0)
+    torch.testing.assert_close(typical, torch.tensor([0.4, 0.4, 0, 0.2, 0]), atol=5e-3, rtol=0)
 
 
 def test_objects_agree_with_themselves() -> None:

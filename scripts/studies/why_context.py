@@ -21,10 +21,14 @@ from studies.why_numbers import (
     grid_ceiling,
     matrix_of,
     oracle_scores,
+    own_context,
+    points_know,
     scores,
+    shares_elsewhere,
     state_numbers,
 )
 from studies.why_report import markdown
+from studies.why_rooms import what_things_are
 from torch import Tensor
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
@@ -50,6 +54,7 @@ def why_context(
     variants: list[str] | None = None,
     seeds: int = 3,
     seen_split: str = "Area_1",
+    raw: Path | None = None,
 ) -> None:
     """Measure the trained runs of ``scripts/study.py heads``, and write ``report/why_context.md`` and ``.json``.
 
@@ -62,6 +67,7 @@ def why_context(
         report: Folder of the tables.
         variants: Names of runs; without a value, fcn and the context heads.
         seeds: Number of seeds.
+        raw: Folder of the raw rooms that ``data`` was prepared from, to say what lost objects are made of.
         seen_split: Area that the models were trained on, to tell what was not learned from what does not carry over.
 
     Raises:
@@ -92,6 +98,7 @@ def why_context(
         "rooms": study.sizes(),
         "grids": {f"{edge:g}": scores(grid_ceiling(study.truths, edge)) for edge in GRIDS},
         "ensembles": _ensembles(study.truths, names, seeds, out),
+        "made_of": study.made_of(raw) if raw else {},
         "runs": numbers,
     }
     report.mkdir(parents=True, exist_ok=True)
@@ -112,9 +119,12 @@ class _Rooms:
         )
         self.entries = entries_in(self.manifest, trained_on(model, "test_splits", option="--data"), root=root)
         self.unseen = self._prepare(model, self.entries, self.crop_voxels)
-        self.seen = self._prepare(model, entries_in(self.manifest, [seen_split], root=root), None)
+        self.seen_entries = entries_in(self.manifest, [seen_split], root=root)
+        self.seen = self._prepare(model, self.seen_entries, None)
         self.names = model.schema.names
-        self.truths = [Truth(room=room, names=self.names) for room in self.unseen]
+        others = [entry for entry in self.manifest.scenes if entry not in self.entries]
+        elsewhere = shares_elsewhere([entry.class_histogram for entry in others])
+        self.truths = [Truth(room=room, names=self.names, elsewhere=elsewhere) for room in self.unseen]
         self.seen_truths = [Truth(room=room, names=self.names) for room in self.seen]
 
     def _prepare(self, model: LoadedModel, entries: Sequence[Any], crop_voxels: int | None) -> list[Room]:
@@ -143,6 +153,11 @@ class _Rooms:
             model, self.manifest, self.entries, options, SINGLE, protocol=protocol, boundary=0.0
         )
 
+    def made_of(self, raw: Path) -> dict[str, str]:
+        """What windows, boards and doors are made of, by ``room/instance``."""
+        made = what_things_are(raw, self.root, [*self.entries, *self.seen_entries])
+        return {f"{room}/{number}": str(what) for (room, number), what in made.items()}
+
     def sizes(self) -> list[dict[str, Any]]:
         """Voxels and crops of every unseen room."""
         return [
@@ -158,13 +173,17 @@ def _measure(study: _Rooms, path: Path, place: Path) -> None:
     seen = read_rooms(model, study.seen)
     head = model.segmentor.head
     body = head.body if isinstance(head, PointContextHead) else None
+    own = own_context(found)
     numbers = {
         "protocol": study.stamp(model),
         "oracles": oracle_scores(study.truths, found.whole),
         "crops": scores(matrix_of(study.truths, [prob.argmax(1) for prob in found.crops])),
         "without": scores(matrix_of(study.truths, found.without)) if found.without else None,
+        "own": scores(matrix_of(study.truths, own)) if own else None,
+        "points_know": points_know(study.truths, found.whole),
         "seen_rooms": scores(matrix_of(study.seen_truths, [prob.argmax(1) for prob in seen.whole])),
         "errors": error_numbers(study.truths, found.whole),
+        "seen_errors": error_numbers(study.seen_truths, seen.whole),
         "state": state_numbers(found) | parameters_of(body),
         "room_miou": _by_room(study.truths, found),
     }

@@ -18,7 +18,9 @@ def state_table(runs: dict[str, list[dict[str, Any]]]) -> list[str]:
     lines = header("head", "number", "each seed", "what it is")
     for name, each in runs.items():
         for key, (path, form, note) in STATE_NOTES.items():
-            values = [_dig(run["state"], path) for run in each]
+            values = [
+                _dig(run, path) if path[0] == "points_know" else _dig(run["state"], path) for run in each
+            ]
             if values[0] is not None:
                 lines.append(row(name, key, "; ".join(_format(value, form) for value in values), note))
     return lines
@@ -48,8 +50,9 @@ STATE_NOTES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "codewords": (("codewords_over_1_percent",), "d", "that hold more than 1 % of the assignments"),
     "largest codeword": (("largest_codeword",), ".2f", "share of the assignments"),
     "sharpness": (("sharpness",), ".2f", "mean largest assignment of a token"),
-    "spacing": (("spacing",), ".2f", "mean distance of two codewords over their mean norm"),
-    "smoothing": (("smoothing",), ".2f", "factors of the codewords"),
+    "token norm": (("token_norm",), ".2f", "of what is encoded, mean"),
+    "codeword norm": (("codeword_norm",), ".2f", "mean"),
+    "spacing": (("spacing",), ".2f", "mean distance of two codewords"),
     "presence": (("presence", "right"), ".2f", "right answers, over classes that not all rooms have or lack"),
     "presence, constant": (("presence", "constant"), ".2f", "of the best constant answers"),
     "presence, crops": (("presence_crops", "right"), ".2f", "right answers for crops"),
@@ -61,6 +64,12 @@ STATE_NOTES: dict[str, tuple[tuple[str, ...], str, str]] = {
     ),
     "p, error": (("share", "error"), ".4f", "mean absolute error"),
     "p, error of the mean": (("share", "constant"), ".4f", "of the mean true shares of all rooms"),
+    "shares, from points": (
+        ("points_know", "share", "correlation"),
+        ".2f",
+        "correlation of mean probabilities",
+    ),
+    "shares, from points, error": (("points_know", "share", "error"), ".4f", "mean absolute error"),
     "affinity": (("affinity_largest",), ".2f", "mean largest attention of a token to a class"),
     "gamma": (("gamma",), ".4f", "factor of what attention adds; starts at 0"),
     "entropy": (("entropy",), ".2f", "of the attention, over that of equal attention; each recurrence"),

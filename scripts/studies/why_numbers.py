@@ -12,10 +12,12 @@ from torch import Tensor
 
 from pcseg.context_state import State
 from pcseg.data.gridding import group_by_voxel
+from pcseg.losses.class_frequency import class_frequency
+from pcseg.losses.presence import class_presence
 from pcseg.metrics.boundary import near_boundary
 from pcseg.metrics.confusion import ConfusionMatrix, confusion
 from pcseg.metrics.objects import contrast_to, count_objects, describe_class, joined
-from pcseg.oracles import ORACLES, Facts
+from pcseg.oracles import ORACLES, Facts, match_shares
 
 WIDTHS = (0.08, 0.16, 0.32)
 """Edges in metres of cells by which borders between classes are found: near is within one to two edges."""
@@ -24,16 +26,26 @@ GRIDS = (0.08, 0.16, 0.32, 0.64)
 """Edges in metres of voxels whose points all get the most frequent class: the voxels of levels 0 to 3."""
 
 
+ENOUGH = 0.001
+"""Share of a room's voxels from which a class is taken to be there."""
+
 LISTED = ("window", "door", "board")
 """Classes whose objects are listed one by one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Truth:
-    """What is true of a room, found once for all models."""
+    """What is true of a room, found once for all models.
+
+    Args:
+        room: Its points.
+        names: Names of the K classes.
+        elsewhere: ``average`` and ``typical`` shares of :class:`~pcseg.oracles.Facts`.
+    """
 
     room: Room
     names: tuple[str, ...]
+    elsewhere: tuple[Tensor, Tensor] | None = None
 
     @property
     def label(self) -> np.ndarray:
@@ -47,6 +59,8 @@ class Truth:
             instance=torch.from_numpy(np.array(sample.instance, dtype=np.int64)),
             pos=torch.from_numpy(np.array(sample.pos)),
             names=self.names,
+            average=None if self.elsewhere is None else self.elsewhere[0],
+            typical=None if self.elsewhere is None else self.elsewhere[1],
         )
 
     @cached_property
@@ -61,6 +75,13 @@ class Truth:
         sample, wall = self.room.sample, self.names.index("wall")
         count = len(self.names)
         return contrast_to(wall, sample.pos, sample.color, self.label, sample.instance, num_classes=count)
+
+
+def shares_elsewhere(histograms: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Mean shares of the classes over rooms with these points of each class, and over those that hold the class."""
+    shares = torch.tensor(histograms, dtype=torch.float64)
+    shares /= shares.sum(1, keepdim=True).clamp(min=1)
+    return shares.mean(0), shares.sum(0) / (shares > 0).sum(0).clamp(min=1)
 
 
 def grid_ceiling(truths: Sequence[Truth], edge: float) -> ConfusionMatrix:
@@ -98,6 +119,45 @@ def oracle_scores(truths: Sequence[Truth], whole: Sequence[Tensor]) -> dict[str,
         for name, oracle in ORACLES.items():
             totals[name].update(oracle(prob, truth.facts).argmax(1), truth.facts.label)
     return {name: scores(total) for name, total in totals.items()}
+
+
+def own_context(found: Findings) -> list[Tensor] | None:
+    """Classes of voxels if what the module says of a room were used as the oracles use the truth; no training.
+
+    EncNet's probabilities are multiplied by its presence, CTNet's matched to its p; ``None`` for other heads.
+    """
+    if "presence" in found.states[0]:
+        pairs = zip(found.whole, found.states)
+        return [(prob * torch.from_numpy(state["presence"])).argmax(1) for prob, state in pairs]
+    if "class_prob" in found.states[0]:
+        everything = (torch.ones(len(prob), dtype=torch.bool) for prob in found.whole)
+        triples = zip(found.whole, found.states, everything)
+        return [
+            match_shares(prob, torch.from_numpy(state["class_prob"]).double(), rows).argmax(1)
+            for prob, state, rows in triples
+        ]
+    return None
+
+
+def points_know(truths: Sequence[Truth], whole: Sequence[Tensor]) -> dict[str, dict[str, float]]:
+    """How well a room's classes and their shares are known from the predictions of its points alone.
+
+    A class is taken to be present where over :data:`ENOUGH` of the voxels are predicted as it; shares are mean
+    probabilities. To be compared with what SE-loss and CP-loss train for.
+    """
+    states = []
+    for truth, prob in zip(truths, whole, strict=True):
+        count = prob.shape[1]
+        batch = truth.room.whole.batch
+        predicted = torch.bincount(prob.argmax(1), minlength=count) / len(prob)
+        states.append({
+            "presence": (predicted > ENOUGH).double().numpy(),
+            "present": class_presence(batch.y, batch.ptr, count)[0].numpy(),
+            "class_prob": prob.double().mean(0).numpy(),
+            "frequency": class_frequency(batch.y, batch.ptr, count)[0].numpy(),
+        })  # fmt: skip
+    share = share_numbers(_stack(states, "class_prob"), _stack(states, "frequency"))
+    return {"presence": presence_numbers(states), "share": share}
 
 
 def error_numbers(truths: Sequence[Truth], whole: Sequence[Tensor]) -> dict[str, Any]:
@@ -160,6 +220,7 @@ def state_numbers(found: Findings) -> dict[str, Any]:
         numbers["codewords_over_1_percent"] = int((occupancy > 0.01).sum())
         numbers["largest_codeword"] = float(occupancy.max())
         numbers["sharpness"] = float(_stack(states, "sharpness").mean())
+        numbers["token_norm"] = float(_stack(states, "token_norm").mean())
     if "presence" in states[0]:
         numbers["presence"] = presence_numbers(states)
         if crops:

@@ -1,24 +1,25 @@
 """The page of the study why_context."""
 
 from collections.abc import Sequence
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 from studies.report import spread, within_noise
 from studies.why_modules import header, row, state_table
+from studies.why_objects import WEAK, agreement, kinds_table, objects_table
 
 ORACLE_NOTES = {
     "nothing": "the model as trained",
     "presence": "knows which classes the room holds: a perfect SE-loss, used to rule classes out",
-    "frequency": "knows their shares: logits + log(true share / mean predicted share), once",
-    "matched": "the same until mean probabilities are the true shares: a perfect p",
+    "average-shares": "knows nothing: mean probabilities made the mean shares of training rooms; a control",
+    "typical-shares": "knows which classes the room holds: their shares made those of training rooms that hold them",
+    "frequency": "knows the shares: logits + log(true share / mean predicted share), once",
+    "matched": "the same repeated until mean probabilities are the true shares: a perfect p",
     "sides": "knows which walls are outer ones: no board there, no window elsewhere",
     "objects": "knows which points are one object: they take their mean probability",
     "objects-presence": "both *objects* and *presence*",
     "surfaces": "knows wall, window, door, board apart, where a point is one of these",
 }
-WEAK = ("window", "door", "board", "clutter", "bookcase")
-"""Classes that the tables look at; those that the data do not have are left out."""
 
 
 def markdown(content: dict[str, Any]) -> str:
@@ -38,8 +39,8 @@ def markdown(content: dict[str, Any]) -> str:
     ]
     lines += ["", "## Ceilings: what a perfect answer would give", "", *_oracle_table(runs)]
     lines += ["", *_oracle_classes(runs, classes), "", *_grid_table(content)]
-    lines += ["", "## Errors", "", *_confusions(runs, classes), "", *_objects_table(runs, classes)]
-    lines += ["", *_agreement(runs), "", *_borders(content)]
+    lines += ["", "## Errors", "", *_confusions(runs, classes), "", *objects_table(runs, classes)]
+    lines += ["", *agreement(runs), "", *kinds_table(content), "", *_borders(content)]
     lines += ["", "## What is learned, what carries over", "", *_scores_table(content)]
     lines += ["", "## Inside the modules", "", *state_table(content["runs"])]
     return "\n".join(lines) + "\n"
@@ -128,73 +129,6 @@ def _largest(counts: list[int], classes: list[str], number: int = 4) -> str:
     return ", ".join(f"{classes[i]} {100 * counts[i] / whole:.1f}" for i in order if counts[i] * 200 > whole)
 
 
-def _objects_table(runs: dict[str, list[dict]], classes: list[str]) -> list[str]:
-    """Objects found, mixed and lost, mean over all runs."""
-    everyone = [run["errors"]["objects"] for each in runs.values() for run in each]
-    lines = [
-        "Objects of 50 points or more: *found* with at least 80 % of their points right, *lost* with at most 20 %, "
-        "else *mixed*; and in which of them the wrong points are. Mean over all runs.",
-        "",
-        *header("class", "objects", "found", "mixed", "lost", "wrong points in found / mixed / lost",
-                 "lost ones are taken for"),
-    ]  # fmt: skip
-    for name in ("wall", *WEAK):
-        if name in classes:
-            own = [objects[name] for objects in everyone]
-            cells = [f"{mean(one[key] for one in own):.1f}" for key in ("found", "mixed", "lost")]
-            wrong = " / ".join(
-                f"{100 * mean(one[f'missed_{key}'] for one in own):.0f}" for key in ("found", "mixed", "lost")
-            )
-            lines.append(row(name, own[0]["objects"], *cells, wrong, _taken_for(own, classes)))
-    return lines
-
-
-def _taken_for(own: list[dict], classes: list[str]) -> str:
-    total: dict[int, int] = {}
-    for one in own:
-        for number, count in one["taken_for"].items():
-            total[int(number)] = total.get(int(number), 0) + count
-    lost = max(sum(total.values()), 1)
-    best = sorted(total.items(), key=lambda pair: -pair[1])[:3]
-    return ", ".join(f"{classes[number]} {100 * count / lost:.0f}" for number, count in best)
-
-
-def _agreement(runs: dict[str, list[dict]]) -> list[str]:
-    """Whether all runs lose the same objects, and how these differ in colour from the wall around them."""
-    tables = [run["errors"]["each_object"] for each in runs.values() for run in each]
-    lines = [
-        f"Do all {len(tables)} runs lose the same objects? Contrast: distance of the object's mean colour from that of "
-        "the wall around it (0 to 255), median.",
-        "",
-        *header("class", "objects", "lost by all", "lost by most", "found by most", "contrast of those lost by most",
-                 "of those found by most"),
-    ]  # fmt: skip
-    for name in ("window", "door", "board"):
-        shares: dict[tuple[str, int], list[float]] = {}
-        contrast: dict[tuple[str, int], float] = {}
-        for table in tables:
-            for one in table:
-                if one["class"] == name:
-                    key = one["room"], one["instance"]
-                    shares.setdefault(key, []).append(one["right"])
-                    contrast[key] = one["contrast"]
-        if not shares:
-            continue
-        lost = {key: mean(share <= 0.2 for share in each) for key, each in shares.items()}
-        found = {key: mean(share >= 0.8 for share in each) for key, each in shares.items()}
-        often, seen = ([key for key, rate in rates.items() if rate > 0.5] for rates in (lost, found))
-        lines.append(
-            row(name, len(shares), sum(rate == 1 for rate in lost.values()), len(often), len(seen),
-                 _median([contrast[key] for key in often]), _median([contrast[key] for key in seen]))
-        )  # fmt: skip
-    return lines
-
-
-def _median(values: list[float]) -> str:
-    known = [value for value in values if value == value]
-    return f"{median(known):.0f}" if known else "-"
-
-
 def _borders(content: dict[str, Any]) -> list[str]:
     everyone = [run["errors"] for each in content["runs"].values() for run in each]
     classes = content["classes"]
@@ -222,14 +156,18 @@ def _scores_table(content: dict[str, Any]) -> list[str]:
         f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}). *without own context*: EncNet and CTNet gate "
         "by the mean gate of all rooms, CCNet adds nothing (gamma = 0). *seen rooms*: an area of the training.",
         "",
-        *header("head", "whole rooms", "crops", "without own context", "mean of the seeds' probabilities",
+        "*own*: what the module says of the room used as the oracles use the truth: EncNet's presence multiplied, "
+        "CTNet's p matched.",
+        "",
+        *header("head", "whole rooms", "crops", "without own context", "own", "mean of the seeds' probabilities",
                  "seen rooms", *(f"{name}, seen" for name in weak)),
     ]  # fmt: skip
     for name, each in runs.items():
         whole = _mious(each, "oracles", "nothing")
         without = _delta(_mious(each, "without"), whole) if each[0]["without"] else "-"
+        own = _delta(_mious(each, "own"), whole) if each[0]["own"] else "-"
         lines.append(
-            row(name, spread(whole), _delta(_mious(each, "crops"), whole), without,
+            row(name, spread(whole), _delta(_mious(each, "crops"), whole), without, own,
                  f"{content['ensembles'][name]['miou']:.1f}", spread(_mious(each, "seen_rooms")),
                  *(f"{_mean_iou_of(each, classes, one, 'seen_rooms'):.1f}" for one in weak))
         )  # fmt: skip

@@ -9,13 +9,16 @@ import torch
 from fakes import write_fake_building
 from studies.passes import prepare_room, read_rooms
 from studies.why_context import why_context
-from studies.why_numbers import Truth, grid_ceiling, presence_numbers, share_numbers, shift
+from studies.why_numbers import Truth, grid_ceiling, presence_numbers, share_numbers, shares_elsewhere, shift
+from studies.why_rooms import KINDS, what_things_are
 
+from data_prep.building.plan import plan_area
+from data_prep.building.room_types import build_room
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import KEY, ModelCard, load_checkpoint
-from pcseg.data.manifest import Manifest
+from pcseg.data.manifest import Manifest, describe_scene
 from pcseg.data.sample import load_sample
-from pcseg.data.scenes import read_scene
+from pcseg.data.scenes import read_scene, write_scene
 from pcseg.errors import UserError
 from pcseg.heads.encnet import PointEncHead
 from pcseg.heads.fcn import PointFCNHead
@@ -86,6 +89,12 @@ def test_a_finer_grid_has_a_higher_ceiling(building: Path) -> None:
     assert coarse < fine
 
 
+def test_shares_elsewhere() -> None:
+    average, typical = shares_elsewhere([[1, 1, 0], [3, 0, 1]])
+    assert average.tolist() == [0.625, 0.25, 0.125]
+    assert typical.tolist() == [0.625, 0.5, 0.25]
+
+
 def test_numbers_of_clouds() -> None:
     rooms = np.array([[0.0, 0.0], [2.0, 0.0]])
     found = shift(rooms, np.array([[0.0, 1.0], [2.0, 1.0]]), rooms)
@@ -122,3 +131,35 @@ def test_the_study_writes_its_page_once(building: Path, tmp_path: Path) -> None:
 def test_a_run_that_is_missing_is_named(building: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ctnet/seed_0/best.ckpt: no such run; train it"):
         why_context(data=building / "data", runs=building / "runs", out=tmp_path, variants=["ctnet"], seeds=1)
+
+
+def test_things_are_found_where_they_were_built(tmp_path: Path) -> None:
+    for seed in range(20):
+        (plan,) = plan_area(seed, 1, 1)
+        model = build_room(plan.build_seed, plan.room_type)
+        if {"window", "board", "door"} <= set(model.labels):
+            break
+    corners, owner = model.vertices[model.triangles], model.surface_instance[model.triangle_surface]
+    pos = (corners + np.array(plan.offset)).reshape(-1, 3)
+    path = tmp_path / "Area_1" / f"{plan.name}.h5"
+    write_scene(
+        path, pos=pos.astype(np.float32), color=np.zeros(pos.shape, np.uint8),
+        label=np.array([S3DIS.names.index(label) for label in model.labels])[owner].repeat(3).astype(np.int16),
+        instance=owner.repeat(3).astype(np.int32), dataset="s3dis", scene=plan.name, schema=S3DIS,
+    )  # fmt: skip
+    entry = describe_scene(read_scene(path), folder=tmp_path, source="")
+    with pytest.raises(UserError, match=r"rooms.json: no such file"):
+        what_things_are(tmp_path, tmp_path, [entry])
+    (tmp_path / "rooms.json").write_text(json.dumps({"seed": seed, "layout": "aligned", "yaw": None}))
+    made = what_things_are(tmp_path, tmp_path, [entry])
+    expected = [number for number, label in enumerate(model.labels) if label in KINDS]
+    assert sorted(number for _, number in made) == expected
+    for (_, number), what in made.items():
+        textures = {
+            model.materials[surface].texture.__name__
+            for surface in np.flatnonzero(model.surface_instance == number)
+        }
+        assert what.kind in {KINDS[model.labels[number]].get(texture) for texture in textures}
+    (tmp_path / "rooms.json").write_text(json.dumps({"seed": seed, "layout": "nonaligned", "yaw": None}))
+    with pytest.raises(UserError, match="these rooms are turned"):
+        what_things_are(tmp_path, tmp_path, [entry])
