@@ -1,14 +1,13 @@
 """The README's commands run as printed, on a small building: only paths and sizes are replaced."""
 
 import os
-import re
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
+from printed_commands import ROOT, bash_commands, blocks, run_apart
 
-ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text()
 
 NOT_RUN = {
     "git clone <this repository> pcseg && cd pcseg": "needs the network",
@@ -17,14 +16,6 @@ NOT_RUN = {
 }
 
 SMALL = " --trainer.max_epochs 1 --trainer.progress_bar false --data.max_voxels 2000 --data.grid_size 0.2"
-
-
-def readme_commands() -> list[str]:
-    """Every line of the README's bash blocks, without comments."""
-    text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
-    lines = [re.sub(r"\s+#.*", "", line).strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def replaced(command: str, work: Path) -> str:
@@ -48,14 +39,9 @@ def replaced(command: str, work: Path) -> str:
     return command
 
 
-def run(command: str, work: Path) -> str:
+def run(command: str) -> str:
     path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    env = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "2"}
-    done = subprocess.run(
-        shlex.split(command), cwd=ROOT, env=env, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout
+    return run_apart(command, env={"PATH": path, "OMP_NUM_THREADS": "2"})
 
 
 @pytest.fixture(scope="module")
@@ -75,28 +61,18 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="needs the environment that the scripts make")
 def test_commands_run_as_printed(work: Path) -> None:
-    for command in readme_commands():
+    for command in bash_commands(TEXT):
         if command in NOT_RUN or command.startswith("python scripts/benchmark.py"):
             continue  # benchmarks take minutes; tests/scripts/test_benchmark.py runs the command itself
-        run(replaced(command, work), work)
+        run(replaced(command, work))
     assert (work / "my_room.png").stat().st_size > 10_000
     assert (work / "results" / "s3dis_plain" / "results.md").is_file()
     assert len(list((work / "runs" / "quickstart" / "pictures").glob("*.png"))) == 2
-    again = run(replaced("bash scripts/quickstart.sh", work), work)
+    again = run(replaced("bash scripts/quickstart.sh", work))
     assert "this model" in again
     room = next((work / "data" / "rooms" / "Area_5").glob("*.h5"))
-    example = python_example().replace("data/rooms/Area_5/office_1.h5", str(room))
+    (example,) = blocks(TEXT, "python")
+    example = example.replace("data/rooms/Area_5/office_1.h5", str(room))
     example = example.replace("runs/quickstart", f"{work}/runs/quickstart")
-    run(
-        shlex.join(
-            ["python", "-W", "ignore", "-c", example + "\nassert len(prediction.label) == room.num_points"]
-        ),
-        work,
-    )
-
-
-def python_example() -> str:
-    """The README's block of Python."""
-    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    assert block is not None
-    return block[1]
+    checked = example + "\nassert len(prediction.label) == room.num_points"
+    run(shlex.join(["python", "-W", "ignore", "-c", checked]))
