@@ -27,6 +27,7 @@ from studies.why_numbers import (
     shares_elsewhere,
     state_numbers,
 )
+from studies.why_objects import gather_objects
 from studies.why_report import markdown
 from studies.why_rooms import what_things_are
 from torch import Tensor
@@ -98,7 +99,7 @@ def why_context(
         "rooms": study.sizes(),
         "grids": {f"{edge:g}": scores(grid_ceiling(study.truths, edge)) for edge in GRIDS},
         "ensembles": _ensembles(study.truths, names, seeds, out),
-        "made_of": study.made_of(raw) if raw else {},
+        "objects": gather_objects(numbers, study.made_of(raw) if raw else {}),
         "runs": numbers,
     }
     report.mkdir(parents=True, exist_ok=True)

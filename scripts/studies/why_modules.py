@@ -55,6 +55,11 @@ STATE_NOTES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "spacing": (("spacing",), ".2f", "mean distance of two codewords"),
     "presence": (("presence", "right"), ".2f", "right answers, over classes that not all rooms have or lack"),
     "presence, constant": (("presence", "constant"), ".2f", "of the best constant answers"),
+    "presence, from points": (
+        ("points_know", "presence", "right"),
+        ".2f",
+        "right answers, if a class is there that over 0.1 % of the voxels are called",
+    ),
     "presence, crops": (("presence_crops", "right"), ".2f", "right answers for crops"),
     "presence, crops, constant": (("presence_crops", "constant"), ".2f", "of the best constant answers"),
     "p, correlation": (

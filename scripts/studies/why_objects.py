@@ -40,72 +40,81 @@ def _taken_for(own: list[dict], classes: list[str]) -> str:
     return ", ".join(f"{classes[number]} {100 * count / lost:.0f}" for number, count in best)
 
 
-def agreement(runs: dict[str, list[dict]]) -> list[str]:
+def gather_objects(runs: dict[str, list[dict[str, Any]]], made_of: dict[str, str]) -> list[dict[str, Any]]:
+    """Every object that the runs list, once, with what each run made of it; taken out of the runs' numbers.
+
+    Args:
+        runs: Numbers of the runs by variant, one a seed.
+        made_of: What objects are made of, by ``room/instance``.
+    """
+    found: dict[tuple[str, int, str], dict[str, Any]] = {}
+    for each in runs.values():
+        for run in each:
+            for where, key in (("unseen", "errors"), ("seen", "seen_errors")):
+                for one in run[key].pop("each_object"):
+                    place = one["room"], one["instance"], one["class"]
+                    kept = {name: one[name] for name in ("room", "instance", "class", "points")}
+                    kept["contrast"] = None if one["contrast"] != one["contrast"] else one["contrast"]
+                    kept["made_of"] = made_of.get(f"{one['room']}/{one['instance']}")
+                    mine = found.setdefault(place, kept | {"where": where, "right": [], "taken_for": []})
+                    mine["right"].append(one["right"])
+                    mine["taken_for"].append(one["taken_for"])
+    return list(found.values())
+
+
+def agreement(objects: list[dict[str, Any]]) -> list[str]:
     """Whether all runs lose the same objects, and how these differ in colour from the wall around them."""
-    tables = [run["errors"]["each_object"] for each in runs.values() for run in each]
     lines = [
-        f"Do all {len(tables)} runs lose the same objects? Contrast: distance of the object's mean colour from that of "
-        "the wall around it (0 to 255), median.",
+        "Do all runs lose the same objects? Contrast: distance of the object's mean colour from that of the wall "
+        "around it (0 to 255), median.",
         "",
         *header("class", "objects", "lost by all", "lost by most", "found by most", "contrast of those lost by most",
                  "of those found by most"),
     ]  # fmt: skip
     for name in ("window", "door", "board"):
-        shares: dict[tuple[str, int], list[float]] = {}
-        contrast: dict[tuple[str, int], float] = {}
-        for table in tables:
-            for one in table:
-                if one["class"] == name:
-                    key = one["room"], one["instance"]
-                    shares.setdefault(key, []).append(one["right"])
-                    contrast[key] = one["contrast"]
-        if not shares:
+        own = [one for one in objects if one["class"] == name and one["where"] == "unseen"]
+        if not own:
             continue
-        lost = {key: mean(share <= 0.2 for share in each) for key, each in shares.items()}
-        found = {key: mean(share >= 0.8 for share in each) for key, each in shares.items()}
-        often, seen = ([key for key, rate in rates.items() if rate > 0.5] for rates in (lost, found))
-        lines.append(
-            row(name, len(shares), sum(rate == 1 for rate in lost.values()), len(often), len(seen),
-                 _median([contrast[key] for key in often]), _median([contrast[key] for key in seen]))
-        )  # fmt: skip
+        lost = [mean(right <= 0.2 for right in one["right"]) for one in own]
+        found = [mean(right >= 0.8 for right in one["right"]) for one in own]
+        often, seen = ([one for one, rate in zip(own, rates) if rate > 0.5] for rates in (lost, found))
+        cells = len(own), sum(rate == 1 for rate in lost), len(often), len(seen)
+        lines.append(row(name, *cells, _median(often), _median(seen)))
     return lines
 
 
-def _median(values: list[float]) -> str:
-    known = [value for value in values if value == value]
+def _median(objects: list[dict[str, Any]]) -> str:
+    known = [one["contrast"] for one in objects if one["contrast"] is not None]
     return f"{median(known):.0f}" if known else "-"
 
 
-def kinds_table(content: dict[str, Any]) -> list[str]:
+def kinds_table(objects: list[dict[str, Any]]) -> list[str]:
     """Objects by what they are made of, in unseen and in seen rooms; nothing where that is not known."""
-    made_of = content["made_of"]
-    if not made_of:
+    cells: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for one in objects:
+        if one["made_of"] is not None:
+            cells.setdefault((one["class"], one["made_of"]), []).append(one)
+    if not cells:
         return []
     lines = [
         "By what they are made of (*as the wall*: of the colour of the wall's paint): mean share of right points over "
-        "all runs, and what most of the objects that are lost are taken for. *Seen*: rooms of the training.",
+        "all runs, and how many percent are lost to which classes. *Seen*: rooms of the training.",
         "",
-        *header("class", "made of", "unseen", "right", "lost ones are", "seen", "right", "lost ones are"),
+        *header("class", "made of", "unseen", "right", "lost to", "seen", "right", "lost to"),
     ]
-    cells: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
-    for each in content["runs"].values():
-        for run in each:
-            for where, errors in (("unseen", run["errors"]), ("seen", run["seen_errors"])):
-                for one in errors["each_object"]:
-                    key = one["class"], made_of[f"{one['room']}/{one['instance']}"]
-                    cells.setdefault(key, {"unseen": [], "seen": []})[where].append(one)
     for (name, kind), found in sorted(cells.items()):
-        parts = [part for where in ("unseen", "seen") for part in _kind_cells(found[where])]
+        parts = [part for where in ("unseen", "seen") for part in _kind_cells(found, where)]
         lines.append(row(name, kind, *parts))
     return lines
 
 
-def _kind_cells(ones: list[dict[str, Any]]) -> tuple[str, str, str]:
-    """How many different objects, how much of them is right, and what the lost ones are taken for."""
+def _kind_cells(found: list[dict[str, Any]], where: str) -> tuple[str, str, str]:
+    """How many objects there are, how much of them is right, and what the lost ones are taken for."""
+    ones = [one for one in found if one["where"] == where]
     if not ones:
         return "0", "", ""
-    count = len({(one["room"], one["instance"]) for one in ones})
-    lost = [one["taken_for"] for one in ones if one["right"] <= 0.2]
+    pairs = [pair for one in ones for pair in zip(one["right"], one["taken_for"])]
+    lost = [name for right, name in pairs if right <= 0.2]
     best = sorted(set(lost), key=lambda name: (-lost.count(name), name))[:2]
-    names = ", ".join(f"{name} {100 * lost.count(name) / len(ones):.0f}" for name in best)
-    return str(count), f"{100 * mean(one['right'] for one in ones):.0f}", names
+    names = ", ".join(f"{name} {100 * lost.count(name) / len(pairs):.0f}" for name in best)
+    return str(len(ones)), f"{100 * mean(right for right, _ in pairs):.0f}", names

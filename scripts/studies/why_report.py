@@ -22,6 +22,27 @@ ORACLE_NOTES = {
 }
 
 
+RULES = (
+    "Read off the generator (`data_prep/building`):",
+    "",
+    "- *Windows* are in one or two outer walls, across from the main door, in a row of equal size and height, their "
+    "sills at 0.8 to 1 m, with radiators below in 40 % of the rooms. In 35 % of the rooms slats or drawn blinds cover "
+    "most of them. Glass alone is told by its colour and by rays that do not come back.",
+    "- *Boards* hang on inner walls, one or two in a room, their lower edges at 0.8 to 1 m: as white as the room's "
+    "blinds, in frames of the metal that its windows have.",
+    "- *Doors* stand on the floor and are 2 to 2.15 m high. One in five is as white as boards and blinds.",
+    "- In 30 % of the rooms that white is the colour of the wall.",
+    "- What is left then is below a voxel of 8 cm: frames 2.5 to 6 cm wide, relief of 0.6 to 10 cm. The network sees "
+    "one point a voxel, its colour and height, and not where in the voxel it lies.",
+    "",
+    "Blind or board is a question of *which wall*: of equal panels in a row (CCNet's lines along the wall) or of the "
+    "door across the room (two recurrences). A vector of the room is the same for all its walls: EncNet and CTNet "
+    "cannot say it, and that both classes are present tells nothing. The U-Net's own coarsest voxels, 1.28 m, span a "
+    "room too.",
+)
+"""What a context module would have to know."""
+
+
 def markdown(content: dict[str, Any]) -> str:
     """The page, from what ``why_context.json`` holds."""
     runs, classes = content["runs"], content["classes"]
@@ -40,8 +61,16 @@ def markdown(content: dict[str, Any]) -> str:
     lines += ["", "## Ceilings: what a perfect answer would give", "", *_oracle_table(runs)]
     lines += ["", *_oracle_classes(runs, classes), "", *_grid_table(content)]
     lines += ["", "## Errors", "", *_confusions(runs, classes), "", *objects_table(runs, classes)]
-    lines += ["", *agreement(runs), "", *kinds_table(content), "", *_borders(content)]
+    lines += [
+        "",
+        *agreement(content["objects"]),
+        "",
+        *kinds_table(content["objects"]),
+        "",
+        *_borders(content),
+    ]
     lines += ["", "## What is learned, what carries over", "", *_scores_table(content)]
+    lines += ["", "## What decides in these rooms", "", *RULES]
     lines += ["", "## Inside the modules", "", *state_table(content["runs"])]
     return "\n".join(lines) + "\n"
 

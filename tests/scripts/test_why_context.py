@@ -10,6 +10,7 @@ from fakes import write_fake_building
 from studies.passes import prepare_room, read_rooms
 from studies.why_context import why_context
 from studies.why_numbers import Truth, grid_ceiling, presence_numbers, share_numbers, shares_elsewhere, shift
+from studies.why_objects import agreement, gather_objects, kinds_table
 from studies.why_rooms import KINDS, what_things_are
 
 from data_prep.building.plan import plan_area
@@ -87,6 +88,26 @@ def test_a_finer_grid_has_a_higher_ceiling(building: Path) -> None:
     fine, coarse = (grid_ceiling([truth], edge).mean_iou() for edge in (0.01, 1.0))
     assert fine > 0.99
     assert coarse < fine
+
+
+def test_objects_are_listed_once_and_by_what_they_are_made_of() -> None:
+    def run(*rights: float) -> dict:
+        ones = [
+            {"room": "a", "instance": number, "class": "window", "points": 99, "right": right, "contrast": 7.0,
+             "taken_for": "window" if right > 0.5 else "board"}
+            for number, right in enumerate(rights)
+        ]  # fmt: skip
+        return {"errors": {"each_object": ones[:2]}, "seen_errors": {"each_object": ones[2:]}}
+
+    runs = {"fcn": [run(0.9, 0.1, 1.0), run(1.0, 0.0, 0.9)]}
+    objects = gather_objects(runs, {"a/0": "glass", "a/1": "slats", "a/2": "glass"})
+    assert [one["right"] for one in objects] == [[0.9, 1.0], [0.1, 0.0], [1.0, 0.9]]
+    assert runs["fcn"][0]["errors"] == {}
+    assert agreement(objects)[-1] == "| window | 2 | 1 | 1 | 1 | 7 | 7 |"
+    table = kinds_table(objects)
+    assert table[-2] == "| window | glass | 1 | 95 |  | 1 | 95 |  |"
+    assert table[-1] == "| window | slats | 1 | 5 | board 100 | 0 |  |  |"
+    assert kinds_table(gather_objects({"fcn": [run(0.9, 0.1, 1.0)]}, {})) == []
 
 
 def test_shares_elsewhere() -> None:
