@@ -1,6 +1,6 @@
 """What frames say about the points that they see: projection with a depth test, averaged over the views."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,22 @@ class CameraFrame:
     pose: np.ndarray
     depth_matrix: np.ndarray
     color_matrix: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sighting:
+    """The points that a frame sees, and the pixels of its colours that show them.
+
+    Args:
+        frame: The frame.
+        rows: Rows of the points, ``(M,)`` int64.
+        x, y: Column and row of a pixel for each of them, ``(M,)`` int64; some may lie outside the picture.
+    """
+
+    frame: CameraFrame
+    rows: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -103,39 +119,52 @@ def _read_frame(color: Path, color_matrix: np.ndarray, depth_matrix: np.ndarray)
     )
 
 
-def carry(
-    frames: Sequence[CameraFrame] | Iterator[CameraFrame],
-    pos: np.ndarray,
-    score: Callable[[CameraFrame], np.ndarray],
-    *,
-    num_classes: int,
-    tolerance: float = 0.03,
-) -> Carried:
-    """Mean scores of the pixels that show each point.
+def sightings(
+    frames: Iterable[CameraFrame], pos: np.ndarray, *, tolerance: float = 0.03
+) -> Iterator[Sighting]:
+    """What each frame sees of a scene; frames that see nothing are left out.
 
     Args:
         frames: Where pictures were taken from.
         pos: Points in the coordinates of the poses, ``(N, 3)`` metres.
-        score: Scores ``(K, h, w)`` of a frame, at the size of its colours.
-        num_classes: K.
         tolerance: Metres by which point and depth may differ; noise of the scan.
+    """
+    for frame in frames:
+        rows = visible(frame, pos, tolerance=tolerance)
+        if len(rows):
+            u, v, _ = project(pos[rows], frame.pose, frame.color_matrix)
+            yield Sighting(
+                frame=frame, rows=rows, x=np.rint(u).astype(np.int64), y=np.rint(v).astype(np.int64)
+            )
+
+
+def carry(
+    seen: Iterable[Sighting],
+    score: Callable[[CameraFrame], np.ndarray],
+    *,
+    num_points: int,
+    num_classes: int,
+) -> Carried:
+    """Mean scores of the pixels that show each point.
+
+    Args:
+        seen: What the frames see of a scene.
+        score: Scores ``(K, h, w)`` of a frame, at the size of its colours.
+        num_points: N.
+        num_classes: K.
 
     Convention:
         Every view counts alike. A pixel whose scores are all 0 says nothing: it is no view.
     """
-    total = np.zeros((len(pos), num_classes), np.float32)
-    views = np.zeros(len(pos), np.int32)
-    for frame in frames:
-        rows = visible(frame, pos, tolerance=tolerance)
-        if not len(rows):
-            continue
-        scores = score(frame)
-        u, v, _ = project(pos[rows], frame.pose, frame.color_matrix)
-        x, y = np.rint(u).astype(np.int64), np.rint(v).astype(np.int64)
+    total = np.zeros((num_points, num_classes), np.float32)
+    views = np.zeros(num_points, np.int32)
+    for sighting in seen:
+        scores = score(sighting.frame)
+        x, y = sighting.x, sighting.y
         inside = (x >= 0) & (x < scores.shape[2]) & (y >= 0) & (y < scores.shape[1])
-        rows, seen = rows[inside], scores[:, y[inside], x[inside]].T
-        says = seen.any(axis=1)
-        total[rows[says]] += seen[says]
+        rows, said = sighting.rows[inside], scores[:, y[inside], x[inside]].T
+        says = said.any(axis=1)
+        total[rows[says]] += said[says]
         views[rows[says]] += 1
     return Carried(total / np.maximum(views, 1)[:, None], views)
 

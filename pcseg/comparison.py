@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.progress import track
 
 from pcseg import __version__
-from pcseg.backproject import CameraFrame, Carried, carry, read_frames
+from pcseg.backproject import CameraFrame, Carried, Sighting, carry, read_frames, sightings
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.comparison_report import AVERAGE, ComparisonReport
 from pcseg.data.images.reader import read_colors
+from pcseg.data.images.readers import READERS
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.scenes import check_scene
@@ -88,6 +89,7 @@ def compare(
     for name, model in models.items():
         model.schema.require_same(manifest.schema, this=str(model.path), that=str(root))
         require_unseen(name, model, splits)
+    require_frames(frames, entries)
     options = Options(fragments=fragments, points_per_pass=points_per_pass, scales=tuple(scales), flip=flip)
     report = ComparisonReport.empty(
         list(models), names=manifest.schema.names, protocol=_protocol(models, manifest, entries, options)
@@ -153,13 +155,25 @@ def head_name(model: LoadedModel) -> str:
 def require_unseen(name: str, model: LoadedModel, splits: Sequence[str]) -> None:
     """Refuse to compare on areas that a model was trained on or chosen by."""
     arguments = data_arguments(model)
-    kept = set(arguments.get("test_splits") or ()) - set(arguments.get("val_splits") or ())
+    test = arguments.get("test_splits")
+    if test is None and is_image_model(model):
+        test = READERS[arguments["dataset"]].test_splits
+    kept = set(test or ()) - set(arguments.get("val_splits") or ())
     seen = sorted(set(splits) - kept)
     if seen:
         raise UserError(
             f"{model.path}: {name} may have seen {', '.join(seen)} in training; compare on areas that all models keep "
             "for the test (data.test_splits)"
         )
+
+
+def require_frames(frames: Path, entries: Sequence[SceneEntry]) -> None:
+    """Refuse to begin where a room has no frames."""
+    for entry in entries:
+        if not (frames / entry.split / entry.name).is_dir():
+            raise UserError(
+                f"{frames}: no frames of {entry.split}/{entry.name}; take them with python -m data_prep.frames"
+            )
 
 
 def predict_all(
@@ -173,10 +187,13 @@ def predict_all(
     """
     labels: dict[str, np.ndarray] = {}
     total = np.zeros((sample.num_points, next(iter(models.values())).schema.num_classes), np.float32)
+    seen = list(sightings(read_frames(frames), sample.pos))  # the same for all image models
+    if not seen:
+        raise UserError(f"{frames}: no frame sees a point of {sample.name}; take them of these very rooms")
     views = np.zeros(sample.num_points, bool)
     for name, model in models.items():
         if is_image_model(model):
-            carried = carry_model(image_model(model), sample, frames, options)
+            carried = carry_model(image_model(model), seen, sample.num_points, options)
             views = carried.covered
             labels[name] = np.where(views, carried.scores.argmax(axis=1), IGNORE_INDEX)
             total += carried.scores
@@ -197,16 +214,15 @@ def predict_all(
     return labels, views
 
 
-def carry_model(model: ImageModel, sample: Sample, frames: Path, options: Options) -> Carried:
+def carry_model(model: ImageModel, seen: Sequence[Sighting], num_points: int, options: Options) -> Carried:
     """Probabilities of an image model on the points that the frames of a room show."""
-    if not frames.is_dir():
-        raise UserError(f"{frames}: no frames of {sample.name}; take them with python -m data_prep.frames")
     windows = model.windows(scales=options.scales, flip=options.flip)
 
     def score(frame: CameraFrame) -> np.ndarray:
-        return model.probabilities(read_colors(frame.color), windows).numpy()
+        image = read_colors(frame.color)
+        return model.probabilities(image, windows, name=str(frame.color)).numpy()
 
-    return carry(read_frames(frames), sample.pos, score, num_classes=model.loaded.schema.num_classes)
+    return carry(seen, score, num_points=num_points, num_classes=model.loaded.schema.num_classes)
 
 
 def _paths(paths: list[Path] | Path | None) -> list[Path]:

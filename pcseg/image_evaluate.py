@@ -64,14 +64,14 @@ def evaluate_images(
     loaded.schema.require_same(reader.schema, this=str(ckpt), that=str(root))
     chosen = splits or data_arguments(loaded).get("test_splits") or reader.test_splits
     splits = [chosen] if isinstance(chosen, str) else list(chosen)
-    pictures = [picture for split in splits for picture in reader.pictures(split)]
+    pictures = labelled_pictures(reader, splits)
     if most is not None:
         pictures = pictures[:: -(-len(pictures) // max(most, 1))]
     loaded.segmentor.to(choose_device(device))
     matrix = score_pictures(model, reader, pictures, windows, progress_bar=progress_bar)
     if not matrix.labelled.any():
         raise UserError(
-            f"{root}: the images of {', '.join(splits)} have no labels to score; use scripts/predict.py"
+            f"{root}: no pixel of {', '.join(splits)} has a label to score; use scripts/predict.py"
         )
     name = loaded.schema.names[int(matrix.labelled.argmax())]
     counts = matrix.labelled.tolist()
@@ -83,6 +83,17 @@ def evaluate_images(
     )
     report.write(out)
     return report
+
+
+def labelled_pictures(reader: ImageReader, splits: Sequence[str]) -> list[Picture]:
+    """The images of ``splits`` that have label files; :class:`UserError` if there are none."""
+    found = [picture for split in splits for picture in reader.pictures(split) if picture.label is not None]
+    if not found:
+        raise UserError(
+            f"{reader.root}: the labels of {', '.join(splits)} are kept back, so nothing can be scored; use "
+            "scripts/predict.py"
+        )
+    return found
 
 
 def score_pictures(
@@ -98,11 +109,7 @@ def score_pictures(
     console = Console(stderr=True)
     for picture in track(pictures, "Predicting", console=console, disable=not progress_bar):
         image, label = reader.read(picture)
-        scores = model.probabilities(image, windows)
-        if scores.isnan().any():
-            raise UserError(
-                f"{picture.image}: the model returns NaN; its checkpoint is damaged or its training diverged"
-            )
+        scores = model.probabilities(image, windows, name=str(picture.image))
         matrix.update(scores.argmax(0).flatten(), torch.from_numpy(label.astype("int64")).flatten())
     return matrix
 

@@ -80,9 +80,14 @@ class ImageModel:
             batch_size=batch_size,
         )
 
-    def probabilities(self, image: np.ndarray, windows: Windows) -> Tensor:
-        """:func:`image_probabilities` of this model."""
-        return image_probabilities(self.loaded.segmentor, image, normalize=self.normalize, windows=windows)
+    def probabilities(self, image: np.ndarray, windows: Windows, *, name: str) -> Tensor:
+        """:func:`image_probabilities` of this model; :class:`UserError` names the image if they are NaN."""
+        found = image_probabilities(self.loaded.segmentor, image, normalize=self.normalize, windows=windows)
+        if found.isnan().any():
+            raise UserError(
+                f"{name}: the model returns NaN; {self.loaded.path} is damaged or its training diverged"
+            )
+        return found
 
 
 def is_image_model(model: LoadedModel) -> bool:
@@ -144,10 +149,10 @@ def image_probabilities(
                     scores = scores.flip(2) if mirrored else scores
                     scores = _resized(scores, (height, width))
                     total = scores if total is None else total.add_(scores)
+            assert total is not None, "no scales"
+            return total.div_(total.sum(0))  # with many classes it is large: no second one
     finally:
         model.train(was_training)
-    assert total is not None, "no scales"
-    return total / total.sum(0)
 
 
 def slide(run: Run, image: Tensor, windows: Windows) -> Tensor:
@@ -169,7 +174,7 @@ def slide(run: Run, image: Tensor, windows: Windows) -> Tensor:
             total[:, top : top + rows, left : left + columns] += score
             count[top : top + rows, left : left + columns] += 1
     assert total is not None
-    return (total / count)[:, :height, :width]
+    return total.div_(count)[:, :height, :width]
 
 
 def _run_windows(

@@ -47,11 +47,13 @@ def predict_image(
     Raises:
         UserError: A checkpoint that was not trained on images, or a file that is missing or no picture.
     """
+    if not image.is_file():
+        raise UserError(f"{image}: no such file; give the path of a picture")
+    colors = read_colors(image)
     model = image_model(load_checkpoint(ckpt))
     model.loaded.segmentor.to(choose_device(device))
-    colors = read_colors(image)
     windows = model.windows(scales=scales, flip=flip, overlap=overlap)
-    probability = model.probabilities(colors, windows)
+    probability = model.probabilities(colors, windows, name=str(image))
     confidence, label = probability.max(0)
     schema = model.loaded.schema
     paths = write_label_image(out, image, colors, label.numpy().astype(np.uint8), schema, palette)

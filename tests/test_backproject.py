@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pcseg.backproject import CameraFrame, carry, project, read_frames, visible
+from pcseg.backproject import CameraFrame, carry, project, read_frames, sightings, visible
 from pcseg.data.images.reader import read_indices
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
@@ -72,7 +72,7 @@ def test_views_are_averaged_and_empty_pixels_are_no_views() -> None:
     scores[1][1, :, :12] = 1.0
     frames = [camera(np.full((16, 20), 2.0)) for _ in scores]
     answers = iter(scores)
-    carried = carry(frames, pos, lambda frame: next(answers), num_classes=2)
+    carried = carry(sightings(frames, pos), lambda frame: next(answers), num_points=3, num_classes=2)
     assert carried.views.tolist() == [2, 1, 0]
     assert carried.covered.tolist() == [True, True, False]
     np.testing.assert_allclose(carried.scores, [[0.5, 0.5], [1, 0], [0, 0]])
@@ -110,7 +110,8 @@ def test_true_labels_arrive_at_the_points(pictured: tuple[Path, Path]) -> None:
             raw = read_indices(frame.label)
             return (raw - 1 == np.arange(S3DIS.num_classes)[:, None, None]).astype(np.float32)
 
-        carried = carry(read_frames(frames / path.parent.name / path.stem), pos, truth, num_classes=13)
+        seen = sightings(read_frames(frames / path.parent.name / path.stem), pos)
+        carried = carry(seen, truth, num_points=len(pos), num_classes=13)
         assert carried.covered.mean() > 0.6
         near = cKDTree(pos).query_ball_point(pos, 0.05)
         interior = np.array([(label[rows] == label[row]).all() for row, rows in enumerate(near)])

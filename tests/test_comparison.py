@@ -1,6 +1,7 @@
 """Comparison of point and image models: counts, coverage, averages, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ from PIL import Image
 from test_evaluate import write_checkpoint
 from test_train_images import NARROW, config
 
+import pcseg.backproject
+import pcseg.comparison
 from pcseg.backbones.images.resnet import ResNet
-from pcseg.checkpoint import KEY, ModelCard
-from pcseg.comparison import Options, carry_model, compare, load_models, predict_all
+from pcseg.backproject import read_frames, sightings
+from pcseg.checkpoint import KEY, ModelCard, load_checkpoint
+from pcseg.comparison import Options, carry_model, compare, load_models, predict_all, require_unseen
 from pcseg.comparison_report import AVERAGE, ComparisonReport
 from pcseg.data.sample import load_sample
 from pcseg.data.scenes import read_scene
@@ -28,7 +32,7 @@ from pcseg.segmentor import Segmentor
 def write_image_checkpoint(path: Path, root: Path, **data: object) -> Path:
     """An untrained EncNet with the card of one that was trained on the frames in ``root``."""
     torch.manual_seed(0)
-    whole = config(root, "encnet", test_splits=["Area_5"], **data)
+    whole = config(root, "encnet", **{"test_splits": ["Area_5"], **data})
     model = Segmentor(
         ResNet(**NARROW),
         lambda widths, k: EncHead(widths, k, **whole["head"]["init_args"]),
@@ -111,11 +115,31 @@ def test_the_average_is_of_probabilities(places: tuple[Path, Path, Path]) -> Non
         fragments=1,
         probabilities=True,
     ).probability
-    carried = carry_model(image_model(images), sample, scene, options)
+    seen = list(sightings(read_frames(scene), sample.pos))
+    carried = carry_model(image_model(images), seen, sample.num_points, options)
     assert points is not None
     assert np.array_equal(labels[AVERAGE][covered], (points + carried.scores)[covered].argmax(1))
     assert np.array_equal(labels[AVERAGE][~covered], labels["3-D plain"][~covered])
     np.testing.assert_allclose(carried.scores[covered].sum(1), 1, rtol=1e-5)
+
+
+def test_what_frames_see_is_found_once_for_all_image_models(
+    places: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms, frames, folder = places
+    images = [folder / "images.ckpt"] * 2
+    models = load_models(folder / "plain.ckpt", [], images, device="cpu")
+    sample = load_sample(read_scene(rooms / "Area_5" / "office_1.h5"), name="office_1")
+    options = Options(fragments=1, points_per_pass=10_000, scales=(1.0,), flip=False)
+    calls, visible = [], pcseg.backproject.visible
+    monkeypatch.setattr(
+        pcseg.backproject,
+        "visible",
+        lambda frame, *args, **kw: calls.append(frame) or visible(frame, *args, **kw),
+    )
+    labels, _ = predict_all(models, sample, frames / "Area_5" / "office_1", options)
+    assert len(calls) == 1
+    assert np.array_equal(labels["2-D EncNet"], labels["2-D EncNet'"])
 
 
 def test_points_that_no_model_decides_count_as_misses() -> None:
@@ -128,8 +152,13 @@ def test_points_that_no_model_decides_count_as_misses() -> None:
     assert report.coverage == pytest.approx(2 / 3)
 
 
-def test_what_must_not_be_compared_is_refused(places: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_what_must_not_be_compared_is_refused(
+    places: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rooms, frames, folder = places
+    monkeypatch.setattr(
+        pcseg.comparison, "predict_all", lambda *args: pytest.fail("predicted before refusing")
+    )
 
     def run(**changed: object) -> None:
         options = {
@@ -151,3 +180,21 @@ def test_what_must_not_be_compared_is_refused(places: tuple[Path, Path, Path], t
     with pytest.raises(UserError, match="no frames of Area_5/office_1"):
         run(frames=tmp_path / "nowhere")
     assert not (tmp_path / "out" / "comparison.json").exists()
+
+
+def test_the_test_areas_of_a_data_set_are_unseen_without_being_named(tmp_path: Path) -> None:
+    path = write_image_checkpoint(tmp_path / "images.ckpt", tmp_path, test_splits=None)
+    model = load_checkpoint(path)
+    require_unseen("2-D EncNet", model, ["Area_5"])
+    with pytest.raises(UserError, match="may have seen Area_4"):
+        require_unseen("2-D EncNet", model, ["Area_4", "Area_5"])
+
+
+def test_frames_of_other_rooms_are_told(places: tuple[Path, Path, Path]) -> None:
+    rooms, frames, folder = places
+    models = load_models(folder / "plain.ckpt", [], [folder / "images.ckpt"], device="cpu")
+    sample = load_sample(read_scene(rooms / "Area_5" / "office_1.h5"), name="office_1")
+    elsewhere = replace(sample, pos=sample.pos + np.float32(100))
+    options = Options(fragments=1, points_per_pass=10_000, scales=(1.0,), flip=False)
+    with pytest.raises(UserError, match="no frame sees a point of office_1"):
+        predict_all(models, elsewhere, frames / "Area_5" / "office_1", options)

@@ -8,18 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fake_images import save, write_room_frames
+import yaml
+from fake_images import save, write_images, write_room_frames
 from PIL import Image
+from test_train import finish, logged, start
 
 from pcseg.backbones.images.resnet import ResNet, resnet
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.images.loaders import ImageData
 from pcseg.data.images.reader import ImageReader
+from pcseg.data.images.readers import READERS
 from pcseg.errors import UserError
 from pcseg.heads.ccnet import RCCAHead
 from pcseg.heads.ctnet import CTHead
 from pcseg.heads.encnet import EncHead
-from pcseg.image_evaluate import evaluate_images
+from pcseg.image_evaluate import evaluate_images, labelled_pictures
 from pcseg.image_inference import image_model
 from pcseg.image_predict import predict_image
 from pcseg.losses.segmentation import SegmentationLoss
@@ -129,6 +132,28 @@ def test_a_run_that_broke_off_ends_with_the_same_weights(
         assert torch.equal(value, broken[name]), name
 
 
+@pytest.mark.slow
+def test_two_processes_train_and_validate_every_frame_once(frames: Path, tmp_path: Path) -> None:
+    whole = config(frames, "ctnet", batch_size=2) | {
+        "loss": {
+            "class_path": "pcseg.losses.segmentation.SegmentationLoss",
+            "init_args": {"lovasz": 0.5},
+        },
+        "trainer": {"max_epochs": 1, "progress_bar": False, "accelerator": "cpu", "log_every_n_steps": 1},
+        "out": str(tmp_path / "run"),
+    }
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(whole))
+    finish(start(tmp_path / "two.yaml", "--trainer.devices", "2"))
+    data = ImageData(frames, dataset="room_frames")
+    assert len(data.train_pictures) == 4
+    labelled = sum(int((data.reader.read(picture)[1] >= 0).sum()) for picture in data.val_pictures)
+    assert logged(tmp_path / "run", "val/points") == [labelled]
+    assert len(logged(tmp_path / "run", "train/class_frequency")) == 1, (
+        "two images each are one step of all four"
+    )
+    assert load_checkpoint(tmp_path / "run" / "best.ckpt").config["trainer"]["devices"] == 2
+
+
 @pytest.fixture(scope="module")
 def trained(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(frames, tmp_path_factory.mktemp("run") / "out", "encnet", epochs=2)
@@ -155,7 +180,8 @@ def test_prediction_of_a_picture(trained: Path, frames: Path, tmp_path: Path) ->
     remarks = predict_image(picture, ckpt=trained, out=tmp_path)
     assert "64 x 48 pixels" in remarks[0]
     model = image_model(load_checkpoint(trained))
-    expected = model.probabilities(np.asarray(Image.open(picture)), model.windows()).argmax(0)
+    colors = np.asarray(Image.open(picture))
+    expected = model.probabilities(colors, model.windows(), name="").argmax(0)
     with Image.open(tmp_path / "000000.png") as written:
         assert written.mode == "P"
         assert np.array_equal(np.asarray(written), expected)
@@ -163,6 +189,19 @@ def test_prediction_of_a_picture(trained: Path, frames: Path, tmp_path: Path) ->
     assert tuple(colors[0, 0]) == model.loaded.schema.colors[expected[0, 0]]
     with pytest.raises(UserError, match="would replace"):
         predict_image(tmp_path / "000000.png", ckpt=trained, out=tmp_path)
+    with pytest.raises(UserError, match=r"nowhere\.jpg: no such file; give the path"):
+        predict_image(tmp_path / "nowhere.jpg", ckpt=trained, out=tmp_path)
+    next(model.loaded.segmentor.parameters()).data.fill_(torch.nan)
+    with pytest.raises(UserError, match=r"000000\.jpg: the model returns NaN"):
+        model.probabilities(colors, model.windows(), name="000000.jpg")
+
+
+def test_images_without_labels_are_not_predicted_to_be_scored(tmp_path: Path) -> None:
+    reader = READERS["voc"](write_images(tmp_path, "voc"))
+    (tmp_path / "ImageSets" / "Segmentation" / "test.txt").write_text("2007_000001\n")
+    assert [picture.split for picture in labelled_pictures(reader, ["test", "val"])] == ["val"]
+    with pytest.raises(UserError, match="the labels of test are kept back"):
+        labelled_pictures(reader, ["test"])
 
 
 def test_a_crop_smaller_than_the_head_needs_is_told(frames: Path, tmp_path: Path) -> None:

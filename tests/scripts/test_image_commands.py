@@ -1,31 +1,18 @@
 """The commands for images: the kind of a checkpoint decides which is meant, and a data set is checked."""
 
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from fake_images import save, write_images, write_room_frames
 from fakes import write_fake_building
+from script_modules import load_script
 from test_comparison import write_image_checkpoint
 from test_evaluate import write_checkpoint
 
 from pcseg.cli import run
 from pcseg.errors import UserError
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-
-
-def load_script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_checkpoint_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,5 @@
 """The readers by the names that configurations use."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 from pcseg.data.images.ade20k import ADE20K
@@ -16,7 +14,7 @@ ImageSet = Literal[
 ]
 """Names of the data sets."""
 
-READERS: dict[ImageSet, Callable[[Path], ImageReader]] = {
+READERS: dict[ImageSet, type[ImageReader]] = {
     "room_frames": RoomFrames,
     "scannet_frames": ScanNetFrames,
     "ade20k": ADE20K,
