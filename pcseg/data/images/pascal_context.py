@@ -12,7 +12,7 @@ from pcseg.data.images.reader import (
     read_names,
     table_of,
 )
-from pcseg.data.images.voc import read_mat
+from pcseg.data.images.voc import listed_pictures, read_mat
 from pcseg.labels import LabelSchema
 
 NAMES = (
@@ -69,26 +69,17 @@ class PascalContext(ImageReader):
         return tuple(split for split in ("train", "val") if self._list(split) is not None)
 
     def find(self, split: str) -> list[Picture]:
-        return [
-            Picture(
-                name=name,
-                split=split,
-                group=name,
-                image=self.root / "JPEGImages" / f"{name}.jpg",
-                label=self._label(name),
-            )
-            for name in read_names(self._list(split) or Path())
-        ]
+        return listed_pictures(self, split, read_names(self._list(split) or Path()), self._labels)
 
     def read_label(self, path: Path) -> np.ndarray:
         if path.suffix == ".mat":
             return apply_table(self.originals, read_mat(path, "LabelMap"), source=path, dataset=self.dataset)
         return super().read_label(path)
 
-    def _label(self, name: str) -> Path:
-        places = [self.root / folder / f"{name}.png" for folder in CONVERTED]
-        places += [folder / ORIGINALS / f"{name}.mat" for folder in (self.root, self.root.parent)]
-        return next((place for place in places if place.is_file()), places[0])
+    def _labels(self, name: str) -> list[Path]:
+        """Converted labels, then the originals in the folder or beside it."""
+        converted = [self.root / folder / f"{name}.png" for folder in CONVERTED]
+        return converted + [folder / ORIGINALS / f"{name}.mat" for folder in (self.root, self.root.parent)]
 
     def _list(self, split: str) -> Path | None:
         places = [

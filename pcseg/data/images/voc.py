@@ -1,5 +1,6 @@
 """PASCAL VOC 2012, alone or with the annotations of SBD (the *aug* training set of 10 582 images)."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,16 +60,7 @@ class VOC2012(ImageReader):
 
     def find(self, split: str) -> list[Picture]:
         names = self._augmented() if split == AUGMENTED else read_names(self._list(split))
-        return [
-            Picture(
-                name=name,
-                split=split,
-                group=name,
-                image=self.root / "JPEGImages" / f"{name}.jpg",
-                label=None if split == "test" else self._label(name, split),
-            )
-            for name in names
-        ]
+        return listed_pictures(self, split, names, lambda name: self._labels(name, split))
 
     def read_label(self, path: Path) -> np.ndarray:
         if path.suffix == ".mat":
@@ -77,16 +69,15 @@ class VOC2012(ImageReader):
             )
         return super().read_label(path)
 
-    def _label(self, name: str, split: str) -> Path:
+    def _labels(self, name: str, split: str) -> list[Path]:
         """VOC's own labels, and only in the augmented set those of SBD for images that VOC did not label."""
+        if split == "test":
+            return []
         own = [self.root / folder / f"{name}.png" for folder in LABEL_FOLDERS]
         if split != AUGMENTED:
-            return own[0]
-        found = [path for path in own if path.is_file()]
+            return own[:1]
         sbd = self._sbd()
-        if not found and sbd is not None:
-            found = [sbd / "cls" / f"{name}.mat"]
-        return found[0] if found else own[0]
+        return own if sbd is None else [*own, sbd / "cls" / f"{name}.mat"]
 
     def _augmented(self) -> list[str]:
         """All of ``train_aug.txt``, or VOC's training images and SBD's that are not in VOC's validation."""
@@ -108,6 +99,26 @@ class VOC2012(ImageReader):
             if (path / "cls").is_dir():
                 return path
         return None
+
+
+def listed_pictures(
+    reader: ImageReader, split: str, names: Sequence[str], labels: Callable[[str], Sequence[Path]]
+) -> list[Picture]:
+    """The images of a split list of VOC: ``JPEGImages`` and the first label file that is there.
+
+    Args:
+        reader: Of the data set.
+        split: Name of the split.
+        names: Names in its list.
+        labels: Where labels of an image may be, best first; nowhere if they are kept back.
+    """
+    pictures = []
+    for name in names:
+        places = labels(name)
+        label = next((place for place in places if place.is_file()), places[0] if places else None)
+        image = reader.root / "JPEGImages" / f"{name}.jpg"
+        pictures.append(Picture(name=name, split=split, group=name, image=image, label=label))
+    return pictures
 
 
 def read_mat(path: Path, *fields: str) -> np.ndarray:
