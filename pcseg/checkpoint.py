@@ -13,7 +13,7 @@ from pcseg import __version__
 from pcseg.backbones.base import PointBackbone  # noqa: F401 - named in the factory types below
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
-from pcseg.segmentor import BackboneChoice, HeadFactory, Segmentor
+from pcseg.network import BackboneChoice, HeadFactory, Network
 
 FORMAT_VERSION = 1
 KEY = "pcseg"
@@ -53,9 +53,9 @@ class ModelCard:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A trained segmentor in evaluation mode with everything its card says."""
+    """A trained network in evaluation mode with everything its card says."""
 
-    segmentor: Segmentor
+    segmentor: Network
     card: ModelCard
     schema: LabelSchema
     hash: str
@@ -111,7 +111,7 @@ def load_checkpoint(path: Path) -> LoadedModel:
     content, card = read_checkpoint(path)
     schema = LabelSchema.from_json(card.schema, source=str(path))
     backbone, head = instantiate_parts(card.config, source=str(path))
-    segmentor = Segmentor(backbone, head, in_channels=card.in_channels, schema=schema)
+    segmentor = Network(backbone, head, in_channels=card.in_channels, schema=schema)
     load_weights(segmentor, content["state_dict"], source=str(path))
     segmentor.eval()
     return LoadedModel(segmentor=segmentor, card=card, schema=schema, hash=file_hash(path), path=path)

@@ -10,14 +10,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.data import Batch
 
 from pcseg.checkpoint import LoadedModel
 from pcseg.data.clouds import Cloud
-from pcseg.data.collate import to_data
 from pcseg.data.dataset import with_height
 from pcseg.data.frames import IDENTITY, Frame, Units, Up, find_frame
 from pcseg.data.gridding import group_by_voxel
+from pcseg.data.single import scene_batch
 from pcseg.errors import UserError
 from pcseg.heads.ccnet import RCCABody
 from pcseg.heads.context import ContextBody
@@ -96,7 +95,7 @@ def _explain_points(
     groups = group_by_voxel(sample.pos, model.grid_size)
     shown = replace(sample.take(groups.pick(0)), grid_pos=groups.grid_pos)
     device = next(model.segmentor.parameters()).device
-    batch: Any = Batch.from_data_list([to_data(shown, model.features)]).to(str(device))  # type: ignore[attr-defined]
+    batch = scene_batch(shown, model.features).to(device)
     head = model.segmentor.head
     level = head.level if isinstance(head, PointContextHead) else 0
 

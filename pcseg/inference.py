@@ -8,13 +8,12 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch
 
 from pcseg.data.blocks import Block, cut_into_blocks
-from pcseg.data.collate import to_data
 from pcseg.data.dataset import with_height
 from pcseg.data.gridding import VoxelGroups, group_by_voxel
 from pcseg.data.sample import Sample
+from pcseg.data.single import scene_batch
 from pcseg.errors import UserError
 from pcseg.ops.voxels import VoxelSet
 
@@ -241,10 +240,10 @@ class _Runner:
         voxels: VoxelSet | None = None
         for number in range(passes):
             shown = start + number % count
-            data = to_data(replace(ordered.take(shown), grid_pos=grid_pos), self.features)
-            batch = Batch.from_data_list([data]).to(device)  # type: ignore[attr-defined]
-            voxels = VoxelSet(batch["grid_pos"], batch["ptr"]) if voxels is None else voxels
-            batch["voxels"] = voxels
+            fragment = replace(ordered.take(shown), grid_pos=grid_pos)
+            batch = scene_batch(fragment, self.features).to(device)
+            voxels = VoxelSet(batch.grid_pos, batch.ptr) if voxels is None else voxels
+            batch.voxels = voxels
             logits = self.model(batch).logits
             yield shown, logits[core.to(device)].float().softmax(dim=1).cpu()
 

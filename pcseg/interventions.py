@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from pcseg.errors import UserError
 from pcseg.heads.base import HeadOutput
 from pcseg.losses.class_frequency import class_frequency
+from pcseg.network import Network
 from pcseg.nn.channel_context import ChannelContext, ChannelContextOutput
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.ops.clouds import spread
-from pcseg.segmentor import Segmentor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ Change = Callable[[int, Sequence[CloudContext]], Replacement]
 class BackboneOnce(nn.Module):
     """A point model that runs its backbone once for all passes over the same voxels; :meth:`forget` before others."""
 
-    def __init__(self, model: Segmentor) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
         self.levels: list[Level] | None = None

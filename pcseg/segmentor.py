@@ -1,6 +1,6 @@
 """Backbone, head and losses as one trainable module."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import lightning as L
 import numpy as np
@@ -8,33 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pcseg.backbones.base import PointBackbone
-from pcseg.backbones.images.base import ImageBackbone
 from pcseg.errors import UserError
-from pcseg.heads.base import Head, HeadOutput
+from pcseg.heads.base import HeadOutput
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.metrics.confusion import ConfusionMatrix
-from pcseg.nn.levels import ImageBatch, PointBatch
+from pcseg.network import BackboneChoice, Batch, HeadFactory, Network
 from pcseg.schedules import OneCycle, Schedule
-
-BackboneFactory = Callable[[int], PointBackbone]
-"""Takes the number of input channels."""
-
-BackboneChoice = BackboneFactory | ImageBackbone
-"""A point backbone is made for the features of the data; an image backbone sees three channels and comes as it is."""
-
-HeadFactory = Callable[[Sequence[int], int], Head]
-"""Takes the widths of the backbone's features and the number of classes."""
-
-Batch = PointBatch | ImageBatch
-"""Both have ``y`` (N,), a label for each row of the logits, and ``num_graphs``, how many clouds or images."""
 
 OptimizerFactory = Callable[[Iterable], Optimizer]
 """Takes parameters or parameter groups."""
 
 
-class Segmentor(L.LightningModule):
+class Segmentor(Network, L.LightningModule):
     """Backbone → head → losses, and how they are trained.
 
     Args:
@@ -68,10 +54,7 @@ class Segmentor(L.LightningModule):
         lr_scales: Mapping[str, float] | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.backbone = backbone if isinstance(backbone, ImageBackbone) else backbone(in_channels)
-        self.head = head(self.backbone.out_channels, schema.num_classes)
-        self.schema = schema
+        super().__init__(backbone, head, in_channels=in_channels, schema=schema)
         self.loss = loss
         self.optimizer_factory = optimizer
         self.schedule = schedule or OneCycle()
@@ -80,9 +63,6 @@ class Segmentor(L.LightningModule):
         self.seed = seed
         self.train_confusion = ConfusionMatrix(schema.num_classes)
         self.val_confusion = ConfusionMatrix(schema.num_classes)
-
-    def forward(self, batch: Batch) -> HeadOutput:
-        return self.head.segment(self.backbone, batch)
 
     def losses(self, output: HeadOutput, batch: Batch) -> dict[str, Tensor]:
         """All weighted loss terms by name."""

@@ -24,7 +24,10 @@ MAY_IMPORT = {
     "metrics": {"errors", "labels", "schemas", "ops", "nn", "data"},
     "data": {"errors", "labels", "ops", "schemas"},
     "views": {"errors", "labels", "ops", "nn", "data"},
-    "segmentor": {"errors", "labels", "ops", "nn", "backbones", "heads", "losses", "metrics", "schedules"},
+    "network": {"errors", "labels", "ops", "nn", "backbones", "heads"},
+    "segmentor": {
+        "errors", "labels", "ops", "nn", "backbones", "heads", "losses", "metrics", "schedules", "network",
+    },
 }
 """Parts of pcseg that a part may import besides itself; parts not named here may import all."""
 

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch_geometric.data import Batch, Data
 
-from pcseg.data.features import input_features
 from pcseg.data.mix import mix
 from pcseg.data.sample import Sample
+from pcseg.data.single import model_inputs
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Batch, Data
+
+# PyG is imported where a batch is made: that takes seconds, and evaluation needs none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,9 @@ class Collate:
     grid_size: float
     mix_prob: float = 0.0
 
-    def __call__(self, items: Sequence[tuple[Sample, np.random.Generator]]) -> Batch:
+    def __call__(self, items: Sequence[tuple[Sample, np.random.Generator]]) -> "Batch":
+        from torch_geometric.data import Batch
+
         samples = [sample for sample, _ in items]
         rng = items[0][1]
         if self.mix_prob > 0 and rng.random() < self.mix_prob:
@@ -43,22 +49,8 @@ class Collate:
         return mixed + samples[len(samples) // 2 * 2 :]
 
 
-def to_data(sample: Sample, features: Sequence[str]) -> Data:
+def to_data(sample: Sample, features: Sequence[str]) -> "Data":
     """A voxelised sample as PyG data: x (N, F), pos (N, 3), grid_pos (N, 3) int32, y (N,) int64, scene."""
-    assert sample.grid_pos is not None, "the sample is not voxelised"
-    assert sample.height is not None, "the sample has no heights"
-    x = input_features(
-        features,
-        pos=sample.pos,
-        color=sample.color,
-        ground=sample.pos[:, 2] - sample.height,
-        normal=sample.normal,
-        source=sample.name,
-    )
-    return Data(
-        x=torch.from_numpy(x),
-        pos=torch.from_numpy(sample.pos),
-        grid_pos=torch.from_numpy(sample.grid_pos),
-        y=torch.from_numpy(sample.label.astype(np.int64)),
-        scene=sample.name,
-    )
+    from torch_geometric.data import Data
+
+    return Data(**model_inputs(sample, features), scene=sample.name)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pcseg.nn.encoding import ContextEncoding, EncodingAggregation, EncodingLayer
+from pcseg.nn.encoding import ContextEncoding, EncodingLayer
+from pcseg.nn.encoding_aggregation import EncodingAggregation
 
 PTR = torch.tensor([0, 5, 5, 12])
 

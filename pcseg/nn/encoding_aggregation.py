@@ -1,0 +1,42 @@
+"""The encoding layer for code of PyTorch Geometric, whose import takes seconds: a file of its own."""
+
+import torch
+from torch import Tensor
+from torch_geometric.nn.aggr import Aggregation
+
+from pcseg.nn.encoding import EncodingLayer
+
+
+class EncodingAggregation(Aggregation):
+    """The :class:`EncodingLayer` as a PyG aggregation: sets of any size to vectors of ``K * C``.
+
+    Args:
+        channels: C.
+        num_codewords: K.
+        reference_size: See :class:`EncodingLayer`.
+    """
+
+    def __init__(self, channels: int, num_codewords: int, *, reference_size: int | None = None) -> None:
+        super().__init__()
+        self.encoding = EncodingLayer(channels, num_codewords, reference_size=reference_size)
+
+    def reset_parameters(self) -> None:
+        self.encoding.reset_parameters()
+
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+    ) -> Tensor:
+        self.assert_two_dimensional_input(x, dim)
+        if ptr is None:
+            if index is None:
+                index = x.new_zeros(len(x), dtype=torch.long)
+            index, order = torch.sort(index, stable=True)
+            x = x[order]
+            counts = torch.bincount(index, minlength=dim_size or 1)
+            ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        return self.encoding(x, ptr).flatten(1)
