@@ -11,8 +11,8 @@ from lightning.pytorch.loggers.logger import rank_zero_experiment
 TABLE = "metrics.csv"
 
 
-def read_rows(path: Path, *, last_step: int) -> list[dict[str, str]]:
-    """The rows of a table up to ``last_step``, without the columns that are empty.
+def read_rows(path: Path, *, steps: int) -> list[dict[str, str]]:
+    """The rows of the first ``steps`` steps of a table, without the columns that are empty.
 
     A last line that was cut off when its process was killed is left out.
     """
@@ -20,7 +20,7 @@ def read_rows(path: Path, *, last_step: int) -> list[dict[str, str]]:
     if lines and not lines[-1].endswith("\n"):
         lines.pop()
     rows = [{key: value for key, value in row.items() if key and value} for row in csv.DictReader(lines)]
-    return [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) <= last_step]
+    return [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) < steps]
 
 
 class MetricsTable(CSVLogger):
@@ -28,16 +28,16 @@ class MetricsTable(CSVLogger):
 
     Args:
         out: Folder of the run; the table is ``out/logs/metrics.csv``.
-        last_step: The step of the checkpoint that the run goes on with; ``None`` for a run that begins, which
-            writes over the table of a run that ended before its first checkpoint.
+        steps: Steps of the checkpoint that the run goes on with; 0 for a run that begins, which writes over the
+            table of a run that ended before its first checkpoint.
 
     Convention:
-        Rows of later steps are left out: these steps were lost with their process and are made again.
+        Steps count from 0. Rows of later ones are left out: they were lost with their process and are made again.
     """
 
-    def __init__(self, out: Path, *, last_step: int | None = None) -> None:
+    def __init__(self, out: Path, *, steps: int = 0) -> None:
         super().__init__(out, name="", version="logs")
-        self._last_step = last_step
+        self._steps = steps
         self._is_begun = False
 
     @property
@@ -53,11 +53,11 @@ class MetricsTable(CSVLogger):
         """Begin the table with the rows that stay; they are never in memory alone."""
         table = Path(self.log_dir) / TABLE
         before = table.with_name(f".before.{TABLE}")
-        if self._last_step is None:
+        if self._steps == 0:
             before.unlink(missing_ok=True)
         elif table.exists() and not before.exists():
             table.replace(before)
-        rows = read_rows(before, last_step=self._last_step or 0) if before.exists() else []
+        rows = read_rows(before, steps=self._steps) if before.exists() else []
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*logs directory.*")  # Lightning deletes a table that it finds
             writer = super().experiment

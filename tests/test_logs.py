@@ -1,0 +1,105 @@
+"""The table of measures: a run that was interrupted ends with the rows of a straight one."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from fakes import ConvBackbone, write_fake_building
+
+from pcseg.data.loaders import RoomData
+from pcseg.heads.plain import PlainHead
+from pcseg.logs import MetricsTable, read_rows
+from pcseg.nn.levels import Level, PointBatch
+from pcseg.train import TrainerOptions, train
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def write_steps(out: Path, steps: range, *, steps_done: int = 0) -> None:
+    """As Lightning does: the rate before a step, its loss after, all written at once."""
+    table = MetricsTable(out, steps=steps_done)
+    for step in steps:
+        table.log_metrics({"lr": 0.1 / (step + 1)}, step)
+        table.log_metrics({"loss": 1.0 / (step + 1)}, step)
+        table.save()
+        if step % 4 == 3:
+            table.log_metrics({"val/miou": step / 100}, step)
+            table.save()
+
+
+@pytest.mark.parametrize("killed_after", [4, 6, 8])
+def test_a_table_goes_on(tmp_path: Path, killed_after: int) -> None:
+    write_steps(tmp_path / "straight", range(12))
+    write_steps(tmp_path / "killed", range(killed_after))
+    write_steps(tmp_path / "killed", range(4, 12), steps_done=4)
+    straight, killed = (tmp_path / name / "logs" / "metrics.csv" for name in ("straight", "killed"))
+    assert len(rows_of(straight)) == 27
+    assert killed.read_text() == straight.read_text()
+    assert [path.name for path in killed.parent.iterdir()] == ["metrics.csv"]
+
+
+def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
+    write_steps(tmp_path, range(5))
+    write_steps(tmp_path, range(3))
+    assert [row["step"] for row in rows_of(tmp_path / "logs" / "metrics.csv")] == list("001122")
+
+
+def test_a_kill_while_the_table_begins_loses_nothing(tmp_path: Path) -> None:
+    """The rows lie beside the table until they are in it; a line that was cut off is no row."""
+    write_steps(tmp_path, range(8))
+    table = tmp_path / "logs" / "metrics.csv"
+    expected = rows_of(table)
+    table.rename(table.with_name(".before.metrics.csv"))
+    table.write_text("half of the rows")
+    assert MetricsTable(tmp_path, steps=8).experiment
+    assert rows_of(table) == expected
+    table.write_text(table.read_text()[:-1])
+    assert len(read_rows(table, steps=8)) == len(expected) - 1
+
+
+class Interrupted(ConvBackbone):
+    """Raises in a given training step."""
+
+    at = 0
+
+    def forward(self, batch: PointBatch) -> list[Level]:
+        if self.training:
+            type(self).at -= 1
+            if self.at == 0:
+                raise RuntimeError("stopped by the test")
+        return super().forward(batch)
+
+
+@pytest.mark.parametrize(("at", "every"), [(4, 1), (6, 1), (8, 2)])
+def test_an_interrupted_training_ends_with_the_rows_of_a_straight_one(
+    tmp_path: Path, at: int, every: int
+) -> None:
+    """Three steps an epoch; the run stops in a step of the second or third of four. Where not every epoch is
+    validated, checkpoints are made after the validation and not at the end of an epoch."""
+    root = write_fake_building(tmp_path / "building", rooms={"Area_1": 4, "Area_5": 1}, num_points=200)
+
+    def run(name: str, *, resume: bool = False) -> list[dict[str, str]]:
+        train(
+            data=RoomData(root, grid_size=0.3, batch_size=1, val_rooms=["Area_1/office_1"], train_splits=["Area_1"]),
+            backbone=Interrupted,
+            head=PlainHead,
+            trainer=TrainerOptions(
+                max_epochs=4, progress_bar=False, accelerator="cpu", log_every_n_steps=1, voxel_budget=None,
+                check_val_every_n_epoch=every,
+            ),
+            out=tmp_path / name,
+            resume=resume,
+        )  # fmt: skip
+        return rows_of(tmp_path / name / "logs" / "metrics.csv")
+
+    straight = run("straight")
+    assert [sum(name in row for row in straight) for name in ("train/acc", "val/miou")] == [4, 4 // every]
+    Interrupted.at = at
+    with pytest.raises(RuntimeError, match="stopped by the test"):
+        run("stopped")
+    before = rows_of(tmp_path / "stopped" / "logs" / "metrics.csv")
+    assert 0 < len(before) < len(straight)
+    assert run("stopped", resume=True) == straight
