@@ -33,6 +33,30 @@ def test_against_a_loop_over_resamples() -> None:
         assert found[name] == pytest.approx(interval)
 
 
+def test_a_class_that_few_rooms_hold() -> None:
+    """Rooms without labels of class 2 predict it at one point; class 3 is labelled nowhere but predicted."""
+    counts = torch.zeros(6, 4, 5, dtype=torch.int64)
+    counts[:, 0, 0], counts[:, 1, 1], counts[:, 1, 2], counts[0, 2, 2], counts[5, 0, 3] = 90, 100, 1, 50, 10
+    some = RoomMatrices(names=tuple("abcdef"), counts=counts)
+    found = bootstrap_intervals(some, resamples=300, seed=2)
+    assert found is not None
+    scores, times_without = [], 0
+    for weights in np.random.default_rng(2).multinomial(6, np.full(6, 1 / 6), size=300):
+        matrix = ConfusionMatrix(4, (counts * torch.from_numpy(weights)[:, None, None]).sum(0))
+        iou = matrix.iou()
+        without = int(matrix.labelled[2]) == 0
+        times_without += without
+        scores.append(float(iou[0] + iou[1] + (0 if without else iou[2])) / (3 if without else 4))
+    assert 50 < times_without < 250, "both kinds of resamples occur"
+    assert found["miou"] == pytest.approx(np.percentile(scores, (2.5, 97.5)).tolist())
+    assert found["miou"][0] < some.total().mean_iou() < found["miou"][1]
+    # without class 3, nearly everything is right in every resample, whether it holds class 2 or not
+    counts[5, 0, 3] = 0
+    nearly = bootstrap_intervals(RoomMatrices(names=some.names, counts=counts))
+    assert nearly is not None
+    assert nearly["miou"][0] > 0.93
+
+
 def test_holds_the_score_and_shrinks_with_rooms_that_agree() -> None:
     wide, narrow = bootstrap_intervals(rooms(20)), bootstrap_intervals(rooms(20, spread=0.01))
     assert wide is not None
