@@ -3,20 +3,21 @@
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pcseg.errors import UserError, reason
-from pcseg.metrics.bootstrap import RoomMatrices, bootstrap_intervals
+from pcseg.metrics.bootstrap import RoomMatrices, bootstrap_intervals, read_rooms, write_rooms
 from pcseg.metrics.boundary import BoundaryCounts
 from pcseg.metrics.confusion import Absent, ConfusionMatrix
 from pcseg.metrics.scannet import result_file
+from pcseg.schemas import class_groups
 
 ROOMS_NAME = "rooms.npz"
 """File of the confusion matrices of all rooms, beside the results."""
@@ -90,7 +91,9 @@ class Report:
         classes = zip(self.names, *(column.tolist() for column in columns))
         return {
             "scores": scores(self.matrix),
+            "groups": self._group_scores(self.matrix),
             "single_pass": None if self.first is None else scores(self.first),
+            "single_pass_groups": None if self.first is None else self._group_scores(self.first),
             "single_pass_confusion": None if self.first is None else self.first.counts.tolist(),
             "interval_over_rooms": self.intervals,
             "boundary": self._boundary_dict(),
@@ -121,6 +124,7 @@ class Report:
                 [
                     f"# Semantic segmentation of {what}",
                     self._means_table(),
+                    *self._group_table(),
                     *self._interval_sentence(),
                     *self._boundary_sentence(),
                     self._absent_sentence(),
@@ -146,6 +150,23 @@ class Report:
                 meaning = text.format(present=present, all=matrix.num_classes)
                 rows.append(f"| {name} | {' | '.join(map(_percent, numbers))} | {meaning} |")
         return "\n".join(rows)
+
+    def _group_scores(self, matrix: ConfusionMatrix) -> dict[str, Any]:
+        """Means over the groups of classes that the field reports, by name; empty without such groups."""
+        return {group: scores(matrix, classes) for group, classes in class_groups(self.names).items()}
+
+    def _group_table(self) -> list[str]:
+        """One table, or none for classes without groups."""
+        rows = ["| group of classes | mIoU | mAcc | mean over |", "|---|---|---|---|"]
+        groups = class_groups(self.names)
+        for group, classes in groups.items():
+            means = scores(self.matrix, classes)
+            present = int((~self.matrix.absent[list(classes)]).sum())
+            for convention, text in CONVENTIONS.items():
+                numbers = means["miou"][convention], means["macc"][convention]
+                meaning = text.format(present=present, all=len(classes))
+                rows.append(f"| {group} | {' | '.join(map(_percent, numbers))} | {meaning} |")
+        return ["\n".join(rows)] if groups else []
 
     def _interval_sentence(self) -> list[str]:
         """One paragraph, or none without rooms."""
@@ -246,46 +267,24 @@ def read_report(folder: Path) -> Report:
     return replace(report, rooms=rooms)
 
 
-def scores(matrix: ConfusionMatrix) -> dict[str, Any]:
-    """Means of a confusion matrix in both conventions about absent classes; ``None`` without a label."""
-    return {
-        "miou": {absent: _finite(matrix.mean_iou(absent=absent)) for absent in CONVENTIONS},
-        "macc": {absent: _finite(matrix.mean_accuracy(absent=absent)) for absent in CONVENTIONS},
-        "oa": _finite(matrix.overall_accuracy()),
+def scores(matrix: ConfusionMatrix, classes: Sequence[int] | None = None) -> dict[str, Any]:
+    """Means of a confusion matrix in both conventions about absent classes; ``None`` without a label.
+
+    Args:
+        matrix: Of the whole split.
+        classes: Only these, and without the overall accuracy, which is of points, not of classes.
+    """
+    means = {
+        "miou": {absent: _finite(matrix.mean_iou(absent=absent, classes=classes)) for absent in CONVENTIONS},
+        "macc": {
+            absent: _finite(matrix.mean_accuracy(absent=absent, classes=classes)) for absent in CONVENTIONS
+        },
     }
+    return means if classes is not None else {**means, "oa": _finite(matrix.overall_accuracy())}
 
 
 def _sum(first: Any, second: Any) -> Any:
     return None if first is None or second is None else first + second
-
-
-def write_rooms(path: Path, rooms: RoomMatrices) -> None:
-    """Write the confusion matrix of every room as ``.npz`` with ``names`` and ``counts``, in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, names=np.array(rooms.names), counts=rooms.counts.numpy())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_rooms(path: Path) -> RoomMatrices:
-    """Read :func:`write_rooms`.
-
-    Raises:
-        UserError: No such file, or another kind of file.
-    """
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            names, counts = tuple(file["names"].tolist()), torch.from_numpy(file["counts"])
-        if counts.dtype != torch.int64 or counts.ndim != 3 or len(counts) != len(names):
-            raise ValueError("wrong arrays")
-    except Exception as error:  # zipfile, zlib and numpy all have their own
-        raise UserError(
-            f"{path}: not the matrices of an evaluation ({reason(error)}); evaluate again"
-        ) from error
-    return RoomMatrices(names=names, counts=counts)
 
 
 def _finite(number: float) -> float | None:

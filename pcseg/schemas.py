@@ -1,5 +1,6 @@
 """The classes of ScanNet and of the sets around it: names, benchmark ids, colours, and maps between them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,4 +174,13 @@ SCANNET200_GROUPS = {
     group: tuple(name for _, letter, _, name in _SCANNET200_ROWS if letter == group[0])
     for group in ("head", "common", "tail")
 }
-"""The 66 frequent, 68 less frequent and 66 rare classes."""
+"""The 66 frequent, 68 less frequent and 66 rare classes, as ``scannet200_splits.py`` of the benchmark has them."""
+
+
+def class_groups(names: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
+    """Labels of the groups of classes whose means the field reports; none but for the classes of ScanNet200."""
+    if tuple(names) != SCANNET200.names:
+        return {}
+    return {
+        group: tuple(map(SCANNET200.names.index, members)) for group, members in SCANNET200_GROUPS.items()
+    }

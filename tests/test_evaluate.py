@@ -23,9 +23,9 @@ from pcseg.evaluate import evaluate
 from pcseg.heads.plain import PlainHead
 from pcseg.inference import predict_scene
 from pcseg.labels import S3DIS, LabelSchema
+from pcseg.metrics.bootstrap import read_rooms
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.metrics.scannet import result_file
-from pcseg.reports import read_rooms
 from pcseg.schemas import SCANNET20, SCANNET20_BENCHMARK
 from pcseg.segmentor import Segmentor
 from pcseg.votes import S3DIS_VIEWS

@@ -1,5 +1,7 @@
 """Label schemas: the field's classes are as published, and remapping goes by name."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from pcseg.schemas import (
     SCANNET200_BENCHMARK,
     SCANNET200_GROUPS,
     benchmark_of,
+    class_groups,
 )
 
 SCHEMAS = (S3DIS, S3DIS_ALTERNATIVE, NYU40, SCANNET20, SCANNET200)
@@ -52,6 +55,20 @@ def test_classes_of_the_benchmarks() -> None:
         "tail": 66,
     }
     assert {name for names in SCANNET200_GROUPS.values() for name in names} == set(SCANNET200.names)
+    hashes = {  # of the sorted names in BenchmarkScripts/ScanNet200/scannet200_splits.py, a line each
+        group: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
+        for group, names in SCANNET200_GROUPS.items()
+    }
+    assert hashes == {"head": "ad4f4662dd7a227f", "common": "935107b0e75b0d51", "tail": "8cd92338ab4fdbd8"}
+
+
+def test_groups_are_those_of_scannet200_alone() -> None:
+    groups = class_groups(SCANNET200.names)
+    assert sorted(k for labels in groups.values() for k in labels) == list(range(200))
+    assert [SCANNET200.names[groups[name][0]] for name in ("head", "common", "tail")] == [
+        "wall", "cushion", "paper",
+    ]  # fmt: skip
+    assert not any(class_groups(schema.names) for schema in SCHEMAS if schema is not SCANNET200)
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.name)

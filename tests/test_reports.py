@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from pcseg.errors import UserError
-from pcseg.metrics.bootstrap import RoomMatrices
+from pcseg.metrics.bootstrap import RoomMatrices, read_rooms
 from pcseg.metrics.boundary import boundary_counts
 from pcseg.metrics.confusion import ConfusionMatrix
-from pcseg.reports import Report, read_rooms
+from pcseg.reports import Report
+from pcseg.schemas import SCANNET200, SCANNET200_GROUPS
 
 PROTOCOL = {"dataset": "fake", "splits": ["Area_5"], "grid_size": 0.05, "seed": 3}
 
@@ -95,6 +96,35 @@ def test_single_pass_boundaries_and_intervals_stand_beside_the_average(tmp_path:
     again = read_rooms(tmp_path / "rooms.npz")
     assert again.names == rooms.names
     assert torch.equal(again.counts, rooms.counts)
+
+
+def test_means_of_head_common_and_tail_classes(tmp_path: Path) -> None:
+    """Against a loop over the names; 30 classes do not occur, and no group's mean is that of another."""
+    rng = np.random.default_rng(1)
+    counts = rng.integers(0, 50, (200, 201)) * (rng.random((200, 201)) < 0.1)
+    missing = rng.permutation(200)[:30]
+    counts[missing] = 0
+    counts[:, missing] = 0
+    matrix = ConfusionMatrix(200, torch.from_numpy(counts))
+    result = Report(
+        protocol=PROTOCOL, names=SCANNET200.names, matrix=matrix, baselines={}, first=matrix + matrix
+    )
+    result = replace(result, protocol={**PROTOCOL, "passes": 2})
+    result.write(tmp_path)
+    written = json.loads((tmp_path / "results.json").read_text())
+    iou = {entry["name"]: entry["iou"] for entry in written["classes"]}
+    for group, names in SCANNET200_GROUPS.items():
+        known = [iou[name] for name in names if iou[name] is not None]
+        assert 0 < len(known) < len(names)
+        assert written["groups"][group]["miou"]["excluded"] == pytest.approx(np.mean(known))
+        assert written["groups"][group]["miou"]["zero"] == pytest.approx(np.sum(known) / len(names))
+        assert 0 < written["groups"][group]["macc"]["excluded"] < 1
+        row = f"| {group} | {100 * np.mean(known):.2f} | "
+        page = (tmp_path / "results.md").read_text()
+        assert any(line.startswith(row) and f"the {len(known)} classes" in line for line in page.splitlines())
+    assert written["single_pass_groups"] == written["groups"]
+    assert report([0], [0]).as_dict()["groups"] == {}
+    assert "group of classes" not in report([0], [0]).as_markdown()
 
 
 def test_damaged_matrices_of_rooms(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Confusion matrix of a whole split, and the scores that come from it."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -100,17 +101,21 @@ class ConfusionMatrix:
         """Accuracy (recall) of every class, ``(K,)``; nan where it does not exist."""
         return self.correct.double() / self.labelled
 
-    def mean_iou(self, *, absent: Absent = "excluded") -> float:
-        """Mean IoU over the classes."""
-        return _mean(self.iou(), absent, any_label=bool(self.labelled.any()))
+    def mean_iou(self, *, absent: Absent = "excluded", classes: Sequence[int] | None = None) -> float:
+        """Mean IoU over the classes, or over some of them; their IoU is that of the whole matrix."""
+        return _mean(_some(self.iou(), classes), absent, any_label=bool(self.labelled.any()))
 
-    def mean_accuracy(self, *, absent: Absent = "excluded") -> float:
-        """Mean accuracy over the classes."""
-        return _mean(self.accuracy(), absent, any_label=bool(self.labelled.any()))
+    def mean_accuracy(self, *, absent: Absent = "excluded", classes: Sequence[int] | None = None) -> float:
+        """Mean accuracy over the classes, or over some of them."""
+        return _mean(_some(self.accuracy(), classes), absent, any_label=bool(self.labelled.any()))
 
     def overall_accuracy(self) -> float:
         """Share of the labelled points that are right."""
         return float(self.correct.sum().double() / self.labelled.sum())
+
+
+def _some(scores: Tensor, classes: Sequence[int] | None) -> Tensor:
+    return scores if classes is None else scores[list(classes)]
 
 
 def _mean(scores: Tensor, absent: Absent, *, any_label: bool) -> float:
