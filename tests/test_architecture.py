@@ -106,7 +106,9 @@ def test_public_names_are_documented(path: Path) -> None:
             assert ast.get_docstring(node) or short, f"{node.name} needs a docstring"
 
 
-@pytest.mark.parametrize("package", ["open3d", "torchvision", "timm", "viser", "sklearn", "torch_scatter"])
+@pytest.mark.parametrize(
+    "package", ["open3d", "torchvision", "timm", "viser", "sklearn", "torch_scatter", "laspy", "pye57"]
+)
 def test_optional_packages_are_imported_lazily(package: str) -> None:
     for path in SOURCES:
         for node in ast.parse(path.read_text()).body:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pcseg.data.e57 import read_e57
 from pcseg.data.las import read_las
 from pcseg.data.pcd import read_pcd
 from pcseg.data.ply import read_ply
@@ -23,10 +24,12 @@ READERS = {
     ".npy": read_npy,
     ".npz": read_npz,
     ".las": read_las,
+    ".laz": read_las,
+    ".e57": read_e57,
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
 }
-CONVERT = {".laz": "LAS", ".e57": "LAS or PLY", ".rcp": "LAS", ".ptx": "PLY", ".obj": "PLY"}
+CONVERT = {".rcp": "LAS", ".ptx": "PLY", ".obj": "PLY"}
 """What files that cannot be read are turned into."""
 
 COLOR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))

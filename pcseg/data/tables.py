@@ -170,9 +170,10 @@ def read_npy(path: Path) -> Columns:
 
 
 def columns_of(table: np.ndarray, path: Path) -> Columns:
-    """Columns of one array."""
+    """Columns of one array; fields of records that are no numbers are left out."""
     if table.dtype.names:
-        return {name.lower(): table[name].reshape(-1) for name in table.dtype.names}
+        columns = {name.lower(): table[name].reshape(-1) for name in table.dtype.names}
+        return {name: column for name, column in columns.items() if column.dtype.kind in "fiub"}
     if table.ndim != 2 or table.dtype.kind not in "fiu":
         raise UserError(
             f"{path}: an array of {table.dtype} with shape {table.shape}, but rows of x, y, z … are needed"
