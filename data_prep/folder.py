@@ -1,6 +1,5 @@
 """Own data: ``python -m data_prep.folder YAML OUT`` turns a folder of labelled clouds into prepared scenes."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,8 @@ from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
 from data_prep.folder_spec import FolderSpec, find_clouds, read_spec, scene_name
-from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_summary
+from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, summarise
+from data_prep.release import fingerprint
 from pcseg.cli import run
 from pcseg.data.clouds import Cloud, from_columns, read_columns
 from pcseg.data.frames import find_frame
@@ -67,9 +67,7 @@ def prepare(
     jobs = make_jobs(spec, out, normals=normals)
     empty = Manifest(dataset=spec.name, release=f"own data {spec.name}", schema=spec.schema, scenes=())
     outcome = prepare_scenes(jobs, out, empty=empty, workers=workers, console=console)
-    print_summary(outcome, out, console)
-    if outcome.failures:
-        raise UserError(f"{len(outcome.failures)} of {len(jobs)} files could not be prepared, see above")
+    summarise(outcome, out, console, kind="files")
 
 
 def make_jobs(spec: FolderSpec, out: Path, *, normals: bool = False) -> list[Job]:
@@ -83,11 +81,9 @@ def make_jobs(spec: FolderSpec, out: Path, *, normals: bool = False) -> list[Job
         path = f"{split}/{scene_name(spec, file)}.h5"
         if path in jobs:
             raise UserError(f"{file}: another file is scene {path} already; rename one of them")
-        stat = file.stat()
-        text = f"{PREPARATION} {normals} {spec.fingerprint()} {file.name} {stat.st_size} {stat.st_mtime_ns}"
-        source = hashlib.sha256(text.encode()).hexdigest()[:16]
+        source, size = fingerprint(f"{PREPARATION} {normals} {spec.fingerprint()}", [file])
         work = partial(prepare_cloud, spec, file, out, path, source=source, normals=normals)
-        jobs[path] = Job(path=path, source=source, size=stat.st_size, work=work)
+        jobs[path] = Job(path=path, source=source, size=size, work=work)
     return list(jobs.values())
 
 

@@ -5,12 +5,9 @@ lie in the layout of ScanNet's ``scannet_frames_25k``, in the coordinates of the
 """
 
 import json
-import multiprocessing
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +17,8 @@ from rich.console import Console
 from rich.progress import track
 
 from data_prep.building.plan import RoomPlan, plan_area
-from data_prep.parallel import NUM_PROCESSORS, start_worker
+from data_prep.generating import each_room, open_folder
+from data_prep.parallel import NUM_PROCESSORS
 from data_prep.rooms import GENERATOR, SETTINGS, Settings
 from pcseg.cli import run
 from pcseg.errors import UserError
@@ -76,10 +74,11 @@ def take_frames(
     plans = find_plans(raw, settings)
     focal = round(width / 2 / np.tan(np.radians(field_of_view) / 2), 3)
     pictures = Pictures(frames=frames, width=width, height=height, focal=focal)
-    _open_folder(out, settings, pictures)
+    note = {"schema": json.loads(S3DIS.to_json()), "rooms": asdict(settings), "pictures": asdict(pictures)}
+    open_folder(out / NOTE, note, kind="frames")
     todo = [plan for plan in plans if not room_folder(out, plan).is_dir()]
     console = Console()
-    made = _take_all(out, todo, settings, pictures, workers)
+    made = each_room(partial(photograph, out, settings=settings, pictures=pictures), todo, workers=workers)
     for _ in track(made, "Photographing rooms", total=len(todo), console=console, auto_refresh=False):
         pass
     console.print(
@@ -122,58 +121,8 @@ def find_plans(raw: Path, settings: Settings) -> list[RoomPlan]:
     return plans
 
 
-def _open_folder(out: Path, settings: Settings, pictures: Pictures) -> None:
-    """Create ``out`` or make sure that the frames in it are of the same rooms and kind."""
-    note = out / NOTE
-    content = {
-        "schema": json.loads(S3DIS.to_json()),
-        "rooms": asdict(settings),
-        "pictures": asdict(pictures),
-    }
-    text = json.dumps(content, indent=1) + "\n"
-    try:
-        if note.is_file():
-            if note.read_text() != text:
-                raise UserError(
-                    f"{note}: the frames here have other settings; choose another folder or delete it"
-                )
-        elif out.is_dir() and any(not file.name.startswith(".") for file in out.iterdir()):
-            raise UserError(f"{out}: holds something else; choose an empty or a new folder")
-        else:
-            out.mkdir(parents=True, exist_ok=True)
-            partial = note.with_name(f".{NOTE}.partial")
-            partial.write_text(text)
-            partial.replace(note)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another folder") from error
-
-
-def _take_all(
-    out: Path, todo: Sequence[RoomPlan], settings: Settings, pictures: Pictures, workers: int
-) -> Iterator[None]:
-    """Photograph rooms in parallel; yields a room at a time."""
-    if workers == 1 or len(todo) < 2:
-        for plan in todo:
-            yield photograph(out, plan, settings, pictures)
-        return
-    # a forked process would inherit the threads of the ray caster and hang
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=start_worker)
-    try:
-        jobs = [pool.submit(photograph, out, plan, settings, pictures, threads=1) for plan in todo]
-        for job in as_completed(jobs):
-            yield job.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process died, probably for want of memory; rooms that are done are kept, run again with "
-            f"fewer --workers than {workers}"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def photograph(
-    out: Path, plan: RoomPlan, settings: Settings, pictures: Pictures, *, threads: int = 0
+    out: Path, plan: RoomPlan, *, settings: Settings, pictures: Pictures, threads: int = 0
 ) -> None:
     """Take all frames of one room; its folder appears when it is complete."""
     from data_prep.building.camera import Lens, choose_poses, find_exposure, take_view
@@ -187,21 +136,21 @@ def photograph(
     label = np.array([S3DIS.names.index(name) + 1 for name in model.labels] + [0], np.uint8)
     placed = placement(plan, settings)
     folder = room_folder(out, plan)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    hidden = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(hidden, ignore_errors=True)
     for part in ("color", "depth", "label", "pose"):
-        (partial / part).mkdir(parents=True)
+        (hidden / part).mkdir(parents=True)
     for name in ("intrinsics_color.txt", "intrinsics_depth.txt"):
-        np.savetxt(partial / name, lens.matrix, fmt="%.6f")
+        np.savetxt(hidden / name, lens.matrix, fmt="%.6f")
     for number, pose in enumerate(poses):
         view = take_view(model, pose, lens, exposure=exposure, rng=rng, threads=threads)
         name = f"{number:06d}"
-        Image.fromarray(view.color).save(partial / "color" / f"{name}.jpg", quality=95)
+        Image.fromarray(view.color).save(hidden / "color" / f"{name}.jpg", quality=95)
         depth = np.clip(np.rint(view.depth * 1000), 0, 65535).astype(np.uint16)
-        Image.fromarray(depth).save(partial / "depth" / f"{name}.png")
-        Image.fromarray(label[view.instance]).save(partial / "label" / f"{name}.png")
-        np.savetxt(partial / "pose" / f"{name}.txt", placed @ pose, fmt="%.6f")
-    partial.rename(folder)
+        Image.fromarray(depth).save(hidden / "depth" / f"{name}.png")
+        Image.fromarray(label[view.instance]).save(hidden / "label" / f"{name}.png")
+        np.savetxt(hidden / "pose" / f"{name}.txt", placed @ pose, fmt="%.6f")
+    hidden.rename(folder)
 
 
 def placement(plan: RoomPlan, settings: Settings) -> np.ndarray:

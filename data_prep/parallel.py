@@ -113,8 +113,12 @@ def prepare_scenes(
     return outcome
 
 
-def print_summary(outcome: Outcome, out: Path, console: Console) -> None:
-    """Show classes, mended lines, left-out files, failures and counts."""
+def summarise(outcome: Outcome, out: Path, console: Console, *, kind: str) -> None:
+    """Show classes, mended lines, left-out files, failures and counts; ``kind`` is what scenes are made of.
+
+    Raises:
+        UserError: At least one scene failed.
+    """
     manifest = outcome.manifest
     table = Table("class", "points", "share")
     for name, count in zip(manifest.schema.names, manifest.class_histogram):
@@ -131,6 +135,14 @@ def print_summary(outcome: Outcome, out: Path, console: Console) -> None:
         f"{out / MANIFEST_NAME}: {manifest.release}, {len(manifest.scenes)} scenes, "
         f"{manifest.num_points:,} points, hash {manifest.hash}",
     ]
+    print_lines(lines, console)
+    if outcome.failures:
+        jobs = len(outcome.prepared) + len(outcome.skipped) + len(outcome.failures)
+        raise UserError(f"{len(outcome.failures)} of {jobs} {kind} could not be prepared, see above")
+
+
+def print_lines(lines: Sequence[str], console: Console) -> None:
+    """Show lines as they are."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

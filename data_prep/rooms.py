@@ -4,14 +4,11 @@ There is no room in it that anybody ever saw, and results on it are results on g
 for the real release, which cannot be shipped: same files, same classes, and on demand the same damage.
 """
 
-import json
-import multiprocessing
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,7 +21,8 @@ from rich.table import Table
 from data_prep.building.damage import KINDS, damage_room
 from data_prep.building.plan import RoomPlan, plan_area, quarter_turn
 from data_prep.building.raw import write_room
-from data_prep.parallel import NUM_PROCESSORS, start_worker
+from data_prep.generating import each_room, open_folder, write_whole
+from data_prep.parallel import NUM_PROCESSORS
 from pcseg.cli import run
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
@@ -101,7 +99,7 @@ def generate(
         raise UserError("--layout scannet: leave out --damage, and give at most 99 areas of 100 rooms")
     console = Console()
     settings = Settings(seed=seed, points=points, layout=layout, yaw=yaw, damage=damage)
-    _open_folder(out, settings)
+    open_folder(out / SETTINGS, asdict(settings), kind="rooms")
     plans = [plan_area(seed, area, rooms) for area in range(1, areas + 1)]
     if layout == "nonaligned":
         for area in plans:
@@ -110,7 +108,7 @@ def generate(
         _write_lists(out, [plan for area in plans for plan in area])
     todo = [plan for area in plans for plan in area if not _room_folder(out, plan, layout).is_dir()]
     counts: Counter[str] = Counter()
-    made = _make_all(out, todo, settings, workers)
+    made = each_room(partial(make_room, out, settings=settings), todo, workers=workers)
     for count in track(made, "Scanning rooms", total=len(todo), console=console, auto_refresh=False):
         counts += count
     if todo:
@@ -120,32 +118,13 @@ def generate(
     )
 
 
-def _open_folder(out: Path, settings: Settings) -> None:
-    """Create ``out`` or make sure that the rooms in it were made with the same settings."""
-    note = out / SETTINGS
-    text = json.dumps(asdict(settings), indent=1) + "\n"
-    try:
-        if note.is_file():
-            if note.read_text() != text:
-                raise UserError(
-                    f"{note}: the rooms here have other settings; choose another folder or delete it"
-                )
-        elif out.is_dir() and any(not file.name.startswith(".") for file in out.iterdir()):
-            raise UserError(f"{out}: holds something else; choose an empty or a new folder")
-        else:
-            out.mkdir(parents=True, exist_ok=True)
-            _write_text(note, text)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another folder") from error
-
-
 def _write_angles(out: Path, plans: Sequence[RoomPlan], settings: Settings) -> None:
     area = plans[0].area
     lines = [f"## alignment angle per room of Area_{area} ##", "## room, degrees ##"]
     lines += [f"{plan.name} {settings.turn(area)}" for plan in plans]
     folder = out / f"Area_{area}"
     folder.mkdir(exist_ok=True)
-    _write_text(folder / f"Area_{area}_alignmentAngle.txt", "\n".join(lines) + "\n")
+    write_whole(folder / f"Area_{area}_alignmentAngle.txt", "\n".join(lines) + "\n")
 
 
 def _write_lists(out: Path, plans: Sequence[RoomPlan]) -> None:
@@ -154,40 +133,11 @@ def _write_lists(out: Path, plans: Sequence[RoomPlan]) -> None:
 
     for split in ("train", "val", "test"):
         names = [scan_name(plan) for plan in plans if SCANNET_SPLITS.get(plan.area, "train") == split]
-        _write_text(out / f"scannetv2_{split}.txt", "".join(f"{name}\n" for name in names))
-    _write_text(out / "scannetv2-labels.combined.tsv", label_table())
+        write_whole(out / f"scannetv2_{split}.txt", "".join(f"{name}\n" for name in names))
+    write_whole(out / "scannetv2-labels.combined.tsv", label_table())
 
 
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(text.encode())
-    partial.replace(path)
-
-
-def _make_all(
-    out: Path, todo: Sequence[RoomPlan], settings: Settings, workers: int
-) -> Iterator[Counter[str]]:
-    """Make rooms in parallel; yields the points of each class, a room at a time."""
-    if workers == 1 or len(todo) < 2:
-        for plan in todo:
-            yield make_room(out, plan, settings)
-        return
-    # a forked process would inherit the threads of the ray caster and hang
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=start_worker)
-    try:
-        for job in as_completed([pool.submit(make_room, out, plan, settings, threads=1) for plan in todo]):
-            yield job.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process died, probably for want of memory; rooms that are done are kept, run again with "
-            f"fewer --workers than {workers}"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def make_room(out: Path, plan: RoomPlan, settings: Settings, *, threads: int = 0) -> Counter[str]:
+def make_room(out: Path, plan: RoomPlan, *, settings: Settings, threads: int = 0) -> Counter[str]:
     """Build, scan and write one room; its folder appears when it is complete.
 
     Args:
@@ -204,12 +154,12 @@ def make_room(out: Path, plan: RoomPlan, settings: Settings, *, threads: int = 0
     model = build_room(plan.build_seed, plan.room_type)
     folder = _room_folder(out, plan, settings.layout)
     # a folder of its own, so that what writes into it may call its files after it
-    partial = folder.parent / f".{folder.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
+    hidden = folder.parent / f".{folder.name}.partial"
+    shutil.rmtree(hidden, ignore_errors=True)
     write = _write_scannet if settings.layout == "scannet" else _write_s3dis
-    instance = write(partial / folder.name, model, plan, settings, threads)
-    (partial / folder.name).rename(folder)
-    partial.rmdir()
+    instance = write(hidden / folder.name, model, plan, settings, threads)
+    (hidden / folder.name).rename(folder)
+    hidden.rmdir()
     sizes = np.bincount(instance, minlength=len(model.labels)).tolist()
     counts: Counter[str] = Counter()
     for label, size in zip(model.labels, sizes):

@@ -4,7 +4,6 @@ Only ``Area_*/<room>/Annotations/<class>_<n>.txt`` is read: the text of the whol
 without labels, and more damage.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,8 @@ import numpy as np
 from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
-from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_summary
+from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarise
+from data_prep.release import fingerprint, names_of
 from data_prep.s3dis_release import (
     LAYOUT,
     RawRoom,
@@ -74,7 +74,7 @@ def prepare(
         UserError: The folder is not a release, or at least one room failed; the others are prepared.
     """
     console = Console()
-    areas = areas.split(",") if isinstance(areas, str) else areas
+    areas = None if areas is None else names_of(areas)
     rooms = find_rooms(raw, areas=areas)
     aligned = is_aligned(rooms)
     release = release_name(raw, aligned=aligned)
@@ -82,37 +82,20 @@ def prepare(
         if aligned:
             raise UserError(f"{raw} is the aligned release already; leave out --align")
         rooms, release = with_angles(raw, rooms), f"{release}, rotated"
-    for warning in missing_rooms(raw, rooms, areas=areas):
-        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+    print_lines([f"warning: {line}" for line in missing_rooms(raw, rooms, areas=areas)], console)
     jobs = make_jobs(rooms, out, normals=normals)
     empty = Manifest(dataset="s3dis", release=release, schema=S3DIS, scenes=())
     outcome = prepare_scenes(jobs, out, empty=empty, workers=workers, console=console)
-    print_summary(outcome, out, console)
-    if outcome.failures:
-        raise UserError(f"{len(outcome.failures)} of {len(jobs)} rooms could not be prepared, see above")
+    summarise(outcome, out, console, kind="rooms")
 
 
 def make_jobs(rooms: Sequence[RawRoom], out: Path, *, normals: bool = False) -> list[Job]:
-    """One job a room, with a fingerprint of the files it is made of.
-
-    Convention:
-        The fingerprint is of names, sizes and times of change: hashing ten gigabytes of text would take as
-        long as reading them again. A copy of the release with new times is prepared again.
-    """
+    """One job a room, with a fingerprint of the files it is made of."""
     jobs = []
     for room in rooms:
-        stats = [(file.name, file.stat()) for file in object_files(room)[0]]
-        lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
-        text = "\n".join([f"{PREPARATION} {normals} {room.angle}", *lines])
-        source = hashlib.sha256(text.encode()).hexdigest()[:16]
-        jobs.append(
-            Job(
-                path=f"{room.label}.h5",
-                source=source,
-                size=sum(stat.st_size for _, stat in stats),
-                work=partial(prepare_room, room, out, source=source, normals=normals),
-            )
-        )
+        source, size = fingerprint(f"{PREPARATION} {normals} {room.angle}", object_files(room)[0])
+        work = partial(prepare_room, room, out, source=source, normals=normals)
+        jobs.append(Job(path=f"{room.label}.h5", source=source, size=size, work=work))
     return jobs
 
 

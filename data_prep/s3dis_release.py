@@ -1,11 +1,13 @@
 """The raw S3DIS release on disk: areas, rooms, object files, alignment angles."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data_prep.release import better_folder, is_generated, require_folder
 from pcseg.errors import UserError
 
 NUM_ROOMS = {"Area_1": 44, "Area_2": 40, "Area_3": 23, "Area_4": 49, "Area_5": 68, "Area_6": 48}
@@ -15,7 +17,6 @@ LAYOUT = "expected RAW/Area_1/office_1/Annotations/chair_1.txt"
 
 _AREA = re.compile(r"Area_\w+")
 _OBJECT = re.compile(r"[A-Za-z]+_\d+\.txt")
-_GENERATED = "rooms.json"  # left by data_prep.rooms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +40,10 @@ def find_rooms(raw: Path, *, areas: Sequence[str] | None = None) -> list[RawRoom
     Raises:
         UserError: Not the folder that holds the areas, an area without rooms or one asked for that is absent.
     """
-    if not raw.exists():
-        raise UserError(f"{raw}: no such folder; give the unpacked release, {LAYOUT}")
-    if not raw.is_dir():
-        raise UserError(f"{raw} is a file; unpack it and give the folder that holds Area_1 .. Area_6")
+    require_folder(raw, LAYOUT)
     found = _area_folders(raw)
     if not found:
-        raise UserError(f"{raw} has no folder Area_*; {_better_folder(raw)}")
+        raise UserError(f"{raw} has no folder Area_*; {better_folder(raw, _has_rooms, LAYOUT)}")
     absent = sorted(set(areas or ()) - {folder.name for folder in found})
     if absent:
         raise UserError(f"{raw} has no {absent[0]}; it has {', '.join(folder.name for folder in found)}")
@@ -72,7 +70,7 @@ def object_files(room: RawRoom) -> tuple[list[Path], list[str]]:
 
 def release_name(raw: Path, *, aligned: bool) -> str:
     """How results name the data; a generated building is not called S3DIS."""
-    source = "generated rooms" if (raw / _GENERATED).is_file() else "S3DIS v1.2"
+    source = "generated rooms" if is_generated(raw) else "S3DIS v1.2"
     return f"{source}, {'aligned' if aligned else 'non-aligned'}"
 
 
@@ -85,7 +83,7 @@ def missing_rooms(raw: Path, rooms: Sequence[RawRoom], *, areas: Sequence[str] |
     counts = Counter(room.area for room in rooms)
     named = "stanford3d" in str(raw.resolve()).lower()
     complete = any(counts[area] == number for area, number in NUM_ROOMS.items())
-    if (raw / _GENERATED).is_file() or not (named or complete):
+    if is_generated(raw) or not (named or complete):
         return []
     return [
         f"{area} has {counts[area]} rooms, the release has {number}; was it downloaded completely?"
@@ -120,11 +118,13 @@ def _read_angles(path: Path) -> dict[str, float]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; --align needs the non-aligned release")
     angles = {}
-    for number, line in enumerate(path.read_text().splitlines()[2:], start=3):
+    for number, line in enumerate(path.read_text(errors="replace").splitlines()[2:], start=3):
         if line.strip():
             try:
                 room, angle = line.split()
                 angles[room] = float(angle)
+                if not math.isfinite(angles[room]):
+                    raise ValueError
             except ValueError:
                 raise UserError(f"{path} line {number}: expected '<room> <angle>', got {line!r}") from None
     return angles
@@ -134,13 +134,5 @@ def _area_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and _AREA.fullmatch(path.name))
 
 
-def _better_folder(raw: Path) -> str:
-    """What to do about a folder without areas."""
-    for folder in list(raw.resolve().parents)[:3]:
-        if _area_folders(folder):
-            return f"it lies inside a release, give {folder}"
-    for folder in sorted(path for path in raw.iterdir() if path.is_dir()):
-        if any(path.is_dir() for area in _area_folders(folder) for path in area.iterdir()):
-            return f"give {folder}"
-    archives = sorted(path.name for path in raw.iterdir() if path.suffix in {".zip", ".gz", ".tar", ".7z"})
-    return f"unpack {archives[0]} and give the folder it makes" if archives else LAYOUT
+def _has_rooms(folder: Path) -> bool:
+    return any(path.is_dir() for area in _area_folders(folder) for path in area.iterdir())

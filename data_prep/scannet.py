@@ -15,7 +15,8 @@ import numpy as np
 from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
-from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_summary
+from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarise
+from data_prep.release import fingerprint, names_of
 from data_prep.scannet_annotation import read_annotation
 from data_prep.scannet_mesh import read_mesh, vertex_normals
 from data_prep.scannet_release import (
@@ -96,28 +97,27 @@ def prepare(
     options = Options(classes=classes, align=align, normals=normals)
     scans, remarks = find_scans(raw, lists=lists)
     if splits is not None:
-        wanted = splits.split(",") if isinstance(splits, str) else splits
+        wanted = names_of(splits)
         unknown = [split for split in wanted if split not in SPLITS]
         if unknown:
             raise UserError(f"--splits {unknown[0]!r} is unknown; choose from {', '.join(SPLITS)}")
         scans = [scan for scan in scans if scan.split in wanted]
-    for warning in remarks:
-        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+        if not scans:
+            raise UserError(f"{raw} has no scans of the split {' or '.join(wanted)}")
+    print_lines([f"warning: {line}" for line in remarks], console)
     annotated = any(scan.split != "test" for scan in scans)
     table = read_label_table(raw / LABEL_TABLE) if annotated else {}
     jobs = make_jobs(scans, out, table=table, options=options)
     release = release_name(raw) + (", axis-aligned" if align else "")
     empty = Manifest(dataset=options.dataset, release=release, schema=options.benchmark.schema, scenes=())
     outcome = prepare_scenes(jobs, out, empty=empty, workers=workers, console=console)
-    print_summary(outcome, out, console)
-    if outcome.failures:
-        raise UserError(f"{len(outcome.failures)} of {len(jobs)} scans could not be prepared, see above")
+    summarise(outcome, out, console, kind="scans")
 
 
 def make_jobs(
     scans: Sequence[RawScan], out: Path, *, table: Mapping[str, Category], options: Options
 ) -> list[Job]:
-    """One job a scan, with a fingerprint of the files it is made of (names, sizes, times of change).
+    """One job a scan, with a fingerprint of the files it is made of.
 
     Convention:
         The categories belong to the fingerprint: with another table of labels, scans are prepared again.
@@ -127,11 +127,8 @@ def make_jobs(
     jobs = []
     for scan in scans:
         files = [*scan.files, *([scan.info] if options.align else [])]
-        stats = [(file.name, file.stat()) for file in files if file.is_file()]
-        lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
-        source = hashlib.sha256("\n".join([common, *lines]).encode()).hexdigest()[:16]
+        source, size = fingerprint(common, [file for file in files if file.is_file()])
         work = partial(prepare_scan, scan, out, source=source, table=table, options=options)
-        size = sum(stat.st_size for _, stat in stats)
         jobs.append(Job(path=f"{scan.split}/{scan.name}.h5", source=source, size=size, work=work))
     return jobs
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.release import better_folder, is_generated, require_folder
 from pcseg.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -31,7 +32,6 @@ LABEL_TABLE = "scannetv2-labels.combined.tsv"
 LAYOUT = "expected RAW/scans/scene0000_00/scene0000_00_vh_clean_2.ply"
 
 _SCAN = re.compile(r"scene(\d{4})_\d{2}")
-_GENERATED = "rooms.json"  # left by data_prep.rooms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +92,14 @@ def find_scans(raw: Path, *, lists: Path | None = None) -> tuple[list[RawScan], 
     Raises:
         UserError: Not the folder of a release, a damaged list, or no scan of any split.
     """
-    if not raw.is_dir():
-        what = "is a file; unpack it" if raw.is_file() else "no such folder; give the release"
-        raise UserError(f"{raw}: {what}, {LAYOUT}")
+    require_folder(raw, LAYOUT)
     folders = {
         folder.name: folder for parent in ("scans", "scans_test") for folder in _scan_folders(raw / parent)
     }
     if not folders:
-        raise UserError(f"{raw} has no scans/scene*; {_better_folder(raw)}")
+        inside = f"give the folder that holds {raw.name!r} under the name of 'scans'"
+        advice = inside if _scan_folders(raw) else better_folder(raw, _has_scans, LAYOUT)
+        raise UserError(f"{raw} has no scans/scene*; {advice}")
     wanted = read_lists(raw if lists is None else lists, required=lists is not None)
     split = _splits(folders, wanted)
     if not split:
@@ -193,7 +193,7 @@ def read_alignment(path: Path) -> np.ndarray | None:
 
 def release_name(raw: Path) -> str:
     """How results name the data; generated rooms are not called ScanNet."""
-    return "generated rooms, ScanNet layout" if (raw / _GENERATED).is_file() else "ScanNet v2"
+    return "generated rooms, ScanNet layout" if is_generated(raw) else "ScanNet v2"
 
 
 def _splits(folders: dict[str, Path], lists: dict[str, tuple[str, ...]] | None) -> dict[str, str]:
@@ -237,14 +237,5 @@ def _scan_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and _SCAN.fullmatch(path.name))
 
 
-def _better_folder(raw: Path) -> str:
-    """What to do about a folder without scans."""
-    if _scan_folders(raw):
-        return f"give the folder that holds {raw.name!r} under the name of 'scans'"
-    for folder in list(raw.resolve().parents)[:2]:
-        if _scan_folders(folder / "scans") or _scan_folders(folder / "scans_test"):
-            return f"it lies inside a release, give {folder}"
-    for folder in sorted(path for path in raw.iterdir() if path.is_dir()):
-        if _scan_folders(folder / "scans"):
-            return f"give {folder}"
-    return LAYOUT
+def _has_scans(folder: Path) -> bool:
+    return bool(_scan_folders(folder / "scans") or _scan_folders(folder / "scans_test"))

@@ -124,6 +124,7 @@ def test_non_aligned_release_and_its_rotation(tmp_path: Path) -> None:
         (None, r"Area_1_alignmentAngle.txt: no such file"),
         ("#\n#\nlobby_1 30\n", r"Area_1_alignmentAngle.txt has no line for hallway_1"),
         ("#\n#\nhallway_1 east\n", r"line 3: expected '<room> <angle>', got 'hallway_1 east'"),
+        ("#\n#\nhallway_1 nan\n", r"line 3: expected '<room> <angle>', got 'hallway_1 nan'"),
     ],
 )
 def test_rotation_needs_an_angle_for_every_room(

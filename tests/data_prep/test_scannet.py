@@ -394,7 +394,11 @@ def test_the_wrong_folder_is_told(release: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=re.escape(message)):
             find_scans(folder)
     with pytest.raises(UserError, match="--splits 'vla' is unknown; choose from train, val, test"):
-        prepare(release, tmp_path / "out", splits="val,vla")
+        prepare(release, tmp_path / "out", splits="val, vla")
+    shutil.copytree(release / "scans", tmp_path / "part" / "scans")
+    with pytest.raises(UserError, match=r"part has no scans of the split test"):
+        prepare(tmp_path / "part", tmp_path / "out", splits=["test"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_number_of_classes_needs_another_folder(release: Path, prepared: Path) -> None:
