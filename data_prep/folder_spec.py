@@ -70,15 +70,16 @@ class FolderSpec:
         Raises:
             UserError: A number that is neither a class nor ignored, or not whole.
         """
-        present, inverse = np.unique(label, return_inverse=True)
+        if label.dtype.kind not in "fiub":
+            raise UserError(f"{source}: labels are of type {label.dtype}, but numbers are needed")
+        present, inverse, counts = np.unique(label, return_inverse=True, return_counts=True)
         known = dict(zip(self.values, range(len(self.values)))) | dict.fromkeys(self.ignore, IGNORE_INDEX)
         known |= {IGNORE_INDEX: known.get(IGNORE_INDEX, IGNORE_INDEX)}
-        unknown = [value for value in present.tolist() if value not in known]  # 3.0 is 3
+        unknown = [
+            pair for pair in zip(present.tolist(), counts.tolist()) if pair[0] not in known
+        ]  # 3.0 is 3
         if unknown:
-            counts = np.bincount(inverse.reshape(-1))
-            some = ", ".join(
-                f"{v:g} ({counts[np.flatnonzero(present == v)].sum():,} points)" for v in unknown[:5]
-            )
+            some = ", ".join(f"{value:g} ({count:,} points)" for value, count in unknown[:5])
             more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
             raise UserError(
                 f"{source}: label {some}{more} is no class of {self.path}; add it to names or ignore there"
@@ -159,9 +160,15 @@ def find_clouds(spec: FolderSpec) -> dict[Path, str]:
     """The files of a data set and the split of each, sorted.
 
     Raises:
-        UserError: There are none, a file is in two splits, or a split is empty.
+        UserError: There are none, a file is in two splits, a split is empty, or a pattern is none.
     """
-    files = sorted(p for p in spec.root.rglob("*") if p.suffix.lower() in READERS and p.is_file())
+    files = sorted(
+        path
+        for path in spec.root.rglob("*")
+        if path.suffix.lower() in READERS
+        and not any(part.startswith(".") for part in path.relative_to(spec.root).parts)  # of file managers
+        and path.is_file()
+    )
     if not files:
         raise UserError(f"{spec.root}: holds no clouds; files of the kinds {', '.join(READERS)} are read")
     if spec.split is None:
@@ -173,7 +180,10 @@ def find_clouds(spec: FolderSpec) -> dict[Path, str]:
         return {file: file.relative_to(spec.root).parts[0] for file in files}
     found: dict[Path, str] = {}
     for split, patterns in spec.split.items():
-        matching = {file for pattern in patterns for file in spec.root.glob(pattern)} & set(files)
+        try:
+            matching = {file for pattern in patterns for file in spec.root.glob(pattern)} & set(files)
+        except ValueError as error:
+            raise UserError(f"{spec.path}: split {split!r}: {error}") from error
         if not matching:
             raise UserError(
                 f"{spec.path}: split {split!r}: no file matches {', '.join(patterns)} in {spec.root}"

@@ -43,7 +43,10 @@ class RoomFiles:
         note_file(self.root / entry.path)
         scene = read_scene(self.root / entry.path)
         if self.needs_normals and scene.normal is None:
-            raise UserError(f"{scene.path}: feature 'normal' is asked for but the scene has no normals")
+            raise UserError(
+                f"{scene.path}: feature 'normal' is asked for but the scene has no normals; prepare the data with "
+                "--normals true"
+            )
         sample = load_sample(scene, name=f"{entry.split}/{entry.name}")
         return sample if self.needs_normals else replace(sample, normal=None)
 

@@ -111,9 +111,8 @@ def group_by_voxel(
     if not np.isfinite(pos).all():
         raise UserError("the cloud has NaN or infinite positions; remove these points")
     scale = dtype(grid_size)
-    columns = (np.floor(column.astype(dtype, copy=False) / scale) for column in pos.T)
     try:
-        return group_cells([column.astype(np.int64) for column in columns], key=key)
+        return group_cells([_cells(column.astype(dtype, copy=False) / scale) for column in pos.T], key=key)
     except OverflowError as error:
         raise UserError(f"{error} of {grid_size} m; remove outliers or check the unit") from error
 
@@ -148,6 +147,14 @@ def cell_offset(pos: np.ndarray, grid_size: float, *, dtype: type[np.floating] =
     cells = np.floor(scaled)
     origin = cells.min(axis=0) if len(cells) else 0
     return (scaled - origin) - (cells - origin).astype(np.float64) - 0.5
+
+
+def _cells(scaled: np.ndarray) -> np.ndarray:
+    """Cells of coordinates in voxels, int64; :class:`OverflowError` where these do not reach."""
+    cells = np.floor(scaled)
+    if max(cells.max(initial=0), -cells.min(initial=0)) >= 2**62:
+        raise OverflowError("the cloud reaches beyond 2^62 voxels")
+    return cells.astype(np.int64)
 
 
 def _fnv_keys(cells: list[np.ndarray]) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Normals of an unorganised cloud from the planes through its neighbourhoods."""
 
+import multiprocessing
+
 import numpy as np
 
 
@@ -26,12 +28,13 @@ def estimate_normals(
     centred = pos.astype(np.float64)
     if len(pos):
         centred -= (centred.max(axis=0) + centred.min(axis=0)) / 2 if towards is None else towards
+    threads = -1 if multiprocessing.parent_process() is None else 1  # one of several has one processor
     tree = KDTree(centred, balanced_tree=False)  # balancing is slow on many equal coordinates
     count = min(neighbors, len(pos))
     normal = np.empty((len(pos), 3), np.float32)
     for start in range(0, len(pos), chunk):
         points = centred[start : start + chunk]
-        _, rows = tree.query(points, k=count, workers=-1)
+        _, rows = tree.query(points, k=count, workers=threads)
         around = centred[rows.reshape(len(points), count)]  # k = 1 drops the axis
         around -= around.mean(axis=1, keepdims=True)
         _, vectors = np.linalg.eigh(around.transpose(0, 2, 1) @ around)

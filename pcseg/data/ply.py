@@ -129,7 +129,10 @@ def write_ply(path: Path, columns: Columns) -> None:
     )
     header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(table)}\n{properties}end_header\n"
     temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(header.encode())
-        table.tofile(file)
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(header.encode())
+            table.tofile(file)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Prepared scenes: one HDF5 file a scene, read through a memory map."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -221,7 +222,7 @@ def _map(path: Path, places: Mapping[str, tuple[str, tuple[int, ...], int]]) -> 
     arrays = {}
     for name, shape, offset in places.values():
         dtype = np.dtype(FIELDS[name][0])
-        end = offset + dtype.itemsize * int(np.prod(shape))
+        end = offset + dtype.itemsize * math.prod(shape)
         if end > len(raw):
             raise UserError(f"{path}: truncated, {name} ends at byte {end} of {len(raw)}; prepare again")
         arrays[name] = raw[offset:end].view(dtype).reshape(shape)

@@ -90,3 +90,5 @@ def test_clouds_that_cannot_be_grouped() -> None:
         group_by_voxel(np.array([[0, 0, np.nan]], np.float32), 0.02)
     with pytest.raises(UserError, match="remove outliers or check the unit"):
         group_by_voxel(np.array([[0, 0, 0], [1e9, 1e9, 1e9]], np.float32), 0.02)
+    with pytest.raises(UserError, match=r"beyond 2\^62 voxels of 0\.02 m; remove outliers"):
+        group_by_voxel(np.array([[0, 0, 0], [1e20, 0, 0]], np.float32), 0.02)

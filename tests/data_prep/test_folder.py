@@ -138,6 +138,7 @@ BAD = {
     "absolute": (DESCRIPTION + "split: {a: [/tmp/*]}\n", "relative to root"),
     "odd split": (DESCRIPTION + "split: {../a: ['*']}\n", "name of a folder"),
     "empty split": (DESCRIPTION + "split: {train: ['*.las']}\n", "no file matches"),
+    "pattern": (DESCRIPTION + "split: {a: ['**.ply']}\n", "split 'a':"),
     "overlap": (DESCRIPTION + "split: {a: ['**/*.ply'], b: ['train/*']}\n", "is in 'a' and 'b'"),
     "fields": (DESCRIPTION + "fields: [a]\n", "fields must map"),
     "odd field": (DESCRIPTION + "fields: {height: z}\n", "fields.height is unknown"),
@@ -156,6 +157,26 @@ def test_descriptions_that_mean_nothing(tmp_path: Path, case: str) -> None:
     assert message in said
     assert "my_rooms" in said
     assert "\n" not in said
+
+
+def test_files_of_file_managers_are_no_clouds(tmp_path: Path) -> None:
+    spec = read_spec(write_own_folder(tmp_path))
+    found = find_clouds(spec)
+    (spec.root / "train" / "._room_0.ply").write_bytes(b"\0\5\x16\7")
+    (spec.root / ".Trash").mkdir()
+    (spec.root / ".Trash" / "old.ply").write_bytes(b"ply")
+    assert find_clouds(spec) == found
+
+
+def test_labels_that_are_no_classes(tmp_path: Path) -> None:
+    spec = read_spec(write_own_folder(tmp_path))
+    assert spec.label_table(np.array([3.0, 255, -1, 0]), source=tmp_path).tolist() == [3, -1, -1, 0]
+    with pytest.raises(
+        UserError, match=r"label 7 \(1 points\), nan \(2 points\) is no class of .*my_rooms\.yaml"
+    ):
+        spec.label_table(np.array([np.nan, 0, 7, np.nan]), source=tmp_path)
+    with pytest.raises(UserError, match="labels are of type <U5, but numbers are needed"):
+        spec.label_table(np.array(["chair", "table"]), source=tmp_path)
 
 
 def test_files_without_a_place(tmp_path: Path) -> None:
