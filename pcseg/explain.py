@@ -21,6 +21,7 @@ from pcseg.errors import UserError
 from pcseg.heads.ccnet import RCCABody
 from pcseg.heads.context import ContextBody
 from pcseg.heads.ctnet import CTBody
+from pcseg.heads.ctnet_variants import CTVariantBody
 from pcseg.heads.encnet import EncBody
 from pcseg.heads.image_base import ImageHead
 from pcseg.heads.point_base import PointContextHead, read_back
@@ -151,9 +152,10 @@ def watching(parts: dict[str, nn.Module]) -> Iterator[Calls]:
 
 def watched_parts(body: ContextBody | None) -> dict[str, nn.Module]:
     """The modules of a body whose calls :func:`body_maps` needs."""
-    if isinstance(body, CTBody):
-        channels, attention = body.channel_context, body.spatial_context.attention
-        return {"gate": channels.gate, "channels": channels, "classes": attention}
+    if isinstance(body, CTBody | CTVariantBody):
+        channels, spatial = body.channel_context, body.spatial_context
+        parts: dict[str, nn.Module] = {} if spatial is None else {"classes": spatial.attention}
+        return parts if channels is None else parts | {"gate": channels.gate, "channels": channels}
     if isinstance(body, EncBody):
         context = body.context
         return {"gate": context.gate, "context": context, "encoding": context.encoding}
@@ -162,7 +164,7 @@ def watched_parts(body: ContextBody | None) -> dict[str, nn.Module]:
 
 def body_maps(body: ContextBody, calls: Calls) -> dict[str, Any]:
     """Fields of :class:`HeadMaps` from the calls of :func:`watched_parts` during a pass over one cloud."""
-    if isinstance(body, CTBody):
+    if isinstance(body, CTBody | CTVariantBody):
         return _ct_maps(body, calls)
     if isinstance(body, EncBody):
         (tokens, *_), _ = calls["encoding"][0]
@@ -182,20 +184,22 @@ def body_maps(body: ContextBody, calls: Calls) -> dict[str, Any]:
     return {}
 
 
-def _ct_maps(body: CTBody, calls: Calls) -> dict[str, Any]:
-    attention = body.spatial_context.attention
-    (x, class_features, sites), _ = calls["classes"][0]
-    prob = calls["channels"][0][1].class_prob[0]
-    features = class_features[0]
-    return {
-        "affinity": _array(attention.affinity(x, class_features, sites)),
-        "channel": _array(calls["gate"][0][1][0]),
-        "class_prob": _array(prob),
-        "similarity": {
+def _ct_maps(body: CTBody | CTVariantBody, calls: Calls) -> dict[str, Any]:
+    """Maps of both context modules, or of the one that is there."""
+    maps: dict[str, Any] = {}
+    if body.channel_context is not None:
+        prob = calls["channels"][0][1].class_prob[0]
+        maps |= {"channel": _array(calls["gate"][0][1][0]), "class_prob": _array(prob)}
+    if body.spatial_context is not None:
+        attention = body.spatial_context.attention
+        (x, class_features, sites), _ = calls["classes"][0]
+        features = class_features[0]
+        maps["affinity"] = _array(attention.affinity(x, class_features, sites))
+        maps["similarity"] = {
             "class features": _cosines(features),
             "keys of the classes": _cosines(attention.key(features)),
-        },
-    }
+        }
+    return maps
 
 
 def truth_maps(body: ContextBody, y: Tensor, num_classes: int) -> dict[str, Any]:
@@ -203,7 +207,7 @@ def truth_maps(body: ContextBody, y: Tensor, num_classes: int) -> dict[str, Any]
     if not bool((y >= 0).any()):
         return {}
     ptr = torch.tensor([0, len(y)], device=y.device)
-    if isinstance(body, CTBody):
+    if isinstance(body, CTBody | CTVariantBody) and body.channel_context is not None:
         return {"frequency": _array(class_frequency(y, ptr, num_classes)[0])}
     if isinstance(body, EncBody):
         return {"present": class_presence(y, ptr, num_classes)[0].bool().cpu().numpy()}
