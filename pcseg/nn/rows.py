@@ -13,9 +13,9 @@ def by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """``function(x)`` of a function that treats every row by itself.
 
     Convention:
-        On a CPU and without gradients it is called on blocks of rows, so that no intermediate result is of full
-        size: faster, and less memory. Where gradients are wanted those results are kept anyway.
+        On a CPU it is called on blocks of rows, also in training: no intermediate result is of full size, and where
+        gradients are wanted the way back goes block by block too.
     """
-    if torch.is_grad_enabled() or x.device.type != "cpu" or len(x) <= BLOCK_ROWS:
+    if x.device.type != "cpu" or len(x) <= BLOCK_ROWS:
         return function(x)
     return torch.cat([function(rows) for rows in x.split(BLOCK_ROWS)])

@@ -55,6 +55,17 @@ class Patches:
         rows = [torch.arange(span.start, span.stop, device=self.device) for span in spans]
         return torch.cat(rows) if rows else None
 
+    def lent(self, x: Tensor) -> Sequence[Tensor]:
+        """What every patch that borrows sees of ``x``, in turn.
+
+        Taken at once: the gradient of many overlapping slices would be as many tensors of full size.
+        """
+        if self.borrowed_rows is None:
+            return ()
+        return x.index_select(0, self.borrowed_rows).split(
+            [run.length + run.borrowed for run in self.runs if run.borrowed]
+        )
+
     @cached_property
     def sequences(self) -> tuple[Tensor, Tensor, Tensor | None, int]:
         """For kernels that take sequences: where patches start among queries and keys, rows of keys, longest."""
@@ -129,10 +140,7 @@ def permute_rows(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
 
 def _with_borrowed(x: Tensor, parts: Sequence[Tensor], patches: Patches) -> list[Tensor]:
     """The rows of every run, and what it borrows before them."""
-    assert patches.borrowed_rows is not None
-    lengths = [run.length + run.borrowed for run in patches.runs if run.borrowed]
-    # taken once: the gradient of many overlapping slices would be as many tensors of full size
-    lent = iter(x.index_select(0, patches.borrowed_rows).split(lengths))
+    lent = iter(patches.lent(x))
     return [next(lent) if run.borrowed else part for run, part in zip(patches.runs, parts)]
 
 

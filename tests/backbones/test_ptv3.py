@@ -14,6 +14,7 @@ from pcseg.backbones.points.ptv3 import ptv3_base, ptv3_small, sonata_base, sona
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.errors import UserError
 from pcseg.nn import rows
+from pcseg.nn.levels import Level
 
 VARIANTS = ["ptv3", "sonata"]
 
@@ -123,14 +124,24 @@ def test_gradients_by_finite_differences(variant: str, options: dict) -> None:
 @pytest.mark.parametrize("options", [{}, {"pre_norm": False, "relative_position": True}])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_in_blocks_as_at_once(variant: str, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without gradients rows and patches are worked on in blocks."""
+    """On a CPU rows and patches are worked on in blocks, with gradients and without."""
+    backbone, batch = tiny(variant, **options), batch_of(cloud(61), cloud(0, 1), cloud(5, 2))
+
+    def gradients(levels: list[Level]) -> list[Tensor]:
+        total = torch.stack([level.x.cos().sum() for level in levels]).sum()
+        return list(torch.autograd.grad(total, list(backbone.parameters())))
+
+    at_once = backbone(batch)
+    expected = gradients(at_once)
     monkeypatch.setattr(rows, "BLOCK_ROWS", 7)
     monkeypatch.setattr(ptv3_blocks, "RUN_ROWS", 16)
-    backbone, batch = tiny(variant, **options), batch_of(cloud(61), cloud(0, 1), cloud(5, 2))
-    at_once = backbone(batch)
+    in_blocks = backbone(batch)
     with torch.no_grad():
-        for block_wise, level in zip(backbone(batch), at_once):
-            same(block_wise.x, level.x)
+        for levels in (in_blocks, backbone(batch)):
+            for found, level in zip(levels, at_once):
+                same(found.x, level.x)
+    for found, gradient in zip(gradients(in_blocks), expected):
+        same(found, gradient)
 
 
 def test_curves_are_shuffled_in_training_alone() -> None:

@@ -1,5 +1,7 @@
 """The layers of Point Transformer V3: position by convolution, attention in patches of a curve, and two-layer maps."""
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,10 +9,10 @@ from torch import Tensor, nn
 from pcseg.backbones.points.ptv3_curves import CurveLevel
 from pcseg.nn.rows import by_rows
 from pcseg.nn.sparse_conv import SubmanifoldConv
-from pcseg.ops.patches import PairBias, Run, attend_run, patch_attention, permute_rows
+from pcseg.ops.patches import PairBias, Patches, Run, attend_run, patch_attention, permute_rows
 
 RUN_ROWS = 4096
-"""Rows whose patches are attended to at once on a CPU, where no gradient is wanted."""
+"""Rows whose patches are attended to at once on a CPU."""
 
 
 class Block(nn.Module):
@@ -113,18 +115,19 @@ class PatchAttention(nn.Module):
         order, inverse = level.permutation(self.curve)
         patches = level.patches(self.patch_size)
         bias = None if self.relative is None else self.relative.between(level.voxels.grid_pos[order])
-        if torch.is_grad_enabled() or x.device.type != "cpu":
+        if x.device.type == "cpu":
+            parts = [
+                self._of_run(run, seen, bias) for run, seen in patches_in_turn(x, order, inverse, patches)
+            ]
+            out = torch.cat(parts) if parts else x
+        else:
             query, key, value = self._projected(permute_rows(x, order, inverse))
             out = patch_attention(query, key, value, patches, scale=self.scale, bias=bias)
             out = self.proj(out.flatten(1))
-        else:  # some patches at a time, so that nothing but the result is of full size
-            parts = [self._of_run(x, order, run, bias) for run in patches.short_runs(RUN_ROWS)]
-            out = torch.cat(parts) if parts else x
         return permute_rows(out, inverse, order)
 
-    def _of_run(self, x: Tensor, order: Tensor, run: Run, bias: PairBias | None) -> Tensor:
-        rows = order[run.first - run.borrowed : run.first + run.rows]
-        query, key, value = self._projected(x.index_select(0, rows))
+    def _of_run(self, run: Run, seen: Tensor, bias: PairBias | None) -> Tensor:
+        query, key, value = self._projected(seen)
         return self.proj(attend_run(run, query[run.borrowed :], key, value, self.scale, bias).flatten(1))
 
     def _projected(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -132,6 +135,22 @@ class PatchAttention(nn.Module):
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, curve={self.curve}, patch_size={self.patch_size}"
+
+
+def patches_in_turn(
+    x: Tensor, order: Tensor, inverse: Tensor, patches: Patches
+) -> Iterator[tuple[Run, Tensor]]:
+    """Some patches of ``x[order]`` at a time, with the rows that they see; what is made of them stays in the cache."""
+    runs = patches.short_runs(RUN_ROWS)
+    if not torch.is_grad_enabled():
+        for run in runs:
+            yield run, x.index_select(0, order[run.first - run.borrowed : run.first + run.rows])
+        return
+    # the gradients of so many selections would be as many tensors of full size
+    x = permute_rows(x, order, inverse)
+    lent = iter(patches.lent(x))
+    for run, rows in zip(runs, x.split([run.rows for run in runs])):
+        yield run, next(lent) if run.borrowed else rows
 
 
 class RelativePosition(nn.Module):
