@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SETTINGS = "rooms.json"
 """In the folder of a building: what its rooms were made with."""
 
-GENERATOR = 1
+GENERATOR = 2
 """Raised when the generator makes other rooms of the same settings."""
 
 LEAST_POINTS = 1000

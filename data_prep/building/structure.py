@@ -9,6 +9,9 @@ from data_prep.building.palette import Palette
 from data_prep.building.shapes import box, cylinder, ellipse, prism, rounded, tube
 from data_prep.building.textures import Material
 
+PROUD = 0.005
+"""Metres by which a half column stands out beside its beam: of two faces in one plane, rays meet either."""
+
 
 def add_beams(plan: Floorplan, look: Palette, number: int, *, columns: bool = True) -> None:
     """Beams across the shorter way of the room, painted or of bare concrete, on half columns at the walls."""
@@ -23,7 +26,8 @@ def add_beams(plan: Floorplan, look: Palette, number: int, *, columns: bool = Tr
     ends = (3, 1) if along_x else (0, 2)
     for k in range(number):
         place = run * (k + rng.uniform(0.35, 0.65)) / number
-        size = (span, wide, drop) if along_x else (wide, span, drop)
+        thick = wide - 2 * PROUD
+        size = (span, thick, drop) if along_x else (thick, span, drop)
         middle = (width / 2, place) if along_x else (place, depth / 2)
         plan.put(Thing("beam").add(paint, box(size)), Pose(*middle, height - drop))
         for side in ends if columns else ():
