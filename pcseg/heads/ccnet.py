@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
@@ -76,7 +75,7 @@ class RCCABody(ContextBody):
         context = self.before(x, sites)
         for step in range(self.recurrence):
             context = self.attention(context, lines[step % len(lines)])
-        merged = self.merge(torch.cat([x, self.after(context, sites)], 1), sites)
+        merged = self.merge([x, self.after(context, sites)], sites)
         logits = self.classify(self.dropout(merged, sites.ptr))
         return ContextOutput(logits=logits, embedding=None if self.embed is None else self.embed(context))
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from pcseg.heads.context import ContextBody, ContextOutput
@@ -74,7 +73,7 @@ class EncBody(ContextBody):
         x = self.reduce(x, sites)
         if self.fuse is not None:
             lateral = [connect(features) for connect, features in zip(self.connect, laterals, strict=True)]
-            x = self.fuse(torch.cat([x, *lateral], 1), sites)
+            x = self.fuse([x, *lateral], sites)
         x, presence = self.context(x, sites.ptr)
         clouds = {} if presence is None else {"presence": presence}
         return ContextOutput(logits=self.classify(self.dropout(x, sites.ptr)), clouds=clouds)

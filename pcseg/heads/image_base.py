@@ -1,7 +1,7 @@
 """Image heads: pixels as tokens, and the adapter around a context body."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +19,19 @@ LEAST_FEATURES = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """Sites of the pixels of a batch of images, as tokens in (image, y, x) order."""
+    """Sites of the pixels of a batch of images, as tokens in (image, y, x) order.
+
+    Args:
+        batch_size, height, width: B, H and W.
+        device: Of the tokens.
+        origin: Tokens and the images that they were made of, which convolutions then need not make again.
+    """
 
     batch_size: int
     height: int
     width: int
     device: torch.device
+    origin: tuple[Tensor, Tensor] | None = field(default=None, repr=False, compare=False)
 
     @property
     def ptr(self) -> Tensor:
@@ -32,29 +39,46 @@ class Pixels:
 
 
 def to_tokens(image: Tensor) -> tuple[Tensor, Pixels]:
-    """Pixels of images ``(B, C, H, W)`` as tokens ``(B*H*W, C)``, and where they are."""
+    """Pixels of images ``(B, C, H, W)`` as tokens ``(B*H*W, C)``, and where they are.
+
+    Convention:
+        The tokens of a single image are a view of it.
+    """
     batch_size, _, height, width = image.shape
-    pixels = Pixels(batch_size=batch_size, height=height, width=width, device=image.device)
-    return image.permute(0, 2, 3, 1).flatten(0, 2).contiguous(), pixels
+    tokens = image.permute(0, 2, 3, 1).flatten(0, 2)
+    origin = (tokens, image)
+    return tokens, Pixels(
+        batch_size=batch_size, height=height, width=width, device=image.device, origin=origin
+    )
 
 
 def to_image(tokens: Tensor, pixels: Pixels) -> Tensor:
-    """Tokens ``(B*H*W, C)`` as images ``(B, C, H, W)``, a view in the channels-last layout."""
+    """Tokens ``(B*H*W, C)`` as images ``(B, C, H, W)``: those they came from, or a view, channels last."""
+    if pixels.origin is not None and tokens is pixels.origin[0]:
+        return pixels.origin[1]
     shape = (pixels.batch_size, pixels.height, pixels.width, tokens.shape[1])
     return tokens.view(shape).permute(0, 3, 1, 2)
 
 
 class PixelConv(nn.Conv2d):
-    """A convolution of odd size with zero padding, on tokens that are pixels."""
+    """A convolution of odd size with zero padding, on tokens that are pixels.
+
+    Convention:
+        On a CPU it works on planes, one a channel, on which it is up to a third faster than on tokens.
+    """
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int = 3, *, bias: bool = True
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
 
-    def forward(self, x: Tensor, pixels: Pixels) -> Tensor:  # type: ignore[override]
-        """Tokens ``(N, in_channels)`` to ``(N, out_channels)``."""
-        return to_tokens(super().forward(to_image(x, pixels)))[0]
+    def forward(self, x: Tensor | Sequence[Tensor], pixels: Pixels) -> Tensor:  # type: ignore[override]
+        """Tokens ``(N, in_channels)``, or several side by side, to ``(N, out_channels)``."""
+        parts = [to_image(part, pixels) for part in ([x] if isinstance(x, Tensor) else x)]
+        if pixels.device.type == "cpu":
+            parts = [part.contiguous() for part in parts]
+        image = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+        return to_tokens(super().forward(image))[0].contiguous()
 
 
 class ImageHead(Head):
@@ -122,7 +146,7 @@ class ImageHead(Head):
                 f"{LEAST_FEATURES} x {LEAST_FEATURES}; raise data.crop_size or take a backbone of a smaller stride"
             )
         output = self(features, (height, width))
-        return HeadOutput(logits=to_tokens(output.logits)[0], aux=output.aux)
+        return HeadOutput(logits=to_tokens(output.logits)[0].contiguous(), aux=output.aux)
 
     def losses(self, output: HeadOutput, batch: ImageBatch) -> dict[str, Tensor]:
         """Extra weighted losses by name for ``batch.labels`` ``(B, H, W)``."""

@@ -1,7 +1,7 @@
 """Batch norm and dropout of tokens, and the usual sequence of a linear map, a norm and an activation."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -163,7 +163,8 @@ class ConvNorm(nn.Module):
         super().__init__()
         self.conv, self.norm, self.activation = conv, norm, activation
 
-    def forward(self, x: Tensor, sites: Sites) -> Tensor:
+    def forward(self, x: Tensor | Sequence[Tensor], sites: Sites) -> Tensor:
+        """Tokens ``x`` ``(N, in_channels)``, or several side by side, to ``(N, out_channels)``."""
         return self.activation(self.norm(self.conv(x, sites)))
 
 

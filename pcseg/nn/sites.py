@@ -20,8 +20,8 @@ class Sites(Protocol):
 class LocalConv(Protocol):
     """Makes the convolution over a small neighbourhood: submanifold on voxels, 3×3 on pixels.
 
-    The module made is called with tokens ``(N, in_channels)`` and their sites and returns
-    ``(N, out_channels)``; absent neighbours count as zeros.
+    The module made is called with tokens ``(N, in_channels)``, or several that are taken side by side, and their
+    sites and returns ``(N, out_channels)``; absent neighbours count as zeros.
     """
 
     def __call__(self, in_channels: int, out_channels: int, /, *, bias: bool) -> nn.Module: ...

@@ -1,6 +1,7 @@
 """Layers of sparse convolution: features in, features out, voxels beside them."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,9 @@ class SubmanifoldConv(_SparseConvLayer):
         super().__init__(in_channels, out_channels, kernel_size, bias)
         self.dilation = dilation
 
-    def forward(self, x: Tensor, voxels: VoxelSet) -> Tensor:
+    def forward(self, x: Tensor | Sequence[Tensor], voxels: VoxelSet) -> Tensor:
+        """Features ``(N, in_channels)``, or several side by side, to ``(N, out_channels)``."""
+        x = x if isinstance(x, Tensor) else torch.cat(list(x), 1)
         if self.kernel_size == 1:
             return self._biased(x @ self.weight[0])
         return self._biased(sparse_conv(x, self.weight, voxels.kernel_map(self.kernel_size, self.dilation)))

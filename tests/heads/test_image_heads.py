@@ -10,7 +10,7 @@ from pcseg.heads.ccnet import RCCAHead
 from pcseg.heads.ctnet import CTHead
 from pcseg.heads.encnet import EncHead
 from pcseg.heads.fcn import FCNHead
-from pcseg.heads.image_base import ImageHead
+from pcseg.heads.image_base import ImageHead, PixelConv, to_image, to_tokens
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.official.head_names import CRISS_CROSS
 from pcseg.official.loading import load_official
@@ -111,3 +111,18 @@ def test_published_weights_of_another_shape_are_told() -> None:
     state = {"value_conv.weight": torch.ones(4, 8, 1, 1)}
     with pytest.raises(UserError, match=r"value_conv.weight .* \(4, 8, 1, 1\), not \(8, 8\)"):
         load_official(CrissCrossAttention(8), state, CRISS_CROSS)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_pixel_convolution_is_conv2d_on_what_stands_side_by_side(batch_size: int) -> None:
+    image, other = features(batch_size)[:2]
+    conv = PixelConv(WIDTHS[0] + WIDTHS[1], 5)
+    x, pixels = to_tokens(image)
+    assert to_image(x, pixels) is image, "not made a second time"
+    assert torch.equal(to_image(2 * x, pixels), 2 * image)
+    expected = torch.nn.functional.conv2d(torch.cat([image, other], 1), conv.weight, conv.bias, padding=1)
+    y = to_tokens(other)[0]
+    for parts in ([x, y], torch.cat([x, y], 1)):
+        found = conv(parts, pixels)
+        assert found.is_contiguous()
+        torch.testing.assert_close(to_image(found, pixels), expected)

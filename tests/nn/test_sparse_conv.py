@@ -86,3 +86,9 @@ def test_layers_of_a_level_share_one_map(monkeypatch: pytest.MonkeyPatch) -> Non
         x = SubmanifoldConv(4, 4)(x, voxels)
     x.sum().backward()
     assert len(built) == 1
+
+
+def test_submanifold_takes_features_side_by_side() -> None:
+    voxels, x = full_grid()
+    conv = SubmanifoldConv(5, 7)
+    assert torch.equal(conv([x[:, :2], x[:, 2:]], voxels), conv(x, voxels))

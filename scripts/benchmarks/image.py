@@ -1,0 +1,163 @@
+"""CCNet's and EncNet's heads for images against their published formulations: training step and inference."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from benchmarks.harness import Row, measure
+from benchmarks.heads import materialised_encoding, published_criss_cross
+from torch import Tensor, nn
+
+from pcseg.heads.ccnet import RCCABody, RCCAHead
+from pcseg.heads.encnet import EncBody, EncHead
+from pcseg.heads.fcn import FCNBody
+from pcseg.heads.image_base import ImageHead
+from pcseg.nn.norms import BatchNorm, ConvNorm
+
+WIDTHS = (1024, 2048)
+"""Of the features of a ResNet-50 or -101 that the heads read."""
+
+EDGE = 41
+"""Rows and columns of features: an image of 321 pixels at stride 8."""
+
+HeadFunction = Callable[[Sequence[Tensor]], list[Tensor]]
+"""Takes features, finest first, and returns logits and whatever else a head makes."""
+
+
+def run() -> list[Row]:
+    """All rows, on two threads of the CPU; both sides have the same weights, norms and auxiliary heads.
+
+    Convention:
+        No dropout, so that outputs can be compared. Logits stay at the size of the features: resizing them is the
+        same on both sides. CTNet has no row: its published formulation is the one that is used here.
+    """
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    ccnet = RCCAHead(WIDTHS, 19, dropout=0.0, inplace_abn=False)
+    assert isinstance(ccnet.body, RCCABody)
+    nn.init.ones_(ccnet.body.attention.gamma)  # 0 would hide the attention
+    encnet = EncHead(WIDTHS, 150, dropout=0.0)
+    return [
+        *rows("CCNet", ccnet, "published permute and bmm", lambda x: published_ccnet(ccnet, x)),
+        *rows("EncNet", encnet, "residuals materialised", lambda x: published_encnet(encnet, x)),
+    ]
+
+
+def rows(name: str, head: ImageHead, other: str, published: HeadFunction) -> Iterator[Row]:
+    """A training step and an inference of ``head``, once their results are known to be equal."""
+    features = [torch.randn(1, width, EDGE, EDGE).relu() for width in WIDTHS]
+    shape = f"features {tuple(features[-1].shape)}"
+
+    def ours(features: Sequence[Tensor]) -> list[Tensor]:
+        output = head(features)
+        return [output.logits, *(output.aux[key] for key in sorted(output.aux))]
+
+    head.train()
+    steps = [training_step(head, function, features) for function in (ours, published)]
+    require_equal(*(step() for step in steps))
+    yield measure(f"{name} head, training step, {shape}", steps[0], other, steps[1], rounds=3)
+
+    head.eval()
+    passes = [inference(function, features) for function in (ours, published)]
+    require_equal(*(forward() for forward in passes))
+    yield measure(f"{name} head, inference, {shape}", passes[0], other, passes[1], rounds=3)
+
+
+def training_step(
+    head: ImageHead, function: HeadFunction, features: Sequence[Tensor]
+) -> Callable[[], list[Tensor]]:
+    """Forward and backward to weights and features, from gradients that are given; returns outputs and gradients."""
+    inputs = [feature.detach().requires_grad_() for feature in features]
+    generator = torch.Generator().manual_seed(1)
+    gradients = [torch.randn(output.shape, generator=generator) for output in function(inputs)]
+
+    def step() -> list[Tensor]:
+        head.zero_grad()
+        for feature in inputs:
+            feature.grad = None
+        outputs = function(inputs)
+        torch.autograd.backward(outputs, gradients)
+        found = [feature.grad for feature in inputs] + [parameter.grad for parameter in head.parameters()]
+        return [output.detach() for output in outputs] + [
+            gradient for gradient in found if gradient is not None
+        ]
+
+    return step
+
+
+def inference(function: HeadFunction, features: Sequence[Tensor]) -> Callable[[], list[Tensor]]:
+    def forward() -> list[Tensor]:
+        with torch.inference_mode():
+            return function(features)
+
+    return forward
+
+
+def require_equal(ours: list[Tensor], theirs: list[Tensor]) -> None:
+    """Compare tensors up to rounding, by the norm of their differences.
+
+    Convention:
+        Norms, because rounding turns single ReLUs on or off, whose gradients are then lost or gained. What should
+        be 0, as the gradient of the keys' bias, is compared with the largest norm.
+    """
+    assert len(ours) == len(theirs)
+    sizes = [float(expected.norm()) for expected in theirs]
+    for found, expected, size in zip(ours, theirs, sizes):
+        difference = float((found - expected).norm())
+        assert difference <= 1e-3 * size + 1e-6 * max(sizes), f"not close: {difference} of {size}"
+
+
+# --- the published formulations, on images
+
+
+def published_ccnet(head: RCCAHead, features: Sequence[Tensor]) -> list[Tensor]:
+    """RCCA as released, with ReLU as in mmsegmentation: attention by copies of rows and columns."""
+    body = head.body
+    assert isinstance(body, RCCABody)
+    x = features[-1]
+    context = conv_norm(body.before, x)
+    for _ in range(body.recurrence):
+        context = published_criss_cross(body.attention, context)
+    merged = conv_norm(body.merge, torch.cat([x, conv_norm(body.after, context)], 1))
+    return [pointwise(body.classify, merged), *auxiliary(head, features)]
+
+
+def published_encnet(head: EncHead, features: Sequence[Tensor]) -> list[Tensor]:
+    """EncNet as in mmsegmentation: all residuals of pixels to codewords are stored."""
+    body = head.body
+    assert isinstance(body, EncBody)
+    context = body.context
+    assert context.presence is not None
+    x = conv_norm(body.reduce, features[-1])
+    linear, norm, _ = context.project
+    projected = normalise(norm, pointwise(linear, x)).relu_()
+    images = projected.flatten(2).mT
+    encodings = torch.stack([materialised_encoding(context.encoding, pixels) for pixels in images])
+    vector = normalise(context.norm, encodings).relu_().mean(1)
+    gated = (x + x * context.gate(vector).sigmoid()[:, :, None, None]).relu_()
+    return [pointwise(body.classify, gated), *auxiliary(head, features), context.presence(vector)]
+
+
+def auxiliary(head: ImageHead, features: Sequence[Tensor]) -> list[Tensor]:
+    """Logits of the auxiliary head, which works in training only."""
+    if not head.training:
+        return []
+    assert isinstance(head.auxiliary, FCNBody)
+    return [pointwise(head.auxiliary.classify, conv_norm(head.auxiliary.reduce, features[-2]))]
+
+
+def conv_norm(block: ConvNorm, image: Tensor) -> Tensor:
+    """3 × 3 convolution, norm and ReLU, which is made in place as everywhere."""
+    weight, bias = block.conv.weight, block.conv.bias
+    return normalise(block.norm, F.conv2d(image, weight, bias, padding=1)).relu_()
+
+
+def normalise(norm: BatchNorm, x: Tensor) -> Tensor:
+    return F.batch_norm(
+        x, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.training, norm.momentum, norm.eps
+    )
+
+
+def pointwise(layer: nn.Linear, image: Tensor) -> Tensor:
+    """A linear map of every pixel as a 1 × 1 convolution."""
+    return F.conv2d(image, layer.weight[:, :, None, None], layer.bias)
