@@ -148,9 +148,10 @@ def render(
     row, depth = splat(pos, patch_size(pos), camera)
     for _ in range(2):
         row, depth = without_holes(row, depth)
+    background = np.array([BACKGROUND], np.uint8)  # row -1: nothing is seen
     images = []
     for color in colors:
-        image = np.concatenate([color, [BACKGROUND]]).astype(np.uint8)[row]
+        image = np.concatenate([color, background])[row]
         images.append(shaded(image, depth) if shade else image)
     return images
 
