@@ -20,8 +20,8 @@ SHOWN = 8
 
 def main(args: list[str] | None = None) -> None:
     """Convert, write the weights and a report of all names, and say what can be done with them."""
-    options = _parser().parse_args(args)
-    config = training_config(options.config)
+    options, changes = _parser().parse_known_args(args)
+    config = training_config(options.config, changes)
     conversion = convert(
         options.source, config,
         num_classes=options.num_classes, inflated=options.inflate, partial=options.partial,
@@ -49,13 +49,13 @@ def main(args: list[str] | None = None) -> None:
     print(f"It can{'' if card else 'not'} be evaluated as it is{'' if card else f' ({reason})'}.")
 
 
-def training_config(files: list[Path]) -> dict[str, Any]:
-    """The resolved configuration of training, without building anything."""
+def training_config(files: list[Path], changes: list[str]) -> dict[str, Any]:
+    """The resolved configuration of training, with options of its command line, without building anything."""
     for file in files:
         if not file.is_file():
             raise UserError(f"no configuration at {file}")
     parser = make_parser(train, skip={"config"})
-    parsed = parser.parse_args([word for file in files for word in ("--config", str(file))])
+    parsed = parser.parse_args([*(word for file in files for word in ("--config", str(file))), *changes])
     return as_dict(parser, parsed)
 
 
@@ -108,7 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         action="append",
         required=True,
-        help="training configuration; a later one overrides",
+        help="training configuration; a later one overrides, as do options of scripts/train.py, such as "
+        "--data.features",
     )
     parser.add_argument("--num_classes", type=int, help="number of classes; the checkpoint's by default")
     parser.add_argument(

@@ -116,6 +116,19 @@ def test_command_makes_a_model_and_starts_a_training(
             assert torch.equal(trained[name], tensor), name
 
 
+def test_command_takes_options_of_training(command: ModuleType, tmp_path: Path) -> None:
+    file, out = tmp_path / "model.yaml", tmp_path / "ptv3.ckpt"
+    settings = {"data": part("data.loaders.RoomData", root="nowhere"), "out": "run"}
+    file.write_text(yaml.safe_dump(config(backbone()) | settings))
+    source = write(tmp_path, published(network(in_channels=6)))
+    words = [str(source), str(out), "--config", str(file)]
+    with pytest.raises(UserError, match=r"takes 6 input channels, .* \[color, height\], are 4"):
+        command.main(words)
+    command.main([*words, "--data.features", "[color, normal]"])
+    shift = torch.load(out, weights_only=True)["state_dict"]["backbone.input_shift"]
+    assert shift.tolist() == [0.5, 0.5, 0.5, 0, 0, 0]
+
+
 def start(settings: dict[str, Any], source: Path, folder: Path, **options: Any) -> Any:
     """What the conversion reports, a model that starts from it, and what of the model starts anew."""
     conversion = convert(source, settings, **options)
