@@ -231,9 +231,13 @@ def test_published_sizes(preset: Callable[[int], PTv3], parameters: int) -> None
 
 def test_small_preset_trains() -> None:
     backbone, batch = ptv3_small(3).double().train(), batch_of(cloud(150), cloud(100, 1))
+    assert 1.7e6 < sum(parameter.numel() for parameter in backbone.parameters()) < 1.9e6
     levels = backbone(batch)
     assert [level.x.shape[1] for level in levels] == backbone.out_channels
     torch.stack([level.x.square().mean() for level in levels]).sum().backward()
+    for name, parameter in backbone.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -15,16 +15,21 @@ SONATA = {
 
 
 def ptv3_small(in_channels: int) -> PTv3:
-    """Four resolutions and 1.6 million parameters: trains on two CPU cores."""
+    """Four resolutions and 1.8 million parameters: trains on two CPU cores.
+
+    Most of the work of a room is at its finest resolution: there the stem has 3x3x3 places, and the decoder brings
+    features back without a block.
+    """
     return PTv3(
         in_channels,
-        enc_channels=(32, 64, 128, 128),
+        enc_channels=(32, 64, 96, 128),
         enc_depths=(1, 1, 1, 1),
-        enc_heads=(2, 4, 8, 8),
-        dec_channels=(64, 64, 128),
-        dec_depths=(1, 1, 1),
-        dec_heads=(4, 4, 8),
+        enc_heads=(2, 4, 6, 8),
+        dec_channels=(64, 64, 96),
+        dec_depths=(0, 1, 1),
+        dec_heads=(4, 4, 6),
         strides=(2, 2, 2),
+        stem_kernel=3,
         patch_size=128,
         drop_path=0.0,
     )

@@ -45,6 +45,7 @@ class PTv3(PointBackbone):
         dec_depths: Blocks of those stages.
         dec_heads: Attention heads of those stages.
         strides: Between one stage and the next, finest first.
+        stem_kernel: Edge of the stem's kernel; the ``sonata`` variant has none.
         patch_size: Voxels that attend to each other, at all resolutions or at each.
         curves: Block i of a stage attends along curve i.
         shuffle_curves: Draw the order of the curves anew for every resolution while training.
@@ -80,6 +81,7 @@ class PTv3(PointBackbone):
         dec_depths: Sequence[int] = (2, 2, 2, 2),
         dec_heads: Sequence[int] = (4, 4, 8, 16),
         strides: Sequence[int] = (2, 2, 2, 2),
+        stem_kernel: int = 5,
         patch_size: int | Sequence[int] = 1024,
         curves: Sequence[Curve] = CURVES,
         shuffle_curves: bool = True,
@@ -120,8 +122,11 @@ class PTv3(PointBackbone):
             layer_scale=layer_scale,
         )
         self.register_buffer("input_shift", torch.zeros(in_channels))
-        stem, norm = (ConvStem, batch_norm) if variant == "ptv3" else (LinearStem, nn.LayerNorm)
-        self.stem = stem(in_channels, enc_channels[0])
+        norm = batch_norm if variant == "ptv3" else nn.LayerNorm
+        if variant == "ptv3":
+            self.stem = ConvStem(in_channels, enc_channels[0], stem_kernel)
+        else:
+            self.stem = LinearStem(in_channels, enc_channels[0])
         self.mask_token = nn.Parameter(torch.zeros(1, enc_channels[0])) if mask_token else None
         if self.mask_token is not None:
             nn.init.trunc_normal_(self.mask_token, std=0.02)

@@ -24,11 +24,12 @@ def batch_norm(channels: int) -> BatchNorm:
 
 
 class ConvStem(nn.Module):
-    """A 5x5x5 submanifold convolution, batch norm, GELU: the stem of PTv3."""
+    """A submanifold convolution (published: 5x5x5), batch norm, GELU: the stem of PTv3."""
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    def __init__(self, in_channels: int, channels: int, kernel_size: int = 5) -> None:
         super().__init__()
-        self.conv, self.norm = SubmanifoldConv(in_channels, channels, 5, bias=False), batch_norm(channels)
+        self.conv = SubmanifoldConv(in_channels, channels, kernel_size, bias=False)
+        self.norm = batch_norm(channels)
 
     def forward(self, x: Tensor, level: CurveLevel) -> Tensor:
         return F.gelu(self.norm(self.conv(x, level.voxels)))
