@@ -46,12 +46,7 @@ say "2/5  Preparing them into $DATA/$NAME"
 $PYTHON -m "data_prep.$DATASET" "$DATA/${NAME}_raw" "$DATA/$NAME" --workers "$WORKERS"
 
 say "3/5  Training a sparse U-Net with EncNet's head; $TEST is kept for the test"
-# small products gain little by threads: two processes are nearly twice as fast
-PROCESSES=()
-if [ "$WORKERS" -ge 2 ] && [ "$($PYTHON -c 'import torch; print(torch.cuda.is_available())')" = False ]; then
-  export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((WORKERS / 2))}
-  PROCESSES=(--trainer.devices 2)
-fi
+choose_processes
 if [ ! -f "$OUT/training_seconds" ]; then
   train_start=$SECONDS
   $PYTHON scripts/train.py --config configs/rooms/encnet.yaml --data.root "$DATA/$NAME" --out "$OUT" --resume true \

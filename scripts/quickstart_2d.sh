@@ -30,12 +30,18 @@ setup
 say "2-D 1/4  Photographing the rooms into $DATA/rooms_frames ($FRAMES frames each)"
 $PYTHON -m data_prep.frames "$DATA/rooms_raw" "$DATA/rooms_frames" --frames "$FRAMES" --workers "$WORKERS"
 
+choose_processes
+# the batch of the configuration, shared out: as many steps with as many images each
+BATCH=()
+[ ${#PROCESSES[@]} = 0 ] || BATCH=(--data.batch_size 4)
+
 images=()
 for head in ccnet encnet ctnet; do
   say "2-D 2/4  Training a small $head on frames; those of area 5 are kept for the test"
   if [ ! -f "$OUT/$head/evaluation/results.json" ]; then
     $PYTHON scripts/train.py --config "configs/rooms/${head}_2d.yaml" --data.root "$DATA/rooms_frames" \
-      --out "$OUT/$head" --resume true ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
+      --out "$OUT/$head" --resume true ${PROCESSES[@]+"${PROCESSES[@]}"} ${BATCH[@]+"${BATCH[@]}"} \
+      ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
     $PYTHON scripts/evaluate.py --ckpt "$OUT/$head/best.ckpt" --out "$OUT/$head/evaluation"
   fi
   images+=("$OUT/$head/best.ckpt")
@@ -43,7 +49,7 @@ done
 
 say "2-D 3/4  Training the sparse U-Net with a plain head"
 [ -f "$OUT/plain/done" ] || $PYTHON scripts/train.py --config configs/rooms/plain.yaml --data.root "$DATA/rooms" \
-  --out "$OUT/plain" --resume true ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
+  --out "$OUT/plain" --resume true ${PROCESSES[@]+"${PROCESSES[@]}"} ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
 touch "$OUT/plain/done"
 
 say "2-D 4/4  Points and images compared on the rooms of area 5"
