@@ -145,7 +145,8 @@ def lay_out(
             x = column * (width + GAP)
             page.paste(image, (x, y + heading))
             text = f"{layer.title}: {layer.note}" if layer.note else layer.title
-            write(draw, (x + 8, y + 4 * unit), f"{what}: {text}" if column == 0 else text, 16 * unit)
+            text = f"{what}: {text}" if column == 0 else text
+            write(draw, (x + 8, y + 4 * unit), text, 16 * unit, room=width - 12)
     shown = shared_legends([layer for _, layers, _ in rows for layer in layers], names)
     draw_legend(draw, shown, (size[0] - legend + 14 * unit, head + heading), unit=unit, room=size[1])
     return page

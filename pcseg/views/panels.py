@@ -55,7 +55,7 @@ def panels_picture(
         page.paste(image, (x, y + small))
         if small:
             text = f"{layer.title}: {layer.note}" if layer.note else layer.title
-            write(draw, (x + 8, y + 3 * unit), text, 16 * unit)
+            write(draw, (x + 8, y + 3 * unit), text, 16 * unit, room=cell[0] - 12)
     draw_legend(draw, explaining(layers), (size[0] - legend + 14 * unit, head), unit=unit, room=size[1])
     return page
 

@@ -198,6 +198,11 @@ def draw_scale(
     write(draw, (x + 36 * unit, y + pixels - 16 * unit), layer.scale[0], 17 * unit)
 
 
-def write(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: float) -> None:
-    """Text in Pillow's own font, which is there on every machine."""
-    draw.text(at, text, fill=INK, font=ImageFont.load_default(size))
+def write(
+    draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: float, *, room: float | None = None
+) -> None:
+    """Text in Pillow's own font, which is there on every machine; smaller where ``room`` is narrower."""
+    font = ImageFont.load_default(size)
+    if room is not None and (length := draw.textlength(text, font=font)) > room:
+        font = ImageFont.load_default(size * room / length)
+    draw.text(at, text, fill=INK, font=font)
