@@ -23,7 +23,7 @@ def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
     dtype = torch.promote_types(logits.dtype, torch.float32)
     present = target.bincount().nonzero()[:, 0]  # many times faster than unique
     # (K_present, N), so that the sort runs along contiguous rows
-    probability = logits.to(dtype).softmax(1).t()[present].contiguous()
+    probability = logits.t().to(dtype, memory_format=torch.contiguous_format).softmax(0)[present]
     foreground = target == present[:, None]
     errors = torch.where(foreground, 1 - probability, probability)
     order = errors.detach().argsort(dim=1, descending=True)
