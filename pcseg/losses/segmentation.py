@@ -18,6 +18,8 @@ class SegmentationLoss(nn.Module):
         class_counts: Number of training points of every class, ``(K,)``.
         ce: Factor of the cross-entropy.
         lovasz: Factor of the Lovász-softmax loss.
+        lovasz_every: Lovász-softmax sees one row in so many: sorting all pixels of an image costs more than a small
+            network on a CPU.
         label_smoothing: Share of the target that the cross-entropy spreads over all classes.
         class_weights: Weights of the classes in the cross-entropy: a list, or the rule that derives them from
             ``class_counts``. Lovász-softmax treats classes alike.
@@ -37,6 +39,7 @@ class SegmentationLoss(nn.Module):
         *,
         ce: float = 1.0,
         lovasz: float = 1.0,
+        lovasz_every: int = 1,
         label_smoothing: float = 0.0,
         class_weights: list[float] | WeightScheme | None = None,
         hard_threshold: float | None = None,
@@ -49,12 +52,14 @@ class SegmentationLoss(nn.Module):
             raise UserError(f"loss.label_smoothing is {label_smoothing}; choose a value in [0, 1)")
         if min(ce, lovasz) < 0 or max(ce, lovasz) == 0:
             raise UserError(f"loss.ce is {ce} and loss.lovasz {lovasz}; choose factors >= 0, not both 0")
+        if lovasz_every < 1:
+            raise UserError(f"loss.lovasz_every is {lovasz_every}; choose 1 for all rows, or more")
         if isinstance(class_weights, list) and len(class_weights) != len(class_counts):
             raise UserError(
                 f"loss.class_weights has {len(class_weights)} values for {len(class_counts)} classes"
             )
         self.ce = ce
-        self.lovasz = lovasz
+        self.lovasz, self.lovasz_every = lovasz, lovasz_every
         self.label_smoothing = label_smoothing
         self.hard_threshold, self.min_hard = hard_threshold, min_hard
         if isinstance(class_weights, str):
@@ -73,7 +78,9 @@ class SegmentationLoss(nn.Module):
                 logits, hard, weight=self.weight, label_smoothing=self.label_smoothing
             )
         if self.lovasz > 0:
-            losses["lovasz"] = self.lovasz * lovasz_softmax(logits, target)
+            losses["lovasz"] = self.lovasz * lovasz_softmax(
+                logits[:: self.lovasz_every], target[:: self.lovasz_every]
+            )
         return losses
 
     def _hard(self, logits: Tensor, target: Tensor) -> Tensor:

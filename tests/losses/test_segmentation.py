@@ -22,6 +22,13 @@ def test_a_term_of_factor_zero_is_left_out() -> None:
     assert list(SegmentationLoss(COUNTS, lovasz=0.0)(torch.randn(4, 3), torch.zeros(4).long())) == ["ce"]
 
 
+def test_lovasz_of_a_part_of_the_rows() -> None:
+    logits, target = torch.randn(20, 3), torch.randint(-1, 3, (20,))
+    losses = SegmentationLoss(COUNTS, lovasz_every=5)(logits, target)
+    torch.testing.assert_close(losses["lovasz"], lovasz_softmax(logits[::5], target[::5]))
+    torch.testing.assert_close(losses["ce"], cross_entropy(logits, target))
+
+
 def test_class_weights_by_rule_and_by_list_agree() -> None:
     logits, target = torch.randn(20, 3), torch.randint(0, 3, (20,))
     by_rule = SegmentationLoss(COUNTS, class_weights="inverse_sqrt")
@@ -50,6 +57,7 @@ def test_a_batch_without_labels_gives_finite_zero_gradients() -> None:
         ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"ce": 0.0, "lovasz": 0.0}, "not both 0"),
         ({"ce": -1.0}, "factors >= 0"),
+        ({"lovasz_every": 0}, "lovasz_every is 0"),
     ],
 )
 def test_bad_options_are_refused(options: dict, message: str) -> None:
