@@ -1,7 +1,7 @@
 # Sourced by quickstart.sh, quickstart_2d.sh and test.sh: makes .venv with everything pcseg needs. Safe to run again.
 
 PYTHON=.venv/bin/python
-PCSEG_EXTRAS=${PCSEG_EXTRAS:-geometry,images,view,dev}
+PCSEG_EXTRAS=${PCSEG_EXTRAS:-geometry,images,view,scans,dev}
 
 say() { printf '\n== %s\n' "$*"; }
 
