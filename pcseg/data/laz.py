@@ -46,7 +46,9 @@ def write_records(path: Path) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    with laspy.open(path, laz_backend=laspy.LazBackend.Lazrs, read_evlrs=False) as file:
+    # laspy's overloads lack read_evlrs
+    opened = laspy.open(path, laz_backend=laspy.LazBackend.Lazrs, read_evlrs=False)  # pyright: ignore[reportCallIssue]
+    with opened as file:
         for part in file.chunk_iterator(PART):
             sys.stdout.buffer.write(part.array.tobytes())
 
