@@ -1,4 +1,4 @@
-"""Does context help? Every head on the same backbone, with the same rooms, steps and seeds."""
+"""Does context help? Every head on the same backbone, and the best on another, with the same rooms, steps and seeds."""
 
 from studies.harness import Study, Variant, chosen
 
@@ -8,12 +8,18 @@ HEADS = (
     Variant(name="encnet", config="configs/rooms/encnet.yaml", note="codebook gate and SE-loss"),
     Variant(name="ctnet", config="configs/rooms/ctnet.yaml", note="channel, then spatial context; CP-loss"),
     Variant(name="ccnet", config="configs/rooms/ccnet.yaml", note="criss-cross attention along axis lines"),
+    Variant(
+        name="ptv3-encnet",
+        config="configs/rooms/ptv3_small_encnet.yaml",
+        note="EncNet's head on Point Transformer V3 (small)",
+    ),
 )
 
 
 def study(variants: list[str] | None) -> Study:
     return Study(
         title="Context heads on generated rooms",
-        question="Five heads on the same sparse U-Net, in equal budgets: the same rooms, crops, steps and seeds.",
+        question="Five heads on the same sparse U-Net, and the best one on Point Transformer V3, in equal budgets: "
+        "the same rooms, crops, steps and seeds.",
         variants=chosen(HEADS, variants),
     )
