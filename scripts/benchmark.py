@@ -50,7 +50,7 @@ def write_report(rows: list[Row], about: str, *, folder: Path, name: str) -> Non
     write_text(folder / f"{name}.json", as_json(rows))
     command = f"python scripts/benchmark.py {name} --report {folder}"
     made = f"Made by `{command}` on {machine()}, torch {torch.__version__}."
-    write_text(folder / f"{name}.md", f"# {about}\n\n{made}\n\n{as_markdown(rows)}")
+    write_text(folder / f"{name}.md", f"# {about.rstrip('.')}\n\n{made}\n\n{as_markdown(rows)}")
 
 
 def machine() -> str:
