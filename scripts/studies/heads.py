@@ -19,7 +19,6 @@ HEADS = (
 def study(variants: list[str] | None) -> Study:
     return Study(
         title="Context heads on generated rooms",
-        question="Five heads on the same sparse U-Net, and the best one on Point Transformer V3, in equal budgets: "
-        "the same rooms, crops, steps and seeds.",
+        question="Heads on the same sparse U-Net, in equal budgets: the same rooms, crops, steps and seeds.",
         variants=chosen(HEADS, variants),
     )
