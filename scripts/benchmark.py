@@ -50,7 +50,9 @@ def write_report(rows: list[Row], about: str, *, folder: Path, name: str) -> Non
     write_text(folder / f"{name}.json", as_json(rows))
     command = f"python scripts/benchmark.py {name} --report {folder}"
     made = f"Made by `{command}` on {machine()}, torch {torch.__version__}."
-    write_text(folder / f"{name}.md", f"# {about.rstrip('.')}\n\n{made}\n\n{as_markdown(rows)}")
+    title, _, more = about.strip().partition("\n")
+    parts = [f"# {title.rstrip('.')}", more.strip(), made, as_markdown(rows)]
+    write_text(folder / f"{name}.md", "\n\n".join(part for part in parts if part))
 
 
 def machine() -> str:

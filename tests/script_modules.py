@@ -4,14 +4,11 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-import pytest
-
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
 
-def load_script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script ``name`` with its neighbours on the path, as when it is run."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+def load_script(name: str) -> ModuleType:
+    """The script ``name``, made anew; its neighbours are on pytest's path, as when it is run."""
     spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

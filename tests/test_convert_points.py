@@ -1,6 +1,5 @@
 """PTv3, Sonata and Concerto through the command that converts, into a training and into a model that predicts."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 import yaml
 from backbones.test_ptv3 import batch_of, cloud
 from fakes import write_fake_building
+from script_modules import load_script
 from torch import Tensor, nn
 
 from pcseg.backbones.points.convert_ptv3 import official_state
@@ -24,7 +24,6 @@ from pcseg.labels import S3DIS
 from pcseg.segmentor import Segmentor
 from pcseg.train import train
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "convert_checkpoint.py"
 K = S3DIS.num_classes
 ENCODER = {
     "enc_channels": [8, 16],
@@ -73,12 +72,7 @@ def write(folder: Path, state: dict[str, Tensor]) -> Path:
 
 @pytest.fixture(scope="module")
 def command() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("convert_checkpoint_of_points", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("convert_checkpoint")
 
 
 def test_command_makes_a_model_and_starts_a_training(

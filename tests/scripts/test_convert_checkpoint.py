@@ -1,6 +1,5 @@
 """The command that converts checkpoints: report, model card where there is data, and one line for what is wrong."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,22 +9,17 @@ import torch
 import yaml
 from fake_images import write_images
 from official.published import DEPTHS, STEM, WIDTHS, encnet_state
+from script_modules import load_script
 
 from pcseg.checkpoint import load_checkpoint
 from pcseg.errors import UserError
 
-PATH = Path(__file__).resolve().parents[2] / "scripts" / "convert_checkpoint.py"
 K = 13
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("convert_checkpoint", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("convert_checkpoint")
 
 
 def write_config(folder: Path, root: Path, dataset: str = "room_frames") -> Path:

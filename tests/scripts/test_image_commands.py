@@ -15,8 +15,8 @@ from pcseg.cli import run
 from pcseg.errors import UserError
 
 
-def test_the_checkpoint_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = load_script("checkpoint_kind", monkeypatch)
+def test_the_checkpoint_decides(tmp_path: Path) -> None:
+    kind = load_script("checkpoint_kind")
     building = write_fake_building(tmp_path / "rooms", num_points=50)
     points = str(write_checkpoint(tmp_path / "points.ckpt", building))
     images = str(write_image_checkpoint(tmp_path / "images.ckpt", tmp_path / "frames"))
@@ -39,7 +39,7 @@ def test_an_image_model_is_evaluated_by_the_same_command(
         ("predict", [str(frames / "Area_5" / "office_1" / "color" / "000000.jpg"), "--ckpt", images,
                      "--out", str(tmp_path / "predicted")]),
     ):  # fmt: skip
-        script = load_script(name, monkeypatch)
+        script = load_script(name)
         monkeypatch.setattr(sys, "argv", [name, *args])
         run(script.image_command if script.names_image_model() else script.command)
     said = capsys.readouterr().out
@@ -49,10 +49,8 @@ def test_an_image_model_is_evaluated_by_the_same_command(
     assert (tmp_path / "predicted" / "000000.png").is_file()
 
 
-def test_a_data_set_is_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    script = load_script("check_images", monkeypatch)
+def test_a_data_set_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = load_script("check_images")
     root = write_images(tmp_path / "ade", "ade20k")
     script.check_images(root, dataset="ade20k")
     said = capsys.readouterr().out
