@@ -2,13 +2,15 @@
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from studies.cost import measure_costs
 from studies.harness import run_interventions, run_study
-from studies.report import write_report
+from studies.report import read_outcomes, write_report
 
 from pcseg.cli import run
+from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
 
 FOLDER = Path(__file__).parent / "studies"
@@ -42,17 +44,28 @@ def study(
         seeds: Number of seeds.
         jobs: Runs at a time.
         epochs: Length of every training; without a value, that of the configurations.
-        variants: Only these; the first of the study always takes part.
+        variants: Only these; the first of the study always takes part. Rows that the report has of others, with the
+            same rooms, budget and seeds, stay in the table.
     """
     if name not in names():
         raise UserError(f"study {name!r} is unknown; choose from {', '.join(names())}")
-    chosen = importlib.import_module(f"studies.{name}").study(variants)
+    module = importlib.import_module(f"studies.{name}")
+    whole, wanted = module.study(None), module.study(variants)
     budget = [] if epochs is None else ["--trainer.max_epochs", str(epochs)]
-    outcomes = run_study(chosen, data=data, out=out, seeds=seeds, jobs=jobs, train_options=budget)
+    others = [v for v in whole.variants if variants is not None and v.name not in variants]
+    kept = read_outcomes(
+        report / f"{name}.json", others, manifest=Manifest.read(data).hash, budget=budget, seeds=seeds
+    )
+    # interventions need the checkpoints of the first variant, not only its row
+    there = set() if wanted.interventions else {outcome.variant.name for outcome in kept}
+    todo = replace(wanted, variants=tuple(v for v in wanted.variants if v.name not in there))
+    trained = run_study(todo, data=data, out=out, seeds=seeds, jobs=jobs, train_options=budget)
+    rows = {outcome.variant.name: outcome for outcome in (*kept, *trained)}
+    outcomes = [rows[v.name] for v in whole.variants if v.name in rows]
     measure_costs(outcomes, data=data)
-    interventions = run_interventions(chosen, outcomes, out=out, jobs=jobs)
+    interventions = run_interventions(todo, trained, out=out, jobs=jobs)
     command = " ".join(["python scripts/study.py", *sys.argv[1:]])
-    write_report(chosen, outcomes, interventions, folder=report, name=name, command=command)
+    write_report(wanted, outcomes, interventions, folder=report, name=name, command=command, budget=budget)
     print(f"{report / name}.md")
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from studies.harness import Outcome, Study
+from studies.harness import Outcome, Study, Variant
 
+from pcseg.errors import UserError
 from pcseg.reports import write_text
 
 
@@ -32,12 +33,24 @@ def write_report(
     folder: Path,
     name: str,
     command: str,
+    budget: Sequence[str] = (),
 ) -> None:
-    """Write ``folder/NAME.md`` and ``folder/NAME.json`` with the command that made them."""
+    """Write ``folder/NAME.md`` and ``folder/NAME.json`` with the command that made them.
+
+    Args:
+        study: What the page is about.
+        outcomes: Rows of the table, in its order; the first is what the others are compared with.
+        interventions: Rows of the second table.
+        folder: Where the report goes.
+        name: Name of the files.
+        command: What made it.
+        budget: Options of training that all variants share; :func:`read_outcomes` asks for the same.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "command": command,
         "study": study.title,
+        "budget": list(budget),
         "variants": [_plain(outcome) for outcome in outcomes],
         "interventions": [_plain(outcome) for outcome in interventions],
     }
@@ -55,6 +68,50 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
         "cost": outcome.cost,
         "protocols": [result["protocol"] for result in outcome.results],
     }
+
+
+def read_outcomes(
+    path: Path, variants: Sequence[Variant], *, manifest: str, budget: Sequence[str], seeds: int
+) -> list[Outcome]:
+    """Rows of a report written before, of ``variants`` as they are now; none without a report.
+
+    Args:
+        path: ``NAME.json`` of :func:`write_report`.
+        variants: Which rows.
+        manifest: Hash of the rooms that the rows must be of.
+        budget: Options of training that they must be made with.
+        seeds: How many they must have.
+
+    Raises:
+        UserError: No report of a study.
+    """
+    if not path.is_file():
+        return []
+    try:
+        content = json.loads(path.read_text())
+        rows = {row["variant"]: row for row in content["variants"]}
+        same_budget = content.get("budget", []) == list(budget)
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path} is not the report of a study ({error}); move it away") from error
+    outcomes = []
+    for variant in variants if same_budget else ():
+        row = rows.get(variant.name)
+        if row is None or len(row["miou"]) != seeds:
+            continue
+        same_rooms = all(protocol["manifest"] == manifest for protocol in row["protocols"])
+        if same_rooms and (row["config"], row["options"]) == (variant.config, list(variant.options)):
+            outcomes.append(_outcome(row, variant))
+    return outcomes
+
+
+def _outcome(row: dict[str, Any], variant: Variant) -> Outcome:
+    # a report has the classes' means over the seeds; every seed stands for them here
+    classes = [{"name": name, "iou": iou / 100} for name, iou in row["class_iou"].items()]
+    results = [
+        {"scores": {"miou": {"excluded": miou / 100}}, "classes": classes, "protocol": protocol}
+        for miou, protocol in zip(row["miou"], row["protocols"], strict=True)
+    ]
+    return Outcome(variant=variant, results=results)
 
 
 def markdown(

@@ -10,7 +10,7 @@ from studies import class_features
 from studies.cost import measure_costs, training_step
 from studies.harness import Intervention, Outcome, Study, Variant, chosen, run_interventions, run_study
 from studies.intervene import intervene
-from studies.report import markdown, within_noise, write_report
+from studies.report import markdown, read_outcomes, within_noise, write_report
 
 from pcseg.cli import run
 from pcseg.errors import UserError
@@ -24,7 +24,7 @@ def result(*ious: float) -> dict:
     return {
         "scores": {"miou": {"excluded": sum(ious) / len(ious)}},
         "classes": [{"name": f"class{i}", "iou": iou} for i, iou in enumerate(ious)],
-        "protocol": {"scenes": 2, "release": "generated", "splits": ["Area_5"]},
+        "protocol": {"scenes": 2, "release": "generated", "splits": ["Area_5"], "manifest": "abc"},
     }
 
 
@@ -61,6 +61,33 @@ def test_interventions_are_compared_with_the_trained_model() -> None:
     assert "## Put into the trained ctnet" in table
     assert "| nothing | 50.0 ± 28.3 | |" in table
     assert "| zero | 40.0 ± 28.3 | -10.00 | none |" in table
+
+
+def test_rows_of_an_earlier_report_stay_where_they_were_made_the_same_way(tmp_path: Path) -> None:
+    variants = tuple(
+        Variant(name=name, config=f"{name}.yaml", options=("--a",)) for name in ("plain", "head")
+    )
+    study = Study(title="T", question="Q", variants=variants)
+    results = [result(0.2, 0.4), result(0.6, 0.8)]
+    before = [Outcome(variant=variant, results=results) for variant in variants]
+    path, same = tmp_path / "heads.json", {"manifest": "abc", "budget": ["--epochs=1"], "seeds": 2}
+    assert read_outcomes(path, variants, **same) == []
+    write_report(study, before, folder=tmp_path, name="heads", command="C", budget=same["budget"])
+    again = read_outcomes(path, variants, **same)
+    assert [outcome.mious for outcome in again] == [pytest.approx(outcome.mious) for outcome in before]
+    assert markdown(study, again, command="C") == (tmp_path / "heads.md").read_text()
+    (head,) = read_outcomes(path, variants[1:], **same)
+    assert head.variant == variants[1]
+    for other in ({"manifest": "abd"}, {"budget": []}, {"seeds": 3}):
+        assert read_outcomes(path, variants, **(same | other)) == []
+    changed = [
+        Variant(name="plain", config="other.yaml", options=("--a",)),
+        Variant(name="head", config="head.yaml"),
+    ]
+    assert read_outcomes(path, changed, **same) == []
+    path.write_text("[]")
+    with pytest.raises(UserError, match="not the report of a study"):
+        read_outcomes(path, variants, **same)
 
 
 def test_variants_of_class_features_are_told_apart() -> None:
