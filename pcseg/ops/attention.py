@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pcseg.ops.groups import Block, Groups
+from pcseg.ops.groups import Block, Groups, Spacing
+
+DOT_ROWS = 2048
+"""Rows whose products exist at once where only their sums are wanted."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -72,7 +75,7 @@ class _UnionAttention(torch.autograd.Function):
             out = (own - norm).exp_()[:, None] * value
             for block, earlier in support.blocks():
                 weights = _logits(query, key, block, earlier).sub_(norm[block.queries][..., None]).exp_()
-                _add_rows(out, block.queries, weights.to(value.dtype) @ _rows(value, block.keys))
+                _add_to_queries(out, block, weights.to(value.dtype), _key_rows(value, block))
             out = out.to(value.dtype)
         ctx.save_for_backward(query, key, value, norm, out)
         ctx.support = support
@@ -83,44 +86,69 @@ class _UnionAttention(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, norm, out = ctx.saved_tensors
         with torch.autocast(query.device.type, enabled=False):
-            grad_value = grad_out.to(norm.dtype, copy=True)  # large things first: fewer holes in memory
             mean = _dot(grad_out, out)  # what softmax subtracts from the gradients of its weights
             weight = (_dot(query, key) - norm).exp_()  # of a token itself
             grad_logit = weight * (_dot(grad_out, value) - mean)
-            grad_value *= weight[:, None]
+            grad_value = torch.mul(weight[:, None], grad_out, out=norm.new_empty(value.shape))
             grad_query, grad_key = grad_logit[:, None] * key, grad_logit[:, None] * query
             for block, earlier in ctx.support.blocks():
-                queries, keys = block.queries, block.keys
-                weights = _logits(query, key, block, earlier).sub_(norm[queries][..., None]).exp_()
-                grad = _rows(grad_out, queries)
-                grad_logits = (grad @ _rows(value, keys).mT).sub(mean[queries][..., None]).mul_(weights)
-                grad_logits = grad_logits.to(query.dtype)
-                _add_rows(grad_value, keys, weights.to(value.dtype).mT @ grad)
-                _add_rows(grad_query, queries, grad_logits @ _rows(key, keys))
-                _add_rows(grad_key, keys, grad_logits.mT @ _rows(query, queries))
+                weights = _logits(query, key, block, earlier).sub_(norm[block.queries][..., None]).exp_()
+                grad = _query_rows(grad_out, block)
+                grad_logits = grad @ _key_rows(value, block).mT
+                grad_logits = grad_logits.sub(mean[block.queries][..., None]).mul_(weights).to(query.dtype)
+                _add_to_keys(grad_value, block, weights.to(value.dtype).mT, grad)
+                _add_to_queries(grad_query, block, grad_logits, _key_rows(key, block))
+                _add_to_keys(grad_key, block, grad_logits.mT, _query_rows(query, block))
         return grad_query.to(query.dtype), grad_key.to(key.dtype), grad_value.to(value.dtype), None
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     dtype = torch.promote_types(a.dtype, torch.float32)
-    return torch.linalg.vecdot(a.to(dtype), b.to(dtype))
+    parts = zip(a.split(DOT_ROWS), b.split(DOT_ROWS))
+    return torch.cat([torch.linalg.vecdot(rows.to(dtype), others.to(dtype)) for rows, others in parts])
 
 
-def _rows(x: Tensor, index: Tensor) -> Tensor:
-    """``x[index]``, many times faster; padding reads row 0."""
-    return x.index_select(0, index.clamp(min=0).flatten()).view(*index.shape, -1)
+def _query_rows(x: Tensor, block: Block) -> Tensor:
+    return _rows(x, block.queries, block.spacing, block.first)
 
 
-def _add_rows(x: Tensor, index: Tensor, rows: Tensor) -> None:
-    """``x[index] += rows``; padding adds its zeros to row 0."""
-    x.index_add_(0, index.clamp(min=0).flatten(), rows.flatten(0, 1).to(x.dtype))
+def _key_rows(x: Tensor, block: Block) -> Tensor:
+    return _rows(x, block.keys, block.spacing, 0)
+
+
+def _rows(x: Tensor, index: Tensor, spacing: Spacing | None, first: int) -> Tensor:
+    """``x[index]``, a view where it can be, else many times faster; padding reads row 0."""
+    if spacing is None:
+        return x.index_select(0, index.clamp(min=0).flatten()).view(*index.shape, -1)
+    rows = spacing.view(x, len(index), first, index.shape[1])
+    return rows if 1 in rows.stride()[1:] else rows.contiguous()  # else every product would copy them
+
+
+def _add_to_queries(x: Tensor, block: Block, a: Tensor, b: Tensor) -> None:
+    _add_product(x, block.queries, block.spacing, block.first, a, b)
+
+
+def _add_to_keys(x: Tensor, block: Block, a: Tensor, b: Tensor) -> None:
+    _add_product(x, block.keys, block.spacing, 0, a, b)
+
+
+def _add_product(x: Tensor, index: Tensor, spacing: Spacing | None, first: int, a: Tensor, b: Tensor) -> None:
+    """``x[index] += a @ b``; padding adds its zeros to row 0."""
+    if spacing is None:
+        x.index_add_(0, index.clamp(min=0).flatten(), (a @ b).flatten(0, 1).to(x.dtype))
+        return
+    rows = spacing.view(x, len(index), first, index.shape[1])
+    if x.dtype == a.dtype:
+        rows.baddbmm_(a, b)
+    else:
+        rows += a @ b
 
 
 def _logits(query: Tensor, key: Tensor, block: Block, earlier: list[Groups]) -> Tensor:
     """Logits of a block, ``(G, Q, L)``; -inf for padding, a token itself, and pairs counted before."""
-    queries, keys, first, padded = block
+    queries, keys, first, padded, _ = block
     dtype = torch.promote_types(query.dtype, torch.float32)
-    logits = (_rows(query, queries) @ _rows(key, keys).mT).to(dtype)
+    logits = (_query_rows(query, block) @ _key_rows(key, block).mT).to(dtype)
     logits[:, :, first : first + queries.shape[1]].diagonal(dim1=1, dim2=2).fill_(-torch.inf)
     if padded:
         logits.masked_fill_((queries < 0)[:, :, None], -torch.inf)

@@ -46,7 +46,7 @@ def _blocks_of(share: Tensor, support: Support) -> Iterator[tuple[Block, list[Gr
     for block, earlier in support.blocks():
         rows = (share[block.queries] != 0).any(1)
         if bool(rows.any()):
-            yield block._replace(queries=block.queries[rows], keys=block.keys[rows]), earlier
+            yield block._replace(queries=block.queries[rows], keys=block.keys[rows], spacing=None), earlier
 
 
 def effective_attention(steps: Sequence[Step], token: int) -> list[Tensor]:

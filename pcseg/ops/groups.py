@@ -17,17 +17,34 @@ SMALL_BLOCK = 1 << 15
 """Pairs up to which groups share a block whatever their sizes: padding costs less than another block."""
 
 
+class Spacing(NamedTuple):
+    """Token ``start + g * group + i * member`` is number i of group g."""
+
+    start: int
+    group: int
+    member: int
+
+    def view(self, x: Tensor, count: int, first: int, size: int) -> Tensor:
+        """Rows of ``x`` ``(N, C)`` of tokens ``first : first + size`` of ``count`` groups, ``(count, size, C)``."""
+        row, channel = x.stride()
+        stride = (self.group * row, self.member * row, channel)
+        start = x.storage_offset() + (self.start + first * self.member) * row
+        return x.as_strided((count, size, x.shape[1]), stride, start)
+
+
 class Block(NamedTuple):
     """Groups of similar size side by side, or a part of the queries of one large group.
 
     ``keys`` (G, L) are the tokens of G groups, -1 behind the end of a short group (then ``padded``);
-    ``queries`` (G, Q) are the columns ``first : first + Q`` of ``keys``.
+    ``queries`` (G, Q) are the columns ``first : first + Q`` of ``keys``. With a ``spacing`` rows of tokens can be
+    seen where they are, and need not be gathered.
     """
 
     queries: Tensor
     keys: Tensor
     first: int
     padded: bool
+    spacing: Spacing | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -37,10 +54,12 @@ class Groups:
     Args:
         order: Tokens sorted by group, ``(N,)`` int64.
         ptr: Where each group starts in ``order``, ``(G+1,)`` int64 with ``ptr[0] = 0`` and ``ptr[-1] = N``.
+        regular: Whether blocks are worth a look for an even spacing of their tokens, as in images.
     """
 
     order: Tensor
     ptr: Tensor
+    regular: bool = False
 
     @cached_property
     def id(self) -> Tensor:
@@ -77,7 +96,8 @@ class Groups:
         outside = position >= self.ptr[groups + 1, None]
         keys = self.order[position.clamp(max=len(self.order) - 1)].masked_fill(outside, -1)
         width = max(1, self._max_pairs // keys.numel())
-        return [Block(keys[:, i : i + width], keys, i, padded) for i in range(0, longest, width)]
+        spacing = _spacing(keys) if self.regular else None
+        return [Block(keys[:, i : i + width], keys, i, padded, spacing) for i in range(0, longest, width)]
 
 
 def _block_end(ascending: list[int], start: int, max_pairs: int) -> int:
@@ -90,6 +110,16 @@ def _block_end(ascending: list[int], start: int, max_pairs: int) -> int:
             break
         stop += 1
     return stop
+
+
+def _spacing(keys: Tensor) -> Spacing | None:
+    """That of the tokens ``keys`` ``(G, L)``, if they have one."""
+    start = int(keys[0, 0])
+    group = int(keys[1, 0]) - start if len(keys) > 1 else 0
+    member = int(keys[0, 1]) - start
+    along = [torch.arange(edge, device=keys.device) for edge in keys.shape]
+    even = start + group * along[0][:, None] + member * along[1]
+    return Spacing(start, group, member) if group >= 0 < member and torch.equal(keys, even) else None
 
 
 def group_by(key: Tensor) -> Groups:
@@ -107,4 +137,4 @@ def regular_groups(tokens: Tensor) -> Groups:
     """The rows of ``tokens`` ``(G, L)`` int64 as groups of equal size."""
     count, size = tokens.shape
     ptr = torch.arange(count + 1, device=tokens.device) * size
-    return Groups(order=tokens.reshape(-1), ptr=ptr)
+    return Groups(order=tokens.reshape(-1), ptr=ptr, regular=True)

@@ -39,11 +39,11 @@ def check(support: Support, visible: Tensor) -> None:
     inputs = random_qkv(len(visible))
     found, expected = union_attention(*inputs, support), dense_attention(*inputs, visible)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    cotangent = torch.randn_like(found)
-    for a, b in zip(
-        torch.autograd.grad(found, inputs, cotangent), torch.autograd.grad(expected, inputs, cotangent)
-    ):
-        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
+    for cotangent in (torch.randn_like(found), torch.randn_like(found.mT.contiguous()).mT):
+        gradients = torch.autograd.grad(found, inputs, cotangent, retain_graph=True)
+        exact = torch.autograd.grad(expected, inputs, cotangent, retain_graph=True)
+        for a, b in zip(gradients, exact):
+            torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
 
 
 def visible_along(voxels: VoxelSet, cell: Tensor, axes: tuple[int, ...], shared: Callable) -> Tensor:
@@ -109,6 +109,26 @@ def test_lines_of_pixels_are_those_of_a_planar_grid() -> None:
         )
 
 
+@pytest.mark.parametrize("size", [(1, 4, 3), (1, 5, 5), (3, 4, 6), (2, 1, 5), (1, 1, 1)])
+@pytest.mark.parametrize("pairs", [1, 40, 1 << 18])
+def test_lines_of_pixels(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int, int], pairs: int) -> None:
+    """Whether rows can be seen where they are, or lie in several images; whatever the layout of the gradients."""
+    monkeypatch.setitem(groups.PAIRS_PER_BLOCK, "cpu", pairs)
+    monkeypatch.setattr(groups, "SMALL_BLOCK", 0)
+    image, y, x = (pixel.flatten() for pixel in torch.meshgrid(*map(torch.arange, size), indexing="ij"))
+    same_line = (y[:, None] == y) | (x[:, None] == x)
+    check(pixel_lines(*size), same_line & (image[:, None] == image))
+
+
+def test_rows_and_columns_are_evenly_spaced() -> None:
+    rows, columns = pixel_lines(1, 4, 3).partitions
+    assert [block.spacing for block in rows.blocks] == [groups.Spacing(0, 3, 1)]
+    assert [block.spacing for block in columns.blocks] == [groups.Spacing(0, 1, 3)]
+    rows, columns = pixel_lines(2, 4, 3).partitions
+    assert [block.spacing for block in rows.blocks] == [groups.Spacing(0, 3, 1)]
+    assert [block.spacing for block in columns.blocks] == [None]
+
+
 def test_golden_numbers() -> None:
     """Row and column of a 2x3 image, and the three lines of a filled 2x2x2 box, self counted once."""
     x = torch.tensor([[0.1], [0.2], [0.3], [0.4], [0.5], [0.6]], dtype=torch.float64)
@@ -138,9 +158,8 @@ def test_gradcheck() -> None:
         assert torch.autograd.gradcheck(lambda *qkv, s=support: union_attention(*qkv, s), inputs)
 
 
-def test_half_precision_keeps_its_type_and_is_close() -> None:
-    voxels = random_voxels(200)
-    support = axis_lines(voxels)
+@pytest.mark.parametrize("support", [axis_lines(random_voxels(200)), pixel_lines(1, 10, 20)])
+def test_half_precision_keeps_its_type_and_is_close(support: Support) -> None:
     exact = [tensor.detach().float().requires_grad_() for tensor in random_qkv(200)]
     half = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
     expected, found = union_attention(*exact, support), union_attention(*half, support)
