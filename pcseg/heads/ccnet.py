@@ -60,7 +60,7 @@ class RCCABody(ContextBody):
         if recurrence < 1:
             raise UserError(f"recurrence is {recurrence}; choose 1 or more")
         self.lines, self.recurrence, self.category_weight = lines, recurrence, category_weight
-        act = activation or nn.ReLU()
+        act = activation or nn.ReLU(inplace=True)
         inner = context_channels
         self.before = ConvNorm(conv(in_channels, inner, bias=False), norm(inner), act)
         self.attention = CrissCrossAttention(inner)
@@ -75,9 +75,10 @@ class RCCABody(ContextBody):
         context = self.before(x, sites)
         for step in range(self.recurrence):
             context = self.attention(context, lines[step % len(lines)])
-        merged = self.merge([x, self.after(context, sites)], sites)
-        logits = self.classify(self.dropout(merged, sites.ptr))
-        return ContextOutput(logits=logits, embedding=None if self.embed is None else self.embed(context))
+        embedding = None if self.embed is None else self.embed(context)
+        context = self.after(context, sites)  # the large convolution begins with no more than it needs
+        merged = self.merge([x, context], sites)
+        return ContextOutput(logits=self.classify(self.dropout(merged, sites.ptr)), embedding=embedding)
 
     def token_losses(self, embedding: Tensor, y: Tensor) -> dict[str, Tensor]:
         return {"category": self.category_weight * category_consistent_loss(embedding, y)}
@@ -115,7 +116,7 @@ class RCCAHead(ImageHead):
         align_corners: bool = True,
     ) -> None:
         norm = partial(BatchNorm, absolute_gain=inplace_abn)
-        activation = nn.LeakyReLU(0.01) if inplace_abn else nn.ReLU()
+        activation = nn.LeakyReLU(0.01, inplace=True) if inplace_abn else nn.ReLU(inplace=True)
         body = RCCABody(
             in_channels[-1],
             num_classes,

@@ -44,7 +44,9 @@ class FCNBody(ContextBody):
     ) -> None:
         super().__init__()
         width = in_channels // 4 if channels is None else channels
-        self.reduce = ConvNorm(conv(in_channels, width, bias=bias), norm(width), activation or nn.ReLU())
+        self.reduce = ConvNorm(
+            conv(in_channels, width, bias=bias), norm(width), activation or nn.ReLU(inplace=True)
+        )
         self.dropout = ChannelDropout(dropout)
         self.classify = nn.Linear(width, num_classes)
 

@@ -76,8 +76,9 @@ class PixelConv(nn.Conv2d):
         """Tokens ``(N, in_channels)``, or several side by side, to ``(N, out_channels)``."""
         parts = [to_image(part, pixels) for part in ([x] if isinstance(x, Tensor) else x)]
         if pixels.device.type == "cpu":
-            parts = [part.contiguous() for part in parts]
+            parts[0] = parts[0].contiguous()  # joining makes planes of the others
         image = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+        del parts
         return to_tokens(super().forward(image))[0].contiguous()
 
 
