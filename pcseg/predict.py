@@ -74,8 +74,8 @@ def predict(
     class), with one row a point in the file's order.
 
     Args:
-        cloud: A .ply, .pcd, .las, .laz, .e57, .xyz, .txt, .csv, .npy, .npz or .h5 file, or a prepared scene;
-            labels are not needed.
+        cloud: A .ply, .pcd, .las, .laz, .e57, .xyz, .pts, .txt, .csv, .npy, .npz or .h5 file, or a prepared
+            scene; labels are not needed.
         ckpt: Checkpoint written by training.
         out: Folder of the results.
         units: Unit of the file's coordinates.

@@ -57,7 +57,7 @@ def visualize(
     """Show a cloud in a window or a browser, or write a picture or a page of it.
 
     Args:
-        cloud: A .ply, .pcd, .xyz, .txt, .npy or .npz file, or a prepared scene (.h5); with the checkpoint of an
+        cloud: A file of any kind that scripts/predict.py reads, or a prepared scene (.h5); with the checkpoint of an
             image model a picture.
         prediction: Prediction of this cloud (.npz), or a folder that holds it.
         ckpt: Checkpoint of a model to predict with; shows what its head does.
