@@ -19,7 +19,7 @@ from rich.progress import track
 from data_prep.building.plan import RoomPlan, plan_area
 from data_prep.generating import each_room, open_folder
 from data_prep.parallel import NUM_PROCESSORS
-from data_prep.rooms import GENERATOR, SETTINGS, Settings
+from data_prep.rooms import SETTINGS, Settings, read_settings
 from pcseg.cli import run
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
@@ -84,22 +84,6 @@ def take_frames(
     console.print(
         f"{out}: frames of {len(todo)} rooms written, {len(plans) - len(todo)} already there", soft_wrap=True
     )
-
-
-def read_settings(raw: Path) -> Settings:
-    """What the rooms in ``raw`` were made with."""
-    note = raw / SETTINGS
-    if not note.is_file():
-        raise UserError(f"{note}: not there; {raw} holds no generated rooms, make them with data_prep.rooms")
-    try:
-        settings = Settings(**json.loads(note.read_text()))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{note}: damaged ({error}); make the rooms again") from error
-    if settings.generator != GENERATOR:
-        raise UserError(
-            f"{note}: rooms of generator {settings.generator}, this one is {GENERATOR}; make the rooms again"
-        )
-    return settings
 
 
 def find_plans(raw: Path, settings: Settings) -> list[RoomPlan]:

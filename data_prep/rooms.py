@@ -4,6 +4,7 @@ There is no room in it that anybody ever saw, and results on it are results on g
 for the real release, which cannot be shipped: same files, same classes, and on demand the same damage.
 """
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -116,6 +117,26 @@ def generate(
     console.print(
         f"{out}: {len(todo)} rooms written, {areas * rooms - len(todo)} already there", soft_wrap=True
     )
+
+
+def read_settings(raw: Path) -> Settings:
+    """What the rooms in ``raw`` were made with.
+
+    Raises:
+        UserError: ``raw`` holds no generated rooms, or those of another generator.
+    """
+    note = raw / SETTINGS
+    if not note.is_file():
+        raise UserError(f"{note}: not there; {raw} holds no generated rooms, make them with data_prep.rooms")
+    try:
+        settings = Settings(**json.loads(note.read_text()))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{note}: damaged ({error}); make the rooms again") from error
+    if settings.generator != GENERATOR:
+        raise UserError(
+            f"{note}: rooms of generator {settings.generator}, this one is {GENERATOR}; make the rooms again"
+        )
+    return settings
 
 
 def _write_angles(out: Path, plans: Sequence[RoomPlan], settings: Settings) -> None:

@@ -34,8 +34,8 @@ def cloud_state(body: ContextBody | None, calls: Calls, batch: PointBatch, num_c
     Returns:
         EncNet: ``channel`` gate (C,), ``occupancy`` mean assignment to each codeword, ``sharpness`` mean largest
         assignment, ``token_norm`` mean norm of what is encoded, ``presence`` predicted (K,), ``present`` true (K,).
-        CTNet: ``channel`` gate v (C,), ``class_prob`` p (K,), ``frequency`` true shares (K,), ``affinity`` mean
-        attention to each class (K,), ``largest`` mean largest share of a point's attention.
+        CTNet: ``channel`` gate v (C,), ``class_prob`` p (K,), ``frequency`` true shares (K,) as the CP-loss has
+        them, ``affinity`` mean attention to each class (K,), ``largest`` mean largest share of a point's attention.
         CCNet: ``entropy`` of the attention over that of equal attention to all seen, ``largest`` weight, ``seen``
         tokens, ``added`` norm of what a recurrence adds over that of what it is added to; means, one a recurrence.
     """

@@ -77,7 +77,8 @@ def frequency(prob: Tensor, facts: Facts) -> Tensor:
         That is Bayes' rule for a changed prior. It need not help: a model that predicts too little of a class
         where it is unsure is made to predict more of it also where it is wrong.
     """
-    return prob * (facts.share / _mean(prob, facts).clamp(min=1e-12)).to(prob)
+    predicted = prob[facts.label >= 0].double().mean(0)
+    return prob * (facts.share / predicted.clamp(min=1e-12)).to(prob)
 
 
 def matched(prob: Tensor, facts: Facts) -> Tensor:
@@ -104,11 +105,11 @@ def typical_shares(prob: Tensor, facts: Facts) -> Tensor:
     return match_shares(prob, share / share.sum().clamp(min=1e-12), facts.label >= 0)
 
 
-def match_shares(prob: Tensor, share: Tensor, rows: Tensor) -> Tensor:
+def match_shares(prob: Tensor, share: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
     """Probabilities ``(N, K)`` with one factor a class such that their mean over ``rows`` ``(N,)`` is ``share``.
 
     That is the room's prior put in the place of the training's (Saerens et al., *Adjusting the Outputs of a
-    Classifier to New a Priori Probabilities*, 2002), by fixed-point iteration.
+    Classifier to New a Priori Probabilities*, 2002), by fixed-point iteration. All rows count where none are given.
     """
     weight = torch.ones(prob.shape[1], dtype=torch.float64)
     adjusted = prob
@@ -135,7 +136,12 @@ def objects(prob: Tensor, facts: Facts) -> Tensor:
 
 
 def objects_presence(prob: Tensor, facts: Facts) -> Tensor:
-    """Knows both what is one object and which classes the room holds."""
+    """Knows both what is one object and which classes the room holds.
+
+    Convention:
+        What is left of a point's probabilities is not normalised: the more it spoke for absent classes, the less
+        it has to say of its object.
+    """
     return objects(presence(prob, facts), facts)
 
 
@@ -171,10 +177,6 @@ def surfaces(prob: Tensor, facts: Facts) -> Tensor:
     out[rows[:, None], group] = 0
     out[rows, facts.label[rows]] = mass
     return out
-
-
-def _mean(prob: Tensor, facts: Facts) -> Tensor:
-    return prob[facts.label >= 0].double().mean(0)
 
 
 ORACLES: dict[str, Oracle] = {

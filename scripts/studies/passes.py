@@ -1,6 +1,6 @@
 """What trained models say of whole rooms and of crops of them, with and without the room's own context."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -110,47 +110,40 @@ class Findings:
     without: list[Tensor] = field(default_factory=list)
 
 
-class Reader:
-    """A trained point model and its context module."""
-
-    def __init__(self, model: LoadedModel) -> None:
-        self.segmentor = model.segmentor.eval()
-        head = model.segmentor.head
-        assert isinstance(head, PointHead), "a model of images"
-        self.head = head
-        self.body: ContextBody | None = head.body if isinstance(head, PointContextHead) else None
-        self.num_classes = model.schema.num_classes
-
-    def see(self, batch: Any) -> tuple[Tensor, State, list[Level]]:
-        """Probabilities ``(V, K)``, the state of the context module, and the backbone's levels."""
-        levels = self.segmentor.backbone(batch)
-        with watching(watched_parts(self.body)) as calls:
-            prob = self.head(levels, batch).logits.softmax(1)
-        return prob, cloud_state(self.body, calls, batch, self.num_classes), levels
+def body_of(model: LoadedModel) -> ContextBody | None:
+    """What a head does on its level, its context module included; ``None`` for a head without."""
+    head = model.segmentor.head
+    return head.body if isinstance(head, PointContextHead) else None
 
 
 def read_rooms(model: LoadedModel, rooms: Iterable[Room]) -> Findings:
     """Show every room to a model: whole, in crops if it has some, and without its own context."""
-    reader, found = Reader(model), Findings()
+    segmentor, body, found = model.segmentor.eval(), body_of(model), Findings()
+    head = segmentor.head
+    assert isinstance(head, PointHead), "a model of images"
+
+    def see(batch: Any) -> tuple[Tensor, State, list[Level]]:
+        """Probabilities ``(V, K)``, the state of the context module, and the backbone's levels."""
+        levels = segmentor.backbone(batch)
+        with watching(watched_parts(body)) as calls:
+            prob = head(levels, batch).logits.softmax(1)
+        return prob, cloud_state(body, calls, batch, model.schema.num_classes), levels
+
     kept: list[tuple[list[Level], Any]] = []
     with torch.inference_mode():
         for room in rooms:
-            prob, state, levels = reader.see(room.whole.batch)
+            prob, state, levels = see(room.whole.batch)
             found.whole.append(prob)
             found.states.append(state)
             kept.append((levels, room.whole.batch))
             if room.crops:
                 found.crops.append(torch.empty_like(prob))
-                found.crop_states.append(list(_read_crops(reader, room, found.crops[-1])))
-        if reader.body is not None and has_context(reader.body):
-            with without_own_context(reader.body, found.states):
-                found.without = [reader.head(levels, batch).logits.argmax(1) for levels, batch in kept]
+                found.crop_states.append([])
+            for crop in room.crops:
+                prob, state, _ = see(crop.batch)
+                found.crops[-1][torch.from_numpy(crop.rows[crop.core])] = prob[torch.from_numpy(crop.core)]
+                found.crop_states[-1].append(state)
+        if body is not None and has_context(body):
+            with without_own_context(body, found.states):
+                found.without = [head(levels, batch).logits.argmax(1) for levels, batch in kept]
     return found
-
-
-def _read_crops(reader: Reader, room: Room, out: Tensor) -> Iterator[State]:
-    """States of the crops; their probabilities are written into ``out``."""
-    for crop in room.crops:
-        prob, state, _ = reader.see(crop.batch)
-        out[torch.from_numpy(crop.rows[crop.core])] = prob[torch.from_numpy(crop.core)]
-        yield state

@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
-from studies.harness import chosen
-from studies.heads import HEADS
-from studies.passes import Findings, Room, prepare_room, read_rooms
+from studies.passes import Findings, Room, body_of, prepare_room, read_rooms
 from studies.why_numbers import (
     GRIDS,
     WIDTHS,
@@ -38,12 +36,14 @@ from pcseg.data.manifest import Manifest
 from pcseg.data.sample import load_sample
 from pcseg.errors import UserError
 from pcseg.evaluate import entries_in, open_scene
-from pcseg.heads.point_base import PointContextHead
-from pcseg.protocols import protocol_of, protocol_stamp, trained_on
+from pcseg.protocols import kept_from_training, protocol_of, protocol_stamp, trained_on
 from pcseg.reports import write_text
 from pcseg.votes import SINGLE
 
 NAME = "why_context"
+
+VARIANTS = ("fcn", "encnet", "ctnet", "ccnet")
+"""Runs of the head study that differ in nothing but their context module."""
 
 
 def why_context(
@@ -66,15 +66,16 @@ def why_context(
         runs: Folder of the runs, ``runs/VARIANT/seed_N/best.ckpt``.
         out: Folder of the numbers of every run.
         report: Folder of the tables.
-        variants: Names of runs; without a value, fcn and the context heads.
+        variants: Names of runs; without a value, fcn and the context heads on the same backbone.
         seeds: Number of seeds.
         raw: Folder of the raw rooms that ``data`` was prepared from, to say what lost objects are made of.
         seen_split: Area that the models were trained on, to tell what was not learned from what does not carry over.
 
     Raises:
-        UserError: A run or folder that is missing, or checkpoints of different inputs.
+        UserError: A run or folder that is missing, checkpoints of different inputs, or numbers in ``out`` of other
+            checkpoints or rooms.
     """
-    names = variants or [variant.name for variant in chosen(HEADS, None)[1:]]
+    names = variants or VARIANTS
     checkpoints = {
         (name, seed): runs / name / f"seed_{seed}" / "best.ckpt" for seed in range(seeds) for name in names
     }
@@ -84,9 +85,7 @@ def why_context(
     study = _Rooms(data, checkpoints[names[0], 0], seen_split)
     console = Console(stderr=True)
     for (name, seed), path in track(checkpoints.items(), "Measuring runs", console=console):
-        place = out / name / f"seed_{seed}"
-        if not place.with_suffix(".json").is_file():
-            _measure(study, path, place)
+        _measure(study, path, out / name / f"seed_{seed}")
     numbers = {
         name: [json.loads((out / name / f"seed_{seed}.json").read_text()) for seed in range(seeds)]
         for name in names
@@ -121,6 +120,8 @@ class _Rooms:
         self.entries = entries_in(self.manifest, trained_on(model, "test_splits", option="--data"), root=root)
         self.unseen = self._prepare(model, self.entries, self.crop_voxels)
         self.seen_entries = entries_in(self.manifest, [seen_split], root=root)
+        if kept_from_training(model, self.manifest, [seen_split]):
+            raise UserError(f"--seen_split {seen_split}: {first} was not trained on it")
         self.seen = self._prepare(model, self.seen_entries, None)
         self.names = model.schema.names
         others = [entry for entry in self.manifest.scenes if entry not in self.entries]
@@ -168,15 +169,18 @@ class _Rooms:
 
 
 def _measure(study: _Rooms, path: Path, place: Path) -> None:
-    """Write the numbers of a checkpoint to ``place.json`` and its probabilities to ``place.pt``."""
-    model = study.load(path)
+    """Write the numbers of a checkpoint to ``place.json`` and its probabilities to ``place.pt``, once."""
+    model, file = study.load(path), place.with_suffix(".json")
+    stamp = study.stamp(model)
+    if file.is_file():
+        if json.loads(file.read_text())["protocol"] != stamp:
+            raise UserError(f"{file}: numbers of another checkpoint or of other rooms; give another --out")
+        return
     found = read_rooms(model, study.unseen)
     seen = read_rooms(model, study.seen)
-    head = model.segmentor.head
-    body = head.body if isinstance(head, PointContextHead) else None
     own = own_context(found)
     numbers = {
-        "protocol": study.stamp(model),
+        "protocol": stamp,
         "oracles": oracle_scores(study.truths, found.whole),
         "crops": scores(matrix_of(study.truths, [prob.argmax(1) for prob in found.crops])),
         "without": scores(matrix_of(study.truths, found.without)) if found.without else None,
@@ -185,12 +189,12 @@ def _measure(study: _Rooms, path: Path, place: Path) -> None:
         "seen_rooms": scores(matrix_of(study.seen_truths, [prob.argmax(1) for prob in seen.whole])),
         "errors": error_numbers(study.truths, found.whole),
         "seen_errors": error_numbers(study.seen_truths, seen.whole),
-        "state": state_numbers(found) | parameters_of(body),
+        "state": state_numbers(found) | parameters_of(body_of(model)),
         "room_miou": _by_room(study.truths, found),
     }
     place.parent.mkdir(parents=True, exist_ok=True)
     torch.save(found.whole, place.with_suffix(".pt"))
-    write_text(place.with_suffix(".json"), json.dumps(numbers) + "\n")
+    write_text(file, json.dumps(numbers) + "\n")
 
 
 def _by_room(truths: Sequence[Truth], found: Findings) -> dict[str, float]:

@@ -13,24 +13,22 @@ def header(*cells: object) -> list[str]:
     return [row(*cells), "|" + "---|" * len(cells)]
 
 
+def dig(numbers: Any, *keys: str) -> Any:
+    """What lies in nested dictionaries under these keys; ``None`` where there is no such key."""
+    for key in keys:
+        numbers = numbers.get(key) if isinstance(numbers, dict) else None
+    return numbers
+
+
 def state_table(runs: dict[str, list[dict[str, Any]]]) -> list[str]:
     """What the context module of every head does, a row a number, a cell with the values of all seeds."""
     lines = header("head", "number", "each seed", "what it is")
     for name, each in runs.items():
         for key, (path, form, note) in STATE_NOTES.items():
-            values = [
-                _dig(run, path) if path[0] == "points_know" else _dig(run["state"], path) for run in each
-            ]
+            values = [dig(run if path[0] == "points_know" else run["state"], *path) for run in each]
             if values[0] is not None:
                 lines.append(row(name, key, "; ".join(_format(value, form) for value in values), note))
     return lines
-
-
-def _dig(state: dict[str, Any], path: tuple[str, ...]) -> Any:
-    found: Any = state
-    for key in path:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
 
 
 def _format(value: Any, form: str) -> str:

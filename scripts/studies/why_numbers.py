@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from studies.passes import Findings, Room
+from studies.why_objects import LISTED
 from torch import Tensor
 
 from pcseg.context_state import State
@@ -25,12 +26,8 @@ WIDTHS = (0.08, 0.16, 0.32)
 GRIDS = (0.08, 0.16, 0.32, 0.64)
 """Edges in metres of voxels whose points all get the most frequent class: the voxels of levels 0 to 3."""
 
-
 ENOUGH = 0.001
 """Share of a room's voxels from which a class is taken to be there."""
-
-LISTED = ("window", "door", "board")
-"""Classes whose objects are listed one by one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,20 +44,21 @@ class Truth:
     names: tuple[str, ...]
     elsewhere: tuple[Tensor, Tensor] | None = None
 
-    @property
+    @cached_property
     def label(self) -> np.ndarray:
         return np.asarray(self.room.sample.label, dtype=np.int64)
 
     @cached_property
     def facts(self) -> Facts:
         sample = self.room.sample
+        average, typical = self.elsewhere or (None, None)
         return Facts(
             label=torch.from_numpy(self.label),
             instance=torch.from_numpy(np.array(sample.instance, dtype=np.int64)),
             pos=torch.from_numpy(np.array(sample.pos)),
             names=self.names,
-            average=None if self.elsewhere is None else self.elsewhere[0],
-            typical=None if self.elsewhere is None else self.elsewhere[1],
+            average=average,
+            typical=typical,
         )
 
     @cached_property
@@ -126,24 +124,20 @@ def own_context(found: Findings) -> list[Tensor] | None:
 
     EncNet's probabilities are multiplied by its presence, CTNet's matched to its p; ``None`` for other heads.
     """
-    if "presence" in found.states[0]:
-        pairs = zip(found.whole, found.states)
-        return [(prob * torch.from_numpy(state["presence"])).argmax(1) for prob, state in pairs]
-    if "class_prob" in found.states[0]:
-        everything = (torch.ones(len(prob), dtype=torch.bool) for prob in found.whole)
-        triples = zip(found.whole, found.states, everything)
-        return [
-            match_shares(prob, torch.from_numpy(state["class_prob"]).double(), rows).argmax(1)
-            for prob, state, rows in triples
-        ]
-    return None
+    name = next((name for name in ("presence", "class_prob") if name in found.states[0]), None)
+    if name is None:
+        return None
+    said = [torch.from_numpy(state[name]) for state in found.states]
+    if name == "presence":
+        return [(prob * present).argmax(1) for prob, present in zip(found.whole, said)]
+    return [match_shares(prob, share.double()).argmax(1) for prob, share in zip(found.whole, said)]
 
 
 def points_know(truths: Sequence[Truth], whole: Sequence[Tensor]) -> dict[str, dict[str, float]]:
     """How well a room's classes and their shares are known from the predictions of its points alone.
 
     A class is taken to be present where over :data:`ENOUGH` of the voxels are predicted as it; shares are mean
-    probabilities. To be compared with what SE-loss and CP-loss train for.
+    probabilities. To be compared with what SE-loss and CP-loss train for: presence and shares among the voxels.
     """
     states = []
     for truth, prob in zip(truths, whole, strict=True):
@@ -161,7 +155,10 @@ def points_know(truths: Sequence[Truth], whole: Sequence[Tensor]) -> dict[str, d
 
 
 def error_numbers(truths: Sequence[Truth], whole: Sequence[Tensor]) -> dict[str, Any]:
-    """Confusions, what became of the objects of every class, and how many errors are near borders."""
+    """Confusions, what became of the objects of every class, and how many errors are near borders.
+
+    Shares are of labelled points; those near borders are lists, one entry a width of :data:`WIDTHS`.
+    """
     names, parts, lists = truths[0].names, [], []
     table = torch.zeros(len(names), len(names) + 1, dtype=torch.int64)
     near, near_all, wrong_all = np.zeros((len(WIDTHS), len(names))), np.zeros(len(WIDTHS)), 0
@@ -170,11 +167,12 @@ def error_numbers(truths: Sequence[Truth], whole: Sequence[Tensor]) -> dict[str,
     for truth, voxels in zip(truths, whole, strict=True):
         pred, label = voxels.argmax(1).numpy()[truth.room.row], truth.label
         table += confusion(torch.from_numpy(pred), torch.from_numpy(label), len(names))
-        wrong = (pred != label) & (label >= 0)
+        known = label >= 0
+        wrong = known & (pred != label)
         wrong_of += np.bincount(label[wrong], minlength=len(names))
         near += [np.bincount(label[wrong & border], minlength=len(names)) for border in truth.borders]
-        near_all += [border.sum() for border in truth.borders]
-        wrong_all, points = wrong_all + int(wrong.sum()), points + len(label)
+        near_all += [np.count_nonzero(border & known) for border in truth.borders]
+        wrong_all, points = wrong_all + int(wrong.sum()), points + int(known.sum())
         part = count_objects(
             pred, label, truth.room.sample.instance, num_classes=len(names), contrast=truth.contrast
         )
@@ -230,8 +228,8 @@ def state_numbers(found: Findings) -> dict[str, Any]:
         numbers["share"] = share_numbers(prob, frequency)
         numbers["affinity"] = _stack(states, "affinity").mean(axis=0).tolist()
         numbers["affinity_largest"] = float(_stack(states, "largest").mean())
-    for name in ("entropy", "largest", "seen", "added"):
-        if "entropy" in states[0]:
+    if "entropy" in states[0]:
+        for name in ("entropy", "largest", "seen", "added"):
             numbers[name] = _stack(states, name).mean(axis=0).tolist()
     return numbers
 

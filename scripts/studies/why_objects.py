@@ -1,12 +1,24 @@
 """The tables of the study why_context that count objects."""
 
+from collections import Counter
+from collections.abc import Sequence
 from statistics import mean, median
 from typing import Any
 
 from studies.why_modules import header, row
 
+from pcseg.metrics.objects import FOUND, LOST
+
 WEAK = ("window", "door", "board", "clutter", "bookcase")
 """Classes that the tables look at; those that the data do not have are left out."""
+
+LISTED = ("window", "door", "board")
+"""Classes whose objects are listed one by one."""
+
+
+def known(names: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """Those of ``names`` that the data have."""
+    return [name for name in names if name in classes]
 
 
 def objects_table(runs: dict[str, list[dict]], classes: list[str]) -> list[str]:
@@ -19,25 +31,21 @@ def objects_table(runs: dict[str, list[dict]], classes: list[str]) -> list[str]:
         *header("class", "objects", "found", "mixed", "lost", "wrong points in found / mixed / lost",
                  "lost ones are taken for"),
     ]  # fmt: skip
-    for name in ("wall", *WEAK):
-        if name in classes:
-            own = [objects[name] for objects in everyone]
-            cells = [f"{mean(one[key] for one in own):.1f}" for key in ("found", "mixed", "lost")]
-            wrong = " / ".join(
-                f"{100 * mean(one[f'missed_{key}'] for one in own):.0f}" for key in ("found", "mixed", "lost")
-            )
-            lines.append(row(name, own[0]["objects"], *cells, wrong, _taken_for(own, classes)))
+    fates = ("found", "mixed", "lost")
+    for name in known(("wall", *WEAK), classes):
+        own = [objects[name] for objects in everyone]
+        cells = [f"{mean(one[fate] for one in own):.1f}" for fate in fates]
+        wrong = " / ".join(f"{100 * mean(one[f'missed_{fate}'] for one in own):.0f}" for fate in fates)
+        lines.append(row(name, own[0]["objects"], *cells, wrong, _taken_for(own, classes)))
     return lines
 
 
 def _taken_for(own: list[dict], classes: list[str]) -> str:
-    total: dict[int, int] = {}
+    total: Counter[str] = Counter()
     for one in own:
-        for number, count in one["taken_for"].items():
-            total[int(number)] = total.get(int(number), 0) + count
-    lost = max(sum(total.values()), 1)
-    best = sorted(total.items(), key=lambda pair: -pair[1])[:3]
-    return ", ".join(f"{classes[number]} {100 * count / lost:.0f}" for number, count in best)
+        total.update(one["taken_for"])
+    best = total.most_common(3)
+    return ", ".join(f"{classes[int(number)]} {100 * count / total.total():.0f}" for number, count in best)
 
 
 def gather_objects(runs: dict[str, list[dict[str, Any]]], made_of: dict[str, str]) -> list[dict[str, Any]]:
@@ -71,12 +79,12 @@ def agreement(objects: list[dict[str, Any]]) -> list[str]:
         *header("class", "objects", "lost by all", "lost by most", "found by most", "contrast of those lost by most",
                  "of those found by most"),
     ]  # fmt: skip
-    for name in ("window", "door", "board"):
+    for name in LISTED:
         own = [one for one in objects if one["class"] == name and one["where"] == "unseen"]
         if not own:
             continue
-        lost = [mean(right <= 0.2 for right in one["right"]) for one in own]
-        found = [mean(right >= 0.8 for right in one["right"]) for one in own]
+        lost = [mean(right <= LOST for right in one["right"]) for one in own]
+        found = [mean(right >= FOUND for right in one["right"]) for one in own]
         often, seen = ([one for one, rate in zip(own, rates) if rate > 0.5] for rates in (lost, found))
         cells = len(own), sum(rate == 1 for rate in lost), len(often), len(seen)
         lines.append(row(name, *cells, _median(often), _median(seen)))
@@ -98,7 +106,7 @@ def kinds_table(objects: list[dict[str, Any]]) -> list[str]:
         return []
     lines = [
         "By what they are made of (*as the wall*: of the colour of the wall's paint): mean share of right points over "
-        "all runs, and how many percent are lost to which classes. *Seen*: rooms of the training.",
+        "all runs, and how many percent are lost to which classes. *Seen*: rooms of an area of the training.",
         "",
         *header("class", "made of", "unseen", "right", "lost to", "seen", "right", "lost to"),
     ]
@@ -114,7 +122,7 @@ def _kind_cells(found: list[dict[str, Any]], where: str) -> tuple[str, str, str]
     if not ones:
         return "0", "", ""
     pairs = [pair for one in ones for pair in zip(one["right"], one["taken_for"])]
-    lost = [name for right, name in pairs if right <= 0.2]
+    lost = [name for right, name in pairs if right <= LOST]
     best = sorted(set(lost), key=lambda name: (-lost.count(name), name))[:2]
     names = ", ".join(f"{name} {100 * lost.count(name) / len(pairs):.0f}" for name in best)
     return str(len(ones)), f"{100 * mean(right for right, _ in pairs):.0f}", names

@@ -1,12 +1,12 @@
 """The page of the study why_context."""
 
 from collections.abc import Sequence
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 from studies.report import spread, within_noise
-from studies.why_modules import header, row, state_table
-from studies.why_objects import WEAK, agreement, kinds_table, objects_table
+from studies.why_modules import dig, header, row, state_table
+from studies.why_objects import LISTED, WEAK, agreement, kinds_table, known, objects_table
 
 ORACLE_NOTES = {
     "nothing": "the model as trained",
@@ -21,15 +21,15 @@ ORACLE_NOTES = {
     "surfaces": "knows wall, window, door, board apart, where a point is one of these",
 }
 
-
 RULES = (
     "Read off the generator (`data_prep/building`):",
     "",
-    "- *Windows* are in one or two outer walls, across from the main door, in a row of equal size and height, their "
-    "sills at 0.8 to 1 m, with radiators below in 40 % of the rooms. In 35 % of the rooms slats or drawn blinds cover "
-    "most of them. Glass alone is told by its colour and by rays that do not come back.",
-    "- *Boards* hang on inner walls, one or two in a room, their lower edges at 0.8 to 1 m: as white as the room's "
-    "blinds, in frames of the metal that its windows have.",
+    "- *Windows* are in one or two outer walls, one of them across from the main door, in a row of equal size and "
+    "height, their sills at 0.8 to 1 m (in 12 % of the rooms near the floor), with radiators below in 35 % of the "
+    "rooms. In 35 % of the rooms slats or drawn blinds cover most of them. Glass alone is told by its colour and by "
+    "rays that do not come back.",
+    "- *Boards* hang on inner walls, two in a room at most, their lower edges at 0.8 to 1 m: three in four as white as "
+    "the room's blinds, all in frames of the metal that its windows have.",
     "- *Doors* stand on the floor and are 2 to 2.15 m high. One in five is as white as boards and blinds.",
     "- In 30 % of the rooms that white is the colour of the wall.",
     "- What is left then is below a voxel of 8 cm: frames 2.5 to 6 cm wide, relief of 0.6 to 10 cm. The network sees "
@@ -37,8 +37,8 @@ RULES = (
     "",
     "Blind or board is a question of *which wall*: of equal panels in a row (CCNet's lines along the wall) or of the "
     "door across the room (two recurrences). A vector of the room is the same for all its walls: EncNet and CTNet "
-    "cannot say it, and that both classes are present tells nothing. The U-Net's own coarsest voxels, 1.28 m, span a "
-    "room too.",
+    "cannot say it, and that both classes are present tells nothing; exact shares tell it where one of both prevails. "
+    "The U-Net's own coarsest voxels, 1.28 m, span a room too.",
 )
 """What a context module would have to know."""
 
@@ -81,39 +81,25 @@ def _delta(there: Sequence[float], here: Sequence[float]) -> str:
 
 
 def _mious(runs: list[dict], *keys: str) -> list[float]:
-    found = []
-    for run in runs:
-        for key in keys:
-            run = run[key]
-        found.append(run["miou"])
-    return found
+    return [dig(run, *keys, "miou") for run in runs]
 
 
 def _oracle_table(runs: dict[str, list[dict]]) -> list[str]:
     lines = header("oracle", *runs, "")
+    plain = [_mious(each, "oracles", "nothing") for each in runs.values()]
     for name, note in ORACLE_NOTES.items():
-        if name == "nothing":
-            cells = [spread(_mious(each, "oracles", name)) for each in runs.values()]
-        else:
-            pairs = (
-                (_mious(each, "oracles", name), _mious(each, "oracles", "nothing")) for each in runs.values()
-            )
-            cells = [_delta(there, here) for there, here in pairs]
+        told = [_mious(each, "oracles", name) for each in runs.values()]
+        cells = map(spread, plain) if name == "nothing" else map(_delta, told, plain)
         lines.append(row(name, *cells, note))
     return ["mIoU, then what it gains by each oracle:", "", *lines]
 
 
 def _mean_iou_of(runs: list[dict], classes: list[str], name: str, *keys: str) -> float:
-    found = []
-    for run in runs:
-        for key in keys:
-            run = run[key]
-        found.append(run["class_iou"][classes.index(name)] or 0.0)
-    return mean(found)
+    return mean(dig(run, *keys, "class_iou")[classes.index(name)] or 0.0 for run in runs)
 
 
 def _oracle_classes(runs: dict[str, list[dict]], classes: list[str]) -> list[str]:
-    weak = [name for name in ("wall", *WEAK) if name in classes]
+    weak = known(("wall", *WEAK), classes)
     everyone = [run for each in runs.values() for run in each]
     lines = ["IoU of classes, mean over all runs:", "", *header("oracle", *weak)]
     return lines + [
@@ -124,7 +110,7 @@ def _oracle_classes(runs: dict[str, list[dict]], classes: list[str]) -> list[str
 
 def _grid_table(content: dict[str, Any]) -> list[str]:
     classes = content["classes"]
-    weak = [name for name in ("wall", *WEAK) if name in classes]
+    weak = known(("wall", *WEAK), classes)
     lines = ["If every voxel got the class that most of its points have:", ""]
     lines += header("edge of a voxel", "mIoU", *weak)
     for edge, found in content["grids"].items():
@@ -144,11 +130,10 @@ def _confusions(runs: dict[str, list[dict]], classes: list[str]) -> list[str]:
                 total[i] = [a + b for a, b in zip(total[i], counts)]
     lines = ["Over all runs, in percent of the points of the class (middle) or called so (right):", ""]
     lines += header("class", "its points are called", "what is called so is")
-    for name in ("wall", *WEAK):
-        if name in classes:
-            i = classes.index(name)
-            called, is_really = total[i], [counts[i] for counts in total]
-            lines.append(row(name, _largest(called, classes), _largest(is_really, classes)))
+    for name in known(("wall", *WEAK), classes):
+        i = classes.index(name)
+        called, is_really = total[i], [counts[i] for counts in total]
+        lines.append(row(name, _largest(called, classes), _largest(is_really, classes)))
     return lines
 
 
@@ -161,7 +146,7 @@ def _largest(counts: list[int], classes: list[str], number: int = 4) -> str:
 def _borders(content: dict[str, Any]) -> list[str]:
     everyone = [run["errors"] for each in content["runs"].values() for run in each]
     classes = content["classes"]
-    weak = [name for name in WEAK if name in classes]
+    weak = known(WEAK, classes)
     lines = ["Shares of points near a border between classes (within one to two edges):", ""]
     lines += header(
         "edge", "of all points", "of the wrong points", *(f"wrong points of {name}" for name in weak)
@@ -178,18 +163,19 @@ def _borders(content: dict[str, Any]) -> list[str]:
 
 def _scores_table(content: dict[str, Any]) -> list[str]:
     runs, classes = content["runs"], content["classes"]
-    weak = [name for name in ("window", "door", "board") if name in classes]
-    sizes = sorted(room["voxels"] for room in content["rooms"])
+    listed = known(LISTED, classes)
+    sizes = [room["voxels"] for room in content["rooms"]]
     lines = [
         f"*crops*: rooms seen in pieces of at most {content['crop_voxels']} voxels, as in training (the rooms have "
-        f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}). *without own context*: EncNet and CTNet gate "
-        "by the mean gate of all rooms, CCNet adds nothing (gamma = 0). *seen rooms*: an area of the training.",
+        f"{min(sizes)} to {max(sizes)}, median {median(sizes):.0f}). *without own context*: EncNet and CTNet gate "
+        "by the mean gate of all rooms, CCNet adds nothing (gamma = 0). *seen rooms*: an area of the training, with "
+        "those of its rooms that were held out for validation.",
         "",
         "*own*: what the module says of the room used as the oracles use the truth: EncNet's presence multiplied, "
         "CTNet's p matched.",
         "",
         *header("head", "whole rooms", "crops", "without own context", "own", "mean of the seeds' probabilities",
-                 "seen rooms", *(f"{name}, seen" for name in weak)),
+                 "seen rooms", *(f"{name}, seen" for name in listed)),
     ]  # fmt: skip
     for name, each in runs.items():
         whole = _mious(each, "oracles", "nothing")
@@ -198,7 +184,7 @@ def _scores_table(content: dict[str, Any]) -> list[str]:
         lines.append(
             row(name, spread(whole), _delta(_mious(each, "crops"), whole), without, own,
                  f"{content['ensembles'][name]['miou']:.1f}", spread(_mious(each, "seen_rooms")),
-                 *(f"{_mean_iou_of(each, classes, one, 'seen_rooms'):.1f}" for one in weak))
+                 *(f"{_mean_iou_of(each, classes, one, 'seen_rooms'):.1f}" for one in listed))
         )  # fmt: skip
     lines += ["", f"Mean probabilities of all runs: {content['ensembles']['all']['miou']:.1f}."]
     return lines

@@ -1,6 +1,5 @@
 """What the objects of generated rooms are made of: which of them the study why_context's models could tell by sight."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from data_prep.building.model import RoomModel
 from data_prep.building.plan import plan_area
 from data_prep.building.room_types import build_room
+from data_prep.rooms import read_settings
 from pcseg.data.manifest import SceneEntry
 from pcseg.data.scenes import read_scene
 from pcseg.errors import UserError
@@ -42,18 +42,20 @@ def what_things_are(raw: Path, root: Path, entries: Sequence[SceneEntry]) -> dic
     The rooms are built again from their seeds, without scanning, and objects are found by where they are.
 
     Args:
-        raw: Folder of the raw rooms, whose ``rooms.json`` has their seed.
+        raw: Folder of the raw rooms, whose settings have their seed.
         root: Prepared folder.
         entries: All rooms of some areas.
 
     Raises:
         UserError: Rooms that are turned, or of another generator: then nothing is where it was built.
     """
-    settings = _settings(raw)
+    settings = read_settings(raw)
+    if settings.layout != "aligned" or settings.yaw:
+        raise UserError(f"{raw}: these rooms are turned; make them with --layout aligned")
     found: dict[tuple[str, int], Made] = {}
     for split in dict.fromkeys(entry.split for entry in entries):
         own = {entry.name: entry for entry in entries if entry.split == split}
-        for plan in plan_area(settings["seed"], int(split.removeprefix("Area_")), len(own)):
+        for plan in plan_area(settings.seed, int(split.removeprefix("Area_")), len(own)):
             if plan.name not in own:
                 raise UserError(f"{root}: {split} has no room {plan.name}; it was not made from {raw}")
             model = build_room(plan.build_seed, plan.room_type)
@@ -70,16 +72,6 @@ def what_things_are(raw: Path, root: Path, entries: Sequence[SceneEntry]) -> dic
     return found
 
 
-def _settings(raw: Path) -> dict:
-    path = raw / "rooms.json"
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give the folder that data_prep.rooms wrote")
-    settings = json.loads(path.read_text())
-    if settings["layout"] != "aligned" or settings["yaw"]:
-        raise UserError(f"{path}: these rooms are turned; make them with --layout aligned")
-    return settings
-
-
 def _describe(model: RoomModel) -> list[tuple[int, np.ndarray, Made]]:
     """Number, middle and material of every thing that :data:`KINDS` knows."""
     corners = model.vertices[model.triangles]
@@ -90,8 +82,7 @@ def _describe(model: RoomModel) -> list[tuple[int, np.ndarray, Made]]:
         surfaces = np.flatnonzero(model.surface_instance == number)
         return int(surfaces[area_of[surfaces].argmax()])
 
-    walls = [number for number, label in enumerate(model.labels) if label == "wall"]
-    wall = np.array(model.materials[largest(walls[-1])].color)
+    wall = np.array(model.materials[largest(model.labels.index("wall"))].color)  # all walls are alike
     things = []
     for number, label in enumerate(model.labels):
         if label in KINDS:

@@ -1,20 +1,41 @@
 """The study why_context: passes are those of prediction, numbers are of their definitions, the page is whole."""
 
 import json
+import shutil
+from collections import Counter, defaultdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from fakes import write_fake_building
-from studies.passes import prepare_room, read_rooms
-from studies.why_context import why_context
-from studies.why_numbers import Truth, grid_ceiling, presence_numbers, share_numbers, shares_elsewhere, shift
+from studies.heads import HEADS as STUDIED
+from studies.passes import Findings, prepare_room, read_rooms
+from studies.why_context import VARIANTS, why_context
+from studies.why_numbers import (
+    WIDTHS,
+    Truth,
+    error_numbers,
+    grid_ceiling,
+    matrix_of,
+    oracle_scores,
+    own_context,
+    points_know,
+    presence_numbers,
+    scores,
+    share_numbers,
+    shares_elsewhere,
+    shift,
+    state_numbers,
+)
 from studies.why_objects import agreement, gather_objects, kinds_table
 from studies.why_rooms import KINDS, what_things_are
 
 from data_prep.building.plan import plan_area
 from data_prep.building.room_types import build_room
+from data_prep.rooms import GENERATOR, SETTINGS, Settings
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import KEY, ModelCard, load_checkpoint
 from pcseg.data.manifest import Manifest, describe_scene
@@ -27,6 +48,7 @@ from pcseg.inference import predict_scene
 from pcseg.labels import S3DIS
 from pcseg.segmentor import HeadFactory, Segmentor
 
+ROOT = Path(__file__).resolve().parents[2]
 UNET = {"channels": [4, 4], "layers": [1, 1], "base_channels": 4}
 GRID, CROP = 0.2, 500
 HEADS: dict[str, tuple[HeadFactory, str]] = {
@@ -82,12 +104,101 @@ def test_passes_are_those_of_prediction(building: Path) -> None:
     assert torch.equal(found.without[0], found.whole[0].argmax(1))
 
 
-def test_a_finer_grid_has_a_higher_ceiling(building: Path) -> None:
+@pytest.fixture
+def truth(building: Path) -> Truth:
+    """A room with a window for a table, in which every seventh point has no class."""
     sample = load_sample(read_scene(building / "data" / "Area_5" / "office_1.h5"), name="a")
-    truth = Truth(room=prepare_room(sample, grid_size=GRID, features=["color"]), names=S3DIS.names)
-    fine, coarse = (grid_ceiling([truth], edge).mean_iou() for edge in (0.01, 1.0))
-    assert fine > 0.99
-    assert coarse < fine
+    label = np.where(sample.label == S3DIS.names.index("table"), WINDOW, sample.label)
+    label[::7] = -1
+    room = prepare_room(replace(sample, label=label), grid_size=GRID, features=["color"])
+    histogram = np.bincount(label[label >= 0], minlength=S3DIS.num_classes).tolist()
+    return Truth(room=room, names=S3DIS.names, elsewhere=shares_elsewhere([histogram]))
+
+
+WINDOW, WALL = (S3DIS.names.index(name) for name in ("window", "wall"))
+
+
+def test_the_ceiling_of_a_grid_is_that_of_its_commonest_classes(truth: Truth) -> None:
+    for edge in (0.01, 0.3, 1.0):
+        held: defaultdict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
+        for pos, label in zip(truth.room.sample.pos.astype(float), truth.label.tolist()):
+            held[tuple(np.floor(pos / edge).astype(int))].update([label] if label >= 0 else [])
+        matrix = grid_ceiling([truth], edge)
+        assert int(matrix.correct.sum()) == sum(max(each.values(), default=0) for each in held.values())
+        assert int(matrix.labelled.sum()) == np.count_nonzero(truth.label >= 0)
+
+
+def test_errors_are_those_of_the_labelled_points(truth: Truth) -> None:
+    prob = torch.rand(truth.room.num_voxels, S3DIS.num_classes, generator=torch.Generator().manual_seed(0))
+    label, pred = truth.label, prob.argmax(1).numpy()[truth.room.row]
+    known = label >= 0
+    wrong, own = known & (pred != label), label == WINDOW
+    found = error_numbers([truth, truth], [prob, prob])
+    assert found["wrong"] == pytest.approx(wrong.sum() / known.sum())
+    assert found["confusion"][WALL][WINDOW] == 2 * np.count_nonzero((label == WALL) & (pred == WINDOW))
+    for number, width in enumerate(WIDTHS):
+        cells = np.floor(truth.room.sample.pos.astype(float) / width)
+        near = np.array([
+            (label[known & (np.abs(cells - cell).max(axis=1) <= 1)] != mine).any()
+            for cell, mine in zip(cells, label)
+        ])  # fmt: skip
+        assert found["all_points_near_border"][number] == pytest.approx(near[known].mean())
+        assert found["near_border"][number] == pytest.approx(near[wrong].mean())
+        assert found["near_border_of_class"][number][WINDOW] == pytest.approx(near[wrong & own].mean())
+    window = found["each_object"][0]
+    assert (window["class"], window["points"]) == ("window", np.count_nonzero(own))
+    assert window["right"] == pytest.approx((pred[own] == WINDOW).mean(), abs=1e-4)
+    assert window["taken_for"] == S3DIS.names[np.bincount(pred[own]).argmax()]
+    assert len(found["each_object"]) == 2
+
+
+def test_scores_count_points_and_not_voxels(truth: Truth) -> None:
+    prob = torch.rand(truth.room.num_voxels, S3DIS.num_classes, generator=torch.Generator().manual_seed(0))
+    label, pred = truth.label, prob.argmax(1).numpy()[truth.room.row]
+    both = np.count_nonzero((pred == WINDOW) & (label == WINDOW))
+    either = np.count_nonzero((label >= 0) & ((pred == WINDOW) | (label == WINDOW)))
+    found = oracle_scores([truth], [prob])
+    assert found["nothing"] == scores(matrix_of([truth], [prob.argmax(1)]))
+    assert found["nothing"]["class_iou"][WINDOW] == pytest.approx(100 * both / either)
+    # absent classes are not predicted any more, and leave the mean
+    assert found["presence"]["class_iou"][S3DIS.names.index("sofa")] is None
+    assert found["nothing"]["class_iou"][S3DIS.names.index("sofa")] == 0
+
+
+def test_points_know_what_most_voxels_are_called(truth: Truth) -> None:
+    label = torch.from_numpy(truth.room.whole.batch.y.numpy()).clamp(min=0)
+    right = torch.nn.functional.one_hot(label, S3DIS.num_classes).float()
+    known = points_know([truth, truth], [right, torch.full_like(right, 1 / S3DIS.num_classes)])
+    assert known["presence"] == {"right": 1, "constant": 1}, "both rooms hold the same classes"
+    counts = np.bincount(truth.room.whole.batch.y[truth.room.whole.batch.y >= 0], minlength=S3DIS.num_classes)
+    share, mean = counts / counts.sum(), right.double().mean(0).numpy()
+    error = (np.abs(mean - share).mean() + np.abs(1 / S3DIS.num_classes - share).mean()) / 2
+    assert known["share"]["error"] == pytest.approx(error, abs=1e-6)
+
+
+def test_own_context_is_used_as_the_truth_would_be() -> None:
+    prob = torch.tensor([[0.6, 0.3, 0.1], [0.6, 0.35, 0.05]])
+    by_presence = own_context(Findings(whole=[prob], states=[{"presence": np.array([0.1, 0.9, 1.0])}]))
+    assert by_presence is not None
+    assert by_presence[0].tolist() == [1, 1]
+    by_share = own_context(Findings(whole=[prob], states=[{"class_prob": np.array([0.5, 0.5, 0.0])}]))
+    assert by_share is not None
+    assert by_share[0].tolist() == [0, 1]
+    assert own_context(Findings(whole=[prob], states=[{}])) is None
+
+
+def test_states_are_means_over_rooms() -> None:
+    of_attention = [
+        {name: np.array([value, 2 * value]) for name in ("entropy", "largest", "seen", "added")}
+        for value in (1.0, 3.0)
+    ]
+    assert state_numbers(Findings(states=of_attention))["seen"] == [2, 4]
+    gates = [{"channel": np.array([0.0, 0.5])}, {"channel": np.array([0.2, 0.9])}]
+    numbers = state_numbers(Findings(states=gates))
+    assert numbers == pytest.approx({
+        "channel_mean": 0.4, "channel_std_between_rooms": 0.15, "channel_std_over_channels": 0.3,
+    })  # fmt: skip
+    assert state_numbers(Findings(states=[{}])) == {}
 
 
 def test_objects_are_listed_once_and_by_what_they_are_made_of() -> None:
@@ -147,6 +258,20 @@ def test_the_study_writes_its_page_once(building: Path, tmp_path: Path) -> None:
     why_context(**options, report=tmp_path / "again", variants=["fcn", "encnet"])
     assert (tmp_path / "again" / "why_context.md").read_text() == page
     assert (tmp_path / "out" / "fcn" / "seed_0.json").stat().st_mtime_ns == before
+    with pytest.raises(UserError, match=r"--seen_split Area_5: .* was not trained on it"):
+        why_context(**options, report=tmp_path / "again", variants=["fcn"], seen_split="Area_5")
+    shutil.copy(tmp_path / "out" / "fcn" / "seed_1.json", tmp_path / "out" / "fcn" / "seed_0.json")
+    with pytest.raises(UserError, match=r"fcn/seed_0.json: numbers of another checkpoint"):
+        why_context(**options, report=tmp_path / "again", variants=["fcn"])
+
+
+def test_variants_differ_in_their_heads_alone() -> None:
+    configs = {variant.name: yaml.safe_load((ROOT / variant.config).read_text()) for variant in STUDIED}
+    others = [
+        {key: value for key, value in configs[name].items() if key not in ("head", "out")}
+        for name in VARIANTS
+    ]
+    assert all(other == others[0] for other in others)
 
 
 def test_a_run_that_is_missing_is_named(building: Path, tmp_path: Path) -> None:
@@ -169,9 +294,10 @@ def test_things_are_found_where_they_were_built(tmp_path: Path) -> None:
         instance=owner.repeat(3).astype(np.int32), dataset="s3dis", scene=plan.name, schema=S3DIS,
     )  # fmt: skip
     entry = describe_scene(read_scene(path), folder=tmp_path, source="")
-    with pytest.raises(UserError, match=r"rooms.json: no such file"):
+    with pytest.raises(UserError, match=r"rooms.json: not there"):
         what_things_are(tmp_path, tmp_path, [entry])
-    (tmp_path / "rooms.json").write_text(json.dumps({"seed": seed, "layout": "aligned", "yaw": None}))
+    settings = asdict(Settings(seed=seed, points=1000, layout="aligned", yaw=None, damage=False))
+    (tmp_path / SETTINGS).write_text(json.dumps(settings))
     made = what_things_are(tmp_path, tmp_path, [entry])
     expected = [number for number, label in enumerate(model.labels) if label in KINDS]
     assert sorted(number for _, number in made) == expected
@@ -181,6 +307,10 @@ def test_things_are_found_where_they_were_built(tmp_path: Path) -> None:
             for surface in np.flatnonzero(model.surface_instance == number)
         }
         assert what.kind in {KINDS[model.labels[number]].get(texture) for texture in textures}
-    (tmp_path / "rooms.json").write_text(json.dumps({"seed": seed, "layout": "nonaligned", "yaw": None}))
-    with pytest.raises(UserError, match="these rooms are turned"):
-        what_things_are(tmp_path, tmp_path, [entry])
+    for other, message in (
+        ({"layout": "nonaligned"}, "these rooms are turned"),
+        ({"generator": GENERATOR - 1}, f"rooms of generator {GENERATOR - 1}"),
+    ):
+        (tmp_path / SETTINGS).write_text(json.dumps(settings | other))
+        with pytest.raises(UserError, match=message):
+            what_things_are(tmp_path, tmp_path, [entry])
