@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
+from pcseg.allocator import keep_freed_memory
 from pcseg.errors import exit_on_user_error
 
 # torch_geometric scripts functions when it is imported, which torch >= 2.13 calls deprecated
@@ -64,6 +65,7 @@ def run(
             values[pass_config] = as_dict(parser, config)
         function(**values)
 
+    keep_freed_memory()
     exit_on_user_error(main)
 
 

@@ -92,7 +92,7 @@ class ImageHead(Head):
         in_channels: Widths of the features.
         body: Makes logits of the last features.
         auxiliary: Makes logits of the last features but one, or of the last if there is one only.
-        aux_weight: Factor of the cross-entropy of the auxiliary logits.
+        aux_weight: Factor of the cross-entropy of the auxiliary logits; 0 leaves their head out.
         laterals: Which features the body fuses besides.
         align_corners: Whether a resize keeps the centres of the corner pixels in place, or the corners of the
             image.
@@ -113,7 +113,8 @@ class ImageHead(Head):
     ) -> None:
         super().__init__()
         self.in_channels = list(in_channels)
-        self.body, self.auxiliary = body, auxiliary
+        self.body = body
+        self.auxiliary = auxiliary if aux_weight > 0 else None
         self.aux_weight = aux_weight
         self.laterals = list(laterals)
         self.align_corners = align_corners
@@ -147,7 +148,7 @@ class ImageHead(Head):
                 f"{LEAST_FEATURES} x {LEAST_FEATURES}; raise data.crop_size or take a backbone of a smaller stride"
             )
         output = self(features, (height, width))
-        return HeadOutput(logits=to_tokens(output.logits)[0].contiguous(), aux=output.aux)
+        return HeadOutput(logits=to_tokens(output.logits)[0], aux=output.aux)
 
     def losses(self, output: HeadOutput, batch: ImageBatch) -> dict[str, Tensor]:
         """Extra weighted losses by name for ``batch.labels`` ``(B, H, W)``."""
@@ -164,9 +165,12 @@ class ImageHead(Head):
         return losses
 
     def _resize(self, image: Tensor, size: tuple[int, int] | None) -> Tensor:
+        """``(B, K, h, w)`` at another size; in memory classes come first, so that its tokens are a view."""
         if size is None or tuple(size) == tuple(image.shape[2:]):
             return image
-        return F.interpolate(image, size, mode="bilinear", align_corners=self.align_corners)
+        classes = image.transpose(0, 1).contiguous()
+        classes = F.interpolate(classes, size, mode="bilinear", align_corners=self.align_corners)
+        return classes.transpose(0, 1)
 
     def _check(self, features: Sequence[Tensor]) -> None:
         widths = [feature.shape[1] for feature in features]

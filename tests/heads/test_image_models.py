@@ -13,6 +13,7 @@ from pcseg.backbones.images.hrnet import hrnet
 from pcseg.backbones.images.jpu import JPUBackbone, resnet_jpu
 from pcseg.backbones.images.resnet import ResNet, resnet
 from pcseg.backbones.images.van import VAN, van
+from pcseg.data.images.batch import ImageBatch
 from pcseg.heads.ccnet import RCCAHead
 from pcseg.heads.ctnet import CTHead
 from pcseg.heads.encnet import EncHead
@@ -132,3 +133,28 @@ def test_learns_four_images_by_heart(name: str) -> None:
     with torch.no_grad():
         pred = head.eval()(backbone.eval()(image), y.shape[1:]).logits.argmax(1)
     assert (pred == y).float().mean() > 0.95
+
+
+def test_an_auxiliary_head_without_weight_is_left_out() -> None:
+    backbone = small_resnet()
+    image, y = four_images(8)
+    batch = ImageBatch(image=image, labels=y, names=["", "", "", ""])
+    names = []
+    for weight in (0.3, 0.0):
+        head = CTHead(backbone.out_channels, 4, channels=16, key_channels=8, aux_weight=weight)
+        names.append(set(head.losses(head.segment(backbone, batch), batch)))
+    assert names == [{"class_frequency", "aux"}, {"class_frequency"}]
+    assert not any(name.startswith("auxiliary") for name, _ in head.named_parameters())
+
+
+def test_logits_of_pixels_are_a_view_with_classes_first() -> None:
+    """The loss on a CPU works along classes; nothing is copied on the way to it."""
+    backbone = small_resnet()
+    image, y = four_images(8)
+    head = EncHead(backbone.out_channels, 4, channels=16, num_codewords=8, lateral=True).eval()
+    with torch.no_grad():
+        logits = head.segment(backbone, ImageBatch(image=image, labels=y, names=["", "", "", ""])).logits
+        small = head(backbone(image)).logits
+    assert logits.t().is_contiguous()
+    expected = F.interpolate(small, y.shape[1:], mode="bilinear", align_corners=head.align_corners)
+    torch.testing.assert_close(logits, expected.permute(0, 2, 3, 1).flatten(0, 2))
