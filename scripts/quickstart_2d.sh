@@ -38,11 +38,15 @@ BATCH=()
 images=()
 for head in ccnet encnet ctnet; do
   say "2-D 2/4  Training a small $head on frames; those of area 5 are kept for the test"
-  if [ ! -f "$OUT/$head/evaluation/results.json" ]; then
+  if [ ! -f "$OUT/$head/evaluation_averaged/results.json" ]; then
     $PYTHON scripts/train.py --config "configs/rooms/${head}_2d.yaml" --data.root "$DATA/rooms_frames" \
       --out "$OUT/$head" --resume true ${PROCESSES[@]+"${PROCESSES[@]}"} ${BATCH[@]+"${BATCH[@]}"} \
       ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
+    say "Scores of $head, every unseen frame shown once"
     $PYTHON scripts/evaluate.py --ckpt "$OUT/$head/best.ckpt" --out "$OUT/$head/evaluation"
+    say "Scores of $head, averaged over two scales and their mirror images, as the papers report them besides"
+    $PYTHON scripts/evaluate.py --ckpt "$OUT/$head/best.ckpt" --out "$OUT/$head/evaluation_averaged" \
+      --scales "[1.0, 1.25]" --flip true
   fi
   images+=("$OUT/$head/best.ckpt")
 done
