@@ -83,6 +83,7 @@ def why_context(
         if not path.is_file():
             raise UserError(f"{path}: no such run; train it with scripts/study.py heads")
     study = _Rooms(data, checkpoints[names[0], 0], seen_split)
+    made_of = study.made_of(raw) if raw else {}
     console = Console(stderr=True)
     for (name, seed), path in track(checkpoints.items(), "Measuring runs", console=console):
         _measure(study, path, out / name / f"seed_{seed}")
@@ -98,7 +99,7 @@ def why_context(
         "rooms": study.sizes(),
         "grids": {f"{edge:g}": scores(grid_ceiling(study.truths, edge)) for edge in GRIDS},
         "ensembles": _ensembles(study.truths, names, seeds, out),
-        "objects": gather_objects(numbers, study.made_of(raw) if raw else {}),
+        "objects": gather_objects(numbers, made_of),
         "runs": numbers,
     }
     report.mkdir(parents=True, exist_ok=True)
