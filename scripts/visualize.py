@@ -11,7 +11,7 @@ from pcseg.data.frames import Units, Up
 from pcseg.data.predictions import SavedPrediction, find_prediction, read_prediction
 from pcseg.errors import UserError
 from pcseg.views.beside import PANEL, beside_picture, camera_of_frame
-from pcseg.views.browser import BrowserView
+from pcseg.views.browser import MAX_POINTS, BrowserView
 from pcseg.views.cameras import View
 from pcseg.views.charts import context_picture
 from pcseg.views.coloring import By, available
@@ -44,6 +44,7 @@ def visualize(
     html: Path | None = None,
     browser: bool = False,
     port: int = 8080,
+    max_points: int = MAX_POINTS,
     sheet: bool = False,
     view: View = "inside",
     eye: tuple[float, float, float] | None = None,
@@ -73,6 +74,8 @@ def visualize(
         html: Page to write: the cloud with all its colours for any web browser, without a network.
         browser: Serve a view for a web browser; a click on a point says what is known of it.
         port: Where the browser finds it on this machine.
+        max_points: The browser draws at most so many points, evenly chosen; a click means one of all. With a graphics
+            card it can be 1000000.
         sheet: Write four views side by side: colour, true label, prediction and error.
         view: inside (from a corner at eye height), top (bird's eye, without the ceiling) or plan (straight down).
         eye: Place of the camera, "[x, y, z]" in metres with z up.
@@ -109,7 +112,7 @@ def visualize(
         save_page(html, subject, by, point=point, palette=palette)
     if browser:
         charts = make_charts(subject, palette=palette)
-        serve(BrowserView(subject, by, palette=palette, port=port, charts=charts))
+        serve(BrowserView(subject, by, palette=palette, port=port, max_points=max_points, charts=charts))
     elif png is None and html is None:
         show(subject, by, palette=palette, point=point)
 
@@ -233,6 +236,8 @@ def save_page(path: Path, subject: Subject, by: By, *, point: int | None, palett
 
 def serve(page: BrowserView) -> None:
     """Keep the page open until the command is interrupted."""
+    if len(page.drawn) < len(page.subject):
+        print(f"the browser draws {len(page.drawn):,} points; --max_points N for more")
     print(f"open http://localhost:{page.port} in a browser; end with Ctrl+C")
     try:
         page.server.sleep_forever()

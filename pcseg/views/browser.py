@@ -16,10 +16,18 @@ from pcseg.views.palette import Palette
 from pcseg.views.picking import describe, point_on_ray
 from pcseg.views.splat import patch_size
 from pcseg.views.subject import Subject
+from pcseg.views.thinning import thin
+
+MAX_POINTS = 100_000
+"""Points that are drawn: a browser without a graphics card takes seconds for a million."""
+WINDOW = 0.03
+"""Seconds within which the server may put messages together."""
 
 
 class BrowserView:
     """Serves one subject until it is stopped.
+
+    Large clouds are drawn with fewer points; a click, the answer and the legend are about all of them.
 
     Args:
         subject: What to show.
@@ -27,10 +35,11 @@ class BrowserView:
         palette: Colours of the classes.
         host: Address to listen at; that of this machine alone by default.
         port: Port to listen at; the next free one is taken where it is in use.
+        max_points: Largest number of points that are drawn, evenly chosen.
         charts: Picture of what belongs to the whole cloud, shown below the legend.
 
     Raises:
-        UserError: viser is not installed, or the subject lacks what ``by`` needs.
+        UserError: viser is not installed, the subject lacks what ``by`` needs, or ``max_points`` is not positive.
     """
 
     def __init__(
@@ -41,6 +50,7 @@ class BrowserView:
         palette: Palette = "canonical",
         host: str = "127.0.0.1",
         port: int = 8080,
+        max_points: int = MAX_POINTS,
         charts: Image.Image | None = None,
     ) -> None:
         try:
@@ -49,7 +59,10 @@ class BrowserView:
             raise UserError(
                 'the browser view needs viser: pip install "pcseg[view]"; or give --html FILE'
             ) from error
+        if max_points < 1:
+            raise UserError(f"a view of at most {max_points} points shows nothing; give 1 or more")
         self.subject = subject
+        self.drawn = thin(subject.pos, max_points)
         self.picked: int | None = None
         self.answer_seconds = 0.0
         self._layers = {layer.title: layer for layer in all_layers(subject, palette=palette)}
@@ -86,7 +99,7 @@ class BrowserView:
         """Switch to the colouring of that title."""
         with self._lock:
             layer = self._layers[title]
-            self._cloud.colors = np.ascontiguousarray(layer.color)
+            self._cloud.colors = layer.take(self.drawn).color
             self._legend.content = legend_html(layer)
 
     def click(self, origin: tuple[float, ...], direction: tuple[float, ...]) -> int | None:
@@ -95,18 +108,21 @@ class BrowserView:
         point = point_on_ray(self.subject.pos, np.array(origin), np.array(direction))
         if point is None:
             return None
-        maps = self.subject.maps
-        if maps is not None and maps.attend is not None and maps.row[point] >= 0:
-            seen = attention_layers(maps, point)
-            self._layers |= {layer.title: layer for layer in seen}
-            if self._layers[self.shown].by == "attention":
-                self.show(self.shown)
         self.picked = point
-        self._ball.position = tuple(map(float, self.subject.pos[point]))
-        self._ball.visible = True
         self._answer.content = "\n\n".join(
             f"**{head}** {text}" for head, text in describe(self.subject, point)
         )
+        # the page shows a text that comes alone at once, but one that comes with the ball when it has drawn the cloud
+        self.server.flush()
+        time.sleep(WINDOW)
+        maps = self.subject.maps
+        if maps is not None and maps.attend is not None and maps.row[point] >= 0:
+            self._layers |= {layer.title: layer for layer in attention_layers(maps, point)}
+        with self.server.atomic():
+            self._ball.position = tuple(map(float, self.subject.pos[point]))
+            self._ball.visible = True
+            if self._layers[self.shown].by == "attention":
+                self.show(self.shown)
         self.answer_seconds = time.perf_counter() - start
         return point
 
@@ -122,12 +138,14 @@ class BrowserView:
         camera = make_camera(pos, "inside", width=1280, height=720, sensor=self.subject.sensor)
         scene = self.server.scene
         scene.set_up_direction("+z")
-        some = pos[:: max(1, len(pos) // 200_000)]
-        size = float(np.median(patch_size(some))) * (len(some) / len(pos)) ** 0.5
+        drawn = pos[self.drawn]
+        # the shader draws points twice as wide as their size; a third more closes what is seen at a slant
+        size = 1.3 * float(np.median(patch_size(drawn))) / 2
+        scene.configure_default_lights(cast_shadow=False)
         self._cloud = scene.add_point_cloud(
             "/cloud",
-            pos,
-            np.ascontiguousarray(layer.color),
+            drawn,
+            layer.take(self.drawn).color,
             point_size=size,
             point_shape="square",
             point_shading="flat",

@@ -1,7 +1,7 @@
 """The colours of the points of a picture, and the legend that explains them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -63,6 +63,14 @@ class Layer:
             return self.rgb
         color = self.table[self.index]
         return color if self.site is None else color[self.site]
+
+    def take(self, rows: np.ndarray) -> "Layer":
+        """The colouring of some of the points; its legend stays that of all."""
+        if self.rgb is not None:
+            return replace(self, rgb=self.rgb[rows])
+        if self.site is not None:
+            return replace(self, site=self.site[rows])
+        return replace(self, index=self.index[rows])
 
 
 def make_layer(subject: Subject, by: By, *, palette: Palette = "canonical") -> Layer:

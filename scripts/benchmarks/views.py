@@ -1,5 +1,10 @@
-"""Views of a scanned room of a million points: a picture and a page as commands, and what a click on one costs."""
+"""Views of a scanned room of a million points: a picture and a page as commands, and what a click on one costs.
 
+A click in a browser counts from the press of the button until the page says what is known of the point, and until a
+screenshot of 1280 x 720 shows it. Chromium runs beside the server on the same cores, without a screen and a GPU.
+"""
+
+import json
 import os
 import statistics
 import subprocess
@@ -7,12 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from benchmarks.harness import Row, measure
+from benchmarks.headless import Page, browse, find_browser
 
 from data_prep.building.plan import plan_area
 from data_prep.building.room_types import build_room
@@ -26,15 +33,19 @@ from pcseg.heads.ccnet import PointRCCAHead
 from pcseg.heads.ctnet import PointCTHead
 from pcseg.labels import S3DIS
 from pcseg.segmentor import HeadFactory, Segmentor
-from pcseg.views.browser import BrowserView
+from pcseg.views.browser import MAX_POINTS, BrowserView
+from pcseg.views.coloring import By
 from pcseg.views.head_layers import middle_point
-from pcseg.views.subject import make_subject
+from pcseg.views.subject import Subject, make_subject
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_POINTS = 1_000_000
 GRID_SIZE = 0.08
 """Of the models of the generated rooms."""
 ROUNDS = 3
+SIZE = (1280, 720)
+PLACES = ((300, 450), (500, 380), (400, 600))
+"""Pixels of a page of :data:`SIZE` that are clicked one after the other."""
 MEASURED = """
 import resource, runpy, sys
 note, sys.argv = sys.argv[1], sys.argv[2:]
@@ -67,7 +78,7 @@ def run() -> list[Row]:
             command_row("imports of a model, alone", str(imports)),
             command_row(f"PNG by affinity to classes, {size}", *show, "--png", str(folder / "room.png")),
             command_row(f"page with all colours, {size}", *show, "--html", str(page), written=page),
-            click_row(room, folder / "ccnet.ckpt", size),
+            *click_rows(room, folder / "ccnet.ckpt", size),
         ]
 
 
@@ -113,11 +124,22 @@ def run_script(script: str, words: Sequence[str]) -> Run:
     return Run(seconds, cpu, peak / 1024)
 
 
-def click_row(room: Path, ckpt: Path, size: str) -> Row:
-    """A click while the attention of the picked point is shown, which every click computes anew."""
+def click_rows(room: Path, ckpt: Path, size: str) -> list[Row]:
+    """Clicks on the server's side, then in a browser: among colours that stay, and where each picks an attention."""
     torch.set_num_threads(2)
     cloud, model = read_cloud(room), load_checkpoint(ckpt)
     subject = make_subject(cloud, maps=explain_cloud(model, cloud).maps)
+    rows = [server_row(subject, f"click, the server's part, three recurrences, {size}")]
+    if find_browser() is None:
+        print("no Chromium here: clicks in a browser are not measured")
+        return rows
+    for by, case in (("rgb", "click in a browser"), ("attention", "click in a browser, three recurrences")):
+        rows += browser_rows(subject, by, f"{case}, {size}")
+    return rows
+
+
+def server_row(subject: Subject, case: str) -> Row:
+    """A click while the attention of the picked point is shown, which every click computes anew."""
     view = BrowserView(subject, "attention")
     target = subject.pos[middle_point(subject)]
     eye = np.percentile(subject.pos[::100], 20, axis=0)
@@ -126,9 +148,64 @@ def click_row(room: Path, ckpt: Path, size: str) -> Row:
         assert view.click(tuple(eye), tuple(target - eye)) is not None
 
     try:
-        return measure(f"click on a point, three recurrences, {size}", click, "", None, memory=False)
+        return with_seconds(measure(case, click, "", None, memory=False))
     finally:
         view.stop()
+
+
+def browser_rows(subject: Subject, by: By, case: str) -> list[Row]:
+    """Clicks in a browser that draws as many points as it does by default, and in one that draws all of them."""
+    # one after the other: a browser draws once a second even where nothing happens
+    ours = clicks_in_a_browser(subject, by, max_points=MAX_POINTS)
+    other = clicks_in_a_browser(subject, by, max_points=len(subject))
+    return [
+        with_seconds(
+            Row(
+                case=f"{case}, at most {MAX_POINTS:,} drawn, until {what}",
+                ours_s=seconds,
+                other="all of them drawn",
+                other_s=seconds_of_all,
+                speedup=seconds_of_all / seconds,
+                ours_peak_mb=None,
+                other_peak_mb=None,
+            )
+        )
+        for what, seconds, seconds_of_all in zip(("the text", "the picture"), ours, other)
+    ]
+
+
+def clicks_in_a_browser(subject: Subject, by: By, *, max_points: int) -> tuple[float, float]:
+    """Median seconds from a click to the text of its answer, and to the ball and the colours."""
+    view = BrowserView(subject, by, max_points=max_points)
+    try:
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+            browse(f"http://127.0.0.1:{view.port}", Path(profile), size=SIZE) as page,
+        ):
+            page.wait("document.body !== null && document.body.innerText.includes('Click')")
+            page.wait_for_picture(lambda image: (image < 250).any(axis=-1).mean() > 0.3)
+            time.sleep(3)  # until what the start has left to draw is drawn
+            told, seen = zip(*(click_seconds(page, *place) for place in PLACES))
+            return statistics.median(told), statistics.median(seen)
+    finally:
+        view.stop()
+
+
+def click_seconds(page: Page, x: int, y: int) -> tuple[float, float]:
+    """Seconds from a click until the page has another text, and until a screenshot has another picture there."""
+    before, text = page.picture(), page.evaluate("document.body.innerText")
+    near = np.s_[y - 10 : y + 11, x - 10 : x + 11]
+    start = time.perf_counter()
+    page.click(x, y)
+    page.wait(f"document.body.innerText !== {json.dumps(text)}", step=0.01)
+    told = time.perf_counter() - start
+    page.wait_for_picture(lambda image: (abs(image[near] - before[near]).max(axis=-1) > 20).sum() >= 10)
+    return told, time.perf_counter() - start
+
+
+def with_seconds(row: Row) -> Row:
+    """The row with its seconds in words, for tables that have ratios and rates only."""
+    return replace(row, case=f"{row.case}: {row.ours_s:.2f} s")
 
 
 def write_room(path: Path) -> None:

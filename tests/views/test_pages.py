@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from headless import browse
+from benchmarks.headless import browse, find_browser
 from scipy.spatial import cKDTree
 from views.heads import explained_room
 
@@ -24,6 +24,8 @@ from pcseg.views.html_viewer import PAGE
 ROOM = explained_room()
 LAYERS = all_layers(ROOM)
 TITLES = [layer.title for layer in LAYERS]
+
+needs_chromium = pytest.mark.skipif(find_browser() is None, reason="no Chromium to look at pages with")
 
 
 def read_page(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -66,13 +68,15 @@ def test_page_asks_no_network_and_large_clouds_are_thinned(tmp_path: Path) -> No
     assert (meta["count"], meta["total"]) == (500, len(ROOM))
 
 
+@needs_chromium
 def test_page_in_a_browser(tmp_path: Path) -> None:
+    pytest.importorskip("websockets", reason="viser brings it")
     path = tmp_path / "room.html"
     write_page(path, ROOM, LAYERS, first=TITLES.index("true label"))
     with browse(path.as_uri(), tmp_path / "profile", size=(900, 500)) as page:
         page.wait("document.body && document.body.dataset.ready === 'yes'")
         page.wait("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
-        shown = np.asarray(page.screenshot())
+        shown = page.picture()
         room = shown[:, :580]
         assert share_of(room, S3DIS.colors[S3DIS.names.index("floor")]) > 0.02
         assert share_of(room, S3DIS.colors[S3DIS.names.index("wall")]) > 0.02
@@ -84,7 +88,7 @@ def test_page_in_a_browser(tmp_path: Path) -> None:
         number = TITLES.index("error")
         page.evaluate(f"by('mode').selectedIndex = {number}; by('mode').onchange()")
         page.wait("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
-        assert share_of(np.asarray(page.screenshot())[:, :580], (213, 30, 40)) > 0.02
+        assert share_of(page.picture()[:, :580], (213, 30, 40)) > 0.02
         assert page.evaluate("document.getElementById('legend').innerText").startswith("right")
 
 
@@ -106,22 +110,48 @@ def test_browser_view_answers() -> None:
         BrowserView(ROOM, "context", port=free_port())
 
 
+def test_browser_view_draws_fewer_points_and_answers_for_all() -> None:
+    pytest.importorskip("viser")
+    view = BrowserView(ROOM, "label", port=free_port(), max_points=500)
+    try:
+        drawn = view._cloud.points
+        assert 350 < len(drawn) == len(view.drawn) <= 500
+        np.testing.assert_array_equal(drawn, ROOM.pos[view.drawn])
+        for layer in LAYERS:
+            view.show(layer.title)
+            np.testing.assert_array_equal(view._cloud.colors, layer.color[view.drawn], err_msg=layer.title)
+        hidden = np.setdiff1d(np.flatnonzero(ROOM.pos[:, 2] == 0), view.drawn)[:20]
+        eye = np.float32([3, 2, 1.4])
+        assert [view.click(tuple(eye), tuple(ROOM.pos[row] - eye)) for row in hidden] == hidden.tolist()
+    finally:
+        view.stop()
+    with pytest.raises(UserError, match="shows nothing"):
+        BrowserView(ROOM, "label", port=free_port(), max_points=0)
+
+
+@needs_chromium
 def test_browser_view_in_a_browser(tmp_path: Path) -> None:
     pytest.importorskip("viser")
-    view = BrowserView(ROOM, "label", port=free_port())
+    room = explained_room(40_000)
+    view = BrowserView(room, "label", port=free_port(), max_points=8000)
     try:
         with browse(f"http://127.0.0.1:{view.port}", tmp_path / "profile", size=(900, 500)) as page:
             page.wait(
                 "document.querySelectorAll('canvas').length > 0 && document.body.innerText.includes('Click')"
             )
-            for _ in range(200):  # until the points have come
-                shown = np.asarray(page.screenshot())
-                if share_of(shown, (255, 255, 255)) < 0.6:
-                    break
+            # until the points have come, and lie closely enough to hide what is behind them
+            before = page.wait_for_picture(lambda image: share_of(image, (255, 255, 255)) < 0.6)
             page.click(250, 260)
             page.wait("document.body.innerText.includes('true label')")
             assert view.picked is not None
-            assert "affinity" in page.evaluate("document.body.innerText")
+            x, y, z = room.pos[view.picked]
+            text = page.evaluate("document.body.innerText")
+            assert f"{x:.2f}, {y:.2f}, {z:.2f} m" in text
+            assert "affinity" in text
+            # the ball lies where the click was
+            page.wait_for_picture(
+                lambda image: abs(image - before)[257:264, 247:254].max(axis=-1).mean() > 20
+            )
     finally:
         view.stop()
 

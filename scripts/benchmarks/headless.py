@@ -8,18 +8,19 @@ import shutil
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+import numpy as np
 from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS = (
     "--headless=new", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-    "--no-first-run", "--disable-extensions", "--remote-debugging-port=0", "--hide-scrollbars",
+    "--no-first-run", "--disable-extensions", "--remote-debugging-port=0", "--hide-scrollbars", "--disable-quic",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 
 
@@ -46,12 +47,12 @@ class Page:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 120) -> None:
-        """Wait until a JavaScript expression holds."""
+    def wait(self, expression: str, seconds: float = 120, *, step: float = 0.1) -> None:
+        """Wait until a JavaScript expression holds, which is asked every ``step`` seconds."""
         end = time.monotonic() + seconds
         while not self.evaluate(expression):
             assert time.monotonic() < end, f"{expression} did not come true in {seconds} s"
-            time.sleep(0.1)
+            time.sleep(step)
 
     def click(self, x: float, y: float) -> None:
         """Press and release the left button."""
@@ -60,18 +61,31 @@ class Page:
         self.send("Input.dispatchMouseEvent", type="mousePressed", **where)
         self.send("Input.dispatchMouseEvent", type="mouseReleased", **where)
 
-    def screenshot(self) -> Image.Image:
-        data = self.send("Page.captureScreenshot", format="png")["data"]
-        return Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+    def picture(self) -> np.ndarray:
+        """What the page shows, ``(H, W, 3)`` int16."""
+        data = self.send("Page.captureScreenshot", format="png", optimizeForSpeed=True)["data"]
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"), dtype=np.int16)
+
+    def wait_for_picture(self, holds: Callable[[np.ndarray], bool], seconds: float = 120) -> np.ndarray:
+        """The first picture for which ``holds`` is true."""
+        end = time.monotonic() + seconds
+        while not holds(picture := self.picture()):
+            assert time.monotonic() < end, f"no such picture in {seconds} s"
+        return picture
+
+
+def find_browser() -> str | None:
+    """Path of Chromium, ``None`` where there is none."""
+    return next((found for found in map(shutil.which, NAMES) if found), None)
 
 
 @contextmanager
 def browse(url: str, profile: Path, *, size: tuple[int, int] = (640, 400)) -> Iterator[Page]:
-    """A page of ``size`` in a browser of its own; the test is skipped where there is no Chromium."""
-    client = pytest.importorskip("websockets.sync.client", reason="viser brings websockets")
-    program = next((found for found in map(shutil.which, NAMES) if found), None)
-    if program is None:
-        pytest.skip("no Chromium to look at pages with")
+    """A page of ``size`` in a browser of its own; needs websockets, which viser brings."""
+    from websockets.sync.client import connect
+
+    program = find_browser()
+    assert program is not None, "no Chromium to look at pages with"
     log = profile / "log"
     profile.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as stream:
@@ -79,7 +93,7 @@ def browse(url: str, profile: Path, *, size: tuple[int, int] = (640, 400)) -> It
             [program, *OPTIONS, f"--user-data-dir={profile}", "about:blank"], stderr=stream
         )
     try:
-        with client.connect(_page_address(process, log), max_size=None, open_timeout=60) as connection:
+        with connect(_page_address(process, log), max_size=None, open_timeout=60) as connection:
             page = Page(connection)
             page.send("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1,
                       mobile=False)  # fmt: skip

@@ -1,0 +1,33 @@
+"""Fewer points: how many, which, and how evenly they lie."""
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from pcseg.views.thinning import thin
+
+
+@pytest.mark.parametrize("max_points", [1, 2, 300, 5000])
+def test_points_are_almost_as_many_as_allowed_and_lie_evenly(max_points: int) -> None:
+    rng = np.random.default_rng(0)
+    # a floor and a wall, scanned from a corner: a hundred times denser there
+    pos = rng.uniform(0, 1, (40_000, 3)) ** 3 * 5
+    pos[:20_000, 2] = 0
+    pos[20_000:, 0] = 0
+    pos = (pos - 20).astype(np.float32)
+    rows = thin(pos, max_points)
+    assert len(np.unique(rows)) == len(rows) <= max_points
+    assert (np.diff(rows) > 0).all()
+    if max_points < 300:
+        return
+    assert len(rows) > 0.75 * max_points
+    # no point is much farther from one that stays than those lie from each other
+    apart, _ = cKDTree(pos[rows]).query(pos[rows], k=2)
+    gap, _ = cKDTree(pos[rows]).query(pos)
+    assert gap.max() < 4 * np.median(apart[:, 1])
+
+
+def test_small_clouds_and_heaps_of_one_place() -> None:
+    pos = np.zeros((50, 3), np.float32)
+    np.testing.assert_array_equal(thin(pos, 50), np.arange(50))
+    np.testing.assert_array_equal(thin(pos, 10), [0])
