@@ -1,13 +1,14 @@
 """Fewer points that look like all of them."""
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from pcseg.views.splat import morton_code
+from pcseg.data.gridding import group_by_voxel
 
-TRIES = 8
+TRIES = 9
 """Grids that are tried at most."""
+
+MOST_CELLS = 1 << 20
+"""Along an edge: points of few places ask for ever finer grids."""
 
 
 def thin(pos: np.ndarray, max_points: int) -> np.ndarray:
@@ -24,26 +25,17 @@ def thin(pos: np.ndarray, max_points: int) -> np.ndarray:
     """
     if len(pos) <= max_points:
         return np.arange(len(pos))
-    near = torch.from_numpy(pos - pos.min(axis=0))
+    near = pos - pos.min(axis=0)
+    edge = max(float(near.max()), 1e-3)
     # so coarse a grid has at most that many cells, be they occupied or not
-    cell = 1.001 * max(float(near.max()), 1e-3) / int(round(max_points ** (1 / 3), 9))
-    rows = first_rows(near, cell)
-    count = len(rows)
+    cell = 1.001 * edge / int(round(max_points ** (1 / 3), 9))
+    rows = np.empty(0, np.int64)
     for _ in range(TRIES):
-        if 0.9 * max_points <= count <= max_points:
+        tried = group_by_voxel(near, cell).pick(0)
+        if len(rows) < len(tried) <= max_points:
+            rows = tried
+        if 0.9 * max_points <= len(tried) <= max_points:
             break
         # a surface cuts so many cells as its area has of their faces
-        cell *= (count / (0.95 * max_points)) ** 0.5
-        tried = first_rows(near, cell)
-        count = len(tried)
-        if len(rows) < count <= max_points:
-            rows = tried
-    return rows.sort().values.numpy()
-
-
-def first_rows(pos: Tensor, cell: float) -> Tensor:
-    """The first row in each occupied cell of positions ``(N, 3)`` that are not negative."""
-    code, order = morton_code((pos / cell).long().clamp(max=(1 << 21) - 1)).sort(stable=True)
-    first = torch.ones_like(code, dtype=torch.bool)
-    first[1:] = code[1:] != code[:-1]
-    return order[first]
+        cell = max(cell * (len(tried) / (0.95 * max_points)) ** 0.5, edge / MOST_CELLS)
+    return np.sort(rows)

@@ -31,3 +31,5 @@ def test_small_clouds_and_heaps_of_one_place() -> None:
     pos = np.zeros((50, 3), np.float32)
     np.testing.assert_array_equal(thin(pos, 50), np.arange(50))
     np.testing.assert_array_equal(thin(pos, 10), [0])
+    pos[20:] = 5
+    np.testing.assert_array_equal(thin(np.repeat(pos, 4000, axis=0), 100_000), [0, 80_000])
