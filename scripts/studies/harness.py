@@ -29,12 +29,14 @@ class Variant:
         config: Configuration, relative to the repository.
         options: What is changed in it, as options of ``scripts/train.py``.
         note: What it is, for the table's reader.
+        base: Name of the variant that it is compared with; the first of the study without one.
     """
 
     name: str
     config: str
     options: tuple[str, ...] = ()
     note: str = ""
+    base: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +49,20 @@ class Intervention:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Variants that answer one question; the first is what the others are compared with."""
+    """Variants that answer one question; the first is what the others are compared with, unless they have a base.
+
+    ``remarks`` end the page: what the table does not show.
+    """
 
     title: str
     question: str
     variants: tuple[Variant, ...]
     interventions: tuple[Intervention, ...] = ()
+    remarks: str = ""
 
 
 def chosen(variants: Sequence[Variant], names: Sequence[str] | None) -> tuple[Variant, ...]:
-    """The first of ``variants`` and those called ``names``; all without names.
+    """The first of ``variants``, those called ``names`` and their bases; all without names.
 
     Raises:
         UserError: A name that none has.
@@ -67,7 +73,8 @@ def chosen(variants: Sequence[Variant], names: Sequence[str] | None) -> tuple[Va
     for name in names:
         if name not in known:
             raise UserError(f"--variants: no {name!r}; choose from {', '.join(known)}")
-    return tuple(variant for i, variant in enumerate(variants) if i == 0 or variant.name in names)
+    wanted = {variants[0].name, *names, *(variant.base for variant in variants if variant.name in names)}
+    return tuple(variant for variant in variants if variant.name in wanted)
 
 
 @dataclass(kw_only=True)

@@ -117,28 +117,36 @@ def _outcome(row: dict[str, Any], variant: Variant) -> Outcome:
 def markdown(
     study: Study, outcomes: Sequence[Outcome], interventions: Sequence[Outcome] = (), *, command: str
 ) -> str:
-    """The study as a page: scores with their spread, differences to the first variant, costs, classes."""
+    """The study as a page: scores with their spread, differences and costs to the variants' bases, classes."""
     first, protocol = outcomes[0], outcomes[0].results[0]["protocol"]
+    rows = {outcome.variant.name: outcome for outcome in outcomes}
+    bases = [rows.get(outcome.variant.base, first) for outcome in outcomes]
+    others = dict.fromkeys(base.variant.name for base in bases if base is not first)
+    compared = f"*{first.variant.name}*" + (
+        f", of variants of *{'* and *'.join(others)}* to that" if others else ""
+    )
     seeds = f"{len(first.results)} seed{'s' if len(first.results) > 1 else ''}"
     lines = [f"# {study.title}", "", study.question, "", f"Made by `{command}`.", ""]
     lines += [
         f"mIoU in percent of all original points of {protocol['scenes']} unseen rooms "
         f"({protocol['release']}; {', '.join(protocol['splits'])}), {seeds}. Δ is the paired "
-        f"difference to *{first.variant.name}*; ≈ marks those within noise (at most two standard errors).",
+        f"difference to {compared}; ≈ marks those within noise (at most two standard errors).",
         "",
         "| variant | mIoU | Δ | parameters | time a step | memory a step | |",
         "|---|---|---|---|---|---|---|",
     ]
-    for outcome in outcomes:
-        delta = "" if outcome is first else difference(outcome, first)
+    for outcome, base in zip(outcomes, bases):
+        delta = "" if outcome is first else difference(outcome, base)
         lines.append(
-            f"| {outcome.variant.name} | {spread(outcome.mious)} | {delta} | {_costs(outcome, first)} "
+            f"| {outcome.variant.name} | {spread(outcome.mious)} | {delta} | {_costs(outcome, base)} "
             f"| {outcome.variant.note} |"
         )
     if interventions:
         lines += _interventions_table(first, interventions)
     lines += ["", "## Classes", ""]
     lines += _class_table(outcomes)
+    if study.remarks:
+        lines += ["", study.remarks]
     return "\n".join(lines) + "\n"
 
 

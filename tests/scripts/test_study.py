@@ -38,6 +38,23 @@ def test_differences_are_paired_by_seed() -> None:
     assert "| class1 | 60.0 | 70.0 |" in table
 
 
+def test_an_option_is_compared_with_its_own_head() -> None:
+    rows = {"plain": "", "head": "", "head-option": "head"}
+    variants = tuple(Variant(name=name, config="a", base=base) for name, base in rows.items())
+    outcomes = [
+        Outcome(
+            variant=variant, results=[result(iou)], cost={"parameters": 1e6, "step_s": iou, "step_mb": 1.0}
+        )
+        for variant, iou in zip(variants, (0.1, 0.4, 0.2))
+    ]
+    table = markdown(Study(title="T", question="Q", variants=(), remarks="## End"), outcomes, command="C")
+    assert "difference to *plain*, of variants of *head* to that;" in table
+    assert "| head | 40.0 | ≈ +30.0 | 1.00 M | 4.00 x |" in table
+    assert "| head-option | 20.0 | ≈ -20.0 | 1.00 M | 0.50 x |" in table
+    assert table.endswith("\n\n## End\n")
+    assert chosen(variants, ["head-option"]) == variants, "a base takes part"
+
+
 def test_noise_is_two_standard_errors() -> None:
     assert within_noise([1.0])
     assert within_noise([2.0, -1.0, 1.0])
