@@ -27,6 +27,7 @@ OPTIONS = (
     option("ccnet-r1", CCNET, "one recurrence", recurrence=1),
     option("ccnet-r2", CCNET, "two, as on images", recurrence=2),
     option("ccnet-thick2", CCNET, "lines two voxels thick (option A)", thickness=2),
+    option("ccnet-scaled", CCNET, "logits over the root of the queries' channels", scaled="true"),
     option("ccnet-level1", CCNET, "voxels half as large", level=1),
     option("ccnet-level3", CCNET, "voxels twice as large", level=3),
     Variant(name="ctnet", config=CTNET, note="as configured: level 2"),
