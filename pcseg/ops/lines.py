@@ -26,12 +26,15 @@ def axis_lines(
 
     Convention:
         On a planar grid the third axis adds nothing: its lines hold one voxel. Thick lines overlap; a pair of
-        voxels that shares several of them counts once.
+        voxels that shares several of them counts once. They are built once for a set of voxels and kept there.
     """
     check_line_options(axes, thickness)
-    cell = (_local_pos(voxels) + shift).div(thickness, rounding_mode="floor")
-    lines = [_groups_along(voxels, cell, [other for other in AXES if other != axis]) for axis in axes]
-    return Support(partitions=lines, overlapping=thickness > 1)
+    key = ("lines", tuple(axes), thickness, shift)
+    if key not in voxels.supports:
+        cell = (voxels.local_pos + shift).div(thickness, rounding_mode="floor")
+        lines = [_groups_along(voxels, cell, [other for other in AXES if other != axis]) for axis in axes]
+        voxels.supports[key] = Support(partitions=lines, overlapping=thickness > 1)
+    return voxels.supports[key]
 
 
 def axis_planes(voxels: VoxelSet, *, axes: Sequence[int] = AXES) -> Support:
@@ -42,8 +45,7 @@ def axis_planes(voxels: VoxelSet, *, axes: Sequence[int] = AXES) -> Support:
         coarse levels.
     """
     check_line_options(axes)
-    local_pos = _local_pos(voxels)
-    planes = [_groups_along(voxels, local_pos, [axis]) for axis in axes]
+    planes = [_groups_along(voxels, voxels.local_pos, [axis]) for axis in axes]
     return Support(partitions=planes, overlapping=True)
 
 
@@ -61,11 +63,6 @@ def _groups_along(voxels: VoxelSet, cell: Tensor, shared: list[int]) -> Groups:
         column = cell[:, axis]
         key = key * _extent(column) + column
     return group_by(key)
-
-
-def _local_pos(voxels: VoxelSet) -> Tensor:
-    """Coordinates from the lowest corner of each cloud, 0 or more: clouds are alike wherever they lie."""
-    return voxels.grid_pos - voxels.corner[voxels.batch]
 
 
 def _extent(column: Tensor) -> int:

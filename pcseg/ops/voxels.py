@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from pcseg.errors import UserError
+from pcseg.ops.attention import Support
 from pcseg.ops.kernel_lookup import strided_map, submanifold_map
 from pcseg.ops.kernel_map import KernelMap
 
 
 class VoxelSet:
-    """The occupied voxels of a batch of clouds at one resolution; kernel maps are built once and kept.
+    """The occupied voxels of a batch of clouds at one resolution; kernel maps and lines are built once and kept.
 
     Args:
         grid_pos: Integer voxel coordinates (x, y, z), ``(N, 3)``, of any sign, unique inside a cloud.
@@ -33,6 +34,8 @@ class VoxelSet:
         self.ptr = ptr.long()
         self._maps: dict[tuple[int, int], KernelMap] = {}
         self._coarser: dict[tuple, tuple[VoxelSet, Tensor, KernelMap]] = {}
+        self.supports: dict[tuple, Support] = {}
+        """What attention sees, by how it is built (:mod:`pcseg.ops.lines`)."""
         self.order = self._sorted_rows()
 
     def __len__(self) -> int:

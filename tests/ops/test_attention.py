@@ -180,6 +180,19 @@ def test_groups_and_blocks_hold_every_token_once() -> None:
         assert block.padded == bool((block.keys < 0).any())
 
 
+def test_lines_are_built_once_for_a_set_of_voxels() -> None:
+    voxels = random_voxels(40, 30)
+    lines = axis_lines(voxels)
+    assert axis_lines(voxels) is lines
+    others = [
+        axis_lines(voxels, axes=(0, 1)),
+        axis_lines(voxels, thickness=2),
+        axis_lines(voxels, thickness=2, shift=1),
+    ]
+    assert len({id(support) for support in (lines, *others)}) == 4
+    assert axis_lines(random_voxels(40, 30)) is not lines
+
+
 def test_floating_point_coordinates_are_told() -> None:
     with pytest.raises(UserError, match="integers"):
         axis_lines(VoxelSet(torch.rand(4, 3), torch.tensor([0, 4])))
