@@ -20,7 +20,7 @@ class EncodingLayer(nn.Module):
         channels: C.
         num_codewords: K.
         reference_size: Scale the sums to clouds of so many tokens, :math:`e_k \cdot n_{ref} / n`; ``None``
-            lets them grow with the cloud, as published.
+            lets them grow with the cloud, as published. Weighted tokens count with their weights in n.
 
     Convention:
         The smoothing factors :math:`s_k` enter with a plus and start in (-1, 0); nothing keeps them negative.
@@ -65,10 +65,12 @@ class EncodingLayer(nn.Module):
             return torch.stack([self._residuals(rows, shares) for rows, shares in clouds])
 
     def _residuals(self, x: Tensor, assign: Tensor) -> Tensor:
-        residuals = assign.mT @ x - assign.sum(0)[:, None] * self.codewords
-        return (
-            residuals if self.reference_size is None else residuals * (self.reference_size / max(len(x), 1))
-        )
+        shares = assign.sum(0)
+        residuals = assign.mT @ x - shares[:, None] * self.codewords
+        if self.reference_size is None:
+            return residuals
+        size = shares.sum().clamp(min=torch.finfo(x.dtype).tiny)  # shares of a token add up to its weight
+        return residuals * (self.reference_size / size)
 
 
 class ContextEncodingOutput(NamedTuple):
@@ -116,14 +118,14 @@ class ContextEncoding(nn.Module):
         self.gate = nn.Linear(channels, channels)
         self.presence = None if num_classes is None else nn.Linear(channels, num_classes)
 
-    def encode(self, x: Tensor, ptr: Tensor) -> Tensor:
-        """One vector a cloud, ``(B, C)``."""
-        encodings = self.norm(self.encoding(self.project(x), ptr)).relu()
+    def encode(self, x: Tensor, ptr: Tensor, weight: Tensor | None = None) -> Tensor:
+        """One vector a cloud, ``(B, C)``; ``weight`` as in :class:`EncodingLayer`."""
+        encodings = self.norm(self.encoding(self.project(x), ptr, weight)).relu()
         return encodings.sum(1) if self.sum_codewords else encodings.mean(1)
 
-    def forward(self, x: Tensor, ptr: Tensor) -> ContextEncodingOutput:
+    def forward(self, x: Tensor, ptr: Tensor, weight: Tensor | None = None) -> ContextEncodingOutput:
         """Gated tokens of ``x`` ``(N, C)`` in the clouds ``ptr`` ``(B+1,)``, and presence logits."""
-        context = self.encode(x, ptr)
+        context = self.encode(x, ptr, weight)
         gated = x * spread(self.gate(context).sigmoid(), ptr)
         presence = None if self.presence is None else self.presence(context)
         return ContextEncodingOutput(gated if self.pure_gate else (x + gated).relu(), presence)

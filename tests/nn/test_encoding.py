@@ -53,11 +53,18 @@ def test_twice_the_cloud_is_twice_the_sum_but_the_same_reference() -> None:
     torch.testing.assert_close(by_reference(x.repeat(2, 1), doubled), by_reference(x, ptr))
 
 
-def test_weights_count_tokens_more_than_once() -> None:
-    encoding, x = layer(), torch.randn(4, 4, dtype=torch.float64)
-    weight = torch.tensor([1.0, 2.0, 0.0, 1.0], dtype=torch.float64)
-    found = encoding(x, torch.tensor([0, 4]), weight)
-    torch.testing.assert_close(found, encoding(x[[0, 1, 1, 3]], torch.tensor([0, 4])))
+@pytest.mark.parametrize("reference_size", [None, 6])
+def test_weights_count_tokens_more_than_once(reference_size: int | None) -> None:
+    encoding, x = layer(reference_size=reference_size), torch.randn(5, 4, dtype=torch.float64)
+    weight = torch.tensor([1.0, 2.0, 0.0, 3.0, 0.0], dtype=torch.float64)
+    found = encoding(x, torch.tensor([0, 4, 5]), weight)
+    expected = encoding(x[[0, 1, 1, 3, 3, 3]], torch.tensor([0, 6, 6]))
+    torch.testing.assert_close(found, expected)
+    module = ContextEncoding(4, 3, reference_size=reference_size).double().eval()
+    twice, once = torch.tensor([0, 6]), torch.tensor([0, 4])
+    torch.testing.assert_close(
+        module.encode(x[:4], once, weight[:4]), module.encode(x[[0, 1, 1, 3, 3, 3]], twice)
+    )
 
 
 def test_as_aggregation() -> None:
