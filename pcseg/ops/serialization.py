@@ -27,13 +27,15 @@ State = tuple[tuple[int, int, int], tuple[int, int, int], int]
 """Which axis is read where, which of them are flipped, and the parity of the Gray code so far."""
 
 
-def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor) -> Tensor:
+def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor, batch: Tensor | None = None) -> Tensor:
     """Place of every voxel along a curve, ``(N,)`` int64.
 
     Args:
         grid_pos: Integer coordinates (x, y, z) from 0, ``(N, 3)``.
         curve: Which curve.
         depth: Bits an axis, at most 16: of all voxels, or of each, ``(N,)``. It matters to Hilbert curves alone.
+        batch: Cloud of every voxel, ``(N,)``: its bits go in front of those of the code, so that sorted codes keep
+            clouds together.
 
     Raises:
         UserError: A coordinate is negative or takes more bits than :data:`MAX_DEPTH`.
@@ -42,12 +44,17 @@ def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor) -> Tensor:
         In a z-order code, bit i of x goes to bit 3 i + 2, that of y to 3 i + 1, that of z to 3 i. The Hilbert code
         is that of Skilling, AIP Conf. Proc. 707, 2004, with x as the first axis; the same voxels come in another
         order at depth d + 1, and in the same at d + 3. For both, ``code >> 3`` at depth d is the code of
-        ``grid_pos >> 1`` at depth d - 1.
+        ``grid_pos >> 1`` at depth d - 1. Bits of the cloud begin at 3 d, behind the deepest code where depths
+        differ by voxel: at 3 :data:`MAX_DEPTH`.
     """
     if len(grid_pos) and (int(grid_pos.amin()) < 0 or int(grid_pos.amax()) >> MAX_DEPTH):
         raise UserError(f"a cloud spans more than {1 << MAX_DEPTH} voxels along an axis: check the grid size")
     code = z_code(grid_pos[:, [1, 0, 2]] if curve.endswith("-trans") else grid_pos)
-    return hilbert_from_z(code, depth) if curve.startswith("hilbert") else code
+    if curve.startswith("hilbert"):
+        code = hilbert_from_z(code, depth)
+    if batch is None:
+        return code
+    return code | batch.long() << 3 * (depth if isinstance(depth, int) else MAX_DEPTH)
 
 
 def bits_needed(highest: int) -> int:

@@ -65,7 +65,7 @@ class CurveLevel:
         """Place of every voxel along ``curve``, with the number of its cloud in the highest bits, ``(N,)``."""
         batch = self.voxels.batch
         grid_pos = self.voxels.grid_pos - self.origin.index_select(0, batch)
-        return encode(grid_pos, curve, self.depth.index_select(0, batch)) | batch << 3 * MAX_DEPTH
+        return encode(grid_pos, curve, self.depth.index_select(0, batch), batch)
 
     def patches(self, size: int) -> Patches:
         """Patches of ``size`` rows along any of the curves."""
