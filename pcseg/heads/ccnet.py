@@ -117,8 +117,7 @@ class RCCAHead(ImageHead):
         inplace_abn: bool = True,
         align_corners: bool = True,
     ) -> None:
-        norm = partial(BatchNorm, absolute_gain=inplace_abn)
-        activation = nn.LeakyReLU(0.01, inplace=True) if inplace_abn else nn.ReLU(inplace=True)
+        norm, activation = _norm_and_activation(inplace_abn)
         body = RCCABody(
             in_channels[-1],
             num_classes,
@@ -145,6 +144,12 @@ class RCCAHead(ImageHead):
         super().__init__(in_channels, body, auxiliary, aux_weight=aux_weight, align_corners=align_corners)
 
 
+def _norm_and_activation(inplace_abn: bool) -> tuple[NormFactory, nn.Module]:
+    if not inplace_abn:
+        return BatchNorm, nn.ReLU(inplace=True)
+    return partial(BatchNorm, absolute_gain=True), nn.LeakyReLU(0.01, inplace=True)
+
+
 def _rows_and_columns(pixels: Pixels) -> list[Support]:
     return [pixel_lines(pixels.batch_size, pixels.height, pixels.width, device=pixels.device)]
 
@@ -165,6 +170,8 @@ class PointRCCAHead(PointContextHead):
         aux_level: Level of the auxiliary head; ``None`` for no such head.
         aux_weight: Factor of the auxiliary cross-entropy.
         dropout: Rate of the channel dropout.
+        inplace_abn: Norms, activations and auxiliary head of the released image head, see :class:`RCCAHead`:
+            its weights then compute the same here.
 
     Convention:
         Thick lines are shifted by half their thickness every other time, so that no border stays.
@@ -185,9 +192,11 @@ class PointRCCAHead(PointContextHead):
         aux_level: int | None = None,
         aux_weight: float = 0.4,
         dropout: float = 0.1,
+        inplace_abn: bool = False,
     ) -> None:
         super().__init__(channels, num_classes, level=level, aux_level=aux_level, aux_weight=aux_weight)
         check_line_options(axes, thickness)
+        norm, activation = _norm_and_activation(inplace_abn)
         self.body = RCCABody(
             channels[level],
             num_classes,
@@ -199,9 +208,20 @@ class PointRCCAHead(PointContextHead):
             scaled=scaled,
             category_weight=category_weight,
             dropout=dropout,
+            norm=norm,
+            activation=activation,
         )
         if aux_level is not None:
-            self.auxiliary = FCNBody(channels[aux_level], num_classes, conv=SubmanifoldConv, dropout=dropout)
+            self.auxiliary = FCNBody(
+                channels[aux_level],
+                num_classes,
+                conv=SubmanifoldConv,
+                channels=width if inplace_abn else None,
+                bias=inplace_abn,
+                norm=norm,
+                activation=activation,
+                dropout=dropout,
+            )
 
 
 def _lines(voxels: VoxelSet, *, axes: Sequence[int], thickness: int) -> list[Support]:

@@ -54,21 +54,38 @@ def encnet_lateral() -> tuple[ImageHead, PointContextHead]:
     return encnet(lateral=True)
 
 
-def ccnet(recurrence: int = 2, axes: tuple[int, ...] = (0, 1, 2)) -> tuple[ImageHead, PointContextHead]:
+def ccnet(
+    recurrence: int = 2, axes: tuple[int, ...] = (0, 1, 2), *, released: bool = False
+) -> tuple[ImageHead, PointContextHead]:
     image = RCCAHead(
         CHANNELS,
         NUM_CLASSES,
         context_channels=16,
         channels=16,
         recurrence=recurrence,
-        inplace_abn=False,
+        category_weight=0.5 if released else 0.0,
+        inplace_abn=released,
         dropout=0.0,
     )
     point = PointRCCAHead(
-        POINT_CHANNELS, NUM_CLASSES, level=0, width=16, recurrence=recurrence, axes=axes, dropout=0.0
+        POINT_CHANNELS,
+        NUM_CLASSES,
+        level=0,
+        width=16,
+        recurrence=recurrence,
+        axes=axes,
+        category_weight=0.5 if released else 0.0,
+        aux_level=2 if released else None,
+        dropout=0.0,
+        inplace_abn=released,
     )
-    image.auxiliary = None  # its first convolution has a bias in images alone
+    if not released:
+        image.auxiliary = None  # wider, and with a bias, than the auxiliary head of points
     return image, point
+
+
+def ccnet_released() -> tuple[ImageHead, PointContextHead]:
+    return ccnet(released=True)
 
 
 def shared(pair: Pair, training: bool) -> tuple[ImageHead, PointContextHead]:
@@ -136,7 +153,7 @@ def compare(found: Tensor, expected: Tensor) -> None:
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("size", [(4, 7), (1, 6), (5, 1), (1, 1)])
-@pytest.mark.parametrize("pair", [fcn, ctnet, encnet, encnet_lateral, ccnet])
+@pytest.mark.parametrize("pair", [fcn, ctnet, encnet, encnet_lateral, ccnet, ccnet_released])
 def test_point_head_is_image_head(pair: Pair, size: tuple[int, int], training: bool) -> None:
     check_pair(pair, size, training=training, batch_size=3)
 
