@@ -65,6 +65,23 @@ def forget_weights(config: Namespace) -> None:
             forget_weights(value)
 
 
+@pytest.mark.parametrize("head", ["plain", "ctnet", "encnet", "ccnet"])
+@pytest.mark.parametrize("dataset", ["s3dis", "scannet"])
+def test_point_transformer_goes_under_every_head(
+    dataset: str, head: str, building: Path, scans: dict[str, Path]
+) -> None:
+    parser = make_parser(train, skip={"config"})
+    root = scans["plain.yaml"] if dataset == "scannet" else building
+    files = [CONFIGS / dataset / f"{name}.yaml" for name in (head, "ptv3")]
+    words = [word for file in files for word in ("--config", str(file))]
+    parts = parser.instantiate(parser.parse_args([*words, "--data.root", str(root)]))
+    network = Segmentor(
+        parts.backbone, parts.head, in_channels=parts.data.in_channels, schema=parts.data.schema
+    )
+    assert type(network.backbone).__name__ == "PTv3"
+    assert type(network.head).__module__ == f"pcseg.heads.{head}"
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONFIGS)))
 def test_trains_two_steps(
     path: Path, building: Path, scans: dict[str, Path], images: Callable[[str], Path]
