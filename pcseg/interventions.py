@@ -47,19 +47,23 @@ Change = Callable[[int, Sequence[CloudContext]], Replacement]
 
 
 class BackboneOnce(nn.Module):
-    """A point model that runs its backbone once for all passes over the same voxels; :meth:`forget` before others."""
+    """A point model that runs its backbone once for passes over the same voxels one after the other.
+
+    :meth:`forget` frees what it keeps, and must come before other features of the same voxels.
+    """
 
     def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
-        self.levels: list[Level] | None = None
+        self.levels: list[Level] = []
+        self.grid_pos: Tensor | None = None
 
     def forget(self) -> None:
-        self.levels = None
+        self.levels, self.grid_pos = [], None
 
     def forward(self, batch: PointBatch) -> HeadOutput:
-        if self.levels is None:
-            self.levels = self.model.backbone(batch)
+        if self.grid_pos is None or not torch.equal(self.grid_pos, batch.grid_pos):
+            self.levels, self.grid_pos = self.model.backbone(batch), batch.grid_pos
         return self.model.head(self.levels, batch)
 
 
