@@ -39,7 +39,8 @@ def study(
     Args:
         name: Which study; a wrong name lists them.
         data: Prepared folder, as ``scripts/quickstart.sh`` leaves it.
-        out: Folder of the runs, shared by all studies: a variant of several is trained once.
+        out: Folder of the runs, shared by all studies: a variant of several is trained once. Runs of ``epochs``
+            lie in a folder of their own below it.
         report: Folder of the table.
         seeds: Number of seeds.
         jobs: Runs at a time.
@@ -52,6 +53,7 @@ def study(
     module = importlib.import_module(f"studies.{name}")
     whole, wanted = module.study(None), module.study(variants)
     budget = [] if epochs is None else ["--trainer.max_epochs", str(epochs)]
+    runs = out if epochs is None else out / f"epochs_{epochs}"
     others = [v for v in whole.variants if variants is not None and v.name not in variants]
     kept = read_outcomes(
         report / f"{name}.json", others, manifest=Manifest.read(data).hash, budget=budget, seeds=seeds
@@ -59,11 +61,11 @@ def study(
     # interventions need the checkpoints of the first variant, not only its row
     there = set() if wanted.interventions else {outcome.variant.name for outcome in kept}
     todo = replace(wanted, variants=tuple(v for v in wanted.variants if v.name not in there))
-    trained = run_study(todo, data=data, out=out, seeds=seeds, jobs=jobs, train_options=budget)
+    trained = run_study(todo, data=data, out=runs, seeds=seeds, jobs=jobs, train_options=budget)
     rows = {outcome.variant.name: outcome for outcome in (*kept, *trained)}
     outcomes = [rows[v.name] for v in whole.variants if v.name in rows]
     measure_costs(outcomes, data=data)
-    interventions = run_interventions(todo, trained, out=out, jobs=jobs)
+    interventions = run_interventions(todo, trained, out=runs, jobs=jobs)
     command = " ".join(["python scripts/study.py", *sys.argv[1:]])
     write_report(wanted, outcomes, interventions, folder=report, name=name, command=command, budget=budget)
     print(f"{report / name}.md")
