@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
 from pcseg.data.collate import Collate, to_data
 from pcseg.data.dataset import with_height
 from pcseg.data.mix import mix
 from pcseg.data.sample import Sample
 from pcseg.data.transforms import GridSample, SphereCrop
+from pcseg.losses.class_frequency import class_frequency
+from pcseg.losses.presence import class_presence
 
 GRID = 0.1
 
@@ -84,6 +87,18 @@ def test_batches_are_mixed_in_pairs(count: int, graphs: int) -> None:
         assert len(np.unique(graph.grid_pos, axis=0)) == graph.num_nodes
     own_ground = np.concatenate([part.height for part in samples])
     assert np.isin(batch.x[:, 3].numpy(), own_ground).all()
+
+
+def test_targets_of_a_mixed_batch_are_those_of_the_joined_clouds() -> None:
+    samples = [sample(i) for i in range(4)]
+    batch = Collate(features=("height",), grid_size=GRID, mix_prob=1.0)(
+        [(part, np.random.default_rng(0)) for part in samples]
+    )
+    present = class_presence(batch.y, batch.ptr, 5)
+    assert present.tolist() == [[True, True, False, False, False], [False, False, True, True, False]]
+    frequency = class_frequency(batch.y, batch.ptr, 5)
+    for row, graph in zip(frequency, batch.to_data_list()):
+        torch.testing.assert_close(row, graph.y.bincount(minlength=5) / graph.num_nodes, check_dtype=False)
 
 
 def test_mixing_happens_with_its_probability() -> None:

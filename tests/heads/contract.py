@@ -102,17 +102,37 @@ class PointHeadContract:
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
     def test_gpu_computes_the_same(self) -> None:
-        head = self.head()
-        levels, batch = make_levels([random_scene(120, CHANNELS, seed=i) for i in range(2)])
-        expected = head(levels, batch).logits
-        scenes = [random_scene(120, CHANNELS, seed=i) for i in range(2)]
-        on_gpu = [(grid_pos.to("cuda"), x.to("cuda")) for grid_pos, x in scenes]
-        found = self.run_on_gpu(head.to("cuda"), on_gpu, batch)
-        torch.testing.assert_close(found.cpu(), expected, rtol=1e-8, atol=1e-8)
+        """Logits, losses and gradients in float64."""
+        results = []
+        for device in ("cpu", "cuda"):
+            head = self.head().to(device)
+            levels, batch = self.levels_on(device)
+            output = head(levels, batch)
+            losses = head.losses(output, batch)
+            (output.logits.sin().sum() + sum(losses.values())).backward()
+            gradients = {name: p.grad for name, p in head.named_parameters() if p.grad is not None}
+            results.append({"logits": output.logits} | losses | gradients)
+        expected, found = results
+        assert found.keys() == expected.keys()
+        for name, value in found.items():
+            torch.testing.assert_close(value.cpu(), expected[name], rtol=1e-8, atol=1e-8)
 
-    def run_on_gpu(self, head: PointHead, scenes: list[tuple[Tensor, Tensor]], batch: Batch) -> Tensor:
-        levels, _ = make_levels(scenes)
-        return head(levels, batch.to("cuda")).logits
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+    def test_gpu_trains_in_bfloat16(self) -> None:
+        head = self.head().float().to("cuda").train()
+        levels, batch = self.levels_on("cuda")
+        levels = [_as_float(level) for level in levels]
+        with torch.autocast("cuda", torch.bfloat16):
+            output = head(levels, batch)
+            losses = head.losses(output, batch)
+        (output.logits.float().square().mean() + sum(losses.values())).backward()
+        for name, parameter in head.named_parameters():
+            assert parameter.grad is None or parameter.grad.isfinite().all(), name
+
+    def levels_on(self, device: str) -> tuple[list[Level], Batch]:
+        scenes = [random_scene(120, CHANNELS, seed=i) for i in range(2)]
+        levels, batch = make_levels([(grid_pos.to(device), x.to(device)) for grid_pos, x in scenes])
+        return levels, batch.to(device)
 
 
 def _as_float(level: Level) -> Level:

@@ -58,6 +58,33 @@ def test_strided_is_conv3d(size: int, padding: int) -> None:
     torch.testing.assert_close(out[inside], as_rows(dense(as_grid(x))), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("edges", [(8, 9), (9, 8), (16, 17), (17, 16)])
+@pytest.mark.parametrize(("size", "padding"), [(2, 0), (3, 1)])
+def test_strided_on_a_planar_grid_has_the_sites_of_conv2d(
+    edges: tuple[int, int], size: int, padding: int
+) -> None:
+    """An image of even and odd edges: outputs that an image has are equal, others lie beyond its last row alone."""
+    width, height = edges
+    x, y = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="ij")
+    grid_pos = torch.stack([x.flatten(), y.flatten(), torch.zeros(width * height, dtype=torch.long)], 1)
+    voxels, image = VoxelSet(grid_pos, torch.tensor([0, width * height])), torch.randn(1, 5, width, height)
+    sparse = StridedConv(5, 7, size, padding=padding)
+    middle = kernel(sparse.weight.data)[..., padding]  # what meets z = 0
+    expected = torch.nn.functional.conv2d(image, middle, sparse.bias, stride=2, padding=padding)[0]
+    found, coarse = (
+        sparse(image[0].flatten(1).mT.contiguous(), voxels),
+        voxels.coarsen(size, 2, padding=padding)[0],
+    )
+    shape = torch.tensor(expected.shape[1:])
+    assert coarse.grid_pos[:, :2].amin() == 0
+    inside = (coarse.grid_pos[:, :2] < shape).all(1) & (coarse.grid_pos[:, 2] == 0)
+    assert int(inside.sum()) == shape.prod(), "every site of the image is there"
+    column, row = coarse.grid_pos[inside, 0], coarse.grid_pos[inside, 1]
+    torch.testing.assert_close(found[inside], expected[:, column, row].mT, rtol=1e-4, atol=1e-5)
+    clipped = voxels.coarsen(size, 2, padding=padding, out_shape=[*shape.tolist(), 1])[0]
+    assert torch.equal(clipped.grid_pos, coarse.grid_pos[inside])
+
+
 def test_inverse_is_conv_transpose3d() -> None:
     voxels, _ = full_grid()
     coarse = torch.randn((EDGE // 2) ** 3, 5)
