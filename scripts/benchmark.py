@@ -57,10 +57,9 @@ def write_report(rows: list[Row], about: str, *, folder: Path, name: str) -> Non
 
 
 def machine() -> str:
-    """What the numbers were measured on: the GPU where there is one, else the number of cores."""
-    if torch.cuda.is_available():
-        return f"one {torch.cuda.get_device_name()}"
-    return f"{os.cpu_count()} CPU cores"
+    """What the numbers were measured on: the cores, and the GPU of rows that name it."""
+    gpu = f" (rows that name it: one {torch.cuda.get_device_name()})" if torch.cuda.is_available() else ""
+    return f"{os.cpu_count()} CPU cores{gpu}"
 
 
 def as_json(rows: list[Row]) -> str:
