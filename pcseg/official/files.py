@@ -1,6 +1,8 @@
 """Weights from files of other projects, read without running any code that a file may hold."""
 
 import pickle
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,20 @@ HARMLESS = {
     ("numpy._core.numeric", "_frombuffer"),
 }
 """What a pickle of named arrays needs."""
+
+
+def _nothing(*_: object) -> None:
+    """Takes the place of what a file names and weights do not need."""
+
+
+BESIDE_WEIGHTS = [
+    np.dtype,
+    *(type(np.dtype(code)) for code in "?" + np.typecodes["AllInteger"] + np.typecodes["AllFloat"]),
+    *((np.float64().__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    # up to torch 2.3 the state of OneCycleLR has a function of its class, which getattr would find
+    *((_nothing, name) for name in ("builtins.getattr", "torch.optim.lr_scheduler.OneCycleLR")),
+]
+"""What checkpoints of a training hold besides tensors: NumPy's numbers (Pointcept's best score) and schedules."""
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -61,18 +77,19 @@ def _unwrapped(content: Any) -> Mapping[str, Any]:
 
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(BESIDE_WEIGHTS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises anything from EOFError to UnpicklingError
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        hint = f"readable are {READABLE}, with tensors alone inside"
+        hint = f"readable are {READABLE}, with tensors and numbers alone inside"
         raise UserError(f"{path}: cannot be read safely ({reason[:120]}); {hint}") from error
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: _tensor(path, name, file[name]) for name in file.files}
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: not a .npz file of plain arrays ({error})") from error
 
 

@@ -2,12 +2,13 @@
 
 import pickle
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import OneCycleLR
 
 from pcseg.errors import UserError
 from pcseg.official.files import read_weights
@@ -56,9 +57,47 @@ def test_paddle(tmp_path: Path, protocol: int) -> None:
     assert equal(read_weights(write(tmp_path / "v.pdparams", pairs, protocol)))
 
 
+@pytest.mark.parametrize("core", ["_core", "core"])
+def test_checkpoint_of_a_training(core: str, tmp_path: Path) -> None:
+    """As Pointcept saves it, with NumPy 2 or 1 and a schedule of torch up to 2.3."""
+    layer = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    schedule = OneCycleLR(optimizer, 0.1, total_steps=5)
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    content = {
+        "epoch": 3,
+        "state_dict": {f"module.{name}": tensor for name, tensor in STATE.items()},
+        "optimizer": optimizer.state_dict(),
+        "scheduler": schedule.state_dict() | {"anneal_func": OneCycleLR._annealing_cos},
+        "scaler": {"scale": 65536.0, "growth_tracker": 7},
+        "best_metric_value": np.float64(0.7),
+    }
+    path = tmp_path / "model_best.pth"
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"numpy._core.", f"numpy.{core}.".encode()))
+    assert equal(read_weights(path))
+    with pytest.raises(pickle.UnpicklingError):  # allowed while it was read, and no longer
+        torch.load(path, weights_only=True)
+
+
 class Evil:
     def __reduce__(self) -> tuple:
         return (sys.exit, ("executed",))
+
+
+class Found:
+    """Calls what getattr finds."""
+
+    def __reduce__(self) -> tuple:
+        return (OneCycleLR._annealing_cos, (0.0, 1.0, 0.5))
+
+
+@pytest.mark.parametrize("other", [Found(), PurePosixPath("x"), np.ones(3), np.array(["text"])[0]])
+def test_nothing_else_beside_the_weights(other: object, tmp_path: Path) -> None:
+    torch.save({"state_dict": STATE, "other": other}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"w\.pth: cannot be read safely"):
+        read_weights(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("name", ["w.pdparams", "w.pth", "w.pkl"])
@@ -74,6 +113,14 @@ def test_what_is_no_file_of_weights_is_told(tmp_path: Path) -> None:
     for name in ("w.npz", "w.pth", "w.pdparams", "w.safetensors"):
         (tmp_path / name).write_bytes(b"what?")
         with pytest.raises(UserError, match=name):
+            read_weights(tmp_path / name)
+    np.savez(tmp_path / "half.npz", a=np.arange(1000))
+    content = (tmp_path / "half.npz").read_bytes()
+    (tmp_path / "half.npz").write_bytes(content[: len(content) // 2])
+    with open(tmp_path / "array.npz", "wb") as file:
+        np.save(file, np.arange(3))
+    for name in ("half.npz", "array.npz"):
+        with pytest.raises(UserError, match=rf"{name}: not a \.npz file"):
             read_weights(tmp_path / name)
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(UserError, match=r"list\.pth: holds no named weights"):
