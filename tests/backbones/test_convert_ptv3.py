@@ -94,6 +94,16 @@ def test_pretraining_file_gives_the_student(tmp_path: Path) -> None:
     assert len(report.taken) + len(report.left_out) == len(state), "every name is accounted for"
 
 
+def test_a_decoder_is_left_out_only_where_there_is_none(tmp_path: Path) -> None:
+    path = save(tmp_path, published(tiny(dec_depths=(2, 2))))
+    with pytest.raises(UserError, match=r"unexpected: dec\.dec0\.block1"):
+        load_pretrained(tiny(), path)
+    encoder = tiny(dec_channels=(), dec_depths=(), dec_heads=())
+    report = load_pretrained(encoder, path)
+    assert {name.split(".")[0] for name in report.left_out} == {"dec"}
+    assert (report.missing, report.unexpected) == ([], [])
+
+
 def test_color_moves_by_half(tmp_path: Path) -> None:
     one, other = tiny("sonata"), tiny("sonata")
     load_pretrained(other, save(tmp_path, published(one)), color=0)

@@ -21,11 +21,11 @@ VARIANTS = ["ptv3", "sonata"]
 
 def tiny(variant: str = "ptv3", **options) -> PTv3:
     """Three resolutions, patches of 8 voxels; all parameters at work."""
-    options = {"enc_depths": (1, 2, 1), "drop_path": 0.0, "patch_size": 8, "mlp_ratio": 2.0} | options
+    decoder = {"dec_channels": (8, 16), "dec_depths": (1, 1), "dec_heads": (1, 2)}
+    shape = {"enc_depths": (1, 2, 1), "drop_path": 0.0, "patch_size": 8, "mlp_ratio": 2.0} | decoder
     network = PTv3(
-        3, variant=variant, enc_channels=(8, 16, 16), enc_heads=(1, 2, 2),
-        dec_channels=(8, 16), dec_depths=(1, 1), dec_heads=(1, 2), strides=(2, 2), **options,
-    )  # fmt: skip
+        3, variant=variant, enc_channels=(8, 16, 16), enc_heads=(1, 2, 2), strides=(2, 2), **shape | options
+    )
     generator = torch.Generator().manual_seed(1)
     for parameter in network.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)

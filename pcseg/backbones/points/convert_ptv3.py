@@ -91,12 +91,14 @@ def load_official(
 
     Convention:
         Of a pre-training file the student counts, as in the published configurations for fine-tuning; teacher and
-        pre-training heads are left out, and so are a decoder, a classifier or a mask token that have no place
-        here. If the file is one of an encoder alone, the decoder here stays as it was made.
+        pre-training heads are left out, and so are a classifier or a mask token that have no place here, and the
+        decoder where there is none at all. If the file is one of an encoder alone, the decoder here stays as it
+        was made.
     """
     own, left_out = _backbone_names(state)
     ours = dict(named_tensors(backbone, classify))
-    spare = [name for name in own if name not in ours and _may_be_spare(name)]
+    decoder = any(name.startswith("dec.") for name in ours)
+    spare = [name for name in own if name not in ours and _may_be_spare(name, decoder=decoder)]
     own = {name: tensor for name, tensor in own.items() if name not in spare}
     report, copies = match_official(
         own, ours.items(), lambda _, tensor: kernel_from_official(tensor), lambda _, x: kernel_to_official(x)
@@ -134,8 +136,8 @@ def _backbone_names(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], lis
     return own, left_out
 
 
-def _may_be_spare(name: str) -> bool:
-    return name.startswith("dec.") or name in (*CLASSIFIER, "embedding.mask_token")
+def _may_be_spare(name: str, *, decoder: bool) -> bool:
+    return (name.startswith("dec.") and not decoder) or name in (*CLASSIFIER, "embedding.mask_token")
 
 
 def named_tensors(backbone: PTv3, classify: nn.Linear | None) -> Iterator[tuple[str, Tensor]]:
