@@ -49,7 +49,8 @@ def convert(
 
     Convention:
         Point heads have ReLU where released CCNet has leaky ReLU, and no bias in front of the auxiliary norm: an
-        inflated CCNet head starts close to, not at, what the image head computes. EncNet's and CTNet's are equal.
+        inflated CCNet head starts close to, not at, what the image head computes. EncNet's are equal without a
+        ``reference_size``, CTNet's with ``class_batch_norm``.
     """
     parts = instantiate_parts(dict(config), source="--config")
     if inflated:
@@ -96,7 +97,9 @@ def _to_points(source: Path, parts: Any, num_classes: int | None, partial: bool)
         raise UserError(f"--inflate needs a context head for points, not {type(head).__name__}")
     of_head = {name: tensor for name, tensor in state.items() if our_name(name, names) is not None}
     report = _load(source, head, inflate(of_head), names, absolute_gain=absolute_gain, partial=partial)
-    refuse_rest(source, [name for name in report.missing if not name.startswith(ONLY_POINTS)], [], partial)
+    missing = [name for name in report.missing if not name.startswith(ONLY_POINTS)]
+    body = [name for name in report.unexpected if (our_name(name, names) or "").startswith("body.")]
+    refuse_rest(source, missing, body, partial)
     if not any(name.startswith("body.") for name in report.taken.values()):
         raise UserError(
             f"{source}: nothing of {title} fits {type(head).__name__}; choose the head of the same system"

@@ -67,6 +67,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "head": part("heads.encnet.PointEncHead", level=0, width=6, num_codewords=5, reference_size=None),
     },
 }
+CT_POINTS = {
+    "backbone": UNET,
+    "head": part("heads.ctnet.PointCTHead", level=0, width=6, key_width=4, class_batch_norm=True),
+}
 STATES = {"ccnet": ccnet_state, "encnet": encnet_state, "ctnet": ctnet_state}
 
 
@@ -183,22 +187,40 @@ def test_golden_van_as_backbone(tmp_path: Path) -> None:
         assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_an_image_head_starts_a_point_head(tmp_path: Path) -> None:
-    """EncNet: on a planar grid the point head computes what the image head does."""
-    source = write(tmp_path / "official.pth", encnet_state())
-    image, _ = start(CONFIGS["encnet"], convert(source, CONFIGS["encnet"]), tmp_path)
-    conversion = convert(source, CONFIGS["points"], inflated=True)
-    point, fresh = start(CONFIGS["points"], conversion, tmp_path, in_channels=4)
+@pytest.mark.parametrize(
+    ("name", "points", "prefix"),
+    [("encnet", CONFIGS["points"], "pretrained."), ("ctnet", CT_POINTS, "backbone.")],
+)
+def test_an_image_head_starts_a_point_head(
+    name: str, points: dict[str, Any], prefix: str, tmp_path: Path
+) -> None:
+    """On a planar grid the point head computes what the image head does."""
+    source = write(tmp_path / "official.pth", STATES[name]())
+    image, _ = start(CONFIGS[name], convert(source, CONFIGS[name]), tmp_path)
+    conversion = convert(source, points, inflated=True)
+    point, fresh = start(points, conversion, tmp_path, in_channels=4)
     assert fresh == [
         n for n in point.state_dict() if n.startswith("backbone.") and "batches_tracked" not in n
     ]
-    assert any(name.startswith("pretrained.") for name in conversion.report.unexpected)
+    assert any(name.startswith(prefix) for name in conversion.report.unexpected)
     size, widths = (5, 4), image.backbone.out_channels
     features = [torch.randn(1, width, *size) for width in widths]
     order = torch.randperm(20)
     levels, batch = planar_levels([features[3]], [order])
     found = as_images(point.head(levels, batch).logits, [order], *size)
     torch.testing.assert_close(found, image.head(features).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_a_body_is_inflated_whole_or_in_part_as_asked(tmp_path: Path) -> None:
+    source = write(tmp_path / "official.pth", ctnet_state())
+    points = {"backbone": UNET, "head": part("heads.ctnet.PointCTHead", level=0, width=6, key_width=4)}
+    with pytest.raises(
+        UserError, match=r"no place here for head\.ccm\.fc1\.0\._batch_norm\.weight.*--partial"
+    ):
+        convert(source, points, inflated=True)
+    found = convert(source, points, inflated=True, partial=True)
+    assert "head.ccm.fc1.0._batch_norm.weight" in found.report.unexpected
+    assert "head.body.channel_context.classify.weight" in found.state
 
 
 def own_checkpoint(path: Path, config: dict[str, Any]) -> Segmentor:
