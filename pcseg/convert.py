@@ -19,7 +19,15 @@ from pcseg.initial_weights import torch_content
 from pcseg.nn.norms import BatchNorm
 from pcseg.official.files import read_weights
 from pcseg.official.loading import LoadReport, load_official, our_name
-from pcseg.official.systems import SYSTEMS, State, System, find_system, number_of_classes, system_names
+from pcseg.official.systems import (
+    SYSTEMS,
+    State,
+    System,
+    find_system,
+    number_of_classes,
+    other_options,
+    system_names,
+)
 
 ONLY_POINTS = ("detail.", "auxiliary.")
 """Parts of a point head that the image head need not have."""
@@ -41,11 +49,11 @@ def convert(
         config: Training configuration; its ``backbone`` and ``head`` count, for point models the input features too.
         num_classes: K that is wanted; the checkpoint's own by default.
         inflated: The head of an image model is to start the head of the point model in ``config``.
-        partial: Leave out what is missing or of another shape.
+        partial: Leave out what is missing or of another shape, and take weights for other options.
 
     Raises:
-        UserError: Unknown names, other shapes, another number of classes, or parts of another kind than those of
-            ``config``.
+        UserError: Unknown names, other shapes, another number of classes, parts of another kind than those of
+            ``config``, or options with which the weights compute something else.
 
     Convention:
         Point heads have ReLU where released CCNet has leaky ReLU, and no bias in front of the auxiliary norm: an
@@ -78,6 +86,7 @@ def convert(
     names = system_names(system, backbone, state)
     report = _load(source, model, state, names, absolute_gain=system.absolute_gain, partial=partial)
     refuse_rest(source, report.missing, report.unexpected, partial)
+    _refuse_options(source, system, model, partial)
     report.unexpected += ignored
     if system.classifier is None:
         head = make_head(backbone.out_channels, 2)
@@ -142,6 +151,16 @@ def _known_system(source: Path, state: State) -> System:
         some = ", ".join(list(state)[:3])
         raise UserError(f"{source}: names like {some} are of no checkpoint that can be converted ({known})")
     return system
+
+
+def _refuse_options(source: Path, system: System, model: nn.Module, partial: bool) -> None:
+    """One line on options with which the weights fit and compute something else, unless the user wants that."""
+    others = other_options(system, model)
+    if others and not partial:
+        raise UserError(
+            f"{source}: weights of {system.title} would compute something else, {'; '.join(others)}; set that in "
+            "--config, or take them all the same with --partial"
+        )
 
 
 def _load(source: Path, model: nn.Module, *args: Any, absolute_gain: bool, partial: bool) -> LoadReport:

@@ -118,7 +118,9 @@ def _parser() -> argparse.ArgumentParser:
         help="image head (also of our own checkpoints) to the point head of --config",
     )
     parser.add_argument(
-        "--partial", action="store_true", help="leave out what is missing or of another shape"
+        "--partial",
+        action="store_true",
+        help="leave out what is missing or of another shape, and take weights for other options",
     )
     return parser
 

@@ -142,6 +142,7 @@ class RCCAHead(ImageHead):
             dropout=dropout,
         )
         super().__init__(in_channels, body, auxiliary, aux_weight=aux_weight, align_corners=align_corners)
+        self.inplace_abn = inplace_abn
 
 
 def _norm_and_activation(inplace_abn: bool) -> tuple[NormFactory, nn.Module]:

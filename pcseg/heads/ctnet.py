@@ -116,6 +116,7 @@ class CTHead(ImageHead):
         )
         auxiliary = PointwiseBody(in_channels[max(len(in_channels) - 2, 0)], num_classes, norm=norm)
         super().__init__(in_channels, body, auxiliary, aux_weight=aux_weight, align_corners=align_corners)
+        self.paddle = paddle
 
 
 def paddle_norm(channels: int) -> BatchNorm:

@@ -151,6 +151,7 @@ class EncHead(ImageHead):
 class PointEncHead(PointContextHead):
     """EncNet's head for points.
 
+        self.reference_size, self.sum_codewords, self.pure_gate = reference_size, sum_codewords, pure_gate
     Args:
         channels: Widths of the levels, finest first.
         num_classes: K.

@@ -1,7 +1,8 @@
 """The published systems whose checkpoints can be read: how to tell them apart and where their parameters go."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ class System:
         classifier: Name of the weight that has a row a class; ``None`` for a backbone alone.
         ignored: Prefixes of names that belong to neither, such as the ImageNet classifier.
         absolute_gain: Norms scale by ``|weight| + eps``.
+        options: Attributes of backbone and head with which the weights compute what was published; their names and
+            shapes fit other values too.
     """
 
     title: str
@@ -34,6 +37,7 @@ class System:
     classifier: str | None
     ignored: tuple[str, ...] = ()
     absolute_gain: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _below(prefix: str, names: Callable[[nn.Module, Any], Names]) -> Callable[[nn.Module, State], Names]:
@@ -67,6 +71,13 @@ SYSTEMS = (
         head=under("head", "", RCCA_HEAD) | under("dsn", "auxiliary", DSN_BODY),
         classifier="head.bottleneck.3.weight",
         absolute_gain=True,
+        options={
+            "backbone.output_stride": 8,
+            "backbone.dilation": "ccnet",
+            "backbone.ceil_pool": True,
+            "head.inplace_abn": True,
+            "head.align_corners": True,
+        },
     ),
     System(
         title="EncNet of PyTorch-Encoding",
@@ -75,6 +86,15 @@ SYSTEMS = (
         head=under("head", "", ENC_HEAD) | under("auxlayer", "auxiliary", FCN_BODY),
         classifier="head.conv6.1.weight",
         ignored=("pretrained.fc.",),
+        options={
+            "backbone.output_stride": 8,
+            "backbone.dilation": "encnet",
+            "backbone.ceil_pool": False,
+            "head.reference_size": None,
+            "head.sum_codewords": False,
+            "head.pure_gate": False,
+            "head.align_corners": True,
+        },
     ),
     System(
         title="CTNet of PaddleSeg",
@@ -82,6 +102,14 @@ SYSTEMS = (
         backbone=_below("backbone.", _paddle_names),
         head=under("head", "", CT_HEAD),
         classifier="head.cls_head.weight",
+        options={
+            "backbone.output_stride": 8,
+            "backbone.dilation": "ccnet",
+            "backbone.ceil_pool": False,
+            "backbone.paddle": True,
+            "head.paddle": True,
+            "head.align_corners": False,
+        },
     ),
     System(
         title="VAN",
@@ -109,6 +137,19 @@ def system_names(system: System, backbone: nn.Module | None, state: State) -> Na
     if backbone is not None:
         names |= {theirs: f"backbone.{ours}" for theirs, ours in system.backbone(backbone, state).items()}
     return names
+
+
+def other_options(system: System, model: nn.Module) -> list[str]:
+    """Where ``model`` has an option of the system with another value: name, value and what was published."""
+    found = []
+    for name, published in system.options.items():
+        try:
+            value = attrgetter(name)(model)
+        except AttributeError:  # no option of this backbone or head
+            continue
+        if value != published:
+            found.append(f"{name} is {value}, published {published}")
+    return found
 
 
 def number_of_classes(system: System, state: State, *, source: str) -> int | None:

@@ -1,7 +1,6 @@
 """Whole published checkpoints: every name finds its place, and the backbone computes what the formulas say."""
 
-from collections.abc import Callable, Sequence
-from itertools import product
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from official.published import (
     norm,
 )
 from official.published import resnet_forward as formula
+from official.published_hrnet import hrnet_forward, hrnet_state
 from torch import nn
 
 from pcseg.backbones.images.hrnet import HRNet
@@ -135,45 +135,8 @@ def test_ctnet_with_jpu() -> None:
     torch.testing.assert_close(dilated[3].bias, state["backbone.JPU.dilation4.1.bias"].double())
 
 
-def hrnet_unit(state: State, name: str, out: int, inside: int, size: int) -> None:
-    conv(state, f"backbone.{name}._conv", (out, inside, size, size))
-    norm(state, f"backbone.{name}._batch_norm", out, PADDLE.norm)
-
-
-def hrnet_state(*, blocks: Sequence[int], first: int, widths: Sequence[int]) -> State:
-    """PaddleSeg's HRNet with one module a stage, in the order in which its code builds it."""
-    state: State = {}
-    hrnet_unit(state, "conv_layer1_1", 64, 3, 3)
-    hrnet_unit(state, "conv_layer1_2", 64, 64, 3)
-    for i in range(blocks[0]):
-        name = f"la1.bb_layer2_{i + 1}"
-        hrnet_unit(state, f"{name}.conv1", first, 64 if i == 0 else 4 * first, 1)
-        hrnet_unit(state, f"{name}.conv2", first, first, 3)
-        hrnet_unit(state, f"{name}.conv3", 4 * first, first, 1)
-        if i == 0:
-            hrnet_unit(state, f"{name}.conv_down", 4 * first, 64, 1)
-    before = [4 * first]
-    for stage in (2, 3, 4):
-        now, tr = list(widths[:stage]), f"tr{stage - 1}"
-        for i, width in enumerate(now):
-            if i >= len(before) or before[i] != width:
-                hrnet_unit(
-                    state, f"{tr}.transition_{tr}_layer_{i + 1}", width, before[min(i, len(before) - 1)], 3
-                )
-        for i, j, k in product(range(stage), range(blocks[stage - 1]), (1, 2)):
-            block = f"branches_func.bb_st{stage}_1_branch_layer_{i + 1}_{j + 1}"
-            hrnet_unit(state, f"st{stage}.stage_st{stage}_1.{block}.conv{k}", now[i], now[i], 3)
-        for i, j in product(range(stage), range(stage)):
-            name = f"st{stage}.stage_st{stage}_1.fuse_func.residual_st{stage}_1_layer_{i + 1}_{j + 1}"
-            if j > i:
-                hrnet_unit(state, name, now[i], now[j], 1)
-            for k in range(i - j):
-                hrnet_unit(state, f"{name}_{k + 1}", now[i] if k == i - j - 1 else now[j], now[j], 3)
-        before = now
-    return state
-
-
-def test_ctnet_on_hrnet() -> None:
+@pytest.mark.parametrize("size", [(64, 96), (50, 41)])
+def test_ctnet_on_hrnet(size: tuple[int, int]) -> None:
     widths = (16, 32, 64, 128)
     state = hrnet_state(blocks=(1, 2, 2, 2), first=32, widths=widths)
     ctnet_head(state, c3=sum(widths), c4=sum(widths), num_classes=K, channels=6, key=4)
@@ -182,11 +145,10 @@ def test_ctnet_on_hrnet() -> None:
     )
     report = load(model, state)
     assert (report.missing, report.unexpected) == ([], [])
-    fuse = model.backbone.net.stage4[0].fuse_layers
-    name = "backbone.st4.stage_st4_1.fuse_func.residual_st4_1_layer_4_2_2._conv.weight"
-    torch.testing.assert_close(fuse[3][1][1][0].weight, state[name].double())
-    name = "backbone.st4.stage_st4_1.fuse_func.residual_st4_1_layer_1_3._batch_norm._mean"
-    torch.testing.assert_close(fuse[0][2][1].running_mean, state[name].double())
+    image = torch.randn(2, 3, *size, dtype=torch.float64)
+    (found,) = model.backbone(image)
+    expected = hrnet_forward(state, image, blocks=(1, 2, 2, 2))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_ctnet_of_earlier_commits() -> None:

@@ -30,6 +30,7 @@ class HRNet(ImageBackbone):
         from timm.models import create_model
 
         super().__init__()
+        self.paddle = paddle
         self.net: Any = create_model(name, features_only=True, feature_location="", out_indices=(1, 2, 3, 4))
         widths = self.net.stage4_cfg["num_channels"]
         self.out_channels = [sum(widths)]

@@ -61,6 +61,7 @@ class ResNet(ImageBackbone):
         super().__init__()
         if output_stride not in (8, 16, 32):
             raise UserError(f"backbone.output_stride is {output_stride}; choose 8, 16 or 32")
+        self.output_stride, self.dilation, self.ceil_pool = output_stride, dilation, ceil_pool
         self.net: Any = TimmResNet(
             block=Bottleneck,  # type: ignore[arg-type]
             layers=tuple(depths),
