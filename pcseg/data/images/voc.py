@@ -1,5 +1,6 @@
 """PASCAL VOC 2012, alone or with the annotations of SBD (the *aug* training set of 10 582 images)."""
 
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def listed_pictures(
 def read_mat(path: Path, *fields: str) -> np.ndarray:
     """The matrix under ``fields`` of a MATLAB file, int32."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     if not path.is_file():
         raise UserError(f"{path}: no such file; unpack the data set completely")
@@ -132,5 +134,7 @@ def read_mat(path: Path, *fields: str) -> np.ndarray:
         for name in fields[1:]:
             value = value[name][0, 0]
         return np.asarray(value).astype(np.int32)
+    except (MatReadError, OSError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read as a MATLAB file ({error}); unpack it again") from error
     except (ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:
         raise UserError(f"{path}: holds no {'.'.join(fields)} ({error!r}); download it again") from error

@@ -10,6 +10,7 @@ from PIL import Image
 from pcseg.data.images.check import check_split
 from pcseg.data.images.reader import ImageReader, palette_colors, read_indices
 from pcseg.data.images.readers import READERS
+from pcseg.data.images.voc import read_mat
 from pcseg.errors import UserError
 
 SIZES = {
@@ -97,6 +98,20 @@ def test_large_colours_of_scannet_take_the_size_of_the_labels(tmp_path: Path) ->
         Image.open(reader.pictures("train")[0].image).resize((64, 48), Image.Resampling.BILINEAR)
     )
     assert np.array_equal(image, small)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.95])
+def test_matlab_files_that_were_cut_are_told(compress: bool, part: float, tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    fields = {"GTcls": {"Segmentation": np.random.default_rng(0).integers(0, 21, (48, 64)).astype(np.uint8)}}
+    savemat(tmp_path / "a.mat", fields, do_compression=compress)
+    content = (tmp_path / "a.mat").read_bytes()
+    (tmp_path / "a.mat").write_bytes(content[: int(part * len(content))])
+    with pytest.raises(UserError, match=r"a\.mat: .* again") as caught:
+        read_mat(tmp_path / "a.mat", "GTcls", "Segmentation")
+    assert "\n" not in str(caught.value)
 
 
 def first_label(reader: ImageReader) -> Path:
