@@ -1,5 +1,8 @@
 """Sliding windows, scales and mirror images: exact where the answer is known."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,7 @@ from torch import Tensor, nn
 from pcseg.data.images.batch import ImageBatch, Normalize
 from pcseg.errors import UserError
 from pcseg.heads.base import HeadOutput
-from pcseg.image_inference import Windows, image_probabilities, window_starts
+from pcseg.image_inference import IMAGE_DATA, Windows, image_model, image_probabilities, window_starts
 
 IDENTITY = Normalize(mean=(0, 0, 0), std=(1, 1, 1))
 
@@ -116,6 +119,16 @@ def test_base_size_sets_the_longer_edge() -> None:
     )
     widths = [int((shown[0] != 0).any(0).any(0).sum()) for shown in model.shown]
     assert widths == [32, 64]
+
+
+def test_large_colours_of_scannet_are_seen_at_the_size_of_the_labels() -> None:
+    arguments: dict[str, Any] = {"dataset": "scannet_frames", "crop_size": [48, 64]}
+    loaded: Any = SimpleNamespace(config={"data": {"class_path": IMAGE_DATA, "init_args": arguments}})
+    assert image_model(loaded).windows().base_size == 640
+    arguments["base_size"] = 320
+    assert image_model(loaded).windows().base_size == 320
+    arguments |= {"dataset": "ade20k", "base_size": None}
+    assert image_model(loaded).windows().base_size is None
 
 
 @pytest.mark.parametrize("length", [1, 5, 8, 9, 12, 100])

@@ -16,10 +16,11 @@ NOTE = "frames.json"
 
 
 def frames_in(scene: Path, *, split: str, group: str) -> list[Picture]:
-    """The frames of a scene, in the order of their numbers; :class:`UserError` for one without a label."""
+    """The frames of a scene, in the order of their numbers; those of a test whose labels are kept back have none."""
     pictures = []
     for image in sorted(scene.glob("color/*.jpg")):
         label = scene / "label" / f"{image.stem}.png"
+        label = None if split == "test" and not label.is_file() else label
         name = f"{group}/{image.stem}"
         pictures.append(Picture(name=name, split=split, group=group, image=image, label=label))
     return pictures
@@ -90,13 +91,14 @@ class ScanNetFrames(ImageReader):
 
     Convention:
         A label file has nyu40 ids; the 20 of the benchmark count, all others are ignored. Colours are larger
-        than labels and are brought to the size of the labels.
+        than labels and are brought to the size of the labels. The test's labels are kept back.
     """
 
     dataset = "ScanNet frames"
     layout = "<scene>/color/*.jpg, <scene>/label/*.png, scannetv2_train.txt and scannetv2_val.txt"
     schema = SCANNET20
     table = SCANNET20_BENCHMARK.to_labels(np.arange(41))
+    base_size = 640
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ class ImageData(TrainingData):
         crop_size: Height and width of a training sample in pixels.
         scales: Lowest and highest factor on the size of a training image.
         scale_step: Distance between the factors that are tried; any factor without a value.
-        base_size: Length of the longer edge at factor 1, in training and test; the image's own without a value.
+        base_size: Length of the longer edge at factor 1, in training and test; without a value the image's own, of
+            ScanNet's frames 640.
         short_sides: Lengths of the shorter edge that one is drawn of, in place of factors.
         flip: Mirror every other training image.
         color_jitter: Strength of changes of brightness, contrast and saturation, each made every other time.
@@ -104,11 +105,12 @@ class ImageData(TrainingData):
         num_workers: int = 0,
     ) -> None:
         self.root = Path(root)
+        self.reader = READERS[dataset](self.root)
         self.augmentation = Augmentation(
             crop_size=crop_size,
             scales=scales,
             scale_step=scale_step,
-            base_size=base_size,
+            base_size=self.reader.base_size if base_size is None else base_size,
             short_sides=short_sides,
             flip=flip,
             color_jitter=color_jitter,
@@ -118,7 +120,6 @@ class ImageData(TrainingData):
         self.batch_size, self.loop, self.num_workers = batch_size, loop, num_workers
         if min(batch_size, loop) < 1 or not 0 <= val_fraction < 1:
             raise UserError("data.batch_size and data.loop must be at least 1, data.val_fraction in [0, 1)")
-        self.reader = READERS[dataset](self.root)
         self.test_splits = self.reader.test_splits if test_splits is None else test_splits
         val, train = self._choose(train_splits, val_splits, val_fraction)
         self.val_pictures, self.train_pictures = val, train

@@ -52,6 +52,9 @@ class ImageReader(ABC):
     test_splits: Sequence[str] = ("val",)
     """Splits that are kept for the test: the published numbers are of the validation split."""
 
+    base_size: int | None = None
+    """Length of the longer edge at factor 1 unless another is given: that of labels that are smaller than colours."""
+
     layout: str
     """What the folder holds, for messages."""
 

@@ -76,6 +76,14 @@ def test_validation_brings_images_to_the_size_of_training(frames: Path) -> None:
     assert batch.labels.shape == (1, 24, 32)
 
 
+def test_frames_of_scannet_have_the_size_of_their_labels(tmp_path: Path) -> None:
+    root = write_images(tmp_path, "scannet_frames")
+    data = ImageData(root, dataset="scannet_frames", crop_size=(32, 32))
+    assert data.augmentation.base_size == 640
+    data = ImageData(root, dataset="scannet_frames", crop_size=(32, 32), base_size=64)
+    assert data.augmentation.base_size == 64
+
+
 def test_classes_are_counted(frames: Path) -> None:
     data = ImageData(frames, **SMALL)
     counts = torch.zeros(13, dtype=torch.long)

@@ -100,6 +100,17 @@ def test_large_colours_of_scannet_take_the_size_of_the_labels(tmp_path: Path) ->
     assert np.array_equal(image, small)
 
 
+def test_a_test_of_scannet_has_no_labels(tmp_path: Path) -> None:
+    reader = open_set(tmp_path, "scannet_frames")
+    (tmp_path / "scannetv2_test.txt").write_text("scene0707_00\n")
+    save(np.zeros((96, 128, 3), np.uint8), tmp_path / "scene0707_00" / "color" / "000000.jpg")
+    found = check_split(reader, "test")
+    assert (found.images, found.problems) == (1, [])
+    assert "it can be predicted but neither trained on nor scored" in found.remarks[0]
+    (tmp_path / "scene0000_00" / "label" / "000000.png").unlink()
+    assert len(check_split(reader, "train").problems) == 1, "labels of the training are never kept back"
+
+
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.95])
 def test_matlab_files_that_were_cut_are_told(compress: bool, part: float, tmp_path: Path) -> None:
