@@ -5,6 +5,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from pcseg.errors import UserError
 from pcseg.heads.context import ContextBody, ContextOutput
 from pcseg.heads.fcn import FCNBody
 from pcseg.heads.image_base import ImageHead, PixelConv
@@ -120,6 +121,10 @@ class EncHead(ImageHead):
         biased_variance: bool = False,
         align_corners: bool = True,
     ) -> None:
+        if lateral and len(in_channels) < 3:
+            raise UserError(
+                f"head.lateral fuses the last three features, and the backbone has {len(in_channels)}; set it to false"
+            )
         norm = partial(BatchNorm, biased_variance=biased_variance)
         laterals = [-3, -2] if lateral else []
         body = EncBody(
@@ -146,12 +151,12 @@ class EncHead(ImageHead):
             laterals=laterals,
             align_corners=align_corners,
         )
+        self.reference_size, self.sum_codewords, self.pure_gate = reference_size, sum_codewords, pure_gate
 
 
 class PointEncHead(PointContextHead):
     """EncNet's head for points.
 
-        self.reference_size, self.sum_codewords, self.pure_gate = reference_size, sum_codewords, pure_gate
     Args:
         channels: Widths of the levels, finest first.
         num_classes: K.

@@ -88,6 +88,10 @@ def test_features_that_do_not_fit_are_told() -> None:
 def test_bad_options_are_told() -> None:
     with pytest.raises(UserError, match="0 codewords"):
         EncHead(WIDTHS, K, num_codewords=0)
+    with pytest.raises(
+        UserError, match=r"head\.lateral fuses the last three features, and the backbone has 2"
+    ):
+        EncHead(WIDTHS[1:], K, lateral=True)
     with pytest.raises(UserError, match="recurrence is 0"):
         RCCAHead(WIDTHS, K, context_channels=8, recurrence=0)
 

@@ -43,6 +43,14 @@ class Augmentation:
             raise UserError(
                 f"data.scales is {list(self.scales)}; give the lowest and the highest factor, above 0"
             )
+        if self.scale_step is not None and self.scale_step <= 0:
+            raise UserError(
+                f"data.scale_step is {self.scale_step}; give a distance above 0, or null for any factor"
+            )
+        if self.base_size is not None and self.base_size < 1:
+            raise UserError(f"data.base_size is {self.base_size}; give a length in pixels, or null")
+        if self.short_sides is not None and (not self.short_sides or min(self.short_sides) < 1):
+            raise UserError(f"data.short_sides is {list(self.short_sides)}; give lengths in pixels, or null")
         if min(self.crop_size) < 1:
             raise UserError(f"data.crop_size is {list(self.crop_size)}; give height and width in pixels")
         if not 0 <= self.color_jitter < 1 or not 0 <= self.hue_jitter <= 180:

@@ -103,6 +103,10 @@ def test_channels_and_numbers_as_the_systems_want_them() -> None:
     [
         (lambda: Augmentation(crop_size=(0, 8)), r"data\.crop_size is \[0, 8\]"),
         (lambda: Augmentation(crop_size=(8, 8), scales=(2.0, 0.5)), r"data\.scales is \[2\.0, 0\.5\]"),
+        (lambda: Augmentation(crop_size=(8, 8), scale_step=0.0), r"data\.scale_step is 0\.0"),
+        (lambda: Augmentation(crop_size=(8, 8), base_size=0), r"data\.base_size is 0"),
+        (lambda: Augmentation(crop_size=(8, 8), short_sides=[]), r"data\.short_sides is \[\]"),
+        (lambda: Augmentation(crop_size=(8, 8), short_sides=[300, 0]), r"data\.short_sides is \[300, 0\]"),
         (lambda: Augmentation(crop_size=(8, 8), color_jitter=1.0), r"data\.color_jitter must be in"),
         (lambda: Normalize(mean=(0.485, 0.456, 0.406), std=(0.2, 0.2, 0.2)), r"for colours in 0\.\.255"),
         (lambda: Normalize(mean=(1.0, 2.0), std=(1, 1, 1)), r"data\.mean has 2 numbers"),
