@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from pcseg.backbones.points import ptv3_blocks
-from pcseg.backbones.points.ptv3 import ptv3_base, ptv3_small, sonata_base, sonata_small
+from pcseg.backbones.points.ptv3 import ptv3_base, ptv3_small, sonata_base, sonata_large, sonata_small
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.errors import UserError
 from pcseg.nn import rows
@@ -221,7 +221,12 @@ def test_refuses_what_does_not_fit(options: dict, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("preset", "parameters"),
-    [(ptv3_base, 46_166_272), (sonata_base, 108_461_376 - 48), (sonata_small, 38_648_960)],
+    [
+        (ptv3_base, 46_166_272),
+        (sonata_base, 108_461_376 - 48),
+        (sonata_small, 38_648_960),
+        (sonata_large, 207_667_392),
+    ],
 )
 def test_published_sizes(preset: Callable[[int], PTv3], parameters: int) -> None:
     with torch.device("meta"):
