@@ -76,7 +76,8 @@ def generate(
     """Write a building of generated, scanned rooms in the raw layout of S3DIS or ScanNet.
 
     A run that was stopped goes on where it was: rooms that are complete are skipped. The same seed gives the
-    same bytes, whatever the number of workers, and more rooms or areas leave the ones before as they are.
+    same bytes, whatever the number of workers, and more rooms or areas leave the ones before as they are. On
+    another kind of processor last digits can differ, and with them the hash of the prepared rooms.
 
     Args:
         out: Folder to write Area_1, Area_2 ... into; made if need be.
