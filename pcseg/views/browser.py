@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -77,7 +78,7 @@ class BrowserView:
         self._add_scene(shown)
         self._add_controls(shown, charts)
         # the API's own threads call these one after the other for each client, but clients come together
-        self._mode.on_update(lambda _: self.show(self._mode.value))
+        self._mode.on_update(lambda _: self._recolor())
         self.server.scene.on_click()(self._on_click)
 
     @property
@@ -96,9 +97,13 @@ class BrowserView:
         return self._mode.value
 
     def show(self, title: str) -> None:
-        """Switch to the colouring of that title."""
+        """Switch to the colouring of that title, as the list on the page does."""
+        self._mode.value = title
+
+    def _recolor(self) -> None:
+        """Draw the colouring that is shown."""
         with self._lock:
-            layer = self._layers[title]
+            layer = self._layers[self.shown]
             self._cloud.colors = layer.take(self.drawn).color
             self._legend.content = legend_html(layer)
 
@@ -109,20 +114,23 @@ class BrowserView:
         if point is None:
             return None
         self.picked = point
-        self._answer.content = "\n\n".join(
-            f"**{head}** {text}" for head, text in describe(self.subject, point)
-        )
+        said = describe(self.subject, point)
+        self._answer.content = as_markdown(said)
         # the page shows a text that comes alone at once, but one that comes with the ball when it has drawn the cloud
         self.server.flush()
         time.sleep(WINDOW)
-        maps = self.subject.maps
+        maps, seen = self.subject.maps, []
         if maps is not None and maps.attend is not None and maps.row[point] >= 0:
-            self._layers |= {layer.title: layer for layer in attention_layers(maps, point)}
+            seen = attention_layers(maps, point)
+            self._layers |= {layer.title: layer for layer in seen}
+            said += [(layer.title, layer.note) for layer in seen]
         with self.server.atomic():
+            if seen:
+                self._answer.content = as_markdown(said)
             self._ball.position = tuple(map(float, self.subject.pos[point]))
             self._ball.visible = True
             if self._layers[self.shown].by == "attention":
-                self.show(self.shown)
+                self._recolor()
         self.answer_seconds = time.perf_counter() - start
         return point
 
@@ -167,6 +175,11 @@ class BrowserView:
         )
         if charts is not None:
             gui.add_image(np.asarray(charts), label="whole cloud")
+
+
+def as_markdown(said: Sequence[tuple[str, str]]) -> str:
+    """A paragraph each of headings and texts."""
+    return "\n\n".join(f"**{head}** {text}" for head, text in said)
 
 
 def legend_html(layer: Layer) -> str:

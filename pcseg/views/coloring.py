@@ -39,6 +39,7 @@ class Layer:
         table: Colours ``(P, 3)`` uint8.
         site: Site of every point, ``(N,)``; without it the points are the sites.
         rgb: Colours of the points themselves ``(N, 3)`` uint8, instead.
+        names: What each place of ``table`` stands for, where those are kinds; two kinds may have one colour.
         legend: Text and colour of each entry, in the order of the classes.
         scale: The ends of a colour scale, for colours that are amounts; their colours are ``table[:255]``.
         span: The amounts at its ends.
@@ -51,10 +52,16 @@ class Layer:
     table: np.ndarray = field(default_factory=lambda: np.empty((0, 3), np.uint8))
     site: np.ndarray | None = None
     rgb: np.ndarray | None = None
+    names: tuple[str, ...] = ()
     legend: list[tuple[str, tuple[int, int, int]]] = field(default_factory=list)
     scale: tuple[str, str] | None = None
     span: tuple[float, float] = (0.0, 1.0)
     note: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Title and note."""
+        return f"{self.title}: {self.note}" if self.note else self.title
 
     @property
     def color(self) -> np.ndarray:
@@ -170,14 +177,17 @@ def named_layer(
         (label if site is None else label[site]).astype(np.int64) + 1, minlength=len(names) + 1
     )
     total = counts.sum()
+    kinds = (*names, NO_CLASS)
     legend = [
         (f"{name}  {share(count, total)}", _triple(color))
-        for name, color, count in zip([*names, NO_CLASS], colors, [*counts[1:], counts[0]])
+        for name, color, count in zip(kinds, colors, [*counts[1:], counts[0]])
         if count
     ]
     # -1 is the last row of the table
     index = np.where(label < 0, len(names), label).astype(np.uint8 if len(names) < 256 else np.uint16)
-    return Layer(by=by, title=title, index=index, table=np.asarray(colors), site=site, legend=legend)
+    return Layer(
+        by=by, title=title, index=index, table=np.asarray(colors), site=site, names=kinds, legend=legend
+    )
 
 
 def error_layer(label: np.ndarray, prediction: np.ndarray) -> Layer:
@@ -192,7 +202,8 @@ def error_layer(label: np.ndarray, prediction: np.ndarray) -> Layer:
         for (name, count, total), color in zip(entries, colors)
         if count
     ]
-    return Layer(by="error", title=NAMES["error"], index=kind, table=colors, legend=legend)
+    names = tuple(name for name, _, _ in entries)
+    return Layer(by="error", title=NAMES["error"], index=kind, table=colors, names=names, legend=legend)
 
 
 def share(count: int, total: int) -> str:

@@ -85,7 +85,7 @@ def layer_entry(
     """What the page is told of a layer; its arrays are added to ``blobs``, those of sites once."""
     entry: dict[str, object] = {
         "title": layer.title, "by": layer.by, "note": layer.note, "legend": layer.legend, "scale": layer.scale,
-        "span": layer.span,
+        "span": layer.span, "names": layer.names,
     }  # fmt: skip
     if layer.rgb is not None:
         color = layer.rgb[rows]

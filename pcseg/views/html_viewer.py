@@ -74,9 +74,7 @@ function said(layer, i) {  // what a layer says of a point
     if (layer.by === "attention") return (100 * p / (layer.nothing - 1)).toFixed(0) + " % of the scale";
     return layer.by === "height" ? null : (low + (high - low) * p / (layer.nothing - 1)).toFixed(2);
   }
-  const rgb = layer.table.slice(3 * p, 3 * p + 3).join();
-  const entry = layer.legend.find(([, color]) => color.join() === rgb);
-  return entry ? entry[0].split("  ")[0] : null;
+  return layer.names[p];
 }
 """
 
@@ -94,7 +92,7 @@ precision mediump float; in vec3 shade; out vec4 pixel; void main() { pixel = ve
 let program, places, colorBuffer, grid, current;
 const high = meta.low.map((v, k) => v + 65535 * meta.step[k]);
 const eye = {target: meta.low.map((v, k) => (v + high[k]) / 2), turn: -2.0, tilt: 0.75, away: 5, fov: 0.9};
-let cut = meta.low[2] + 0.72 * (high[2] - meta.low[2]), marked = meta.mark;
+let cut = meta.low[2] + 0.72 * (high[2] - meta.low[2]), clicked = null;
 function shader(kind, text) {
   const made = gl.createShader(kind); gl.shaderSource(made, text); gl.compileShader(made);
   if (!gl.getShaderParameter(made, gl.COMPILE_STATUS)) throw new Error(gl.getShaderInfoLog(made));
@@ -142,18 +140,19 @@ function draw() {
   gl.uniformMatrix4fv(at("sight"), false, sight()); gl.uniform1f(at("cut"), cut);
   gl.uniform1f(at("scale"), meta.size * by("size").value * h / (2 * Math.tan(eye.fov / 2)));
   gl.drawArrays(gl.POINTS, 0, count);
-  ring();
+  ring("looks", looks() ? meta.mark : null, "#c8146e"); ring("clicked", clicked, "#191c21");
 }
 function project(m, x, y, z) {
   const w = m[3] * x + m[7] * y + m[11] * z + m[15];
   return [(m[0] * x + m[4] * y + m[8] * z + m[12]) / w, (m[1] * x + m[5] * y + m[9] * z + m[13]) / w, w];
 }
-function ring() {
-  let mark = by("ring");
-  if (!mark) { mark = document.createElement("div"); mark.id = "ring"; by("room").append(mark);
-    mark.style.cssText = "position:absolute;width:18px;height:18px;margin:-11px;border:3px solid #c8146e;" +
+const looks = () => meta.mark && current.by === "attention";  // a point that looks stays, whatever is clicked
+function ring(name, at, color) {
+  let mark = by(name);
+  if (!mark) { mark = document.createElement("div"); mark.id = name; by("room").append(mark);
+    mark.style.cssText = `position:absolute;width:18px;height:18px;margin:-11px;border:3px solid ${color};` +
       "outline:2px solid #fff;border-radius:50%;pointer-events:none"; }
-  const [x, y, w] = marked ? project(sight(), ...marked) : [9, 9, -1];
+  const [x, y, w] = at ? project(sight(), ...at) : [9, 9, -1];
   mark.style.display = w > 0 && Math.abs(x) < 1 && Math.abs(y) < 1 ? "" : "none";
   mark.style.left = 50 + 50 * x + "%"; mark.style.top = 50 - 50 * y + "%";
 }
@@ -178,6 +177,7 @@ function show(number) {
     legend.append(bar, ends);
   }
   if (current.note) legend.append(current.note);
+  if (looks()) legend.append(document.createElement("br"), "The red ring marks the point that looks.");
   redraw();
 }
 function pick(x, y) {  // the nearest point within a few pixels of the click
@@ -191,8 +191,8 @@ function pick(x, y) {  // the nearest point within a few pixels of the click
     if (depth > 0 && Math.hypot((u - px) * aspect, v - py) < reach && depth < nearest) { best = i; nearest = depth; }
   }
   if (best < 0) return;
-  marked = [0, 1, 2].map(k => meta.low[k] + meta.step[k] * grid[4 * best + k]);
-  const lines = [["place", marked.map(v => v.toFixed(2)).join(", ") + " m"]];
+  clicked = [0, 1, 2].map(k => meta.low[k] + meta.step[k] * grid[4 * best + k]);
+  const lines = [["place", clicked.map(v => v.toFixed(2)).join(", ") + " m"]];
   for (const layer of meta.layers) { const text = said(layer, best); if (text) lines.push([layer.title, text]); }
   by("picked").replaceChildren(...lines.map(([head, text]) => {
     const row = document.createElement("div"), bold = document.createElement("b");

@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.headless import browse, find_browser
+from benchmarks.headless import Page, browse, find_browser
 from scipy.spatial import cKDTree
 from views.heads import explained_room
 
 from pcseg.errors import UserError
-from pcseg.labels import S3DIS
+from pcseg.labels import S3DIS, LabelSchema
 from pcseg.views.browser import BrowserView, legend_html
-from pcseg.views.head_layers import all_layers
+from pcseg.views.coloring import class_layer
+from pcseg.views.head_layers import all_layers, attention_layers, nearest_point
 from pcseg.views.html import write_page
 from pcseg.views.html_viewer import PAGE
+from pcseg.views.subject import Subject
 
 ROOM = explained_room()
 LAYERS = all_layers(ROOM)
@@ -72,10 +74,11 @@ def test_page_asks_no_network_and_large_clouds_are_thinned(tmp_path: Path) -> No
 def test_page_in_a_browser(tmp_path: Path) -> None:
     pytest.importorskip("websockets", reason="viser brings it")
     path = tmp_path / "room.html"
-    write_page(path, ROOM, LAYERS, first=TITLES.index("true label"))
+    looking = nearest_point(ROOM, (4.5, 3, 0))
+    write_page(path, ROOM, LAYERS, first=TITLES.index("true label"), mark=looking)
     with browse(path.as_uri(), tmp_path / "profile", size=(900, 500)) as page:
         page.wait("document.body && document.body.dataset.ready === 'yes'")
-        page.wait("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+        page.wait(DRAWN)
         shown = page.picture()
         room = shown[:, :580]
         assert share_of(room, S3DIS.colors[S3DIS.names.index("floor")]) > 0.02
@@ -83,13 +86,70 @@ def test_page_in_a_browser(tmp_path: Path) -> None:
         # the ceiling is cut off at first
         assert share_of(room, S3DIS.colors[S3DIS.names.index("ceiling")]) == 0
         y, x = middle_of(room, S3DIS.colors[S3DIS.names.index("floor")])
+        assert not rings(page)
         page.click(x, y)
         assert "true label floor" in page.evaluate("document.getElementById('picked').innerText")
+        page.wait(DRAWN)
+        assert list(rings(page)) == ["clicked"]
+        np.testing.assert_allclose(rings(page)["clicked"], (x, y), atol=6)
+        # colours of attention stay those of the point that looks, wherever one clicks
+        page.evaluate(
+            f"by('mode').selectedIndex = {TITLES.index('seen after 2 recurrences')}; by('mode').onchange()"
+        )
+        page.wait(DRAWN)
+        before = rings(page)
+        place = "const [x, y] = project(sight(), ...meta.mark); [300 * (1 + x), 250 * (1 - y)]"
+        np.testing.assert_allclose(before["looks"], page.evaluate(place), atol=1)
+        y, x = middle_of(room, S3DIS.colors[S3DIS.names.index("wall")])
+        page.click(x, y)
+        page.wait(DRAWN)
+        assert rings(page)["looks"] == before["looks"]
+        np.testing.assert_allclose(rings(page)["clicked"], (x, y), atol=6)
         number = TITLES.index("error")
         page.evaluate(f"by('mode').selectedIndex = {number}; by('mode').onchange()")
-        page.wait("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+        page.wait(DRAWN)
         assert share_of(page.picture()[:, :580], (213, 30, 40)) > 0.02
         assert page.evaluate("document.getElementById('legend').innerText").startswith("right")
+
+
+def many_classes(number: int = 200) -> Subject:
+    """A point of each class in a row; all classes have one colour."""
+    names = tuple(f"kind {i}" for i in range(number))
+    label = np.arange(number, dtype=np.int16)
+    pos = np.stack([label, 0 * label, 0 * label], axis=1).astype(np.float32)
+    schema = LabelSchema(name="many", names=names, colors=((9, 9, 9),) * number)
+    return Subject(name="many", pos=pos, label=label, schema=schema)
+
+
+def write_many_classes(path: Path) -> None:
+    subject = many_classes()
+    layer = class_layer(subject.label, "label", "true label", schema=subject.schema, palette="canonical")
+    write_page(path, subject, [layer])
+
+
+def test_page_knows_classes_by_number(tmp_path: Path) -> None:
+    write_many_classes(tmp_path / "many.html")
+    meta, blobs = read_page(tmp_path / "many.html")
+    (entry,) = meta["layers"]
+    steps = blobs[0].reshape(3, 2, -1).astype(np.int64)
+    x = np.cumsum(steps[0, 0] + 256 * steps[0, 1]) % 65536 * meta["step"][0]
+    named = [entry["names"][place] for place in blobs[entry["index"]]]
+    assert named == [f"kind {round(place)}" for place in x]
+    assert entry["names"][200] == "no class"
+
+
+@needs_chromium
+def test_page_names_what_is_clicked_among_many_classes(tmp_path: Path) -> None:
+    pytest.importorskip("websockets", reason="viser brings it")
+    write_many_classes(tmp_path / "many.html")
+    with browse((tmp_path / "many.html").as_uri(), tmp_path / "profile") as page:
+        page.wait("document.body && document.body.dataset.ready === 'yes'")
+        said = page.evaluate(
+            "Array.from({length: count}, (_, i) => "
+            "[said(meta.layers[0], i), 'kind ' + Math.round(meta.low[0] + meta.step[0] * grid[4 * i])])"
+        )
+    assert len(said) == 200
+    assert all(found == expected for found, expected in said)
 
 
 def test_browser_view_answers() -> None:
@@ -98,10 +158,20 @@ def test_browser_view_answers() -> None:
     try:
         assert view.titles == TITLES
         view.show("seen after 1 recurrence")
-        assert view.click((3, 2, 1.4), (0, 1, 0)) == view.picked is not None
+        assert view.shown == "seen after 1 recurrence"
+        assert view.click((3, 2, 1.4), (1.5, 2, 0)) == view.picked is not None
         assert ROOM.pos[view.picked][1] == pytest.approx(4)
         assert "**probabilities**" in view._answer.content
         assert "**affinity**" in view._answer.content
+        # what is seen is that of the point that was clicked, in numbers and in colours
+        seen = attention_layers(ROOM.maps, view.picked)
+        for layer in seen:
+            assert f"**{layer.title}** {layer.note}" in view._answer.content
+        np.testing.assert_array_equal(view._cloud.colors, seen[0].color[view.drawn])
+        assert (seen[0].color != LAYERS[TITLES.index(seen[0].title)].color).any()
+        view._mode.value = "error"  # as the list on the page does
+        np.testing.assert_array_equal(view._cloud.colors, LAYERS[TITLES.index("error")].color[view.drawn])
+        assert "wrong" in view._legend.content
         ceiling = int(np.flatnonzero(ROOM.pos[:, 2] > 2.79)[5])
         assert view.click((3, 2, 1.4), tuple(ROOM.pos[ceiling] - np.float32([3, 2, 1.4]))) == ceiling
     finally:
@@ -160,6 +230,18 @@ def test_legends_of_the_browser() -> None:
     by_title = {layer.title: layer for layer in LAYERS}
     assert "linear-gradient" in legend_html(by_title["confidence"])
     assert "floor" in legend_html(by_title["true label"])
+
+
+DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+
+
+def rings(page: Page) -> dict[str, list[float]]:
+    """Middles in pixels of the rings that a page of 900 x 500 shows."""
+    found = page.evaluate(
+        "['looks', 'clicked'].map(by).filter(mark => mark && !mark.style.display)"
+        ".map(mark => [mark.id, 6 * parseFloat(mark.style.left), 5 * parseFloat(mark.style.top)])"
+    )
+    return {name: place for name, *place in found}
 
 
 def share_of(image: np.ndarray, color: tuple[int, int, int]) -> float:
