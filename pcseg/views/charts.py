@@ -26,19 +26,28 @@ def context_picture(
     *,
     size: tuple[int, int] = (1280, 720),
     palette: Palette = "canonical",
+    whole: str = "cloud",
 ) -> Image.Image:
     """Class similarities and probabilities (CTNet), presence and codewords (EncNet), factors of channels.
 
+    Args:
+        name: For the title.
+        maps: What the head did.
+        schema: The classes.
+        size: Width and height in pixels.
+        palette: Colours of the classes.
+        whole: What the head saw: a cloud, a picture.
+
     Raises:
-        UserError: The head keeps nothing of a whole cloud.
+        UserError: The head keeps nothing of the whole.
     """
     if maps.channel is None:
-        raise UserError(f"{name}: {maps.head} keeps no context of the whole cloud; CTNet and EncNet do")
+        raise UserError(f"{name}: {maps.head} keeps no context of the whole {whole}; CTNet and EncNet do")
     page = Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(page)
     width, height = size
     unit = min(height / 720, width / 1280)
-    write(draw, (12 * unit, 8 * unit), f"{name}: context of the whole cloud, {maps.head}", 22 * unit)
+    write(draw, (12 * unit, 8 * unit), f"{name}: context of the whole {whole}, {maps.head}", 22 * unit)
     top, middle = TITLE * unit + 8 * unit, 0.70 * height
     colors = [tuple(color) for color in class_colors(schema, palette)[:-1].tolist()]
     if maps.similarity:
@@ -52,7 +61,8 @@ def context_picture(
     right = (left, top, width - 14 * unit, middle - 8 * unit)
     if maps.class_prob is not None:
         series = [("predicted", PREDICTED, maps.class_prob), ("target", TRUE, maps.frequency)]
-        draw_class_bars(draw, right, "class probability of the cloud", series, schema.names, colors, unit)
+        title = f"class probability of the {whole}"
+        draw_class_bars(draw, right, title, series, schema.names, colors, unit)
     if maps.presence is not None:
         present = None if maps.present is None else maps.present.astype(np.float32)
         series = [("predicted", PREDICTED, maps.presence), ("true", TRUE, present)]
@@ -90,12 +100,12 @@ def draw_matrix(
     shades = scale_colors(matrix.ravel()).reshape(number, number, 3)
     for i in range(number):
         y = top + strip + i * cell
-        draw.rectangle((left, y, left + strip - 2, y + cell - 1), fill=colors[i])
+        fill(draw, (left, y, left + strip - 2, y + cell - 1), colors[i])
         x = left + strip + i * cell
-        draw.rectangle((x, top, x + cell - 1, top + strip - 2), fill=colors[i])
+        fill(draw, (x, top, x + cell - 1, top + strip - 2), colors[i])
         for j in range(number):
             x = left + strip + j * cell
-            draw.rectangle((x, y, x + cell - 1, y + cell - 1), fill=tuple(shades[i, j].tolist()))
+            fill(draw, (x, y, x + cell - 1, y + cell - 1), tuple(shades[i, j].tolist()))
     beside = matrix[~np.eye(number, dtype=bool)]
     if len(beside):
         text = f"between classes: {beside.min():.3f} to {beside.max():.3f}"
@@ -111,7 +121,10 @@ def draw_class_bars(
     colors: Sequence[tuple[int, ...]],
     unit: float,
 ) -> None:
-    """Horizontal bars, a row a class with its colour, a bar a series; the number is that of the first one."""
+    """Horizontal bars, a row a class with its colour, a bar a series; the number is that of the first one.
+
+    Of more classes than there is room for, those with the longest bars are drawn, and the rest is counted.
+    """
     left, top, right, bottom = box
     there = [(name, color, values) for name, color, values in series if values is not None]
     write(draw, (left, top), title, 16 * unit)
@@ -121,21 +134,28 @@ def draw_class_bars(
         write(draw, (x + 20 * unit, top + 23 * unit), name, 15 * unit)
         x += 112 * unit
     top += 48 * unit
-    shown = list(range(min(len(names), int((bottom - top) / (13 * unit)))))
-    step = min((bottom - top) / max(len(shown), 1), 32 * unit)
+    longest = np.max([values for _, _, values in there], axis=0)
+    room = max(int((bottom - top) / (15 * unit)), 2)
+    order = np.argsort(-longest, kind="stable")
+    shown = sorted(order[: len(names) if len(names) <= room else room - 1].tolist())
+    rest = order[len(shown) :]
+    step = min((bottom - top) / max(len(shown) + bool(len(rest)), 1), 32 * unit)
     start = left + min(max(map(len, names)) * 8.5, 170) * unit + 20 * unit
-    most = max(max(float(values.max()) for _, _, values in there), 1e-9)
-    for i in shown:
-        y = top + i * step
-        draw.rectangle((left, y + 2, left + 12 * unit, y + step - 4), fill=colors[i])
+    most = max(float(longest.max()), 1e-9)
+    for row, i in enumerate(shown):
+        y = top + row * step
+        fill(draw, (left, y + 2 * unit, left + 12 * unit, y + step - 4 * unit), colors[i])
         write(draw, (left + 17 * unit, y + step / 2 - 10 * unit), names[i][:20], 15 * unit)
-        thick = (step - 4) / len(there)
+        thick = (step - 4 * unit) / len(there)
         ends = [max(float(values[i]), 0) / most * (right - start - 46 * unit) for _, _, values in there]
         for number, ((_, color, _), end) in enumerate(zip(there, ends)):
             bar = y + number * thick
-            draw.rectangle((start, bar + 1, start + max(end, 1), bar + thick - 1), fill=color)
+            fill(draw, (start, bar + 1, start + max(end, 1), bar + thick - 1), color)
         place = (start + max(ends) + 4, y + step / 2 - 10 * unit)
         write(draw, place, f"{there[0][2][i]:.2f}", 13 * unit)
+    if len(rest):
+        place = (left + 17 * unit, top + len(shown) * step + step / 2 - 10 * unit)
+        write(draw, place, f"and {len(rest)} more, each at most {longest[rest].max():.2g}", 15 * unit)
 
 
 def draw_bars(draw: ImageDraw.ImageDraw, box: Box, title: str, values: np.ndarray, unit: float) -> None:
@@ -152,6 +172,12 @@ def draw_bars(draw: ImageDraw.ImageDraw, box: Box, title: str, values: np.ndarra
     for i, value in enumerate(values):
         end = bottom - (float(value) - low) / span * (bottom - top)
         x = left + i * step
-        draw.rectangle((x, min(end, zero), x + step - 1 - gap, max(end, zero)), fill=PREDICTED)
+        fill(draw, (x, min(end, zero), x + step - 1 - gap, max(end, zero)), PREDICTED)
     draw.line((left, zero, right, zero), fill=INK)
     draw.line((left, bottom, right, bottom), fill=GRID)
+
+
+def fill(draw: ImageDraw.ImageDraw, box: Box, color: tuple[int, ...]) -> None:
+    """A filled rectangle; where it has become narrower than a pixel, a line."""
+    left, top, right, bottom = box
+    draw.rectangle((left, top, max(left, right), max(top, bottom)), fill=color)

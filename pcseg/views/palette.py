@@ -30,8 +30,9 @@ DIVERGING = np.array(
 def class_colors(schema: LabelSchema, palette: Palette = "canonical") -> np.ndarray:
     """``(K + 1, 3)`` uint8: the colour of every class, and in the last row (index -1) that of no class.
 
-    ``safe`` (also called ``colorblind``) is the palette for colour-blind readers: nine colours, lighter and darker
-    in later rounds.
+    ``safe`` (also called ``colorblind``) is the palette for colour-blind readers: nine colours, then the same nine
+    lighter, then darker. More than 27 classes, as ADE20K and ScanNet200 have, get the nine paler and in ever other
+    lightnesses: of 256 classes no two have one colour, but they cannot all be told apart by eye.
     """
     colors = list(schema.colors)
     if palette != "canonical":
@@ -40,9 +41,12 @@ def class_colors(schema: LabelSchema, palette: Palette = "canonical") -> np.ndar
 
 
 def _shifted(color: tuple[int, int, int], rounds: int) -> tuple[int, ...]:
-    """The colour lighter after one round, darker after two, and so on."""
+    """The colour lighter after one round, darker after two, then paler in lightnesses spread evenly."""
     hue, light, saturation = colorsys.rgb_to_hls(*(value / 255 for value in color))
-    light += (0, 0.25, -0.15)[rounds % 3]
+    if rounds < 3:
+        light += (0, 0.25, -0.15)[rounds]
+    else:
+        light, saturation = 0.1 + 0.8 * (rounds * 0.6180339887 % 1), 0.7 * saturation
     return tuple(round(255 * v) for v in colorsys.hls_to_rgb(hue, min(max(light, 0.08), 0.92), saturation))
 
 

@@ -30,7 +30,7 @@ def panels_picture(
     Args:
         subject: What to show.
         layers: One panel each.
-        title: Stands above all of them.
+        title: Stands above all of them, with the note of a single layer.
         view: ``inside`` (from a corner at eye height), ``top`` (bird's eye, without the ceiling) or ``plan``.
         eye: Place of the camera in metres, instead of the view's.
         look_at: Place in the middle of the panels in metres.
@@ -49,13 +49,14 @@ def panels_picture(
     )
     page = Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(page)
-    write(draw, (12 * unit, 8 * unit), f"{subject.name}: {title}", 22 * unit)
+    if len(layers) == 1 and layers[0].note:
+        title += f": {layers[0].note}"
+    write(draw, (12 * unit, 8 * unit), f"{subject.name}: {title}", 22 * unit, room=size[0] - 24 * unit)
     for number, (layer, image) in enumerate(zip(layers, images)):
         x, y = number % columns * (cell[0] + GAP), head + number // columns * cell[1]
         page.paste(image, (x, y + small))
         if small:
-            text = f"{layer.title}: {layer.note}" if layer.note else layer.title
-            write(draw, (x + 8, y + 3 * unit), text, 16 * unit, room=cell[0] - 12)
+            write(draw, (x + 8, y + 3 * unit), layer.heading, 16 * unit, room=cell[0] - 12)
     draw_legend(draw, explaining(layers), (size[0] - legend + 14 * unit, head), unit=unit, room=size[1])
     return page
 

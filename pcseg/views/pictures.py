@@ -15,6 +15,8 @@ BACKGROUND, INK = (255, 255, 255), (25, 28, 33)
 RING = (200, 20, 110)
 TITLE, LEGEND = 40, 240
 """Height of the title and width of the legend, in pixels of a picture 720 high."""
+SHORTEST, LONGEST = 120, 260
+"""Length of a colour scale, likewise; it becomes shorter before entries of a legend are left out."""
 
 
 def picture(
@@ -166,11 +168,21 @@ def merged_legend(truth: Layer, prediction: Layer, names: Sequence[str]) -> Laye
 def draw_legend(
     draw: ImageDraw.ImageDraw, layers: Sequence[Layer], at: tuple[float, float], *, unit: float, room: int
 ) -> None:
-    """Squares with names, and scales, from ``at`` downwards."""
+    """Squares with names, and scales, from ``at`` down to ``room``; entries that do not fit are counted."""
     x, y = at
-    step = 29 * unit
-    for layer in layers:
-        most = max(int((room - y - 8 * unit) / step), 1)
+    step, gap, around = 29 * unit, 16 * unit, 14 * unit
+    end = room - 8 * unit
+    scales = max(sum(layer.scale is not None for layer in layers), 1)
+    free = end - y - sum(len(layer.legend) for layer in layers) * step - gap * (len(layers) - 1)
+    length = min(max(free / scales - around, SHORTEST * unit), LONGEST * unit)
+    tall = [length + around if layer.scale else 0.0 for layer in layers]
+    for number, layer in enumerate(layers):
+        # of each layer that follows, the scale and three entries have room
+        below = sum(
+            gap + min(len(later.legend), 3) * step + scale
+            for later, scale in zip(layers[number + 1 :], tall[number + 1 :])
+        )
+        most = max(int((end - y - tall[number] - below) / step), 1)
         entries = layer.legend if len(layer.legend) <= most else layer.legend[: most - 1]
         for text, color in entries:
             draw.rectangle((x, y + 3 * unit, x + 19 * unit, y + 22 * unit), fill=color, outline=INK)
@@ -178,19 +190,19 @@ def draw_legend(
             y += step
         if len(entries) < len(layer.legend):
             write(draw, (x, y), f"and {len(layer.legend) - len(entries)} more", 17 * unit)
+            y += step
         if layer.scale:
-            draw_scale(draw, layer, (x, y + 10 * unit), unit=unit)
-            y += 280 * unit
-        y += 16 * unit
+            draw_scale(draw, layer, (x, y + 10 * unit), unit=unit, length=length)
+        y += tall[number] + gap
 
 
 def draw_scale(
-    draw: ImageDraw.ImageDraw, layer: Layer, at: tuple[float, float], *, unit: float, length: float = 260
+    draw: ImageDraw.ImageDraw, layer: Layer, at: tuple[float, float], *, unit: float, length: float
 ) -> None:
-    """An upright colour scale with its ends named, high above low."""
+    """An upright colour scale, ``length`` pixels long, with its ends named, high above low."""
     assert layer.scale is not None
     x, y = at
-    pixels = round(length * unit)
+    pixels = round(length)
     for row in range(pixels):
         color = layer.table[round((1 - row / max(pixels - 1, 1)) * (NOTHING - 1))]
         draw.line((x, y + row, x + 26 * unit, y + row), fill=tuple(color.tolist()))

@@ -2,11 +2,12 @@
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from pcseg.errors import UserError
-from pcseg.views.coloring import NAMES, By
+from pcseg.views.coloring import NAMES, NOTHING, By, Layer
 from pcseg.views.head_layers import all_layers
 from pcseg.views.palette import Palette
 from pcseg.views.subject import Subject
@@ -19,10 +20,22 @@ def has_screen() -> bool:
     )
 
 
-def show(subject: Subject, by: By, *, palette: Palette = "canonical", point: int | None = None) -> None:
+def show(
+    subject: Subject,
+    by: By,
+    *,
+    palette: Palette = "canonical",
+    point: int | None = None,
+    tell: Callable[[str], object] | None = None,
+) -> None:
     """Open a window with the cloud coloured in every way it can be; ``by`` is switched on. Waits until it closes.
 
-    ``point`` is the one that looks, where attention is shown.
+    Args:
+        subject: The points.
+        by: The colouring that is shown first.
+        palette: Colours of the classes.
+        point: The one that looks, where attention is shown.
+        tell: Called with what the colours of each switch mean, for the window itself has no legend.
 
     Raises:
         UserError: There is no screen, Open3D is not installed, or the subject lacks what ``by`` needs.
@@ -42,8 +55,24 @@ def show(subject: Subject, by: By, *, palette: Palette = "canonical", point: int
         raise UserError(f"{subject.name}: nothing to colour by {by}; choose one of {ways}")
     entries = []
     for number, layer in enumerate(layers):
+        name = layer.by if layer.title in NAMES.values() else layer.title
+        if tell is not None and (layer.legend or layer.scale):
+            tell(f"{name}: {legend_text(layer, blocks=sys.stdout.isatty())}")
         cloud = o3d.t.geometry.PointCloud(o3d.core.Tensor.from_numpy(np.ascontiguousarray(subject.pos)))
         cloud.point.colors = o3d.core.Tensor.from_numpy(np.ascontiguousarray(layer.color))
-        name = layer.by if layer.title in NAMES.values() else layer.title
         entries.append({"name": name, "geometry": cloud, "is_visible": number == shown})
     o3d.visualization.draw(entries, title=subject.name, show_ui=True, point_size=3)
+
+
+def legend_text(layer: Layer, *, blocks: bool) -> str:
+    """The legend of a layer in a line; colours are ``blocks`` for a terminal that has colours, or codes (#rrggbb)."""
+
+    def shown(color: Sequence[int]) -> str:
+        red, green, blue = map(int, color)
+        return f"\x1b[48;2;{red};{green};{blue}m  \x1b[0m" if blocks else f"#{red:02x}{green:02x}{blue:02x}"
+
+    parts = [f"{shown(color)} {text}" for text, color in layer.legend]
+    if layer.scale:
+        ends = zip((0, NOTHING - 1), layer.scale)
+        parts.append(" to ".join(f"{shown(layer.table[place])} {text}" for place, text in ends))
+    return ", ".join(parts) + (f" ({layer.note})" if layer.note else "")

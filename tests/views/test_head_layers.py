@@ -1,13 +1,15 @@
 """Colours by what a head does: every point has the colour of its token's number, and legends say which."""
 
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
 from views.heads import TOKENS, explained_room
 
 from pcseg.errors import UserError
-from pcseg.labels import S3DIS
+from pcseg.labels import S3DIS, LabelSchema
+from pcseg.views import charts, panels
 from pcseg.views.charts import context_picture
 from pcseg.views.coloring import make_layer
 from pcseg.views.head_layers import UNSEEN, all_layers, gain, head_layers, head_ways, nearest_point
@@ -107,6 +109,47 @@ def test_panels_and_charts_fill_their_pages() -> None:
         assert 0.02 < (part != 255).any(axis=-1).mean() < 0.95
     encoding = replace(MAPS, similarity={}, class_prob=None, presence=MAPS.class_prob)
     assert context_picture("room", encoding, S3DIS, palette="colorblind").size == (1280, 720)
+
+
+def record_words(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, str]]:
+    """Height and text of what a module will write."""
+    words: list[tuple[float, str]] = []
+    monkeypatch.setattr(module, "write", lambda draw, at, text, size, **_: words.append((at[1], text)))
+    return words
+
+
+def test_a_single_panel_says_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = record_words(panels, monkeypatch)
+    layers = head_layers(ROOM, "affinity", of="wall")
+    panels_picture(ROOM, layers, title="affinity to wall, Head", size=(320, 180))
+    assert [text for _, text in words] == [f"room: affinity to wall, Head: {layers[0].note}"]
+
+
+def test_charts_of_many_classes_show_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    number = 200
+    names = tuple(f"kind {i}" for i in range(number))
+    schema = LabelSchema(name="many", names=names, colors=tuple((i, 0, 0) for i in range(number)))
+    prob = np.full(number, 0.001)
+    prob[[3, 150, 199]] = 0.2, 0.3, 0.25
+    truth = np.zeros(number)
+    truth[180] = 0.5
+    maps = replace(
+        MAPS,
+        similarity={"keys": np.eye(number)},
+        class_prob=prob,
+        frequency=truth,
+        channel=np.linspace(0, 1, 512),
+    )
+    words = record_words(charts, monkeypatch)
+    context_picture("scan", maps, schema)
+    shown = [text for _, text in words if text.startswith("kind ")]
+    assert {"kind 3", "kind 150", "kind 180", "kind 199"} <= set(shown)
+    assert shown == sorted(shown, key=names.index)
+    (last,) = [(y, text) for y, text in words if text.startswith("and ")]
+    assert last[1] == f"and {number - len(shown)} more, each at most 0.001"
+    assert last[0] < 0.7 * 720 - 15
+    assert context_picture("scan", maps, schema, size=(320, 180), whole="picture").size == (320, 180)
+    assert "scan: context of the whole picture, Head" in [text for _, text in words]
 
 
 def test_pictures_of_pixels() -> None:

@@ -14,11 +14,11 @@ from pcseg.data.predictions import SavedPrediction
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS, LabelSchema
 from pcseg.views.cameras import Box, make_camera, without_ceiling
-from pcseg.views.coloring import available, make_layer
+from pcseg.views.coloring import Layer, available, make_layer
 from pcseg.views.palette import RIGHT, UNLABELLED, WRONG, class_colors, scale_colors
-from pcseg.views.pictures import compare_picture, draw_layers, picture, write
+from pcseg.views.pictures import LONGEST, compare_picture, draw_layers, draw_legend, picture, write
 from pcseg.views.subject import Subject, make_subject
-from pcseg.views.window import has_screen, show
+from pcseg.views.window import has_screen, legend_text, show
 
 CEILING, FLOOR, WALL, BOARD = (S3DIS.names.index(name) for name in ("ceiling", "floor", "wall", "board"))
 SIZE = (320, 180)
@@ -94,6 +94,10 @@ def test_palettes() -> None:
     schema = LabelSchema(name="many", names=names, colors=tuple((i, i, i) for i in range(20)))
     safe = class_colors(schema, "safe")
     assert len(np.unique(safe, axis=0)) == 21
+    # ScanNet200 and ADE20K have more classes than the palette has colours and shades
+    many = LabelSchema(name="many", names=tuple(map(str, range(256))), colors=((0, 0, 0),) * 256)
+    assert len(np.unique(class_colors(many, "safe"), axis=0)) == 257
+    np.testing.assert_array_equal(class_colors(many, "safe")[:20], safe[:20])
     np.testing.assert_array_equal(class_colors(schema)[:-1, 0], range(20))
     scale = scale_colors(np.linspace(0, 1, 50)).astype(int) @ (0.3, 0.59, 0.11)
     assert (np.diff(scale) > 0).all()
@@ -168,6 +172,24 @@ def test_long_legends_end_in_the_picture() -> None:
     assert (page[-2:, 525:] == 255).all()
 
 
+@pytest.mark.parametrize("number", [5, 20, 200])
+@pytest.mark.parametrize("together", [True, False])
+def test_long_legends_leave_room_for_the_scale(number: int, together: bool) -> None:
+    scale = make_layer(ROOM, "confidence")
+    entries = [(f"class {i}", (i, 255 - i, 200)) for i in range(number)]
+    kinds = Layer(by="label", title="", legend=entries)
+    layers = [replace(scale, legend=entries)] if together else [kinds, scale]
+    page = Image.new("RGB", (300, 900), (255, 255, 255))
+    draw_legend(ImageDraw.Draw(page), layers, (14, 40), unit=1, room=720)
+    pixels = np.asarray(page)
+    assert 600 < np.flatnonzero((pixels < 250).any(axis=(1, 2))).max() < 720 or number == 5
+    ends = [np.flatnonzero((pixels[:, 20] == scale.table[place]).all(axis=-1)) for place in (0, 254)]
+    length = ends[0].max() - ends[1].min()
+    assert length == pytest.approx(LONGEST, abs=3) if number == 5 else length > 100
+    shown = {color for _, color in entries if share_of(pixels[: ends[1].min()], color) > 0}
+    assert len(shown) == min(number, 17)
+
+
 def test_sheet_shows_four_ways() -> None:
     page = np.asarray(compare_picture(ROOM, size=(920, 520), shade=False))
     half_x, half_y = 300, 260
@@ -230,7 +252,8 @@ def test_window_gets_every_colouring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":0")
     record = SimpleNamespace(draw=lambda entries, **options: drawn.append((entries, options)))
     monkeypatch.setattr(o3d, "visualization", record)
-    show(ROOM, "error")
+    said: list[str] = []
+    show(ROOM, "error", tell=said.append)
     entries, options = drawn[0]
     assert [entry["name"] for entry in entries] == [
         "rgb",
@@ -244,6 +267,14 @@ def test_window_gets_every_colouring(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options["title"] == "room"
     np.testing.assert_array_equal(
         entries[1]["geometry"].point.colors.numpy(), make_layer(ROOM, "label").color
+    )
+    # the window has no legend of its own
+    assert [line.split(":")[0] for line in said] == ["label", "prediction", "error", "confidence", "height"]
+    share = 100 * (ROOM.label == CEILING).mean()
+    assert said[0].startswith(f"label: #00ff00 ceiling  {share:.1f} %, #0000ff floor")
+    assert said[3] == "confidence: #440154 0 to #fde725 1"
+    assert legend_text(make_layer(ROOM, "error"), blocks=True).startswith(
+        "\x1b[48;2;205;210;215m  \x1b[0m right"
     )
 
 
