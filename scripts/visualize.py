@@ -10,7 +10,7 @@ from pcseg.data.clouds import read_cloud
 from pcseg.data.frames import Units, Up
 from pcseg.data.predictions import SavedPrediction, find_prediction, read_prediction
 from pcseg.errors import UserError
-from pcseg.views.beside import PANEL, beside_picture, camera_of_frame
+from pcseg.views.beside import PANEL, beside_picture, both_contexts, camera_of_frame
 from pcseg.views.browser import MAX_POINTS, BrowserView
 from pcseg.views.cameras import View
 from pcseg.views.charts import context_picture
@@ -37,6 +37,7 @@ def visualize(
     plain: Path | None = None,
     frame: Path | None = None,
     frame_ckpt: Path | None = None,
+    frame_plain: Path | None = None,
     by: By | None = None,
     of: str | None = None,
     pick: tuple[float, float, float] | None = None,
@@ -66,8 +67,9 @@ def visualize(
         frame: Frame of this room (<room>/color/<name>.jpg with its pose): the picture shows what the heads do with it
             and, seen from the same place, with the points. Needs ckpt, frame_ckpt and png; views are 400 pixels wide.
         frame_ckpt: Checkpoint of the image model that sees the frame.
+        frame_plain: Checkpoint of an image model with a plain head, for "gain" of the frame.
         by: What colours mean; without a value the prediction, else the colour, else the height. affinity (CTNet),
-            codeword (EncNet), attention (CCNet), gain (with plain) and context (charts) need ckpt.
+            codeword (EncNet), attention (CCNet), gain (with plain) and context (charts, with png) need ckpt.
         of: The one class for affinity, or the one codeword; without it all are shown.
         pick: The point that looks, for attention, "[x, y, z]" in metres with z up (in a picture pixels, z 0).
         png: Picture to write; without it, html and browser a window opens.
@@ -86,8 +88,16 @@ def visualize(
         units: Unit of the file.
         up: Axis of the file that points up.
     """
-    if (frame, frame_ckpt) != (None, None) and None in (frame, frame_ckpt, ckpt, png):
+    if (frame, frame_ckpt, frame_plain) != (None,) * 3 and None in (frame, frame_ckpt, ckpt, png):
         raise UserError("--frame stands beside points: give --frame, --frame_ckpt, --ckpt and --png together")
+    if frame is not None and by == "gain" and None in (plain, frame_plain):
+        raise UserError(
+            "--by gain of a frame beside points: give --plain and --frame_plain, one to compare each with"
+        )
+    if by == "context" and (png is None or html is not None or browser):
+        raise UserError(
+            "--by context is a picture of charts: give --png FILE; --html and --browser show them with every other --by"
+        )
     if cloud.suffix.lower() in PICTURES:
         subject = read_picture(cloud, ckpt, plain)
     else:
@@ -96,7 +106,18 @@ def visualize(
     point = None if pick is None else nearest_point(subject, pick)
     if frame is not None and frame_ckpt is not None and png is not None:
         save(
-            draw_beside(subject, frame, frame_ckpt, by, of=of, point=point, palette=palette, shade=shade), png
+            draw_beside(
+                subject,
+                frame,
+                frame_ckpt,
+                by,
+                plain=frame_plain,
+                of=of,
+                point=point,
+                palette=palette,
+                shade=shade,
+            ),
+            png,
         )
         return
     by = by or next(way for way in ("prediction", "rgb", "height") if way in available(subject))
@@ -114,7 +135,7 @@ def visualize(
         charts = make_charts(subject, palette=palette)
         serve(BrowserView(subject, by, palette=palette, port=port, max_points=max_points, charts=charts))
     elif png is None and html is None:
-        show(subject, by, palette=palette, point=point)
+        show(subject, by, palette=palette, point=point, tell=print)
 
 
 def read_subject(
@@ -153,12 +174,11 @@ def read_picture(path: Path, ckpt: Path | None, plain: Path | None) -> Subject:
     """A picture as an image model sees it."""
     if ckpt is None:
         raise UserError(f"{path}: a picture; give --ckpt FILE of an image model to see what it does with it")
-    if plain is not None:
-        raise UserError("--plain compares models of point clouds; leave it out for a picture")
     from pcseg.checkpoint import load_checkpoint
     from pcseg.explain_image import explain_picture
 
-    return explain_picture(load_checkpoint(ckpt), path)
+    other = None if plain is None else load_checkpoint(plain)
+    return explain_picture(load_checkpoint(ckpt), path, plain=other)
 
 
 def draw_beside(
@@ -167,6 +187,7 @@ def draw_beside(
     ckpt: Path,
     by: By | None,
     *,
+    plain: Path | None,
     of: str | None,
     point: int | None,
     palette: Palette,
@@ -176,8 +197,10 @@ def draw_beside(
     from pcseg.backproject import read_frame
 
     taken = read_frame(frame)
-    picture = read_picture(frame, ckpt, None)
+    picture = read_picture(frame, ckpt, plain)
     print(f"{frame}: " + "; ".join(picture.remarks))
+    if by == "context":
+        return both_contexts(picture, subject, palette=palette)
     with Image.open(frame) as image:
         size = (image.height, image.width)
     camera = camera_of_frame(taken.pose, taken.color_matrix, size=size, width=PANEL)
@@ -188,7 +211,14 @@ def make_charts(subject: Subject, *, palette: Palette) -> Image.Image | None:
     """Charts of what the head keeps of the whole cloud, if it does."""
     if subject.maps is None or subject.maps.channel is None or subject.schema is None:
         return None
-    return context_picture(subject.name, subject.maps, subject.schema, palette=palette)
+    return context_picture(
+        subject.name, subject.maps, subject.schema, palette=palette, whole=whole_of(subject)
+    )
+
+
+def whole_of(subject: Subject) -> str:
+    """What the points of a subject are together."""
+    return "cloud" if subject.pixels is None else "picture"
 
 
 def make_picture(
@@ -199,7 +229,12 @@ def make_picture(
         if subject.maps is None or subject.schema is None:
             raise UserError("colours by context show what a head does; give --ckpt FILE")
         return context_picture(
-            subject.name, subject.maps, subject.schema, size=camera["size"], palette=palette
+            subject.name,
+            subject.maps,
+            subject.schema,
+            size=camera["size"],
+            palette=palette,
+            whole=whole_of(subject),
         )
     if by not in HAS:
         return picture(subject, by, palette=palette, **camera)

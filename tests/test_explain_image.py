@@ -13,6 +13,7 @@ from pcseg.errors import UserError
 from pcseg.explain_image import explain_picture
 from pcseg.image_predict import predict_image
 from pcseg.views.coloring import available
+from pcseg.views.head_layers import head_ways
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,24 @@ def test_a_picture_that_is_no_frame_has_no_truth(frame: Path, tmp_path: Path) ->
     assert subject.pixels == (24, 32)
     assert subject.maps is not None
     assert subject.maps.frequency is None
+
+
+def test_another_model_is_compared_with(frame: Path, tmp_path: Path) -> None:
+    for head in ("ctnet", "encnet"):
+        write_image_model(tmp_path / f"{head}.ckpt", head)
+    write_image_model(tmp_path / "small.ckpt", "encnet", crop_size=(24, 32))
+    model, other = (load_checkpoint(tmp_path / f"{head}.ckpt") for head in ("ctnet", "encnet"))
+    alone, compared = explain_picture(model, frame), explain_picture(model, frame, plain=other)
+    assert alone.maps is not None
+    assert compared.maps is not None
+    assert head_ways(alone.maps) == ["affinity"]
+    assert head_ways(compared.maps) == ["affinity", "gain"]
+    np.testing.assert_array_equal(compared.maps.probability, alone.maps.probability)
+    expected = explain_picture(other, frame).maps
+    assert expected is not None
+    np.testing.assert_array_equal(compared.maps.plain, expected.probability)
+    with pytest.raises(UserError, match=r"24 x 32 pixels.*on 48 x 64; compare models of one size"):
+        explain_picture(model, frame, plain=load_checkpoint(tmp_path / "small.ckpt"))
 
 
 def test_a_model_of_points_is_refused(frame: Path, tmp_path: Path) -> None:

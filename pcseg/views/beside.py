@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pcseg.errors import UserError
+from pcseg.views.charts import context_picture
 from pcseg.views.coloring import By, Layer, available, make_layer
 from pcseg.views.head_layers import HAS, head_layers, head_ways
 from pcseg.views.palette import Palette
@@ -63,7 +64,7 @@ def beside_picture(
         frame: What the image model made of a frame.
         cloud: What the point model made of the room.
         camera: The frame's; its size is that of each view.
-        by: What the heads do: affinity, codeword or attention; the first that both have without a value, and
+        by: What the heads do: affinity, codeword, attention or gain; the first that both have without a value, and
             nothing if there is none.
         of: The one class or codeword.
         pick: The point of the cloud that looks, for attention; without a value, what the middle of the frame shows.
@@ -76,7 +77,9 @@ def beside_picture(
     shared: list[By] = [way for way in head_ways(frame.maps) if way in head_ways(cloud.maps)]
     by = by or next(iter(shared), None)
     if by is not None and by not in HAS:
-        raise UserError(f"--by {by}: a frame beside points shows affinity, codeword or attention")
+        raise UserError(
+            f"--by {by}: a frame beside points shows affinity, codeword, attention, gain or context"
+        )
     place = find_place(frame, cloud, camera, pick) if by == "attention" else (None, None)
     ways: list[By] = [way for way in SHARED if all(way in available(subject) for subject in (frame, cloud))]
     rows = [
@@ -99,6 +102,23 @@ def beside_picture(
         [(f"pixels, {head_of(frame)}", rows[0], above), (f"points, {head_of(cloud)}", rows[1], below)],
         names=names,
     )
+
+
+def both_contexts(frame: Subject, cloud: Subject, *, palette: Palette = "canonical") -> Image.Image:
+    """Charts of what the heads keep of the whole frame, above those of the whole cloud.
+
+    Raises:
+        UserError: A head keeps nothing of the whole.
+    """
+    pages = []
+    for subject, name, whole in ((frame, frame.name, "frame"), (cloud, cloud.name, "cloud")):
+        if subject.maps is None or subject.schema is None:
+            raise UserError(f"{name}: charts show what a head does; give the checkpoint of a model")
+        pages.append(context_picture(name, subject.maps, subject.schema, palette=palette, whole=whole))
+    both = Image.new("RGB", (pages[0].width, sum(page.height for page in pages)), BACKGROUND)
+    for number, page in enumerate(pages):
+        both.paste(page, (0, number * page.height))
+    return both
 
 
 def what_head_does(
@@ -144,8 +164,7 @@ def lay_out(
         for column, (layer, image) in enumerate(zip(layers, images)):
             x = column * (width + GAP)
             page.paste(image, (x, y + heading))
-            text = f"{layer.title}: {layer.note}" if layer.note else layer.title
-            text = f"{what}: {text}" if column == 0 else text
+            text = f"{what}: {layer.heading}" if column == 0 else layer.heading
             write(draw, (x + 8, y + 4 * unit), text, 16 * unit, room=width - 12)
     shown = shared_legends([layer for _, layers, _ in rows for layer in layers], names)
     draw_legend(draw, shown, (size[0] - legend + 14 * unit, head + heading), unit=unit, room=size[1])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import fake_room
+from office import write_image_model, write_office_frame, write_point_model
 from PIL import Image
 
 from pcseg.cli import run
@@ -86,6 +87,34 @@ def test_own_eye(tmp_path: Path, scene: Path) -> None:
     assert (pictures[0] != pictures[1]).any()
 
 
+def test_gain_and_charts_of_a_frame(tmp_path: Path, scene: Path) -> None:
+    """Of the picture alone, and beside points."""
+    frame = tmp_path / "frames" / "Area_5" / "office_1" / "color" / "000000.jpg"
+    write_office_frame(frame)
+    for head in ("ctnet", "encnet"):
+        write_image_model(tmp_path / f"images_{head}.ckpt", head)
+        write_point_model(tmp_path / f"points_{head}.ckpt", head)
+    png = tmp_path / "a.png"
+    images = [tmp_path / f"images_{head}.ckpt" for head in ("ctnet", "encnet")]
+    visualize(frame, "--ckpt", images[0], "--plain", images[1], "--by", "gain", "--png", png, *SMALL)
+    assert pixels(png).shape == (180, 320, 3)
+    both = [
+        "--frame",
+        frame,
+        "--frame_ckpt",
+        images[0],
+        "--ckpt",
+        tmp_path / "points_ctnet.ckpt",
+        "--png",
+        png,
+    ]
+    others = ["--plain", tmp_path / "points_encnet.ckpt", "--frame_plain", images[1]]
+    visualize(scene, *both, *others, "--by", "gain")
+    assert pixels(png).shape == (40 + 2 * (300 + 28 + 6), 4 * (400 + 6) + 240, 3)
+    visualize(scene, *both, "--by", "context")
+    assert pixels(png).shape == (1440, 1280, 3)
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -101,6 +130,27 @@ def test_own_eye(tmp_path: Path, scene: Path) -> None:
         (["--plain", "none.ckpt", "--png", "a.png"], "give that too"),
         (["--ckpt", "none.ckpt", "--png", "a.png"], "no checkpoint at none.ckpt"),
         (["--by", "gain", "--html", "a.html"], "nothing to colour by gain"),
+        (["--by", "context"], "--by context is a picture of charts: give --png FILE"),
+        (["--by", "context", "--html", "a.html"], "give --png FILE"),
+        (
+            ["--frame_plain", "a.ckpt", "--png", "a.png"],
+            "give --frame, --frame_ckpt, --ckpt and --png together",
+        ),
+        (
+            [
+                "--frame",
+                "a.jpg",
+                "--frame_ckpt",
+                "a.ckpt",
+                "--ckpt",
+                "b.ckpt",
+                "--by",
+                "gain",
+                "--png",
+                "a.png",
+            ],
+            "give --plain and --frame_plain",
+        ),
         (["--frame", "a.jpg", "--png", "a.png"], "give --frame, --frame_ckpt, --ckpt and --png together"),
         ([], "no screen"),
     ],

@@ -13,7 +13,8 @@ from pcseg.backproject import project, read_frame
 from pcseg.data.images.reader import read_indices
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
-from pcseg.views.beside import beside_picture, camera_of_frame, find_place
+from pcseg.views.beside import beside_picture, both_contexts, camera_of_frame, find_place
+from pcseg.views.charts import context_picture
 from pcseg.views.coloring import class_layer
 from pcseg.views.palette import class_colors
 from pcseg.views.pictures import RING, render
@@ -106,8 +107,27 @@ def test_heads_that_share_nothing_show_what_needs_no_head() -> None:
     assert shared.width < beside_picture(frame(), ROOM, room_camera()).width
     with pytest.raises(UserError, match="ImageHead has no affinity"):
         beside_picture(plain, ROOM, room_camera(), by="affinity")
-    with pytest.raises(UserError, match="shows affinity, codeword or attention"):
+    with pytest.raises(UserError, match="shows affinity, codeword, attention, gain or context"):
         beside_picture(frame(), ROOM, room_camera(), by="error")
+
+
+def test_gain_of_both() -> None:
+    compared = replace(frame().maps, plain=np.full_like(frame().maps.probability, 1 / 13))
+    both = beside_picture(replace(frame(), maps=compared), ROOM, room_camera(), by="gain")
+    assert both.size == beside_picture(frame(), ROOM, room_camera(), by="affinity").size
+    with pytest.raises(UserError, match="ImageHead has no gain"):
+        beside_picture(frame(), ROOM, room_camera(), by="gain")
+
+
+def test_charts_of_both_stand_above_each_other() -> None:
+    both = np.asarray(both_contexts(frame(), ROOM))
+    pages = [
+        context_picture(subject.name, subject.maps, S3DIS, whole=whole)
+        for subject, whole in ((frame(), "frame"), (ROOM, "cloud"))
+    ]
+    np.testing.assert_array_equal(both, np.concatenate([np.asarray(page) for page in pages]))
+    with pytest.raises(UserError, match="ImageHead keeps no context of the whole frame"):
+        both_contexts(replace(frame(), maps=replace(frame().maps, channel=None)), ROOM)
 
 
 def test_the_pixel_is_that_of_the_point() -> None:
