@@ -137,7 +137,7 @@ def draw_class_bars(
     longest = np.max([values for _, _, values in there], axis=0)
     room = max(int((bottom - top) / (15 * unit)), 2)
     order = np.argsort(-longest, kind="stable")
-    shown = sorted(order[: len(names) if len(names) <= room else room - 1].tolist())
+    shown: list[int] = sorted(order[: len(names) if len(names) <= room else room - 1].tolist())
     rest = order[len(shown) :]
     step = min((bottom - top) / max(len(shown) + bool(len(rest)), 1), 32 * unit)
     start = left + min(max(map(len, names)) * 8.5, 170) * unit + 20 * unit
