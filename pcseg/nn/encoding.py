@@ -69,8 +69,8 @@ class EncodingLayer(nn.Module):
         residuals = assign.mT @ x - shares[:, None] * self.codewords
         if self.reference_size is None:
             return residuals
-        size = shares.sum().clamp(min=torch.finfo(x.dtype).tiny)  # shares of a token add up to its weight
-        return residuals * (self.reference_size / size)
+        size = shares.sum()  # shares of a token add up to its weight
+        return residuals * (self.reference_size / torch.where(size > 0, size, 1))
 
 
 class ContextEncodingOutput(NamedTuple):

@@ -19,6 +19,9 @@ from pcseg.heads.point_base import PointContextHead
 
 CHANNELS, NUM_CLASSES = (6, 7, 8), 4
 POINT_CHANNELS = (8, 6, 7)  # the image's last features are the finest level
+PIXELWISE = ("aux_logits", "embedding")
+"""Further outputs with a value a pixel; others have one an image."""
+
 Pair = Callable[[], tuple[ImageHead, PointContextHead]]
 
 
@@ -113,7 +116,7 @@ def check_pair(pair: Pair, size: tuple[int, int], *, training: bool, batch_size:
     compare(as_images(found.logits, orders, *size), expected.logits)
     for name in expected.aux:
         value = found.aux[name]
-        compare(as_images(value, orders, *size) if name == "aux_logits" else value, expected.aux[name])
+        compare(as_images(value, orders, *size) if name in PIXELWISE else value, expected.aux[name])
     objective(expected.logits, expected.aux, image, size).backward()
     objective(
         as_images(found.logits, orders, *size), _as_image_aux(found.aux, orders, size), image, size
@@ -135,8 +138,7 @@ def check_pair(pair: Pair, size: tuple[int, int], *, training: bool, batch_size:
 
 def _as_image_aux(aux: dict[str, Tensor], orders: list[Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
     return {
-        name: as_images(value, orders, *size) if name == "aux_logits" else value
-        for name, value in aux.items()
+        name: as_images(value, orders, *size) if name in PIXELWISE else value for name, value in aux.items()
     }
 
 
