@@ -56,9 +56,9 @@ def convert(
             ``config``, or options with which the weights compute something else.
 
     Convention:
-        Point heads have ReLU where released CCNet has leaky ReLU, and no bias in front of the auxiliary norm: an
-        inflated CCNet head starts close to, not at, what the image head computes. EncNet's are equal without a
-        ``reference_size``, CTNet's with ``class_batch_norm``.
+        On a planar grid an inflated head computes what the image head does: EncNet's without a ``reference_size``,
+        CTNet's with ``class_batch_norm``, CCNet's with ``inplace_abn``; without it, which is ReLU in the place of
+        leaky ReLU, CCNet's starts close to that.
     """
     parts = instantiate_parts(dict(config), source="--config")
     if inflated:

@@ -223,6 +223,20 @@ def test_a_body_is_inflated_whole_or_in_part_as_asked(tmp_path: Path) -> None:
     assert "head.body.channel_context.classify.weight" in found.state
 
 
+def test_the_released_ccnet_starts_a_point_head_that_equals_it(tmp_path: Path) -> None:
+    source = write(tmp_path / "official.pth", ccnet_state(channels=WIDTHS[3]))
+    config = CONFIGS["ccnet"] | {"head": part("heads.ccnet.RCCAHead", channels=WIDTHS[3])}
+    head = {"level": 0, "width": WIDTHS[3], "recurrence": 2, "inplace_abn": True}
+    points = {"backbone": UNET, "head": part("heads.ccnet.PointRCCAHead", **head)}
+    image, _ = start(config, convert(source, config), tmp_path)
+    point, _ = start(points, convert(source, points, inflated=True), tmp_path, in_channels=4)
+    features = [torch.randn(1, width, 5, 4) for width in image.backbone.out_channels]
+    order = torch.randperm(20)
+    levels, batch = planar_levels([features[3]], [order])
+    found = as_images(point.head(levels, batch).logits, [order], 5, 4)
+    torch.testing.assert_close(found, image.head(features).logits, rtol=1e-4, atol=1e-5)
+
+
 def own_checkpoint(path: Path, config: dict[str, Any]) -> Segmentor:
     model = segmentor(config)
     facts: dict[str, Any] = {"features": ["image"], "grid_size": 0.0, "manifest_hash": "", "seed": 0}
