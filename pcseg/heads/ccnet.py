@@ -35,7 +35,6 @@ class RCCABody(ContextBody):
         context_channels: Width of the attention.
         channels: Width of the features that are classified.
         recurrence: R, how often the attention is applied.
-        scaled: See :class:`~pcseg.nn.criss_cross.CrissCrossAttention`.
         category_weight: Factor of the category consistent loss; 0 leaves its branch out.
         dropout: Rate of the channel dropout.
         norm: Makes the norms.
@@ -52,7 +51,6 @@ class RCCABody(ContextBody):
         context_channels: int,
         channels: int,
         recurrence: int,
-        scaled: bool = False,
         category_weight: float = 0.0,
         dropout: float = 0.1,
         norm: NormFactory = BatchNorm,
@@ -65,7 +63,7 @@ class RCCABody(ContextBody):
         act = activation or nn.ReLU(inplace=True)
         inner = context_channels
         self.before = ConvNorm(conv(in_channels, inner, bias=False), norm(inner), act)
-        self.attention = CrissCrossAttention(inner, scaled=scaled)
+        self.attention = CrissCrossAttention(inner)
         self.after = ConvNorm(conv(inner, inner, bias=False), norm(inner), act)
         self.merge = ConvNorm(conv(in_channels + inner, channels, bias=False), norm(channels), act)
         self.dropout = ChannelDropout(dropout)
@@ -166,7 +164,6 @@ class PointRCCAHead(PointContextHead):
         recurrence: R; in 3-D it takes 3 to join all voxels of a filled box.
         axes: Directions of the lines: 0, 1, 2 for x, y, z.
         thickness: Edge in voxels of the cross-section of a line; 1 is the published attention.
-        scaled: See :class:`~pcseg.nn.criss_cross.CrissCrossAttention`.
         category_weight: Factor of the category consistent loss; 0 leaves its branch out.
         aux_level: Level of the auxiliary head; ``None`` for no such head.
         aux_weight: Factor of the auxiliary cross-entropy.
@@ -188,7 +185,6 @@ class PointRCCAHead(PointContextHead):
         recurrence: int = 3,
         axes: Sequence[int] = AXES,
         thickness: int = 1,
-        scaled: bool = False,
         category_weight: float = 0.0,
         aux_level: int | None = None,
         aux_weight: float = 0.4,
@@ -206,7 +202,6 @@ class PointRCCAHead(PointContextHead):
             context_channels=width,
             channels=width,
             recurrence=recurrence,
-            scaled=scaled,
             category_weight=category_weight,
             dropout=dropout,
             norm=norm,

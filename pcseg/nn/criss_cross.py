@@ -20,14 +20,13 @@ class CrissCrossAttention(nn.Module):
     Args:
         channels: C.
         reduction: Queries and keys have ``channels // reduction`` channels.
-        scaled: Divide the logits by the root of that number, as transformers do; published without.
 
     Convention:
-        One softmax over all lines together. :math:`\gamma` (absent from the paper) starts
+        One softmax over all lines together, logits not scaled. :math:`\gamma` (absent from the paper) starts
         at 0: the module is the identity at first, and its other weights get no gradient in the first step.
     """
 
-    def __init__(self, channels: int, *, reduction: int = 8, scaled: bool = False) -> None:
+    def __init__(self, channels: int, *, reduction: int = 8) -> None:
         super().__init__()
         if channels < reduction:
             raise UserError(f"criss-cross attention of {channels} channels cannot reduce them by {reduction}")
@@ -35,7 +34,6 @@ class CrissCrossAttention(nn.Module):
         self.key = nn.Linear(channels, channels // reduction)
         self.value = nn.Linear(channels, channels)
         self.gamma = nn.Parameter(torch.zeros(1))
-        self.logit_scale = self.query.out_features**-0.5 if scaled else 1.0
 
     def forward(self, x: Tensor, lines: Support) -> Tensor:
         """Tokens ``(N, C)`` with what they see along ``lines``, ``(N, C)``."""
@@ -43,9 +41,8 @@ class CrissCrossAttention(nn.Module):
         return x + union_attention(query, key, scaled_value, lines)
 
     def project(self, x: Tensor) -> tuple[Tensor, ...]:
-        r"""Queries, keys and :math:`\gamma` times the values, by one product: cheaper than three and scalings."""
-        scale = self.logit_scale
-        weight = torch.cat([scale * self.query.weight, self.key.weight, self.gamma * self.value.weight])
-        bias = torch.cat([scale * self.query.bias, self.key.bias, self.gamma * self.value.bias])
+        r"""Queries, keys and :math:`\gamma` times the values, by one product: cheaper than three and a scaling."""
+        weight = torch.cat([self.query.weight, self.key.weight, self.gamma * self.value.weight])
+        bias = torch.cat([self.query.bias, self.key.bias, self.gamma * self.value.bias])
         widths = [layer.out_features for layer in (self.query, self.key, self.value)]
         return F.linear(x, weight, bias).split(widths, dim=1)

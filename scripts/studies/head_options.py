@@ -27,7 +27,6 @@ OPTIONS = (
     option("ccnet-r1", CCNET, "one recurrence", recurrence=1),
     option("ccnet-r2", CCNET, "two, as on images", recurrence=2),
     option("ccnet-thick2", CCNET, "lines two voxels thick (option A)", thickness=2),
-    option("ccnet-scaled", CCNET, "logits over the root of the queries' channels", scaled="true"),
     option("ccnet-level1", CCNET, "voxels half as large", level=1),
     option("ccnet-level3", CCNET, "voxels twice as large", level=3),
     Variant(name="ctnet", config=CTNET, note="as configured: level 2"),
@@ -49,6 +48,7 @@ Other ways to help lines of sparse voxels reach further, which have no option of
 - **Planes** in the place of lines (option B): 270 to 18,000 pairs a voxel where lines have tens;
   `pcseg.ops.lines.axis_planes` makes them for experiments.
 - **Lines on several voxel sizes together** (C): one size at a time is what the levels show.
+- **Logits over the root of their width**, as in transformers: 64.0 ± 1.5 over the same three seeds, as without.
 - **Turned or estimated axes** (D): generated rooms and the aligned release of S3DIS have their walls along the axes.
 - **Windows or samples of long lines** (F): time a voxel hardly grows with the length of the lines
   ([heads](../benchmarks/heads.md)).
