@@ -105,3 +105,25 @@ def peak_mb(function: Callable[[], object]) -> float | None:
         return None
     finally:
         process.join()
+
+
+def gpu_row(case: str, call: Callable[[], object], *, points: int) -> Row:
+    """Seconds and peak memory of ``call`` on the GPU, whose name the case gets; there is nothing to compare with."""
+    for _ in range(2):
+        call()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    start, rounds = time.perf_counter(), 5
+    for _ in range(rounds):
+        call()
+    torch.cuda.synchronize()
+    return Row(
+        case=f"{case} on {torch.cuda.get_device_name()}, {points:,} points",
+        ours_s=(time.perf_counter() - start) / rounds,
+        other="",
+        other_s=None,
+        speedup=None,
+        ours_peak_mb=torch.cuda.max_memory_allocated() / 2**20,
+        other_peak_mb=None,
+        points=points,
+    )

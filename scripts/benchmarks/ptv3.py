@@ -3,13 +3,12 @@
 On a GPU, where there is one, points a second and memory of forward and of a training step.
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from benchmarks.conv import surface_voxels
-from benchmarks.harness import Row, measure
+from benchmarks.harness import Row, gpu_row, measure
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
@@ -151,25 +150,5 @@ def on_gpu(num_voxels: int) -> list[Row]:
         with torch.autocast("cuda", torch.bfloat16):
             model(batch)[0].x.float().square().mean().backward()
 
-    return [gpu_row(name, call, len(batch.x)) for name, call in (("forward", forward), ("step", step))]
-
-
-def gpu_row(name: str, call: Callable[[], None], points: int) -> Row:
-    for _ in range(2):
-        call()
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    start, rounds = time.perf_counter(), 5
-    for _ in range(rounds):
-        call()
-    torch.cuda.synchronize()
-    seconds = (time.perf_counter() - start) / rounds
-    return Row(
-        case=f"base model on {torch.cuda.get_device_name()}, {name}, {points / seconds:,.0f} points/s",
-        ours_s=seconds,
-        other="",
-        other_s=None,
-        speedup=None,
-        ours_peak_mb=torch.cuda.max_memory_allocated() / 2**20,
-        other_peak_mb=None,
-    )
+    calls = {"forward": forward, "step": step}
+    return [gpu_row(f"base model, {name}", call, points=len(batch.x)) for name, call in calls.items()]
