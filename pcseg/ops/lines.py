@@ -29,12 +29,12 @@ def axis_lines(
         voxels that shares several of them counts once. They are built once for a set of voxels and kept there.
     """
     check_line_options(axes, thickness)
-    key = ("lines", tuple(axes), thickness, shift)
-    if key not in voxels.supports:
+    key = (tuple(axes), thickness, shift)
+    if key not in voxels.lines:
         cell = (voxels.local_pos + shift).div(thickness, rounding_mode="floor")
         lines = [_groups_along(voxels, cell, [other for other in AXES if other != axis]) for axis in axes]
-        voxels.supports[key] = Support(partitions=lines, overlapping=thickness > 1)
-    return voxels.supports[key]
+        voxels.lines[key] = Support(partitions=lines, overlapping=thickness > 1)
+    return voxels.lines[key]
 
 
 def axis_planes(voxels: VoxelSet, *, axes: Sequence[int] = AXES) -> Support:

@@ -34,8 +34,8 @@ class VoxelSet:
         self.ptr = ptr.long()
         self._maps: dict[tuple[int, int], KernelMap] = {}
         self._coarser: dict[tuple, tuple[VoxelSet, Tensor, KernelMap]] = {}
-        self.supports: dict[tuple, Support] = {}
-        """What attention sees, by how it is built (:mod:`pcseg.ops.lines`)."""
+        self.lines: dict[tuple[tuple[int, ...], int, int], Support] = {}
+        """Those of :func:`pcseg.ops.lines.axis_lines`, by their axes, thickness and shift."""
         self.order = self._sorted_rows()
 
     def __len__(self) -> int:

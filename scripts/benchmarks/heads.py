@@ -37,17 +37,6 @@ def run() -> list[Row]:
     return rows
 
 
-def axis_attention_step(
-    voxel_size: float, *, channels: int, device: str, dtype: torch.dtype
-) -> tuple[Callable[[], None], int]:
-    """Forward and backward of axis attention in a room on a device, and the number of its voxels."""
-    cpu = room(voxel_size)
-    voxels = VoxelSet(cpu.grid_pos.to(device), cpu.ptr.to(device))
-    attention, lines = CrissCrossAttention(channels).to(device, dtype), axis_lines(voxels)
-    x = torch.randn(len(voxels), channels, device=device, dtype=dtype)
-    return step(lambda x: attention(x, lines), x), len(voxels)
-
-
 def step(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
     """Forward of ``function`` at ``x``, and backward from a gradient that is given."""
     x = x.detach().requires_grad_()
@@ -147,6 +136,17 @@ def axis_attention_curve(*, channels: int) -> Iterator[Row]:
             f"{1e6 * row.ours_s / count:.2f} us a voxel, {1e9 * per_pair:.1f} ns a voxel and line voxel"
         )
         yield row
+
+
+def axis_attention_step(
+    voxel_size: float, *, channels: int, device: str, dtype: torch.dtype
+) -> tuple[Callable[[], None], int]:
+    """Forward and backward of axis attention in a room on a device, and the number of its voxels."""
+    cpu = room(voxel_size)
+    voxels = VoxelSet(cpu.grid_pos.to(device), cpu.ptr.to(device))
+    module, lines = attention_module(channels).to(device, dtype), axis_lines(voxels)
+    x = torch.randn(len(voxels), channels, device=device, dtype=dtype)
+    return step(lambda x: module(x, lines), x), len(voxels)
 
 
 # --- images

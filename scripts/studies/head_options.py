@@ -53,8 +53,7 @@ Other ways to help lines of sparse voxels reach further, which have no option of
 - **Windows or samples of long lines** (F): time a voxel hardly grows with the length of the lines
   ([heads](../benchmarks/heads.md)).
 - **Other keys for voxels alone on their lines** (G): three recurrences join 99 % of an office's voxels of 32 cm already
-  ([class features](../class_features.md)).
-"""
+  ([class features](../class_features.md))."""
 
 
 def study(variants: list[str] | None) -> Study:
@@ -62,5 +61,5 @@ def study(variants: list[str] | None) -> Study:
         title="Options of the context heads on generated rooms",
         question="What the defaults of the point heads rest on: one option changed at a time.",
         variants=chosen(OPTIONS, variants),
-        remarks=LEFT_OUT.strip(),
+        remarks=LEFT_OUT,
     )
