@@ -1,10 +1,13 @@
-"""The table of a run's measures, ``logs/metrics.csv``, which goes on where the run goes on."""
+"""A run's measures: the table ``logs/metrics.csv``, which goes on where the run goes on, and lines for log files."""
 
 import csv
+import time
 import warnings
 from pathlib import Path
 from typing import Any
 
+import lightning as L
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 
@@ -65,3 +68,23 @@ class MetricsTable(CSVLogger):
             writer.log_metrics({key: value for key, value in row.items() if key != "step"}, int(row["step"]))
         writer.save()
         before.unlink(missing_ok=True)
+
+
+class EpochLines(Callback):
+    """Prints a line an epoch with the progress bar's measures and the time left, for output that is no terminal."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._began, self._before = time.monotonic(), trainer.current_epoch
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        done, of = trainer.current_epoch + 1, trainer.max_epochs or 0
+        left = (time.monotonic() - self._began) / (done - self._before) * (of - done)
+        measures = [f"{name} {float(value):.3f}" for name, value in trainer.progress_bar_metrics.items()]
+        print(f"epoch {done} of {of}", *measures, f"{_spoken(left)} left", sep=", ", flush=True)
+
+
+def _spoken(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

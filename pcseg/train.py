@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
+import rich
 import torch
 from lightning.pytorch.callbacks import (
     Callback,
@@ -26,7 +27,7 @@ from pcseg.data.base import TrainingData
 from pcseg.data.watching import naming_files
 from pcseg.errors import UserError
 from pcseg.initial_weights import load_initial_weights
-from pcseg.logs import MetricsTable
+from pcseg.logs import EpochLines, MetricsTable
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.nn.norms import separate_norms, synchronise_norms
 from pcseg.schedules import Schedule
@@ -80,7 +81,7 @@ class TrainerOptions:
     log_every_n_steps: int = 10
     """Steps between two entries of the logs."""
     progress_bar: bool = True
-    """Show progress, mIoU and time left."""
+    """Show progress, mIoU and time left; a line an epoch where the output is no terminal."""
     voxel_budget: int | Literal["auto"] | None = "auto"
     """Largest number of voxels of a batch; larger ones are cropped. ``auto``: what the memory holds."""
     max_bad_steps: int = 5
@@ -193,8 +194,10 @@ def build_trainer(
 ) -> L.Trainer:
     """The Lightning Trainer of ``options``, with logs in ``out`` that go on behind ``steps`` steps."""
     callbacks = [*callbacks, LearningRateMonitor("step")]
+    console = rich.get_console()
+    bar = options.progress_bar and (console.is_terminal or console.is_jupyter)
     if options.progress_bar:
-        callbacks.append(RichProgressBar())
+        callbacks.append(RichProgressBar() if bar else EpochLines())
     if options.ema_decay is not None:
         callbacks.append(EMAWeightAveraging(decay=options.ema_decay))
     several = options.devices not in (1, "auto") or options.num_nodes > 1
@@ -210,7 +213,7 @@ def build_trainer(
         plugins=[SharedNorms()] if options.sync_batchnorm else None,
         check_val_every_n_epoch=options.check_val_every_n_epoch,
         log_every_n_steps=options.log_every_n_steps,
-        enable_progress_bar=options.progress_bar,
+        enable_progress_bar=bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # ours count every room once and resume exactly

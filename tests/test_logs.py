@@ -1,14 +1,16 @@
-"""The table of measures: a run that was interrupted ends with the rows of a straight one."""
+"""Measures of a run: the table of one that was interrupted ends like that of a straight one; lines for log files."""
 
 import csv
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fakes import ConvBackbone, write_fake_building
 
 from pcseg.data.loaders import RoomData
 from pcseg.heads.plain import PlainHead
-from pcseg.logs import MetricsTable, read_rows
+from pcseg.logs import EpochLines, MetricsTable, read_rows
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.train import TrainerOptions, train
 
@@ -103,3 +105,44 @@ def test_an_interrupted_training_ends_with_the_rows_of_a_straight_one(
     before = rows_of(tmp_path / "stopped" / "logs" / "metrics.csv")
     assert 0 < len(before) < len(straight)
     assert run("stopped", resume=True) == straight
+
+
+def test_output_that_is_no_terminal_gets_a_line_an_epoch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_fake_building(tmp_path / "building", rooms={"Area_1": 4, "Area_5": 1}, num_points=200)
+
+    def run(max_epochs: int, *, resume: bool = False) -> list[str]:
+        train(
+            data=RoomData(root, grid_size=0.3, batch_size=1, val_rooms=["Area_1/office_1"], train_splits=["Area_1"]),
+            backbone=ConvBackbone,
+            head=PlainHead,
+            trainer=TrainerOptions(max_epochs=max_epochs, accelerator="cpu", voxel_budget=None),
+            out=tmp_path / "run",
+            resume=resume,
+        )  # fmt: skip
+        return capsys.readouterr().out.splitlines()
+
+    lines = run(2) + run(3, resume=True)
+    assert len(lines) == 3
+    for line, start in zip(lines, ["epoch 1 of 2, ", "epoch 2 of 2, ", "epoch 3 of 3, "], strict=True):
+        assert re.fullmatch(start + r"loss \d+\.\d{3}, val/miou 0\.\d{3}, 0 min left", line)
+
+
+def test_time_left_is_that_of_the_epochs_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that goes on behind its second epoch and takes ten minutes an epoch."""
+    now = iter([1000.0, 1600.0, 2200.0])
+    monkeypatch.setattr("pcseg.logs.time.monotonic", lambda: next(now))
+    trainer = SimpleNamespace(
+        current_epoch=2, max_epochs=12, is_global_zero=True, progress_bar_metrics={"loss": 0.5}
+    )
+    lines, module = EpochLines(), SimpleNamespace()
+    lines.on_train_start(trainer, module)  # pyright: ignore
+    for trainer.current_epoch in (2, 3):
+        lines.on_train_epoch_end(trainer, module)  # pyright: ignore
+    assert capsys.readouterr().out.splitlines() == [
+        "epoch 3 of 12, loss 0.500, 1 h 30 min left",
+        "epoch 4 of 12, loss 0.500, 1 h 20 min left",
+    ]
