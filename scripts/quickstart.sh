@@ -46,7 +46,8 @@ say "2/5  Preparing them into $DATA/$NAME"
 $PYTHON -m "data_prep.$DATASET" "$DATA/${NAME}_raw" "$DATA/$NAME" --workers "$WORKERS"
 
 say "3/5  Training a sparse U-Net with EncNet's head; $TEST is kept for the test"
-choose_processes
+PROCESSES=()
+! two_processes || PROCESSES=(--trainer.devices 2)
 if [ ! -f "$OUT/training_seconds" ]; then
   train_start=$SECONDS
   $PYTHON scripts/train.py --config configs/rooms/encnet.yaml --data.root "$DATA/$NAME" --out "$OUT" --resume true \

@@ -30,31 +30,41 @@ setup
 say "2-D 1/4  Photographing the rooms into $DATA/rooms_frames ($FRAMES frames each)"
 $PYTHON -m data_prep.frames "$DATA/rooms_raw" "$DATA/rooms_frames" --frames "$FRAMES" --workers "$WORKERS"
 
-choose_processes
-# the batch of the configuration, shared out: as many steps with as many images each
-BATCH=()
-[ ${#PROCESSES[@]} = 0 ] || BATCH=(--data.batch_size 4)
+# One model, from training to scores; nothing where that is done.
+train_and_score() {
+  local out=$OUT/$1 config=configs/rooms/$1_2d.yaml root=$DATA/rooms_frames
+  [ "$1" != plain ] || { config=configs/rooms/plain.yaml root=$DATA/rooms; }
+  [ ! -f "$out/done" ] || return 0
+  mkdir -p "$out"
+  $PYTHON scripts/train.py --config "$config" --data.root "$root" --out "$out" --resume true \
+    ${EPOCHS:+--trainer.max_epochs "$EPOCHS"} 2>&1 | tee -a "$out/log.txt" | sed -u "s/^/$1: /"
+  if [ "$1" != plain ]; then
+    echo "$1: scoring it, tables go to $out/log.txt"
+    $PYTHON scripts/evaluate.py --ckpt "$out/best.ckpt" --out "$out/evaluation" >>"$out/log.txt" 2>&1
+    $PYTHON scripts/evaluate.py --ckpt "$out/best.ckpt" --out "$out/evaluation_averaged" \
+      --scales "[1.0, 1.25]" --flip true >>"$out/log.txt" 2>&1
+  fi
+  touch "$out/done"
+  echo "$1: done"
+}
 
+JOBS=1 THREADS=()
+! two_processes || JOBS=2 THREADS=(env OMP_NUM_THREADS=$(($(nproc) / 2)))
+
+say "2-D 2/4  Training small image models on frames, and the sparse U-Net with a plain head on points, $JOBS at a time"
+export -f train_and_score
+export PYTHON OUT DATA EPOCHS
+printf '%s\n' plain ctnet ccnet encnet |
+  ${THREADS[@]+"${THREADS[@]}"} xargs -P "$JOBS" -n 1 bash -euo pipefail -c 'train_and_score "$1"' _ ||
+  { echo "quickstart_2d: not all are trained and scored; the last lines of $OUT/*/log.txt say why" >&2 && exit 1; }
+
+say "2-D 3/4  Unseen frames, mIoU in percent: shown once; averaged over two scales and their mirror images, as papers do"
 images=()
 for head in ccnet encnet ctnet; do
-  say "2-D 2/4  Training a small $head on frames; those of area 5 are kept for the test"
-  if [ ! -f "$OUT/$head/evaluation_averaged/results.json" ]; then
-    $PYTHON scripts/train.py --config "configs/rooms/${head}_2d.yaml" --data.root "$DATA/rooms_frames" \
-      --out "$OUT/$head" --resume true ${PROCESSES[@]+"${PROCESSES[@]}"} ${BATCH[@]+"${BATCH[@]}"} \
-      ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
-    say "Scores of $head, every unseen frame shown once"
-    $PYTHON scripts/evaluate.py --ckpt "$OUT/$head/best.ckpt" --out "$OUT/$head/evaluation"
-    say "Scores of $head, averaged over two scales and their mirror images, as the papers report them besides"
-    $PYTHON scripts/evaluate.py --ckpt "$OUT/$head/best.ckpt" --out "$OUT/$head/evaluation_averaged" \
-      --scales "[1.0, 1.25]" --flip true
-  fi
   images+=("$OUT/$head/best.ckpt")
+  scores=("$OUT/$head/evaluation/results.md" "$OUT/$head/evaluation_averaged/results.md")
+  printf '%-8s %s\n' "$head" "$(grep -hm 1 'this model' "${scores[@]}" | cut -d '|' -f 3 | tr '\n' ' ')"
 done
-
-say "2-D 3/4  Training the sparse U-Net with a plain head"
-[ -f "$OUT/plain/done" ] || $PYTHON scripts/train.py --config configs/rooms/plain.yaml --data.root "$DATA/rooms" \
-  --out "$OUT/plain" --resume true ${PROCESSES[@]+"${PROCESSES[@]}"} ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
-touch "$OUT/plain/done"
 
 say "2-D 4/4  Points and images compared on the rooms of area 5"
 $PYTHON scripts/compare.py "$DATA/rooms" "$DATA/rooms_frames" --plain "$OUT/plain/best.ckpt" \

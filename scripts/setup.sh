@@ -71,10 +71,8 @@ setup() {
   install_system_libraries && install_packages
 }
 
-# Sets PROCESSES, options of train.py. Small products gain little by threads: without a GPU two processes, each with
-# half of the threads, take about half the time.
-choose_processes() {
-  PROCESSES=()
-  [ "$(nproc)" -ge 2 ] || return 0
-  [ "$($PYTHON -c 'import torch; print(torch.cuda.is_available())')" = True ] || PROCESSES=(--trainer.devices 2)
+# Small products gain little by threads: without a GPU two processes, each with half of the threads, take about half
+# the time.
+two_processes() {
+  [ "$(nproc)" -ge 2 ] && [ "$($PYTHON -c 'import torch; print(torch.cuda.is_available())')" = False ]
 }
