@@ -46,12 +46,17 @@ class Windows:
     batch_size: int = 4
 
     def __post_init__(self) -> None:
-        if not self.scales or min(self.scales) <= 0:
-            raise UserError(f"--scales {list(self.scales)}: give one or more factors above 0")
+        require_factors(self.scales)
         if not 0 <= self.overlap < 1 or self.batch_size < 1:
             raise UserError(
                 f"--overlap {self.overlap}: choose a share in [0, 1); --batch_size must be 1 or more"
             )
+
+
+def require_factors(scales: Sequence[float]) -> None:
+    """:class:`UserError` unless ``scales`` are factors on the size of an image."""
+    if not scales or min(scales) <= 0:
+        raise UserError(f"--scales {list(scales)}: give one or more factors above 0")
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,13 @@ from pcseg.checkpoint import KEY, ModelCard, differing_keys, read_checkpoint
 from pcseg.data.base import TrainingData
 from pcseg.data.watching import naming_files
 from pcseg.errors import UserError
-from pcseg.initial_weights import load_initial_weights
-from pcseg.logs import EpochLines, MetricsTable
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.nn.norms import separate_norms, synchronise_norms
 from pcseg.schedules import Schedule
 from pcseg.segmentor import BackboneChoice, HeadFactory, OptimizerFactory, Segmentor
-from pcseg.survival import Survival
+from pcseg.training.initial_weights import load_initial_weights
+from pcseg.training.logs import EpochLines, MetricsTable
+from pcseg.training.survival import Survival
 
 LossFactory = Callable[[torch.Tensor], SegmentationLoss]
 """Takes the number of training points of every class."""

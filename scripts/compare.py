@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from pcseg.cli import run
-from pcseg.comparison import compare
+from pcseg.comparison.compare import compare
 
 
 @wraps(compare)

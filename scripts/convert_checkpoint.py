@@ -8,11 +8,11 @@ from jsonargparse import ArgumentParser
 
 from pcseg.checkpoint import ModelCard
 from pcseg.cli import as_dict, make_parser
-from pcseg.convert import Conversion, convert
+from pcseg.conversion.convert import Conversion, convert
 from pcseg.data.base import TrainingData
 from pcseg.errors import UserError, exit_on_user_error
-from pcseg.initial_weights import save_weights
 from pcseg.train import train
+from pcseg.training.initial_weights import save_weights
 
 SHOWN = 8
 """Names of a kind on the screen; the report beside the file has all."""

@@ -154,8 +154,8 @@ def read_subject(
         if plain is not None:
             raise UserError("--plain is compared with --ckpt; give that too")
         return make_subject(points, saved, units=units, up=up)
+    from pcseg.analysis.explain import explain_cloud
     from pcseg.checkpoint import load_checkpoint
-    from pcseg.explain import explain_cloud
 
     model = load_checkpoint(ckpt)
     explained = explain_cloud(
@@ -174,8 +174,8 @@ def read_picture(path: Path, ckpt: Path | None, plain: Path | None) -> Subject:
     """A picture as an image model sees it."""
     if ckpt is None:
         raise UserError(f"{path}: a picture; give --ckpt FILE of an image model to see what it does with it")
+    from pcseg.analysis.explain_image import explain_picture
     from pcseg.checkpoint import load_checkpoint
-    from pcseg.explain_image import explain_picture
 
     other = None if plain is None else load_checkpoint(plain)
     return explain_picture(load_checkpoint(ckpt), path, plain=other)
@@ -194,7 +194,7 @@ def draw_beside(
     shade: bool,
 ) -> Image.Image:
     """The frame as the image model of ``ckpt`` sees it, above the points from the place where it was taken."""
-    from pcseg.backproject import read_frame
+    from pcseg.comparison.backproject import read_frame
 
     taken = read_frame(frame)
     picture = read_picture(frame, ckpt, plain)

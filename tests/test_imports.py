@@ -17,7 +17,8 @@ HEAVY = (
 
 SHOW = f"""
 import sys
-import pcseg.checkpoint, pcseg.comparison, pcseg.evaluate, pcseg.explain, pcseg.explain_image, pcseg.predict
+import pcseg.checkpoint, pcseg.comparison.compare, pcseg.evaluate, pcseg.predict
+import pcseg.analysis.explain, pcseg.analysis.explain_image
 import pcseg.image_evaluate, pcseg.image_predict, pcseg.views.beside, pcseg.views.browser, pcseg.views.window
 import pcseg.heads.ccnet, pcseg.heads.ctnet, pcseg.heads.encnet, pcseg.backbones.points.sparse_unet
 print([name for name in {HEAVY} if name in sys.modules])

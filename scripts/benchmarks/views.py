@@ -24,11 +24,11 @@ from benchmarks.headless import Page, browse, find_browser
 from data_prep.building.plan import plan_area
 from data_prep.building.room_types import build_room
 from data_prep.building.scanner import scan_room
+from pcseg.analysis.explain import explain_cloud
 from pcseg.backbones.points.sparse_unet import sparse_unet_small
 from pcseg.checkpoint import KEY, ModelCard, load_checkpoint
 from pcseg.data.clouds import read_cloud
 from pcseg.data.scenes import write_scene
-from pcseg.explain import explain_cloud
 from pcseg.heads.ccnet import PointRCCAHead
 from pcseg.heads.ctnet import PointCTHead
 from pcseg.labels import S3DIS
@@ -72,7 +72,7 @@ def run() -> list[Row]:
             write_model(folder / f"{name}.ckpt", head)
         show = ["scripts/visualize.py", str(room), "--ckpt", str(folder / "ctnet.ckpt"), "--by", "affinity"]
         page, imports = folder / "room.html", folder / "imports.py"
-        imports.write_text("import pcseg.checkpoint, pcseg.explain")
+        imports.write_text("import pcseg.checkpoint, pcseg.analysis.explain")
         size = f"{NUM_POINTS:,} points"
         return [
             command_row("imports of a model, alone", str(imports)),

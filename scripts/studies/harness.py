@@ -41,7 +41,7 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
-    """A change of the study's first variant while it predicts; ``change`` is one of ``pcseg.interventions.CHANGES``."""
+    """A change of the first variant while it predicts, one of ``pcseg.analysis.interventions.CHANGES``."""
 
     change: str
     note: str

@@ -6,6 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pcseg.analysis.interventions import (
+    CHANGES,
+    BackboneOnce,
+    CloudContext,
+    Replacement,
+    listening,
+    putting_in,
+)
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest
@@ -13,7 +21,6 @@ from pcseg.data.sample import Sample, load_sample
 from pcseg.errors import UserError
 from pcseg.evaluate import entries_in, open_scene
 from pcseg.inference import Prediction, predict_scene
-from pcseg.interventions import CHANGES, BackboneOnce, CloudContext, Replacement, listening, putting_in
 from pcseg.metrics.bootstrap import RoomMatrices
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.protocols import protocol_of, protocol_stamp, trained_on
@@ -35,7 +42,7 @@ def intervene(
     Args:
         ckpt: Checkpoint of a CTNet.
         out: Folder of the results.
-        changes: Names of changes, all by default; see :data:`pcseg.interventions.CHANGES`.
+        changes: Names of changes, all by default; see :data:`pcseg.analysis.interventions.CHANGES`.
         root: Prepared folder; without a value, the one that the model was trained on.
         splits: Areas or splits; without a value, those that training kept for the test.
         points_per_pass: Largest number of voxels of a room: class features are those of a whole room.

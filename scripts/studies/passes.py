@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from pcseg.analysis.context_state import State, cloud_state, has_context, without_own_context
+from pcseg.analysis.explain import watched_parts, watching
 from pcseg.checkpoint import LoadedModel
-from pcseg.context_state import State, cloud_state, has_context, without_own_context
 from pcseg.data.blocks import cut_into_blocks
 from pcseg.data.collate import to_data
 from pcseg.data.dataset import with_height
 from pcseg.data.gridding import group_by_voxel
 from pcseg.data.sample import Sample
-from pcseg.explain import watched_parts, watching
 from pcseg.heads.base import PointHead
 from pcseg.heads.context import ContextBody
 from pcseg.heads.point_base import PointContextHead

@@ -30,8 +30,8 @@ from studies.why_report import markdown
 from studies.why_rooms import what_things_are
 from torch import Tensor
 
+from pcseg.analysis.context_state import parameters_of
 from pcseg.checkpoint import LoadedModel, load_checkpoint
-from pcseg.context_state import parameters_of
 from pcseg.data.manifest import Manifest
 from pcseg.data.sample import load_sample
 from pcseg.errors import UserError

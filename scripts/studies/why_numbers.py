@@ -11,14 +11,14 @@ from studies.passes import Findings, Room
 from studies.why_objects import LISTED
 from torch import Tensor
 
-from pcseg.context_state import State
+from pcseg.analysis.context_state import State
+from pcseg.analysis.oracles import ORACLES, Facts, match_shares
 from pcseg.data.gridding import group_by_voxel
 from pcseg.losses.class_frequency import class_frequency
 from pcseg.losses.presence import class_presence
 from pcseg.metrics.boundary import near_boundary
 from pcseg.metrics.confusion import ConfusionMatrix, confusion
 from pcseg.metrics.objects import contrast_to, count_objects, describe_class, joined
-from pcseg.oracles import ORACLES, Facts, match_shares
 
 WIDTHS = (0.08, 0.16, 0.32)
 """Edges in metres of cells by which borders between classes are found: near is within one to two edges."""
@@ -37,7 +37,7 @@ class Truth:
     Args:
         room: Its points.
         names: Names of the K classes.
-        elsewhere: ``average`` and ``typical`` shares of :class:`~pcseg.oracles.Facts`.
+        elsewhere: ``average`` and ``typical`` shares of :class:`~pcseg.analysis.oracles.Facts`.
     """
 
     room: Room

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from comparison.test_comparison import write_image_checkpoint
 from fake_images import save, write_images, write_room_frames
 from fakes import write_fake_building
 from script_modules import load_script
-from test_comparison import write_image_checkpoint
 from test_evaluate import write_checkpoint
 
 from pcseg.cli import run

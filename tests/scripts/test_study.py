@@ -12,10 +12,10 @@ from studies.harness import Intervention, Outcome, Study, Variant, chosen, run_i
 from studies.intervene import intervene
 from studies.report import markdown, read_outcomes, within_noise, write_report
 
+from pcseg.analysis.interventions import CHANGES
 from pcseg.cli import run
 from pcseg.errors import UserError
 from pcseg.heads.ctnet_variants import PointCTVariantHead
-from pcseg.interventions import CHANGES
 
 ROOT = Path(__file__).resolve().parents[2]
 

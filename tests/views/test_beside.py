@@ -9,7 +9,7 @@ from office import office, write_office_frame
 from PIL import Image
 from views.heads import TOKENS, explained_room
 
-from pcseg.backproject import project, read_frame
+from pcseg.comparison.backproject import project, read_frame
 from pcseg.data.images.reader import read_indices
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from office import write_image_model, write_office_frame, write_point_model
 
+from pcseg.analysis.explain_image import explain_picture
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.images.reader import read_indices
 from pcseg.errors import UserError
-from pcseg.explain_image import explain_picture
 from pcseg.image_predict import predict_image
 from pcseg.views.coloring import available
 from pcseg.views.head_layers import head_ways

@@ -14,7 +14,7 @@ from pcseg.backbones.points import convert_ptv3 as ptv3
 from pcseg.backbones.points.convert import ConversionReport
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.backbones.points.sparse_unet import SparseUNet
-from pcseg.conversion import Conversion, classes_of, refuse_rest
+from pcseg.conversion.outcome import Conversion, classes_of, refuse_rest
 from pcseg.data.features import WIDTHS, num_features
 from pcseg.errors import UserError
 from pcseg.heads.plain import PlainHead

@@ -6,11 +6,18 @@ from fakes import ConvBackbone
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from pcseg.analysis.interventions import (
+    CHANGES,
+    BackboneOnce,
+    CloudContext,
+    Replacement,
+    listening,
+    putting_in,
+)
 from pcseg.errors import UserError
 from pcseg.heads.base import PointHead
 from pcseg.heads.ctnet import PointCTHead
 from pcseg.heads.plain import PlainHead
-from pcseg.interventions import CHANGES, BackboneOnce, CloudContext, Replacement, listening, putting_in
 from pcseg.labels import S3DIS
 from pcseg.losses.class_frequency import class_frequency
 from pcseg.segmentor import Segmentor

@@ -14,7 +14,8 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
-from pcseg.memory import (
+from pcseg.nn.process_statistics import several_processes
+from pcseg.training.memory import (
     SMALLEST,
     Meter,
     blocks_of_batch,
@@ -25,7 +26,6 @@ from pcseg.memory import (
     is_out_of_memory,
     num_voxels,
 )
-from pcseg.nn.process_statistics import several_processes
 
 log = logging.getLogger("pcseg")
 

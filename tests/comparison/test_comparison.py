@@ -12,13 +12,13 @@ from PIL import Image
 from test_evaluate import write_checkpoint
 from test_train_images import NARROW, config
 
-import pcseg.backproject
-import pcseg.comparison
+import pcseg.comparison.backproject
+import pcseg.comparison.compare
 from pcseg.backbones.images.resnet import ResNet
-from pcseg.backproject import read_frames, sightings
 from pcseg.checkpoint import KEY, ModelCard, load_checkpoint
-from pcseg.comparison import Options, carry_model, compare, load_models, predict_all, require_unseen
-from pcseg.comparison_report import AVERAGE, ComparisonReport
+from pcseg.comparison.backproject import read_frames, sightings
+from pcseg.comparison.compare import Options, carry_model, compare, load_models, predict_all, require_unseen
+from pcseg.comparison.report import AVERAGE, ComparisonReport
 from pcseg.data.sample import load_sample
 from pcseg.data.scenes import read_scene
 from pcseg.errors import UserError
@@ -131,9 +131,9 @@ def test_what_frames_see_is_found_once_for_all_image_models(
     models = load_models(folder / "plain.ckpt", [], images, device="cpu")
     sample = load_sample(read_scene(rooms / "Area_5" / "office_1.h5"), name="office_1")
     options = Options(fragments=1, points_per_pass=10_000, scales=(1.0,), flip=False)
-    calls, visible = [], pcseg.backproject.visible
+    calls, visible = [], pcseg.comparison.backproject.visible
     monkeypatch.setattr(
-        pcseg.backproject,
+        pcseg.comparison.backproject,
         "visible",
         lambda frame, *args, **kw: calls.append(frame) or visible(frame, *args, **kw),
     )
@@ -157,7 +157,7 @@ def test_what_must_not_be_compared_is_refused(
 ) -> None:
     rooms, frames, folder = places
     monkeypatch.setattr(
-        pcseg.comparison, "predict_all", lambda *args: pytest.fail("predicted before refusing")
+        pcseg.comparison.compare, "predict_all", lambda *args: pytest.fail("predicted before refusing")
     )
 
     def run(**changed: object) -> None:
@@ -179,6 +179,8 @@ def test_what_must_not_be_compared_is_refused(
         run(images=[folder / "plain.ckpt"])
     with pytest.raises(UserError, match="no frames of Area_5/office_1"):
         run(frames=tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"--scales \[1.0, 0\]"):
+        run(scales=(1.0, 0), plain=tmp_path / "told before models are loaded")
     assert not (tmp_path / "out" / "comparison.json").exists()
 
 

@@ -8,8 +8,8 @@ import torch
 from fakes import ConvBackbone
 from torch_geometric.data import Batch, Data
 
-from pcseg.context_state import State, cloud_state, has_context, parameters_of, without_own_context
-from pcseg.explain import watched_parts, watching
+from pcseg.analysis.context_state import State, cloud_state, has_context, parameters_of, without_own_context
+from pcseg.analysis.explain import watched_parts, watching
 from pcseg.heads.ccnet import PointRCCAHead
 from pcseg.heads.ctnet import PointCTHead
 from pcseg.heads.encnet import PointEncHead

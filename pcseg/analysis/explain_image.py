@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from pcseg.analysis.explain import maps_of_pass
 from pcseg.checkpoint import LoadedModel
 from pcseg.data.images.augment import resize, scaled_size
 from pcseg.data.images.batch import ImageBatch
 from pcseg.data.images.frames import labelled_frame
 from pcseg.data.images.reader import read_colors
 from pcseg.errors import UserError
-from pcseg.explain import maps_of_pass
 from pcseg.image_inference import ImageModel, image_model
 from pcseg.labels import IGNORE_INDEX
 from pcseg.views.head_maps import HeadMaps

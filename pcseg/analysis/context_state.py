@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pcseg.explain import Calls, body_maps
+from pcseg.analysis.explain import Calls, body_maps
 from pcseg.heads.ccnet import RCCABody
 from pcseg.heads.context import ContextBody
 from pcseg.heads.ctnet import CTBody
@@ -27,7 +27,7 @@ def cloud_state(body: ContextBody | None, calls: Calls, batch: PointBatch, num_c
 
     Args:
         body: Of a trained head.
-        calls: Of the modules :func:`pcseg.explain.watched_parts` in that pass.
+        calls: Of the modules :func:`pcseg.analysis.explain.watched_parts` in that pass.
         batch: The cloud.
         num_classes: K.
 

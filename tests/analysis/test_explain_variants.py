@@ -5,9 +5,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from test_explain import CLOUD, make_model
+from analysis.test_explain import CLOUD, make_model
 
-from pcseg.explain import explain_cloud
+from pcseg.analysis.explain import explain_cloud
 from pcseg.heads.ctnet import PointCTHead
 from pcseg.heads.ctnet_variants import ClassFeatures, Order, PointCTVariantHead
 from pcseg.labels import S3DIS

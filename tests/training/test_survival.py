@@ -15,10 +15,10 @@ from torch_geometric.data import Batch, Data
 from pcseg.data.loaders import RoomData
 from pcseg.errors import UserError
 from pcseg.heads.plain import PlainHead
-from pcseg.memory import Meter, budget_from_memory, crop_batch, free_memory, num_voxels
 from pcseg.segmentor import Segmentor
-from pcseg.survival import Survival
 from pcseg.train import TrainerOptions, train
+from pcseg.training.memory import Meter, budget_from_memory, crop_batch, free_memory, num_voxels
+from pcseg.training.survival import Survival
 
 
 @pytest.fixture(scope="module")
@@ -258,12 +258,12 @@ def test_the_budget_is_found_from_the_memory_there_is(
     assert not survival.measures
     assert len({size for _, size in model.steps}) > 1  # nothing was cropped
     needed = 0.8 * free_memory(torch.device("cpu")) / survival.budget  # type: ignore[operator]
-    monkeypatch.setattr("pcseg.survival.free_memory", lambda device: needed * 150 / 0.8)
+    monkeypatch.setattr("pcseg.training.survival.free_memory", lambda device: needed * 150 / 0.8)
     model, survival = fit(building, tmp_path, nothing)
     assert survival.budget is not None
     assert 100 < survival.budget < 200
     assert [size for step, size in model.steps if step > 0] == [survival.budget] * 4
-    monkeypatch.setattr("pcseg.survival.free_memory", lambda device: 1000.0)
+    monkeypatch.setattr("pcseg.training.survival.free_memory", lambda device: 1000.0)
     with pytest.raises(UserError, match="memory does not hold a step"):
         fit(building, tmp_path, nothing)
 

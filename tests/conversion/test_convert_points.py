@@ -16,13 +16,13 @@ from pcseg.backbones.points.convert_ptv3 import official_state
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.checkpoint import instantiate_parts, load_checkpoint
 from pcseg.cli import run
-from pcseg.convert import convert
+from pcseg.conversion.convert import convert
 from pcseg.errors import UserError
 from pcseg.heads.plain import PlainHead
-from pcseg.initial_weights import load_initial_weights, save_weights
 from pcseg.labels import S3DIS
 from pcseg.segmentor import Segmentor
 from pcseg.train import train
+from pcseg.training.initial_weights import load_initial_weights, save_weights
 
 K = S3DIS.num_classes
 ENCODER = {

@@ -26,12 +26,12 @@ from official.published import (
 from pcseg.backbones.points.convert import official_state
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import KEY, ModelCard, instantiate_parts
-from pcseg.convert import Conversion, convert
+from pcseg.conversion.convert import Conversion, convert
 from pcseg.errors import UserError
 from pcseg.heads.inflate import inflate
-from pcseg.initial_weights import load_initial_weights, save_weights
 from pcseg.labels import LabelSchema
 from pcseg.segmentor import Segmentor
+from pcseg.training.initial_weights import load_initial_weights, save_weights
 
 K = 3
 SCHEMA = LabelSchema(name="three", names=("a", "b", "c"), colors=((0, 0, 0),) * K)

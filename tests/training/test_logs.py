@@ -10,9 +10,9 @@ from fakes import ConvBackbone, write_fake_building
 
 from pcseg.data.loaders import RoomData
 from pcseg.heads.plain import PlainHead
-from pcseg.logs import EpochLines, MetricsTable, read_rows
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.train import TrainerOptions, train
+from pcseg.training.logs import EpochLines, MetricsTable, read_rows
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -134,7 +134,7 @@ def test_time_left_is_that_of_the_epochs_left(
 ) -> None:
     """A run that goes on behind its second epoch and takes ten minutes an epoch."""
     now = iter([1000.0, 1600.0, 2200.0])
-    monkeypatch.setattr("pcseg.logs.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("pcseg.training.logs.time.monotonic", lambda: next(now))
     trainer = SimpleNamespace(
         current_epoch=2, max_epochs=12, is_global_zero=True, progress_bar_metrics={"loss": 0.5}
     )

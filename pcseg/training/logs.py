@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import rich
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
@@ -82,7 +83,8 @@ class EpochLines(Callback):
         done, of = trainer.current_epoch + 1, trainer.max_epochs or 0
         left = (time.monotonic() - self._began) / (done - self._before) * (of - done)
         measures = [f"{name} {float(value):.3f}" for name, value in trainer.progress_bar_metrics.items()]
-        print(f"epoch {done} of {of}", *measures, f"{_spoken(left)} left", sep=", ", flush=True)
+        line = ", ".join([f"epoch {done} of {of}", *measures, f"{_spoken(left)} left"])
+        rich.get_console().print(line, soft_wrap=True, highlight=False)
 
 
 def _spoken(seconds: float) -> str:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from pcseg.analysis.oracles import ORACLES, Facts
 from pcseg.errors import UserError
-from pcseg.oracles import ORACLES, Facts
 
 NAMES = ("floor", "wall", "window", "door", "board")
 FLOOR, WALL, WINDOW, DOOR, BOARD = range(5)

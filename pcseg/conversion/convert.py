@@ -9,13 +9,12 @@ from torch import Tensor, nn
 
 from pcseg.backbones.images.base import ImageBackbone
 from pcseg.checkpoint import KEY, instantiate_parts, load_checkpoint
-from pcseg.conversion import HINT, Conversion, classes_of, refuse_rest
-from pcseg.convert_points import POINT_MODELS, convert_points, find_point_model
+from pcseg.conversion.outcome import HINT, Conversion, classes_of, refuse_rest
+from pcseg.conversion.points import POINT_MODELS, convert_points, find_point_model
 from pcseg.errors import UserError
 from pcseg.heads.image_base import ImageHead
 from pcseg.heads.inflate import inflate
 from pcseg.heads.point_base import PointContextHead
-from pcseg.initial_weights import torch_content
 from pcseg.nn.norms import BatchNorm
 from pcseg.official.files import read_weights
 from pcseg.official.loading import LoadReport, load_official, our_name
@@ -28,6 +27,7 @@ from pcseg.official.systems import (
     other_options,
     system_names,
 )
+from pcseg.training.initial_weights import torch_content
 
 ONLY_POINTS = ("detail.", "auxiliary.")
 """Parts of a point head that the image head need not have."""

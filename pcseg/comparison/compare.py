@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import track
 
 from pcseg import __version__
-from pcseg.backproject import CameraFrame, Carried, Sighting, carry, read_frames, sightings
 from pcseg.checkpoint import LoadedModel, load_checkpoint
-from pcseg.comparison_report import AVERAGE, ComparisonReport
+from pcseg.comparison.backproject import CameraFrame, Carried, Sighting, carry, read_frames, sightings
+from pcseg.comparison.report import AVERAGE, ComparisonReport
 from pcseg.data.images.reader import read_colors
 from pcseg.data.images.readers import READERS
 from pcseg.data.manifest import Manifest, SceneEntry
@@ -20,7 +20,7 @@ from pcseg.data.sample import Sample, load_sample
 from pcseg.data.scenes import check_scene
 from pcseg.errors import UserError
 from pcseg.evaluate import entries_in, open_scene
-from pcseg.image_inference import ImageModel, image_model, is_image_model
+from pcseg.image_inference import ImageModel, image_model, is_image_model, require_factors
 from pcseg.inference import Fragments, choose_device, predict_scene
 from pcseg.labels import IGNORE_INDEX
 from pcseg.protocols import data_arguments, trained_on
@@ -80,6 +80,7 @@ def compare(
         UserError: A model that saw the rooms in training, models of different classes, a room without frames, a
             checkpoint of the wrong kind.
     """
+    require_factors(scales)
     models = load_models(plain, _paths(context), _paths(images), device=device)
     first = next(iter(models.values()))
     manifest = Manifest.read(root)

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from test_convert import CONFIGS, STATES, write
+from conversion.test_convert import CONFIGS, STATES, write
 from torch import nn
 
 from pcseg.backbones.images.hrnet import HRNet
 from pcseg.checkpoint import instantiate_parts
-from pcseg.convert import convert
+from pcseg.conversion.convert import convert
 from pcseg.errors import UserError
 from pcseg.official.systems import SYSTEMS, other_options
 
-ROOT = Path(__file__).resolve().parents[1] / "configs"
+ROOT = Path(__file__).resolve().parents[2] / "configs"
 SYSTEM = {"RCCAHead": "CCNet", "EncHead": "EncNet of PyTorch-Encoding", "CTHead": "CTNet of PaddleSeg"}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pcseg.backproject import CameraFrame, carry, project, read_frames, sightings, visible
+from pcseg.comparison.backproject import CameraFrame, carry, project, read_frames, sightings, visible
 from pcseg.data.images.reader import read_indices
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS

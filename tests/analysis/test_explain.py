@@ -10,10 +10,10 @@ import torch
 from fakes import ConvBackbone, fake_room
 from torch import nn
 
+from pcseg.analysis.explain import explain_cloud
 from pcseg.checkpoint import LoadedModel, ModelCard
 from pcseg.data.clouds import Cloud
 from pcseg.errors import UserError
-from pcseg.explain import explain_cloud
 from pcseg.heads.base import Head
 from pcseg.heads.ccnet import PointRCCAHead, RCCABody
 from pcseg.heads.ctnet import CTBody, PointCTHead
