@@ -167,7 +167,7 @@ def read_subject(
         checkpoint=model.hash, frame=explained.frame,
     )  # fmt: skip
     subject = make_subject(points, saved, maps=maps, units=units, up=up)
-    return replace(subject, remarks=(*explained.remarks, *subject.remarks))
+    return replace(subject, remarks=tuple(dict.fromkeys((*explained.remarks, *subject.remarks))))
 
 
 def read_picture(path: Path, ckpt: Path | None, plain: Path | None) -> Subject:

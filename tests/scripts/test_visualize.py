@@ -87,7 +87,7 @@ def test_own_eye(tmp_path: Path, scene: Path) -> None:
     assert (pictures[0] != pictures[1]).any()
 
 
-def test_gain_and_charts_of_a_frame(tmp_path: Path, scene: Path) -> None:
+def test_gain_and_charts_of_a_frame(tmp_path: Path, scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of the picture alone, and beside points."""
     frame = tmp_path / "frames" / "Area_5" / "office_1" / "color" / "000000.jpg"
     write_office_frame(frame)
@@ -113,6 +113,7 @@ def test_gain_and_charts_of_a_frame(tmp_path: Path, scene: Path) -> None:
     assert pixels(png).shape == (40 + 2 * (300 + 28 + 6), 4 * (400 + 6) + 240, 3)
     visualize(scene, *both, "--by", "context")
     assert pixels(png).shape == (1440, 1280, 3)
+    assert capsys.readouterr().out.count("metres, z up") == 2, "once for each picture"
 
 
 @pytest.mark.parametrize(
