@@ -138,14 +138,16 @@ def prepare_scan(
 ) -> SceneEntry:
     """Read, write and describe one scan."""
     path = out / scan.split / f"{scan.name}.h5"
-    arrays = read_scan(scan, table=table, options=options)
+    arrays, ignored = read_scan(scan, table=table, options=options)
     schema = options.benchmark.schema
     write_scene(path, **arrays, dataset=options.dataset, scene=scan.name, schema=schema)
-    return describe_scene(read_scene(path), folder=out, source=source)
+    return describe_scene(read_scene(path), folder=out, source=source, ignored=ignored)
 
 
-def read_scan(scan: RawScan, *, table: Mapping[str, Category], options: Options) -> dict[str, np.ndarray]:
-    """The vertices of a scan, arrays as in :class:`pcseg.data.scenes.Scene`.
+def read_scan(
+    scan: RawScan, *, table: Mapping[str, Category], options: Options
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The vertices of a scan, arrays as in :class:`pcseg.data.scenes.Scene`, and what was left out.
 
     Raises:
         UserError: A file that is missing or damaged, files that do not fit each other, an unknown category.
@@ -167,12 +169,12 @@ def read_scan(scan: RawScan, *, table: Mapping[str, Category], options: Options)
     if matrix is not None:
         pos = (pos.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
     nothing = np.full(len(pos), -1, np.int32)
-    label, instance = nothing.astype(np.int16), nothing
+    label, instance, ignored = nothing.astype(np.int16), nothing, ()
     if scan.split != "test":
-        label, instance = read_annotation(scan, len(pos), table=table, benchmark=options.benchmark)
+        label, instance, ignored = read_annotation(scan, len(pos), table=table, benchmark=options.benchmark)
     color = np.stack([vertices[channel] for channel in ("red", "green", "blue")], axis=1)
     arrays = {"pos": pos, "color": color, "label": label, "instance": instance}
-    return arrays | ({"normal": vertex_normals(pos, faces)} if options.normals else {})
+    return arrays | ({"normal": vertex_normals(pos, faces)} if options.normals else {}), ignored
 
 
 if __name__ == "__main__":

@@ -14,18 +14,22 @@ from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX
 from pcseg.schemas import NYU40, Benchmark
 
+STRAY_IDS = (50, 149)
+"""In ``labels.ply`` of scene0270_00, scene0270_02 and scene0384_00 of the release: ids of another table of classes."""
+
 
 def read_annotation(
     scan: RawScan, num_vertices: int, *, table: Mapping[str, Category], benchmark: Benchmark
-) -> tuple[np.ndarray, np.ndarray]:
-    """Label (int16) and instance (int32) of every vertex, -1 without one.
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Label (int16) and instance (int32) of every vertex, -1 without one, and what was left out.
 
     Raises:
         UserError: A file that is missing or damaged, or does not fit the mesh; an unknown category.
 
     Convention:
         The 20 classes come from the nyu40 ids of ``labels.ply``, the 200 from the categories of the objects
-        and the column ``id`` of the table. A vertex of two objects belongs to the later one.
+        and the column ``id`` of the table. A vertex of two objects belongs to the later one. One with an id of
+        :data:`STRAY_IDS` has none of the 20 classes, as for the benchmark, which skips it.
     """
     name = f"{scan.name}/{scan.aggregation.name}"
     objects = _read_json(scan.aggregation, "segGroups", name)
@@ -45,9 +49,18 @@ def read_annotation(
     instance = np.append(ids, np.int32(-1))[row]
     nyu40 = _read_nyu40(scan, num_vertices)  # read for 200 classes too: it must fit the mesh
     if benchmark.column == "nyu40id":
-        return benchmark.to_labels(nyu40), instance
+        return benchmark.to_labels(nyu40), instance, _strays(scan, nyu40)
     known = benchmark.to_labels(np.array([table[category].id for category in categories], np.int64))
-    return np.append(known, np.int16(IGNORE_INDEX))[row], instance
+    return np.append(known, np.int16(IGNORE_INDEX))[row], instance, ()
+
+
+def _strays(scan: RawScan, nyu40: np.ndarray) -> tuple[str, ...]:
+    counts = {number: int(np.count_nonzero(nyu40 == number)) for number in STRAY_IDS}
+    return tuple(
+        f"{scan.name}/{scan.labels.name}: label {number} of {count} vertices, which nyu40 does not have"
+        for number, count in counts.items()
+        if count
+    )
 
 
 def _rows(segment: np.ndarray, owner: Mapping[int, int]) -> np.ndarray:
@@ -106,8 +119,9 @@ def _read_nyu40(scan: RawScan, num_vertices: int) -> np.ndarray:
         raise UserError(
             f"{name}: {len(label)} vertices, {scan.mesh.name} has {num_vertices}; download the scan again"
         )
-    if label.min() < 0 or label.max() > NYU40.num_classes:
-        row = int(np.flatnonzero((label < 0) | (label > NYU40.num_classes))[0])
+    strange = ((label < 0) | (label > NYU40.num_classes)) & ~np.isin(label, STRAY_IDS)
+    if strange.any():
+        row = int(np.flatnonzero(strange)[0])
         raise UserError(f"{name}: label of vertex {row} is {label[row]}, nyu40 has 0..40; get the scan again")
     return label
 

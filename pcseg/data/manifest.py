@@ -38,7 +38,7 @@ class SceneEntry:
         content: SHA-256 of the arrays, the same on every machine.
         source: Fingerprint of the raw files and of the options, by which an unchanged scene is skipped.
         repairs: Damaged lines of the source that were mended.
-        ignored: Source files that were left out.
+        ignored: Source files, points or labels that were left out.
     """
 
     path: str

@@ -30,7 +30,7 @@ def annotation(scan: RawScan) -> None:
     table = read_label_table(scan.folder / "labels.tsv")
     count = len(small_mesh(0, rows=6, columns=5).pos)
     for benchmark in (SCANNET20_BENCHMARK, SCANNET200_BENCHMARK):
-        label, instance = read_annotation(scan, count, table=table, benchmark=benchmark)
+        label, instance, _ = read_annotation(scan, count, table=table, benchmark=benchmark)
         assert len(label) == len(instance) == count
         assert label.max() < benchmark.schema.num_classes
 

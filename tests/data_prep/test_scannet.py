@@ -362,6 +362,28 @@ def test_a_fault_is_one_line_and_the_other_scans_are_prepared(
     assert len(Manifest.read(out).scenes) == 3
 
 
+def test_the_ids_that_are_stray_in_the_release_are_no_class(
+    raw: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for row, id_ in ((1, 50), (3, 50), (4, 149)):
+        overwrite(raw / f"{VAL}{NYU}", 18 * row + 16, bytes((id_, 0)))
+    prepare(raw, tmp_path / "out", workers=1)
+    here, there = (read_scene(folder / "val/scene0011_00.h5") for folder in (tmp_path / "out", prepared))
+    expected = np.array(there.label)
+    expected[[1, 3, 4]] = IGNORE_INDEX
+    np.testing.assert_array_equal(here.label, expected)
+    assert (there.label[[1, 3, 4]] != IGNORE_INDEX).all()
+    name = "scene0011_00/scene0011_00_vh_clean_2.labels.ply"
+    (entry,) = (entry for entry in Manifest.read(tmp_path / "out").scenes if entry.split == "val")
+    assert entry.ignored == (
+        f"{name}: label 50 of 2 vertices, which nyu40 does not have",
+        f"{name}: label 149 of 1 vertices, which nyu40 does not have",
+    )
+    assert f"left out: {entry.ignored[0]}" in capsys.readouterr().out
+    prepare(raw, tmp_path / "out200", classes=200, workers=1)  # takes classes from the objects
+    assert not any(entry.ignored for entry in Manifest.read(tmp_path / "out200").scenes)
+
+
 def test_segments_in_another_spelling_are_read(raw: Path, prepared: Path, tmp_path: Path) -> None:
     path = raw / f"{VAL}{SEGS}"
     fields = json.loads(path.read_text())
