@@ -1,14 +1,16 @@
 """Prepare many scenes: in parallel, with a progress bar, skipping what is done, keeping a manifest."""
 
+import fcntl
 import glob
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -88,7 +90,13 @@ def prepare_scenes(
         one of an earlier run, whose source has changed. Any other exception is a bug and ends the run.
     """
     outcome, todo = _sort_out(jobs, out, empty)
-    outcome.manifest.write(out)  # a folder that cannot be written is told before the work
+
+    def write() -> None:
+        with _alone(out):  # another run may prepare other scenes of the folder, and have written meanwhile
+            outcome.kept = _other_entries(jobs, out, empty)
+            outcome.manifest.write(out)
+
+    write()  # a folder that cannot be written is told before the work
     written = time.monotonic()
     with _progress(console) as progress:
         task = progress.add_task("", total=sum(job.size for job in todo), done=0, jobs=len(todo))
@@ -103,13 +111,13 @@ def prepare_scenes(
             done = len(outcome.prepared) + len(outcome.failures)
             progress.update(task, advance=job.size, done=done, refresh=True)
             if time.monotonic() - written > SECONDS_BETWEEN_MANIFESTS:
-                outcome.manifest.write(out)
+                write()
                 written = time.monotonic()
 
         try:
             _run(todo, workers, finish)
         finally:
-            outcome.manifest.write(out)
+            write()
     return outcome
 
 
@@ -151,7 +159,7 @@ def _sort_out(jobs: Sequence[Job], out: Path, empty: Manifest) -> tuple[Outcome,
     """What is done already, and the jobs that are not, the largest first so that processes end together."""
     known, todo, outcome = _known_entries(out, empty), [], Outcome(empty=empty)
     for job in jobs:
-        entry = known.pop(job.path, None)
+        entry = known.get(job.path)
         if entry and entry.source == job.source and _is_readable(out / job.path):
             outcome.skipped.append(entry)
         else:
@@ -160,8 +168,30 @@ def _sort_out(jobs: Sequence[Job], out: Path, empty: Manifest) -> tuple[Outcome,
                 f".{glob.escape(Path(job.path).name)}.*.tmp", root_dir=(out / job.path).parent
             ):
                 (out / job.path).with_name(left).unlink(missing_ok=True)  # of a run that was killed
-    outcome.kept = [entry for entry in known.values() if (out / entry.path).is_file()]
     return outcome, sorted(todo, key=lambda job: -job.size)
+
+
+def _other_entries(jobs: Sequence[Job], out: Path, empty: Manifest) -> list[SceneEntry]:
+    """Scenes that the folder holds now and no job names."""
+    named = {job.path for job in jobs}
+    known = _known_entries(out, empty).values()
+    return [entry for entry in known if entry.path not in named and (out / entry.path).is_file()]
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Let no other preparation into this block at the same time, where the file system can."""
+    try:
+        folder = os.open(out, os.O_RDONLY)
+    except OSError:  # not made yet, or told when the manifest is written
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _known_entries(out: Path, empty: Manifest) -> dict[str, SceneEntry]:

@@ -63,3 +63,26 @@ def test_bug_keeps_its_traceback(tmp_path: Path, workers: int) -> None:
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, jobs_of(a=partial(entry, "a"), b=stumble), workers=workers)
     assert (tmp_path / "manifest.json").is_file()
+
+
+def test_two_runs_at_a_time_keep_each_others_scenes(tmp_path: Path) -> None:
+    def other() -> SceneEntry:  # what prepares other areas of the same folder meanwhile
+        prepare_scenes(
+            written(tmp_path, "x", "y"), tmp_path, empty=EMPTY, workers=1, console=Console(quiet=True)
+        )
+        return write(tmp_path, "b")
+
+    jobs = [*written(tmp_path, "a"), *jobs_of(b=other), *written(tmp_path, "c")]
+    outcome = run(tmp_path, jobs, workers=1)
+    assert [scene.name for scene in Manifest.read(tmp_path).scenes] == [*"abcxy"]
+    assert Manifest.read(tmp_path) == outcome.manifest
+
+
+def write(out: Path, name: str) -> SceneEntry:
+    (out / "A").mkdir(exist_ok=True)
+    (out / "A" / f"{name}.h5").touch()
+    return entry(name)
+
+
+def written(out: Path, *names: str) -> list[Job]:
+    return jobs_of(**{name: partial(write, out, name) for name in names})
