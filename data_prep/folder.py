@@ -51,7 +51,8 @@ def prepare(
 ) -> None:
     """Prepare own data: one HDF5 file a cloud and a manifest.
 
-    A run that was stopped goes on where it was: files that have not changed are skipped.
+    A run that was stopped goes on where it was: files that have not changed are skipped. Scenes of files that are
+    gone, or in another split now, are no longer part of the data.
 
     Args:
         description: YAML with root, split, names, colors, ignore, fields, units and up; see docs/own_data.md.
@@ -66,7 +67,9 @@ def prepare(
     console = Console()
     jobs = make_jobs(spec, out, normals=normals)
     empty = Manifest(dataset=spec.name, release=f"own data {spec.name}", schema=spec.schema, scenes=())
-    outcome = prepare_scenes(jobs, out, empty=empty, workers=workers, console=console)
+    outcome = prepare_scenes(
+        jobs, out, empty=empty, workers=workers, console=console, stays=lambda entry: False
+    )
     summarise(outcome, out, console, kind="files")
 
 

@@ -53,6 +53,7 @@ class Outcome:
     Args:
         empty: Manifest without scenes: data set, release and schema.
         kept: Entries of scenes in the folder that no job named.
+        dropped: Entries of scenes that were in the folder and do not belong to it any more.
         skipped: Entries of scenes that were done already.
         prepared: Entries of scenes of this run.
         failures: One line for each scene that failed.
@@ -60,6 +61,7 @@ class Outcome:
 
     empty: Manifest
     kept: list[SceneEntry] = field(default_factory=list)
+    dropped: list[SceneEntry] = field(default_factory=list)
     skipped: list[SceneEntry] = field(default_factory=list)
     prepared: list[SceneEntry] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -70,17 +72,30 @@ class Outcome:
         return replace(self.empty, scenes=tuple(sorted(entries, key=lambda entry: entry.path)))
 
 
+def every_scene(entry: SceneEntry) -> bool:
+    """Scenes of earlier runs stay in the folder, whatever they are."""
+    return True
+
+
 def prepare_scenes(
-    jobs: Sequence[Job], out: Path, *, empty: Manifest, workers: int, console: Console
+    jobs: Sequence[Job],
+    out: Path,
+    *,
+    empty: Manifest,
+    workers: int,
+    console: Console,
+    stays: Callable[[SceneEntry], bool] = every_scene,
 ) -> Outcome:
     """Run the jobs that are not done yet and write the manifest of ``out``.
 
     Args:
         jobs: What to prepare.
-        out: The prepared folder. Its scenes that no job names stay in the manifest.
+        out: The prepared folder.
         empty: Manifest without scenes: data set, release and schema.
         workers: Processes; each works on one scene at a time.
         console: Where progress and failures are shown.
+        stays: Which scenes of ``out`` that no job names stay in the manifest; the files of the others stay too,
+            but belong to nothing.
 
     Raises:
         UserError: ``out`` holds another release, or a worker process died.
@@ -90,10 +105,11 @@ def prepare_scenes(
         one of an earlier run, whose source has changed. Any other exception is a bug and ends the run.
     """
     outcome, todo = _sort_out(jobs, out, empty)
+    outcome.dropped = [entry for entry in _other_entries(jobs, out, empty) if not stays(entry)]
 
     def write() -> None:
         with _alone(out):  # another run may prepare other scenes of the folder, and have written meanwhile
-            outcome.kept = _other_entries(jobs, out, empty)
+            outcome.kept = [entry for entry in _other_entries(jobs, out, empty) if stays(entry)]
             outcome.manifest.write(out)
 
     write()  # a folder that cannot be written is told before the work
@@ -137,6 +153,7 @@ def summarise(outcome: Outcome, out: Path, console: Console, *, kind: str) -> No
         for repair in entry.repairs:
             lines.append(f"mended: {repair.file} line {repair.line}: {repair.before!r} -> {repair.after!r}")
         lines += [f"left out: {file}" for file in entry.ignored]
+    lines += [f"no longer part of the data: {out / entry.path}" for entry in outcome.dropped]
     lines += [f"failed: {failure}" for failure in sorted(outcome.failures)]
     lines += [
         f"{len(outcome.prepared)} prepared, {len(outcome.skipped)} unchanged, {len(outcome.failures)} failed",

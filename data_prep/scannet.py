@@ -77,7 +77,8 @@ def prepare(
 ) -> None:
     """Prepare ScanNet v2: one HDF5 file a scan and a manifest.
 
-    A run that was stopped goes on where it was: scans whose files have not changed are skipped.
+    A run that was stopped goes on where it was: scans whose files have not changed are skipped. Scans that the
+    lists put into another split now, or into none, leave the one they were in.
 
     Args:
         raw: Folder of the release that holds scans, scans_test and scannetv2-labels.combined.tsv.
@@ -96,6 +97,7 @@ def prepare(
     console = Console()
     options = Options(classes=classes, align=align, normals=normals)
     scans, remarks = find_scans(raw, lists=lists)
+    stays = partial(is_in_split, raw, {scan.name: scan.split for scan in scans})
     if splits is not None:
         wanted = names_of(splits)
         unknown = [split for split in wanted if split not in SPLITS]
@@ -110,8 +112,14 @@ def prepare(
     jobs = make_jobs(scans, out, table=table, options=options)
     release = release_name(raw) + (", axis-aligned" if align else "")
     empty = Manifest(dataset=options.dataset, release=release, schema=options.benchmark.schema, scenes=())
-    outcome = prepare_scenes(jobs, out, empty=empty, workers=workers, console=console)
+    outcome = prepare_scenes(jobs, out, empty=empty, workers=workers, console=console, stays=stays)
     summarise(outcome, out, console, kind="scans")
+
+
+def is_in_split(raw: Path, splits: Mapping[str, str], entry: SceneEntry) -> bool:
+    """Whether a scan that was prepared earlier is still of its split; one that is not in ``raw`` any more is."""
+    is_there = any((raw / parent / entry.name).is_dir() for parent in ("scans", "scans_test"))
+    return not is_there or splits.get(entry.name) == entry.split
 
 
 def make_jobs(

@@ -40,6 +40,22 @@ def test_a_folder_of_clouds_becomes_a_prepared_folder(tmp_path: Path) -> None:
     assert changed == ["room_2.h5"]
 
 
+def test_a_file_is_in_one_split_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    yaml = write_own_folder(tmp_path)
+    out, rooms = tmp_path / "out", tmp_path / "my_rooms"
+    prepare(yaml, out, workers=1)
+    (rooms / "train" / "room_2.ply").rename(rooms / "test" / "room_2.ply")
+    (rooms / "train" / "room_1.ply").unlink()
+    prepare(yaml, out, workers=1)
+    assert [entry.path for entry in Manifest.read(out).scenes] == [
+        "test/room_0.h5", "test/room_2.h5", "train/room_0.h5",
+    ]  # fmt: skip
+    said = capsys.readouterr().out
+    assert f"no longer part of the data: {out / 'train' / 'room_1.h5'}" in said
+    assert f"no longer part of the data: {out / 'train' / 'room_2.h5'}" in said
+    assert "1 prepared, 2 unchanged, 0 failed" in said
+
+
 def test_other_names_units_axes_and_numbers(tmp_path: Path) -> None:
     room = own_room(3)
     raw = room | {"label": np.array([7, 3, 40, 255])[room["label"]]}

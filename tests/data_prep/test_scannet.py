@@ -229,6 +229,24 @@ def test_split_lists_of_the_release_come_first(
     assert "1 scans are in no split list and left out, such as scene0000_00" in printed
 
 
+def test_other_lists_leave_a_scan_in_one_split(
+    raw: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = shutil.copytree(prepared, tmp_path / "out")
+    (raw / "scannetv2_train.txt").write_text("scene0011_00\n")
+    (raw / "scannetv2_val.txt").write_text("scene0000_01\n")
+    shutil.rmtree(raw / "scans_test")  # its scan is done: what is not in the release any more stays
+    prepare(raw, out, workers=1, splits="train")
+    assert [entry.path for entry in Manifest.read(out).scenes] == [
+        "test/scene0707_00.h5", "train/scene0011_00.h5"
+    ]  # fmt: skip
+    assert f"no longer part of the data: {out / 'train' / 'scene0000_00.h5'}" in capsys.readouterr().out
+    prepare(raw, out, workers=1)
+    assert [entry.path for entry in Manifest.read(out).scenes] == [
+        "test/scene0707_00.h5", "train/scene0011_00.h5", "val/scene0000_01.h5"
+    ]  # fmt: skip
+
+
 def test_faults_of_split_lists(tmp_path: Path) -> None:
     assert read_lists(tmp_path) is None
     with pytest.raises(UserError, match=r"no scannetv2_train\.txt"):
