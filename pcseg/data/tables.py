@@ -127,6 +127,9 @@ def guess_names(values: np.ndarray, path: Path) -> list[str]:
 
     Raises:
         UserError: There are fewer than three columns.
+
+    Convention:
+        A ``.pts`` file of seven columns or more has the intensity before the colour; it may be in 0..255 too.
     """
     width = values.shape[1]
     if width < 3:
@@ -134,6 +137,8 @@ def guess_names(values: np.ndarray, path: Path) -> list[str]:
     names = [*"xyz", *(f"column {index + 1}" for index in range(3, width))]
     sample = values[:: max(1, len(values) // 10000)]
     index, found = 3, set()
+    if path.suffix.lower() == ".pts" and width >= 7:
+        names[3], index = "intensity", 4
     while index + 3 <= width:
         triple = sample[:, index : index + 3]
         kind = "normal" if is_normal(triple) else "color" if is_color(triple) else None

@@ -57,6 +57,14 @@ def test_formats(tmp_path: Path, case: str) -> None:
     assert cloud.label is None
 
 
+def test_intensity_of_pts_is_no_colour(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.pts", b"2\n0 0 0 55 52 44 65\n0.5 1 2 228 0 230 225\n")
+    np.testing.assert_array_equal(read_cloud(path).color, [[52, 44, 65], [0, 230, 225]])
+    assert read_columns(path)["intensity"].tolist() == [55, 228]
+    path = put(tmp_path / "b.PTS", b"1\n0 0 0 52 44 65\n")
+    np.testing.assert_array_equal(read_cloud(path).color, [[52, 44, 65]])
+
+
 def test_rows_without_a_position_stay(tmp_path: Path) -> None:
     cloud = read_cloud(put(tmp_path / "a.txt", b"1 2 3\nnan nan nan\n4 5 6\ninf 0 0\n"))
     assert cloud.finite.tolist() == [True, False, True, False]
