@@ -32,6 +32,9 @@ class ModelCard:
         manifest_hash: Hash of the training data's manifest.
         seed: Seed of the run.
         missing_fields: What stands in for a field that a cloud lacks: a colour in 0..255, or ``estimate``.
+        converted_from: Published weights that the model was converted from, without training here.
+        initial_weights: What training began from, as :func:`pcseg.training.initial_weights.history` tells it;
+            ``None``: from scratch.
     """
 
     config: dict[str, Any]
@@ -46,6 +49,8 @@ class ModelCard:
     missing_fields: dict[str, Any] = field(
         default_factory=lambda: {"color": [127.5, 127.5, 127.5], "normal": "estimate"}
     )
+    converted_from: str | None = None
+    initial_weights: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -14,7 +14,7 @@ from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
 from pcseg.evaluate import evaluate
 from pcseg.inference import Fragments
-from pcseg.protocols import fold_differences
+from pcseg.protocols import OF_A_FOLD, fold_differences
 from pcseg.reports import Report, read_report, write_text
 from pcseg.train import train
 from pcseg.votes import Protocol
@@ -159,10 +159,7 @@ def sum_folds(places: Sequence[Path]) -> Report:
     total = reports[0]
     for report in reports[1:]:
         total = total + report
-    folds = [
-        {key: stamp[key] for key in ("splits", "scenes", "points", "checkpoint", "predictions")}
-        for stamp in stamps
-    ]
+    folds = [{key: stamp.get(key) for key in OF_A_FOLD} for stamp in stamps]
     protocol = {
         **stamps[0],
         "splits": splits,
@@ -170,6 +167,7 @@ def sum_folds(places: Sequence[Path]) -> Report:
         "points": sum(stamp["points"] for stamp in stamps),
         "checkpoint": [stamp["checkpoint"] for stamp in stamps],
         "predictions": [stamp["predictions"] for stamp in stamps],
+        "initial_weights": [stamp.get("initial_weights") for stamp in stamps],
         "cross_validation": json.dumps(folds),
     }
     return replace(total, protocol=protocol)

@@ -143,7 +143,8 @@ def image_protocol(
         "checkpoint": loaded.hash,
         "checkpoint_version": loaded.card.version,
         "seed": loaded.card.seed,
-        "trained_on_manifest": loaded.card.manifest_hash,
+        "trained_on_manifest": None if loaded.card.converted_from else loaded.card.manifest_hash,
+        "initial_weights": loaded.card.converted_from or (loaded.card.initial_weights or {}).get("name"),
         "schema": loaded.schema.name,
         "classes": list(loaded.schema.names),
     }
@@ -152,7 +153,9 @@ def image_protocol(
 def kept_from_training(model: ImageModel, reader: ImageReader, splits: Sequence[str]) -> bool | None:
     """Whether neither training nor the choice of the checkpoint saw ``splits``; ``None`` where it is not known."""
     arguments = data_arguments(model.loaded)
-    if "dataset" not in arguments or READERS[arguments["dataset"]] is not type(reader):
+    if model.loaded.card.converted_from or "dataset" not in arguments:
+        return None
+    if READERS[arguments["dataset"]] is not type(reader):
         return None
     test = arguments.get("test_splits") or reader.test_splits
     return set(splits) <= set(test) - set(arguments.get("val_splits") or ())

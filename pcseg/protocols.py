@@ -19,7 +19,7 @@ NOT_RECIPE = ("out", "resume", "init_from", "trainer.devices", "trainer.num_node
               "data.val_splits", "data.val_rooms")  # fmt: skip
 """Settings of training that may differ between the folds of a cross-validation."""
 
-OF_A_FOLD = ("splits", "scenes", "points", "checkpoint", "predictions")
+OF_A_FOLD = ("splits", "scenes", "points", "checkpoint", "predictions", "initial_weights")
 """Entries of a stamp that differ between the folds of a cross-validation."""
 
 
@@ -72,7 +72,8 @@ def protocol_stamp(
         "checkpoint_version": model.card.version,
         "recipe": recipe_hash(model),
         "seed": model.card.seed,
-        "trained_on_manifest": model.card.manifest_hash,
+        "trained_on_manifest": None if model.card.converted_from else model.card.manifest_hash,
+        "initial_weights": model.card.converted_from or (model.card.initial_weights or {}).get("name"),
         "schema": model.schema.name,
         "classes": list(model.schema.names),
         "predictions": predictions_hash(model, manifest, options, votes),
@@ -120,9 +121,28 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def kept_from_training(model: LoadedModel, manifest: Manifest, splits: Sequence[str]) -> bool | None:
-    """Whether neither training nor the choice of the checkpoint saw ``splits``; ``None`` where it is not known."""
-    arguments = data_arguments(model)
-    if manifest.hash != model.card.manifest_hash or "test_splits" not in arguments:
+    """Whether neither training nor the choice of the checkpoint saw ``splits``; ``None`` where it is not known.
+
+    Convention:
+        The trainings that made the checkpoint a training began from count too. What published weights saw is not
+        known: a model that was only converted from them has ``None``, one that was trained from them is judged by
+        its training, and the stamp names them.
+    """
+    if model.card.converted_from:
+        return None
+    answers = [_kept(data_arguments(model), model.card.manifest_hash, manifest, splits)]
+    began = model.card.initial_weights
+    while began and began["training"]:
+        answers.append(_kept(began["training"], began["training"]["manifest_hash"], manifest, splits))
+        began = began["training"]["initial_weights"]
+    return False if False in answers else None if None in answers else True
+
+
+def _kept(
+    arguments: dict[str, Any], manifest_hash: str, manifest: Manifest, splits: Sequence[str]
+) -> bool | None:
+    """Whether one training with these arguments of the data saw none of ``splits``."""
+    if manifest.hash != manifest_hash or arguments.get("test_splits") is None:
         return None
     seen = set(arguments.get("val_splits") or ())
     if arguments.get("train_splits") is not None:  # others, such as ScanNet's test split, are not looked at

@@ -5,7 +5,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.nn.norms import separate_norms, synchronise_norms
 from pcseg.schedules import Schedule
 from pcseg.segmentor import BackboneChoice, HeadFactory, OptimizerFactory, Segmentor
-from pcseg.training.initial_weights import load_initial_weights
+from pcseg.training.initial_weights import history, load_initial_weights
 from pcseg.training.logs import EpochLines, MetricsTable
 from pcseg.training.survival import Survival
 
@@ -137,9 +137,13 @@ def train(
         in_channels=data.in_channels,
         manifest_hash=data.manifest_hash,
         seed=seed,
+        initial_weights=None if init_from is None or last.exists() else history(init_from),
         **data.card(),
     )
-    steps = _require_same_run(last, card, resume=resume) if last.exists() else 0
+    steps = 0
+    if last.exists():
+        steps, began = _require_same_run(last, card, resume=resume)
+        card = replace(card, initial_weights=began)
     quiet_lightning()
     torch.manual_seed(seed)
     model = Segmentor(
@@ -240,8 +244,12 @@ def _require_enough_to_validate(data: TrainingData, options: TrainerOptions) -> 
         )
 
 
-def _require_same_run(last: Path, card: ModelCard, *, resume: bool) -> int:
-    """Refuse to write over another run, and to go on with one of another configuration; how many steps it made."""
+def _require_same_run(last: Path, card: ModelCard, *, resume: bool) -> tuple[int, dict[str, Any] | None]:
+    """Refuse to write over another run, and to go on with one of another configuration.
+
+    Returns:
+        How many steps it made, and what it began from.
+    """
     if not resume:
         raise UserError(
             f"{last.parent} holds a run already; give another --out, or --resume true to go on with it"
@@ -256,4 +264,4 @@ def _require_same_run(last: Path, card: ModelCard, *, resume: bool) -> int:
         keys.append("data (the manifest's hash)")
     if keys:
         raise UserError(f"{last} belongs to another configuration; these differ: {', '.join(keys)}")
-    return content["global_step"]
+    return content["global_step"], old.initial_weights

@@ -27,10 +27,10 @@ def main(args: list[str] | None = None) -> None:
         num_classes=options.num_classes, inflated=options.inflate, partial=options.partial,
     )  # fmt: skip
     report = conversion.report
+    origin = f"{conversion.title}: {options.source.name}"
     card, reason = None, "parts of the model are missing"
     if not report.missing and not report.misshapen:
-        card, reason = model_card(config, conversion)
-    origin = f"{conversion.title}: {options.source.name}"
+        card, reason = model_card(config, conversion, origin=origin)
     save_weights(options.out, conversion.state, missing=report.missing, origin=origin, card=card)
     names = options.out.with_name(options.out.name + ".txt")
     names.write_text(full_report(conversion))
@@ -59,7 +59,9 @@ def training_config(files: list[Path], changes: list[str]) -> dict[str, Any]:
     return as_dict(parser, parsed)
 
 
-def model_card(config: dict[str, Any], conversion: Conversion) -> tuple[dict[str, Any] | None, str]:
+def model_card(
+    config: dict[str, Any], conversion: Conversion, *, origin: str
+) -> tuple[dict[str, Any] | None, str]:
     """The card of a whole model, or ``None`` and why there is none: it needs the data of the configuration."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--data", type=TrainingData)
@@ -68,7 +70,7 @@ def model_card(config: dict[str, Any], conversion: Conversion) -> tuple[dict[str
         fields = data.card()
         card = ModelCard(
             config=config, schema=data.schema.to_json(), in_channels=data.in_channels,
-            manifest_hash=data.manifest_hash, seed=0, **fields,
+            manifest_hash=data.manifest_hash, seed=0, converted_from=origin, **fields,
         )  # fmt: skip
     except UserError as error:
         return None, str(error)

@@ -28,6 +28,7 @@ from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.metrics.scannet import result_file
 from pcseg.schemas import SCANNET20, SCANNET20_BENCHMARK
 from pcseg.segmentor import Segmentor
+from pcseg.training.initial_weights import history, save_weights
 from pcseg.votes import S3DIS_VIEWS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,6 +102,43 @@ def test_the_report_carries_its_protocol(ckpt: Path, building: Path, tmp_path: P
     assert all(f"- {key}: " in page for key in protocol)
     evaluate(ckpt=ckpt, out=tmp_path / "trained", splits="Area_1", fragments=1, progress_bar=False)
     assert results(tmp_path / "trained")["protocol"]["kept_from_training"] is False
+
+
+def test_what_training_began_from_counts(ckpt: Path, building: Path, tmp_path: Path) -> None:
+    def began_from(path: Path) -> dict | None:
+        content = torch.load(ckpt, weights_only=True)
+        content[KEY]["initial_weights"] = history(path)
+        torch.save(content, tmp_path / "later.ckpt")
+        evaluate(ckpt=tmp_path / "later.ckpt", out=tmp_path / "out", fragments=1, progress_bar=False)
+        return results(tmp_path / "out")["protocol"]
+
+    stamp = began_from(ckpt)
+    assert stamp["kept_from_training"] is True
+    assert stamp["initial_weights"] == f"checkpoint {load_checkpoint(ckpt).hash}"
+    content = torch.load(ckpt, weights_only=True)
+    content[KEY]["config"]["data"]["init_args"]["test_splits"] = ["Area_1"]
+    torch.save(content, tmp_path / "seen.ckpt")
+    assert began_from(tmp_path / "seen.ckpt")["kept_from_training"] is False
+    content[KEY]["manifest_hash"] = "another"
+    torch.save(content, tmp_path / "other.ckpt")
+    assert began_from(tmp_path / "other.ckpt")["kept_from_training"] is None
+    content = torch.load(ckpt, weights_only=True)
+    content[KEY]["initial_weights"] = history(tmp_path / "seen.ckpt")  # two trainings before
+    torch.save(content, tmp_path / "between.ckpt")
+    assert began_from(tmp_path / "between.ckpt")["kept_from_training"] is False
+    save_weights(tmp_path / "published.ckpt", {}, missing=[], origin="PTv3: model_best.pth")
+    stamp = began_from(tmp_path / "published.ckpt")
+    assert (stamp["initial_weights"], stamp["kept_from_training"]) == ("PTv3: model_best.pth", True)
+
+
+def test_what_converted_weights_saw_is_not_known(ckpt: Path, building: Path, tmp_path: Path) -> None:
+    content = torch.load(ckpt, weights_only=True)
+    content[KEY]["converted_from"] = "PTv3: model_best.pth"
+    torch.save(content, ckpt)
+    evaluate(ckpt=ckpt, out=tmp_path / "out", fragments=1, progress_bar=False)
+    stamp = results(tmp_path / "out")["protocol"]
+    assert (stamp["kept_from_training"], stamp["trained_on_manifest"]) == (None, None)
+    assert stamp["initial_weights"] == "PTv3: model_best.pth"
 
 
 def test_predictions_are_kept_apart_by_checkpoint_and_protocol(

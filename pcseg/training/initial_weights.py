@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pcseg.checkpoint import KEY, load_weights, read_checkpoint
+from pcseg.checkpoint import KEY, file_hash, load_weights, read_checkpoint
 from pcseg.errors import UserError
 from pcseg.official.loading import UNCOUNTED
 
@@ -15,6 +15,9 @@ WEIGHTS_KEY = "pcseg_weights"
 """Where converted weights say what they are."""
 
 WEIGHTS_VERSION = 1
+
+SPLITS = ("train_splits", "val_splits", "test_splits")
+"""Arguments of the data that say what a training saw."""
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +78,25 @@ def load_initial_weights(module: nn.Module, path: Path) -> list[str]:
         parts = sorted({".".join(name.split(".")[:2]) for name in fresh})
         logger.warning("%s has no weights for %s; these start anew", path, ", ".join(parts))
     return fresh
+
+
+def history(path: Path) -> dict[str, Any]:
+    """Where weights to start from come from: ``name``, and ``training`` with what their own training saw.
+
+    ``name`` is the hash of a checkpoint, or what the weights were converted from; of these the training is not
+    known. ``training`` has manifest_hash, the splits of the data, and the initial_weights that it began from.
+
+    Raises:
+        UserError: No such file, or no weights of ours.
+    """
+    content = torch_content(path)
+    if WEIGHTS_KEY in content:
+        return {"name": content[WEIGHTS_KEY]["origin"], "training": None}
+    card = read_checkpoint(path)[1]
+    data = card.config.get("data", {})
+    splits = {key: data.get("init_args", data).get(key) for key in SPLITS}
+    training = {"manifest_hash": card.manifest_hash, "initial_weights": card.initial_weights, **splits}
+    return {"name": f"checkpoint {file_hash(path)}", "training": training}
 
 
 def torch_content(path: Path) -> dict[str, Any]:

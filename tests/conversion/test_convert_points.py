@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pcseg.backbones.points.convert_ptv3 import official_state
 from pcseg.backbones.points.ptv3_network import PTv3
-from pcseg.checkpoint import instantiate_parts, load_checkpoint
+from pcseg.checkpoint import KEY, instantiate_parts, load_checkpoint
 from pcseg.cli import run
 from pcseg.conversion.convert import convert
 from pcseg.errors import UserError
@@ -104,7 +104,13 @@ def test_command_makes_a_model_and_starts_a_training(
     batch.x = colors
     torch.testing.assert_close(found, classify(theirs.eval()(batch)[0].x), rtol=1e-4, atol=1e-5)
     run(train, pass_config="config", args=["--config", str(file), "--init_from", str(out)])
-    trained = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["state_dict"]
+    content = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    origin = load_checkpoint(out).card.converted_from
+    assert origin is not None
+    assert origin.startswith("Point Transformer V3: ")
+    assert content[KEY]["initial_weights"] == {"name": origin, "training": None}
+    assert content[KEY]["converted_from"] is None
+    trained = content["state_dict"]
     for name, tensor in made.state_dict().items():
         if "running" not in name:
             assert torch.equal(trained[name], tensor), name
