@@ -205,7 +205,8 @@ def visible(frame: CameraFrame, pos: np.ndarray, *, tolerance: float) -> np.ndar
 
 
 def _slant(depth: np.ndarray) -> np.ndarray:
-    """Change of depth from a pixel to the next, summed over both directions, ``(H, W)``."""
+    """Change of depth from a pixel to the next, summed over both directions, ``(H, W)``; holes are no neighbours."""
+    depth = np.where(depth > 0, depth, np.nan)
     total = np.zeros_like(depth)
     for axis in (0, 1):
         step = np.abs(np.diff(depth, axis=axis))
@@ -213,9 +214,8 @@ def _slant(depth: np.ndarray) -> np.ndarray:
             [(1, 0) if axis == i else (0, 0) for i in range(2)],
             [(0, 1) if axis == i else (0, 0) for i in range(2)],
         )
-        before, after = (np.pad(step, end, constant_values=np.inf) for end in ends)
-        nearer = np.minimum(before, after)
-        total += np.where(np.isfinite(nearer), nearer, 0)
+        before, after = (np.pad(step, end, constant_values=np.nan) for end in ends)
+        total += np.nan_to_num(np.fmin(before, after))
     return total
 
 

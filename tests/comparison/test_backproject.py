@@ -65,6 +65,15 @@ def test_a_slanted_floor_is_seen_between_the_centres_of_pixels() -> None:
     assert strict.sum() < 100
 
 
+def test_a_hole_in_the_depth_is_not_taken_for_a_slant() -> None:
+    """Sensors leave holes: a pixel that is measured between two of them must not vouch for half its depth more."""
+    depth = np.zeros((16, 20))
+    depth[:, 10] = depth[5] = 1.0
+    ray = np.array([0.5 / 20, 0, 1])  # through the middle of a column between holes
+    pos = np.stack([z * ray for z in (1.0, 1.02, 1.2, 0.8)]).astype(np.float32)
+    assert visible(camera(depth), pos, tolerance=0.03).tolist() == [0, 1]
+
+
 def test_views_are_averaged_and_empty_pixels_are_no_views() -> None:
     pos = np.array([[0.0, 0, 2.0], [0.6, 0, 2.0], [50, 0, 2.0]], np.float32)
     scores = [np.zeros((2, 16, 20), np.float32) for _ in range(2)]
