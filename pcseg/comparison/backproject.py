@@ -106,7 +106,7 @@ def _read_intrinsics(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def _read_frame(color: Path, color_matrix: np.ndarray, depth_matrix: np.ndarray) -> CameraFrame | None:
     """A frame, or ``None`` for a lost pose."""
     folder = color.parent.parent
-    pose = _read_matrix(folder / "pose" / f"{color.stem}.txt")
+    pose = _read_matrix(folder / "pose" / f"{color.stem}.txt", sizes=(4,))
     if not np.isfinite(pose).all():
         return None
     return CameraFrame(
@@ -219,12 +219,12 @@ def _slant(depth: np.ndarray) -> np.ndarray:
     return total
 
 
-def _read_matrix(path: Path) -> np.ndarray:
+def _read_matrix(path: Path, *, sizes: tuple[int, ...] = (4, 3)) -> np.ndarray:
     try:
         matrix = np.loadtxt(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a matrix ({error}); take the frames again") from error
-    if matrix.shape not in ((4, 4), (3, 3)):
+    if matrix.shape not in [(size, size) for size in sizes]:
         raise UserError(f"{path}: a matrix of shape {matrix.shape}, expected 4 x 4; take the frames again")
     return matrix
 
@@ -232,6 +232,9 @@ def _read_matrix(path: Path) -> np.ndarray:
 def _read_depth(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
-            return np.asarray(image).astype(np.float32) / MILLIMETRES
+            depth = np.asarray(image).astype(np.float32) / MILLIMETRES
     except (OSError, SyntaxError) as error:
         raise UserError(f"{path}: no depth picture ({error}); take the frames again") from error
+    if depth.ndim != 2:
+        raise UserError(f"{path}: holds colours, not one depth a pixel; take the frames again")
+    return depth

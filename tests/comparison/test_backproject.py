@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pcseg.comparison.backproject import CameraFrame, carry, project, read_frames, sightings, visible
 from pcseg.data.images.reader import read_indices
@@ -145,4 +146,11 @@ def test_frames_that_are_missing_or_damaged_are_told(pictured: tuple[Path, Path]
     assert list(read_frames(tmp_path)) == [], "ScanNet's lost poses are left out"
     lost.write_text("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
     with pytest.raises(UserError, match="no depth picture"):
+        list(read_frames(tmp_path))
+    (tmp_path / "depth").mkdir()
+    Image.fromarray(np.zeros((16, 20, 3), np.uint8)).save(tmp_path / "depth" / "000000.png")
+    with pytest.raises(UserError, match=r"000000\.png: holds colours, not one depth a pixel"):
+        list(read_frames(tmp_path))
+    lost.write_text("1 0 0\n0 1 0\n0 0 1\n")
+    with pytest.raises(UserError, match=r"000000\.txt: a matrix of shape \(3, 3\), expected 4 x 4"):
         list(read_frames(tmp_path))
