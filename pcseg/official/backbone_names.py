@@ -22,8 +22,8 @@ VAN_BLOCK = {
 }
 
 
-def van_names(depths: Sequence[int]) -> Names:
-    """Names of a VAN with so many blocks in its stages."""
+def van_names(depths: Sequence[int], *, prefix: str = "") -> Names:
+    """Names of a VAN with so many blocks in its stages; see :func:`van_prefix`."""
     names: Names = {}
     for i, depth in enumerate(depths):
         names |= {
@@ -33,7 +33,16 @@ def van_names(depths: Sequence[int]) -> Names:
         }
         for j in range(depth):
             names |= under(f"block{i + 1}.{j}", f"stages.{i}.blocks.{j}", VAN_BLOCK)
-    return names
+    return {prefix + theirs: ours for theirs, ours in names.items()}
+
+
+def van_prefix(state: Mapping[str, object]) -> str:
+    """What names of a VAN begin with: nothing in the classification code, ``backbone.`` in that of segmentation."""
+    return "backbone." if any(name.startswith("backbone.") for name in state) else ""
+
+
+VAN_OTHERS = ("head.", "decode_head.", "auxiliary_head.", "neck.")
+"""Prefixes of what else the files of VAN hold: a classifier, or the heads of a segmentation."""
 
 
 # ResNet: timm's names are those of torchvision and PyTorch-Encoding

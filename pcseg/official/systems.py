@@ -8,7 +8,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
-from pcseg.official.backbone_names import hrnet_names, resnet_jpu_names, resnet_names, van_names
+from pcseg.official.backbone_names import (
+    VAN_OTHERS,
+    hrnet_names,
+    resnet_jpu_names,
+    resnet_names,
+    van_names,
+    van_prefix,
+)
 from pcseg.official.head_names import CT_HEAD, DSN_BODY, ENC_HEAD, FCN_BODY, RCCA_HEAD, Names, under
 
 State = Mapping[str, Tensor]
@@ -58,9 +65,7 @@ def _paddle_names(backbone: nn.Module, state: State) -> Names:
 
 def _van_names(backbone: nn.Module, state: State) -> Names:
     stages: Any = getattr(backbone, "stages", [])
-    names = van_names([len(stage.blocks) for stage in stages])
-    prefix = "backbone." if any(name.startswith("backbone.") for name in state) else ""
-    return {prefix + theirs: ours for theirs, ours in names.items()}
+    return van_names([len(stage.blocks) for stage in stages], prefix=van_prefix(state))
 
 
 SYSTEMS = (
@@ -117,7 +122,7 @@ SYSTEMS = (
         backbone=_van_names,
         head={},
         classifier=None,
-        ignored=("head.", "decode_head.", "auxiliary_head.", "neck."),
+        ignored=VAN_OTHERS,
     ),
 )
 """In the order in which they are tried."""

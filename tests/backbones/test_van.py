@@ -1,10 +1,13 @@
 """VAN: published sizes, strides of odd images, what drop path does."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from pcseg.backbones.images.van import VAN, VanSize, van
+from pcseg.backbones.images.van import SIZES, VAN, VanSize, van
 from pcseg.errors import UserError
+from pcseg.official.backbone_names import van_names
 
 
 @pytest.mark.parametrize(
@@ -49,3 +52,22 @@ def test_drop_path_drops_branches_of_whole_images_in_training_only() -> None:
 def test_stages_must_agree() -> None:
     with pytest.raises(UserError, match="every stage"):
         VAN(widths=[4, 8], depths=[1])
+
+
+@pytest.mark.parametrize(
+    ("prefix", "other"), [("", "head.weight"), ("backbone.", "decode_head.conv_seg.weight")]
+)
+def test_weights_of_the_classification_and_of_the_segmentation_code(
+    prefix: str, other: str, tmp_path: Path
+) -> None:
+    source = van(size="b0")
+    published = {ours: theirs for theirs, ours in van_names(SIZES["b0"][1]).items()}
+    state = {other: torch.zeros(3, 3)}
+    for name, tensor in source.state_dict().items():
+        module, _, leaf = name.rpartition(".")
+        theirs = published[name] if name in published else f"{published[module]}.{leaf}"
+        state[prefix + theirs] = tensor
+    torch.save({"state_dict": state}, tmp_path / "van.pth")
+    model = van(size="b0", pretrained=tmp_path / "van.pth")
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, source.state_dict()[name])

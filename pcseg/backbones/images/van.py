@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pcseg.backbones.images.base import ImageBackbone
 from pcseg.backbones.images.pretrained import load_pretrained
 from pcseg.errors import UserError
-from pcseg.official.backbone_names import van_names
+from pcseg.official.backbone_names import VAN_OTHERS, van_names, van_prefix
 
 VanSize = Literal["b0", "b1", "b2", "b3", "b4", "b5", "b6"]
 
@@ -86,7 +86,12 @@ def van(*, size: VanSize = "b2", drop_path: float = 0.1, pretrained: Path | None
     widths, depths = SIZES[size]
     model = VAN(widths=widths, depths=depths, drop_path=drop_path)
     if pretrained is not None:
-        load_pretrained(model, Path(pretrained), lambda state: van_names(depths), ignored=("head.",))
+        load_pretrained(
+            model,
+            Path(pretrained),
+            lambda state: van_names(depths, prefix=van_prefix(state)),
+            ignored=VAN_OTHERS,
+        )
     return model
 
 
