@@ -29,6 +29,9 @@ VOC_SCHEMA = LabelSchema(
 AUGMENTED = "train_aug"
 """Name of the split that joins VOC's training images with SBD's, less VOC's validation images."""
 
+ADDED = "aug"
+"""Name of mmsegmentation's list of what SBD adds to ``train``."""
+
 LABEL_FOLDERS = ("SegmentationClass", "SegmentationClassAug")
 """VOC's own labels, which are finer, and those of SBD as some releases have converted them."""
 
@@ -44,7 +47,7 @@ class VOC2012(ImageReader):
     dataset = "PASCAL VOC 2012"
     layout = (
         "JPEGImages, SegmentationClass and ImageSets/Segmentation/{train,val}.txt (VOCdevkit/VOC2012); train_aug "
-        "needs benchmark_RELEASE/dataset/cls beside it, or SegmentationClassAug"
+        "needs benchmark_RELEASE/dataset/cls beside it, or SegmentationClassAug and a list train_aug.txt or aug.txt"
     )
     schema = VOC_SCHEMA
     table = table_of({k: k for k in range(21)}, ignored=(255,))
@@ -56,8 +59,8 @@ class VOC2012(ImageReader):
     @property
     def splits(self) -> tuple[str, ...]:
         listed = [s for s in ("train", "val", "trainval", "test") if self._list(s).is_file()]
-        augmented = (self._list(AUGMENTED).is_file() or self._sbd() is not None) and "train" in listed
-        return (*listed, AUGMENTED) if augmented else tuple(listed)
+        added = any(self._list(name).is_file() for name in (AUGMENTED, ADDED)) or self._sbd() is not None
+        return (*listed, AUGMENTED) if added and "train" in listed else tuple(listed)
 
     def find(self, split: str) -> list[Picture]:
         names = self._augmented() if split == AUGMENTED else read_names(self._list(split))
@@ -81,15 +84,20 @@ class VOC2012(ImageReader):
         return own if sbd is None else [*own, sbd / "cls" / f"{name}.mat"]
 
     def _augmented(self) -> list[str]:
-        """All of ``train_aug.txt``, or VOC's training images and SBD's that are not in VOC's validation."""
+        """All of ``train_aug.txt``, or VOC's training images and those added that are not in VOC's validation."""
         if self._list(AUGMENTED).is_file():
             # CCNet's list has paths of images and labels
             return [Path(name).stem for name in read_names(self._list(AUGMENTED))]
+        names = set(read_names(self._list("train"))) | self._added()
+        return sorted(names - set(read_names(self._list("val"))))
+
+    def _added(self) -> set[str]:
+        """What SBD adds, as mmsegmentation lists it or as released."""
+        if self._list(ADDED).is_file():
+            return set(read_names(self._list(ADDED)))
         sbd = self._sbd()
         assert sbd is not None
-        val = set(read_names(self._list("val")))
-        names = {name for part in ("train", "val") for name in read_names(sbd / f"{part}.txt")}
-        return sorted((names | set(read_names(self._list("train")))) - val)
+        return {name for part in ("train", "val") for name in read_names(sbd / f"{part}.txt")}
 
     def _list(self, split: str) -> Path:
         return self.root / "ImageSets" / "Segmentation" / f"{split}.txt"

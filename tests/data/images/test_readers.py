@@ -1,5 +1,6 @@
 """Readers of image data sets: layouts, splits, label rules, and what is told about bad files."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,21 @@ def test_the_augmented_set_of_voc_is_all_of_sbd_without_the_validation(tmp_path:
     text = "/JPEGImages/2007_000002.jpg /SegmentationClassAug/2007_000002.png\n"
     (tmp_path / "ImageSets" / "Segmentation" / "train_aug.txt").write_text(text)
     assert [picture.name for picture in reader.pictures("train_aug")] == ["2007_000002"]
+
+
+def test_the_augmented_set_of_voc_as_mmsegmentation_leaves_it(tmp_path: Path) -> None:
+    """Its labels are converted, its list names what is added, and SBD lies elsewhere or is gone."""
+    reader = open_set(tmp_path, "voc")
+    pictures = {picture.name: picture for picture in reader.pictures("train_aug")}
+    label = reader.read(pictures["2008_000004"])[1]
+    save(label.astype(np.uint8), tmp_path / "SegmentationClassAug" / "2008_000004.png")
+    shutil.rmtree(tmp_path / "benchmark_RELEASE")
+    assert tuple(reader.train_splits) == ("train",)
+    (tmp_path / "ImageSets" / "Segmentation" / "aug.txt").write_text("2008_000004\n")
+    assert tuple(reader.train_splits) == ("train_aug",)
+    found = reader.pictures("train_aug")
+    assert [picture.name for picture in found] == list(pictures)
+    assert np.array_equal(reader.read(found[-1])[1], label)
 
 
 def test_original_labels_of_pascal_context_equal_converted_ones(tmp_path: Path) -> None:
