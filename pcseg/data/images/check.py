@@ -104,7 +104,7 @@ def _look_at_all(
 
 
 def _remarks(reader: ImageReader, split: str, images: int, pixels: np.ndarray, *, whole: bool) -> list[str]:
-    remarks = []
+    remarks = reader.remarks(split)
     expected = EXPECTED.get((reader.dataset, split))
     if expected is not None and images != expected:
         remarks.append(f"{split}: {images:,} images; the complete release has {expected:,}")

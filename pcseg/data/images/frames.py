@@ -105,10 +105,24 @@ class ScanNetFrames(ImageReader):
         return tuple(split for split in ("train", "val", "test") if self._list(split) is not None)
 
     def find(self, split: str) -> list[Picture]:
-        scenes = (self._list(split) or Path()).read_text().split()
         return [
-            picture for scene in scenes for picture in frames_in(self.root / scene, split=split, group=scene)
+            picture
+            for scene in self._scenes(split)
+            for picture in frames_in(self.root / scene, split=split, group=scene)
         ]
+
+    def remarks(self, split: str) -> list[str]:
+        scenes, found = self._scenes(split), {picture.group for picture in self.find(split)}
+        absent = [scene for scene in scenes if scene not in found]
+        if not absent:
+            return []
+        return [
+            f"{split}: no frames of {len(absent):,} of the {len(scenes):,} scenes in scannetv2_{split}.txt, such as "
+            f"{absent[0]}"
+        ]
+
+    def _scenes(self, split: str) -> list[str]:
+        return (self._list(split) or Path()).read_text().split()
 
     def fit(self, picture: Picture, image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         (height, width), (rows, columns) = image.shape[:2], label.shape

@@ -72,6 +72,10 @@ class ImageReader(ABC):
     def find(self, split: str) -> list[Picture]:
         """The images of one of :attr:`splits`, in a fixed order."""
 
+    def remarks(self, split: str) -> list[str]:
+        """What a check has to say about a split besides its images."""
+        return []
+
     def pictures(self, split: str) -> list[Picture]:
         """The images of a split; :class:`UserError` if it is unknown or empty."""
         if split not in self.splits:

@@ -127,6 +127,14 @@ def test_a_test_of_scannet_has_no_labels(tmp_path: Path) -> None:
     assert len(check_split(reader, "train").problems) == 1, "labels of the training are never kept back"
 
 
+def test_scenes_of_scannet_that_were_not_unpacked_are_told(tmp_path: Path) -> None:
+    reader = open_set(tmp_path, "scannet_frames")
+    assert not any("frames" in remark for remark in check_split(reader, "train").remarks)
+    shutil.rmtree(tmp_path / "scene0001_00")
+    remarks = check_split(reader, "train").remarks
+    assert remarks[0] == "train: no frames of 1 of the 2 scenes in scannetv2_train.txt, such as scene0001_00"
+
+
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.95])
 def test_matlab_files_that_were_cut_are_told(compress: bool, part: float, tmp_path: Path) -> None:
