@@ -40,12 +40,20 @@ class OneCycle(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Poly(Schedule):
-    """Polynomial decay ``(1 - progress) ** power`` (the image systems use 0.9)."""
+    """Polynomial decay ``(1 - progress) ** power`` (the image systems use 0.9).
+
+    Args:
+        power: Of the decay.
+        warmup: Share of training in which the rate is also multiplied by a factor that grows linearly from 0 to 1,
+            as in mmsegmentation.
+    """
 
     power: float = 0.9
+    warmup: float = 0.0
 
     def __call__(self, progress: float) -> float:
-        return (1 - min(progress, 1.0)) ** self.power
+        decay = (1 - min(progress, 1.0)) ** self.power
+        return decay * progress / self.warmup if progress < self.warmup else decay
 
 
 @dataclass(frozen=True, kw_only=True)

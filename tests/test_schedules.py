@@ -28,6 +28,15 @@ def test_poly_is_the_image_systems_formula() -> None:
     assert Poly()(1.01) == 0.0
 
 
+def test_poly_warms_up_on_its_way_down() -> None:
+    """mmsegmentation multiplies the decayed rate; behind the warm-up nothing differs."""
+    schedule = Poly(power=1.0, warmup=0.2)
+    assert schedule(0.0) == 0.0
+    assert schedule(0.05) == pytest.approx(0.25 * 0.95)
+    assert schedule(0.2) == pytest.approx(0.8)
+    assert schedule(0.5) == Poly(power=1.0)(0.5)
+
+
 def test_cosine_warms_up_and_ends_at_final() -> None:
     schedule = Cosine(warmup=0.1, final=0.01)
     assert schedule(0.05) == pytest.approx(0.5)
