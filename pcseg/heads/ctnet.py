@@ -8,7 +8,7 @@ from pcseg.heads.context import ContextBody, ContextOutput
 from pcseg.heads.image_base import ImageHead, PixelConv
 from pcseg.heads.point_base import PointContextHead
 from pcseg.losses.class_frequency import class_frequency, class_frequency_loss
-from pcseg.nn.channel_context import ChannelContext
+from pcseg.nn.channel_context import ChannelContext, ChannelGate
 from pcseg.nn.norms import BatchNorm, ConvNorm, NormFactory, linear_norm
 from pcseg.nn.sites import LocalConv, Sites
 from pcseg.nn.sparse_conv import SubmanifoldConv
@@ -86,8 +86,8 @@ class CTHead(ImageHead):
         key_channels: Width of queries, keys and values.
         aux_weight: Factor of the auxiliary cross-entropy.
         class_weight: Factor of the CP-loss.
-        paddle: Norms move their running variance by the biased variance, and the class scores of a single
-            image are not normalised in training, as in Paddle.
+        paddle: Norms move their running variance by the biased variance, the class scores of a single image are
+            not normalised in training, and weights start as in the published code (see :func:`start_as_paddle`).
         align_corners: See :class:`~pcseg.heads.image_base.ImageHead`.
     """
 
@@ -117,6 +117,27 @@ class CTHead(ImageHead):
         auxiliary = PointwiseBody(in_channels[max(len(in_channels) - 2, 0)], num_classes, norm=norm)
         super().__init__(in_channels, body, auxiliary, aux_weight=aux_weight, align_corners=align_corners)
         self.paddle = paddle
+        if paddle:
+            start_as_paddle(self)
+
+
+def start_as_paddle(head: nn.Module) -> None:
+    """Draw the weights of a CTNet head as the published code does.
+
+    Convention:
+        Convolutions, and the linear maps that are 1×1 convolutions there, start with a deviation of 0.001 and without
+        bias. Norms undo the scale, but a weight so small turns faster at the same learning rate.
+    """
+    for module in head.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.normal_(module.weight, std=0.001)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv1d):
+            nn.init.kaiming_normal_(module.weight)
+    for module in head.modules():
+        if isinstance(module, ChannelGate):
+            nn.init.xavier_uniform_(module.mix.weight)  # the only linear layer that is one there too
 
 
 def paddle_norm(channels: int) -> BatchNorm:

@@ -96,6 +96,23 @@ def test_bad_options_are_told() -> None:
         RCCAHead(WIDTHS, K, context_channels=8, recurrence=0)
 
 
+def test_ctnet_starts_as_published_with_paddle() -> None:
+    """N(0, 0.001²) and no bias in convolutions, He's deviation in those over channels, Xavier's bound in their mix."""
+    head = CTHead((64, 64), 20, channels=64, key_channels=64, paddle=True)
+    gate = head.body.channel_context.gate
+    for name, module in head.named_modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear) and module is not gate.mix:
+            assert float(module.weight.detach().std()) == pytest.approx(0.001, rel=0.1), name
+            assert not module.bias.any(), name
+    drawn = [CTHead((8, 8), 4, channels=8, key_channels=8, paddle=True) for _ in range(30)]
+    gates = [head.body.channel_context.gate for head in drawn]
+    for i, size in enumerate((9, 17, 33, 65)):
+        weights = torch.stack([gate.convs[i].weight.detach() for gate in gates])
+        assert float(weights.std()) == pytest.approx((2 / size) ** 0.5, rel=0.15)
+    mix = torch.stack([gate.mix.weight.detach() for gate in gates]).abs()
+    assert 0.9 < float(mix.max()) <= 1.2**0.5
+
+
 def test_published_weights_are_reported() -> None:
     state = {
         "query_conv.weight": torch.ones(1, 8, 1, 1),
