@@ -11,6 +11,7 @@ from pcseg.errors import UserError
 from pcseg.heads.base import Head, HeadOutput
 from pcseg.heads.context import ContextBody
 from pcseg.losses.auxiliary import auxiliary_loss
+from pcseg.losses.ohem import corner_aligned
 from pcseg.nn.levels import ImageBatch
 
 LEAST_FEATURES = 2
@@ -157,12 +158,19 @@ class ImageHead(Head):
         losses = self.body.cloud_losses(output.aux, y.flatten(), pixels.ptr)
         if "embedding" in output.aux:
             embedding = output.aux["embedding"]
-            small = F.interpolate(y[:, None].double(), embedding.shape[2:], mode="nearest").long()
+            small = self._labels_of_features(y, (embedding.shape[2], embedding.shape[3]))
             losses |= self.body.token_losses(to_tokens(embedding)[0], small.flatten())
         if "aux_logits" in output.aux:
             aux = auxiliary_loss(output.aux["aux_logits"], y, align_corners=self.align_corners)
             losses["aux"] = self.aux_weight * aux
         return losses
+
+    def _labels_of_features(self, y: Tensor, size: tuple[int, int]) -> Tensor:
+        """Labels ``(B, h, w)`` of the pixels in the middle of features, as logits are resized."""
+        if not self.align_corners:
+            return F.interpolate(y[:, None].double(), size, mode="nearest-exact")[:, 0].long()
+        rows, columns = (corner_aligned(old, new, y.device) for old, new in zip(y.shape[1:], size))
+        return y[:, rows[:, None], columns]
 
     def _resize(self, image: Tensor, size: tuple[int, int] | None) -> Tensor:
         """``(B, K, h, w)`` at another size; in memory classes come first, so that its tokens are a view."""

@@ -68,14 +68,14 @@ def zoomed_threshold(
     with torch.no_grad():
         prob = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1)
         prob = F.interpolate(prob, size, mode="bilinear", align_corners=True)
-    rows, columns = (_corner_aligned(old, new, y.device) for old, new in zip(y.shape[1:], size))
+    rows, columns = (corner_aligned(old, new, y.device) for old, new in zip(y.shape[1:], size))
     y = y[:, rows[:, None], columns]
     true_prob = prob.gather(1, y.clamp(min=0)[:, None])[:, 0]
     kept = min_kept // factor**2
     return hard_threshold(true_prob[y != IGNORE_INDEX], threshold=threshold, min_kept=kept)
 
 
-def _corner_aligned(old: int, new: int, device: torch.device) -> Tensor:
+def corner_aligned(old: int, new: int, device: torch.device) -> Tensor:
     """Nearest of ``old`` places for each of ``new`` places that cover the same span, ``(new,)``."""
     step = (old - 1) / (new - 1) if new > 1 else 0.0
     return (torch.arange(new, device=device, dtype=torch.float64) * step + 0.5).floor().long()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pcseg.errors import UserError
+from pcseg.heads.base import HeadOutput
 from pcseg.heads.ccnet import RCCAHead
 from pcseg.heads.ctnet import CTHead
 from pcseg.heads.encnet import EncHead
@@ -74,6 +75,16 @@ def test_corners_stay_in_place_where_they_are_aligned() -> None:
     small, large = head(images).logits, head(images, (33, 45)).logits
     torch.testing.assert_close(large[..., 0, 0], small[..., 0, 0])
     torch.testing.assert_close(large[..., -1, -1], small[..., -1, -1])
+
+
+def test_the_category_loss_sees_the_label_in_the_middle_of_a_feature() -> None:
+    """With corners in place feature i of stride 8 lies on pixel 8 i: the last of 17 pixels has a feature of its own."""
+    head, seen = make("ccnet"), []
+    head.body.token_losses = lambda embedding, y: seen.append(y) or {}
+    y = torch.arange(17 * 25).view(1, 17, 25) % K
+    y[0, ::8, ::8] += 10 * torch.arange(12).view(3, 4)
+    head.losses(HeadOutput(logits=y, aux={"embedding": torch.zeros(1, 2, 3, 4)}), SimpleNamespace(labels=y))
+    assert torch.equal(seen[0], y[0, ::8, ::8].flatten())
 
 
 def test_features_that_do_not_fit_are_told() -> None:
