@@ -32,7 +32,8 @@ def predict_image(
     """Predict the class of every pixel of a picture.
 
     Writes ``out/<name>.png`` (8 bits a pixel: the class, with a palette of its colours) and
-    ``out/<name>_overlay.jpg``, and returns what was found, in plain language.
+    ``out/<name>_overlay.jpg``, and returns what was found, in plain language. All are upright: a photo whose EXIF entry
+    says that the camera was held on its side is turned first.
 
     Args:
         image: A picture file.
@@ -49,7 +50,7 @@ def predict_image(
     """
     if not image.is_file():
         raise UserError(f"{image}: no such file; give the path of a picture")
-    colors = read_colors(image)
+    colors = read_colors(image, upright=True)
     model = image_model(load_checkpoint(ckpt))
     model.loaded.segmentor.to(choose_device(device))
     windows = model.windows(scales=scales, flip=flip, overlap=overlap)

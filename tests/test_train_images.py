@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 from fake_images import save, write_images, write_room_frames
-from PIL import Image
+from PIL import ExifTags, Image
 from test_train import finish, logged, start
 
 from pcseg.backbones.images.resnet import ResNet, resnet
@@ -194,6 +194,22 @@ def test_prediction_of_a_picture(trained: Path, frames: Path, tmp_path: Path) ->
     next(model.loaded.segmentor.parameters()).data.fill_(torch.nan)
     with pytest.raises(UserError, match=r"000000\.jpg: the model returns NaN"):
         model.probabilities(colors, model.windows(), name="000000.jpg")
+
+
+def test_a_photo_is_predicted_upright(trained: Path, frames: Path, tmp_path: Path) -> None:
+    with Image.open(frames / "Area_5" / "office_1" / "color" / "000000.jpg") as image:
+        upright = image.copy()
+    sideways = Image.Exif()
+    sideways[ExifTags.Base.Orientation] = 6  # the first row of the file is the right-hand side
+    upright.save(tmp_path / "upright.png")
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "sideways.png", exif=sideways)
+    for name in ("upright", "sideways"):
+        assert (
+            "64 x 48 pixels" in predict_image(tmp_path / f"{name}.png", ckpt=trained, out=tmp_path / "out")[0]
+        )
+    first, second = (Image.open(tmp_path / "out" / f"{name}.png") for name in ("upright", "sideways"))
+    with first, second:
+        assert np.array_equal(np.asarray(first), np.asarray(second))
 
 
 def test_images_without_labels_are_not_predicted_to_be_scored(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def explain_picture(model: LoadedModel, path: Path, *, plain: LoadedModel | None
     images = image_model(model)
     other = None if plain is None else _comparable(plain, images)
     found = labelled_frame(path, model.schema)
-    colors = read_colors(path) if found is None else found[0]
+    colors = read_colors(path, upright=True) if found is None else found[0]
     height, width = colors.shape[:2]
     rows, columns = images.crop_size
     size = scaled_size(height, width, min(rows / height, columns / width))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pcseg.data.watching import note_file
 from pcseg.errors import UserError
@@ -137,10 +137,15 @@ def apply_table(table: np.ndarray, raw: np.ndarray, *, source: Path, dataset: st
     return label
 
 
-def read_colors(path: Path) -> np.ndarray:
-    """``(H, W, 3)`` uint8 of a picture of any kind, grey ones too."""
+def read_colors(path: Path, *, upright: bool = False) -> np.ndarray:
+    """``(H, W, 3)`` uint8 of a picture of any kind, grey ones too.
+
+    Convention:
+        Pixels are where the file has them, and so are labels of data sets. ``upright`` turns the photo of a camera
+        that was held on its side, as its EXIF entry asks.
+    """
     with _opened(path) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
 
 
 def read_indices(path: Path) -> np.ndarray:
