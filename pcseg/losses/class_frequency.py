@@ -32,8 +32,10 @@ def class_frequency_loss(prob: Tensor, frequency: Tensor) -> Tensor:
     """Mean binary cross-entropy between probabilities and shares, both ``(B, K)``.
 
     Convention:
-        ``prob`` are probabilities, not logits; at ``prob = frequency`` the loss is least but not 0.
+        ``prob`` are probabilities, not logits; at ``prob = frequency`` the loss is least but not 0. The loss of
+        nan is nan; PyTorch raises, and on a GPU no later call succeeds.
     """
     with torch.autocast(prob.device.type, enabled=False):
         prob = prob.to(torch.promote_types(prob.dtype, torch.float32))
-        return F.binary_cross_entropy(prob, frequency.to(prob.dtype))
+        loss = F.binary_cross_entropy(prob.nan_to_num(0.5), frequency.to(prob.dtype))
+        return loss.where(~prob.isnan().any(), torch.nan)

@@ -65,6 +65,14 @@ def test_class_frequency_loss_survives_certainty_and_autocast() -> None:
     assert prob.grad.isfinite().all()
 
 
+def test_class_frequency_loss_of_nan_is_nan() -> None:
+    """A step without a number is skipped by training, which an error would end."""
+    prob = torch.tensor([[torch.nan, 0.5], [0.2, 0.8]], requires_grad=True)
+    loss = class_frequency_loss(prob, torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
+    loss.backward()
+    assert loss.isnan()
+
+
 def test_presence_loss_is_a_plain_mean() -> None:
     logits, presence = torch.randn(2, 3), torch.tensor([[True, False, True], [False, True, False]])
     weight = torch.tensor([1.0, 2.0, 3.0])
