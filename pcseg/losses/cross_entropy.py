@@ -28,8 +28,10 @@ def cross_entropy(
 
     Convention:
         With weights the sum is divided by the sum of the weights of the targets, as PyTorch does. Without a
-        single labelled row PyTorch gives nan; here the loss is 0 and its gradient zero.
+        single labelled row PyTorch gives nan; here the loss is 0 and its gradient zero. Half precision goes
+        through float32: a sum over the rows of a room is beyond float16.
     """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     weight = None if weight is None else weight.to(logits)
     if logits.device.type == "cpu" and logits.shape[1] < WIDE:
         logits, target = logits.t()[None], target[None]

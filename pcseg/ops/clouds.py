@@ -10,8 +10,14 @@ def split_clouds(x: Tensor, ptr: Tensor) -> tuple[Tensor, ...]:
 
 
 def cloud_mean(x: Tensor, ptr: Tensor) -> Tensor:
-    """Mean over the rows of every cloud, ``(N, C)`` to ``(B, C)``; zeros for an empty cloud."""
-    return torch.stack([rows.sum(0) / max(len(rows), 1) for rows in split_clouds(x, ptr)])
+    """Mean over the rows of every cloud, ``(N, C)`` to ``(B, C)``; zeros for an empty cloud.
+
+    Convention:
+        Half precision is summed in float32: a sum over the rows of a room is beyond float16.
+    """
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    means = [rows.sum(0, dtype=dtype) / max(len(rows), 1) for rows in split_clouds(x, ptr)]
+    return torch.stack(means).to(x.dtype)
 
 
 def spread(vectors: Tensor, ptr: Tensor) -> Tensor:

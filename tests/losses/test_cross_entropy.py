@@ -30,6 +30,14 @@ def test_only_rows_of_a_class_without_weight_are_finite() -> None:
     assert loss == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("weight", [None, torch.tensor([0.3, 1.0, 3.0, 0.7])])
+def test_half_precision_sums_many_rows(dtype: torch.dtype, weight: torch.Tensor | None) -> None:
+    logits, target = torch.randn(70_000, 4).to(dtype), torch.randint(-1, 4, (70_000,))
+    expected = cross_entropy(logits.double(), target, weight=weight)
+    torch.testing.assert_close(cross_entropy(logits, target, weight=weight).double(), expected)
+
+
 @pytest.mark.parametrize("scheme", ["inverse_sqrt", "inverse"])
 def test_class_weights_have_mean_one_and_favour_rare_classes(scheme: WeightScheme) -> None:
     weights = class_weights_from_counts(torch.tensor([900, 100, 0, 9]), scheme)

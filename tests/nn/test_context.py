@@ -23,6 +23,13 @@ def test_gate_is_one_convolution_over_channels() -> None:
     torch.testing.assert_close(gate(x, PTR), expected)
 
 
+def test_gate_of_a_large_cloud_in_half_precision() -> None:
+    gate, ptr = ChannelGate(kernel_sizes=(3, 5)), torch.tensor([0, 30_000, 30_000])
+    x = 3 + torch.rand(30_000, 9)  # whose sum is beyond float16
+    expected = gate(x, ptr)
+    torch.testing.assert_close(gate.half()(x.half(), ptr).float(), expected, rtol=2e-3, atol=2e-3)
+
+
 def test_class_features_have_rank_one_and_tell_probabilities() -> None:
     module = ChannelContext(9, 4).double().eval()
     x = torch.randn(12, 9, dtype=torch.float64)
