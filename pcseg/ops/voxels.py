@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pcseg.errors import UserError
 from pcseg.ops.attention import Support
+from pcseg.ops.clouds import split_clouds
 from pcseg.ops.kernel_lookup import strided_map, submanifold_map
 from pcseg.ops.kernel_map import KernelMap
 
@@ -51,12 +52,24 @@ class VoxelSet:
         clouds = torch.arange(self.num_clouds, device=self.ptr.device)
         return clouds.repeat_interleave(self.ptr.diff(), output_size=len(self))
 
-    @cached_property
+    @property
     def corner(self) -> Tensor:
         """Lowest coordinates of every cloud, ``(B, 3)`` int64; 0 for an empty one."""
-        # segment_reduce has no integers; doubles hold them exactly up to 2**53
-        lowest = torch.segment_reduce(self.grid_pos.double(), "min", lengths=self.ptr.diff(), axis=0)
-        return torch.where(lowest.isfinite(), lowest, 0).long()
+        return self._bounds[0]
+
+    @property
+    def top(self) -> Tensor:
+        """Highest coordinates of every cloud, ``(B, 3)`` int64; 0 for an empty one."""
+        return self._bounds[1]
+
+    @cached_property
+    def _bounds(self) -> tuple[Tensor, Tensor]:
+        # cloud by cloud: on a GPU segment_reduce walks a whole cloud in one thread a column
+        rows = [
+            cloud if len(cloud) else cloud.new_zeros(1, 3) for cloud in split_clouds(self.grid_pos, self.ptr)
+        ]
+        low, high = (torch.stack(bounds).long() for bounds in zip(*(cloud.aminmax(dim=0) for cloud in rows)))
+        return low, high
 
     @cached_property
     def local_pos(self) -> Tensor:

@@ -17,6 +17,15 @@ def test_batch_and_sizes() -> None:
     assert voxels.batch.tolist() == [0, 0, 2]
 
 
+def test_bounds_are_those_of_every_cloud() -> None:
+    far = 2**60 + 1  # beyond what a double holds
+    pos = torch.tensor([[far, -5, 3], [far + 2, -7, 3], [-far, 0, 0]])
+    voxels = VoxelSet(pos, torch.tensor([0, 2, 2, 3]))
+    assert voxels.corner.tolist() == [[far, -7, 3], [0, 0, 0], [-far, 0, 0]]
+    assert voxels.top.tolist() == [[far + 2, -5, 3], [0, 0, 0], [-far, 0, 0]]
+    assert voxels.extent == [3, 3, 1]
+
+
 @pytest.mark.parametrize(
     ("pos", "ptr", "message"),
     [

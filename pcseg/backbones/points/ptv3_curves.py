@@ -129,11 +129,7 @@ def finest_level(
 
 def _depths(voxels: VoxelSet, origin: Tensor, batching: Batching) -> Tensor:
     """Bits an axis of the codes of every cloud, ``(B,)`` int64."""
-    highest = torch.segment_reduce(voxels.grid_pos.double(), "max", lengths=voxels.ptr.diff(), axis=0)
-    # an empty cloud has -inf
-    highest = (highest - origin).amax(1).clamp(min=0).tolist()
+    highest = (voxels.top - origin).amax(1).clamp(min=0).tolist()
     if batching != "independent":
         highest = [max(highest, default=0)] * len(highest)
-    return torch.tensor(
-        [bits_needed(int(value)) for value in highest], device=origin.device, dtype=torch.long
-    )
+    return torch.tensor([bits_needed(value) for value in highest], device=origin.device, dtype=torch.long)
