@@ -174,7 +174,9 @@ class Survival(Callback):
             return
         self.bad_steps += 1
         self.bad_in_a_row += 1
-        drop_gradients(pl_module, trainer=trainer)
+        # fused optimisers let the scaler look in their step, for all others it has looked
+        checked = not getattr(optimizer, "_step_supports_amp_scaling", False)
+        drop_gradients(pl_module, trainer=trainer, checked=checked)
         place = self._record(trainer)
         where = f"; the batch is in {place}" if place else ""
         log.warning("step %d has no finite loss or gradient and is skipped%s", trainer.global_step, where)
@@ -257,11 +259,17 @@ class Survival(Callback):
             log.info("memory holds %d voxels a batch", self.budget)
 
 
-def drop_gradients(module: nn.Module, *, trainer: L.Trainer) -> None:
-    """Leave nothing for the optimiser to step by."""
+def drop_gradients(module: nn.Module, *, trainer: L.Trainer, checked: bool = False) -> None:
+    """Leave nothing for the optimiser to step by.
+
+    Args:
+        module: Whose gradients are dropped.
+        trainer: May scale the loss.
+        checked: Whether the scaler has looked for infinite gradients already.
+    """
     for parameter in module.parameters():
         parameter.grad = None
-    if getattr(trainer.precision_plugin, "scaler", None) is not None:
+    if not checked and getattr(trainer.precision_plugin, "scaler", None) is not None:
         # a scaler wants a gradient; it skips the step because this one is infinite
         first = next(parameter for parameter in module.parameters() if parameter.requires_grad)
         first.grad = torch.full_like(first, torch.inf)

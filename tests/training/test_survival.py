@@ -10,6 +10,7 @@ import lightning as L
 import pytest
 import torch
 from fakes import ConvBackbone, write_fake_building
+from lightning.pytorch.plugins import MixedPrecision
 from torch_geometric.data import Batch, Data
 
 from pcseg.data.loaders import RoomData
@@ -56,7 +57,7 @@ class Trial(Segmentor):
 
 def fit(building: Path, folder: Path, trouble, *, epochs: int = 1, **options) -> tuple[Trial, Survival]:
     trainer_options = {
-        key: options.pop(key) for key in ("precision", "accumulate_grad_batches") if key in options
+        key: options.pop(key) for key in ("precision", "accumulate_grad_batches", "plugins") if key in options
     }
     spoil = options.pop("spoil", lambda batch, batch_idx: None)
     survival, model = Survival(folder / "bad", **options), Trial(trouble, spoil)
@@ -223,6 +224,33 @@ def test_an_infinite_gradient_of_a_finite_loss_is_skipped(building: Path, tmp_pa
     model, survival = fit(building, tmp_path, trouble)
     same = [torch.equal(a, b) for a, b in zip(model.weights, model.weights[1:])]
     assert same == [False, False, True, False]
+    assert survival.bad_steps == 1
+
+
+@pytest.mark.parametrize("gradient", [1.0, torch.nan])
+def test_a_bad_step_is_skipped_where_the_loss_is_scaled(
+    building: Path, tmp_path: Path, gradient: float
+) -> None:
+    """Also one whose gradients are finite: the scaler looked at them before, and would step."""
+
+    class Spoilt(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+            return x * torch.nan
+
+        @staticmethod
+        def backward(ctx, *grads: torch.Tensor) -> torch.Tensor:
+            return grads[0] * gradient
+
+    def trouble(model: Trial, loss: torch.Tensor, batch: Batch, batch_idx: int) -> torch.Tensor:
+        return Spoilt.apply(loss) if batch_idx == 2 else loss  # type: ignore[return-value]
+
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    plugin = MixedPrecision("16-mixed", "cpu", scaler)
+    model, survival = fit(building, tmp_path, trouble, plugins=[plugin])
+    same = [torch.equal(a, b) for a, b in zip(model.weights, model.weights[1:])]
+    assert same == [False, True, False, False]
+    assert torch.isfinite(model.weights[-1]).all()
     assert survival.bad_steps == 1
 
 
