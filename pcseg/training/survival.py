@@ -97,7 +97,8 @@ class Survival(Callback):
         validation_step = pl_module.validation_step
 
         def careful_validation(batch: Any, batch_idx: int) -> None:
-            self._validate(validation_step, batch, batch_idx)
+            with self._precision(pl_module):
+                self._validate(validation_step, batch, batch_idx)
 
         pl_module.training_step = training_step  # type: ignore[method-assign]
         pl_module.validation_step = careful_validation  # type: ignore[method-assign]

@@ -268,6 +268,31 @@ def test_mixed_precision_gives_way_after_k_bad_steps(
     assert "goes on in 32 bit" in caplog.text
 
 
+def test_validation_follows_training_into_32_bit(building: Path, tmp_path: Path) -> None:
+    """Else what is too large for half precision would choose the checkpoint."""
+    dtypes = []
+
+    class Watched(PlainHead):
+        def forward(self, levels, batch):
+            output = super().forward(levels, batch)
+            dtypes.append((self.training, output.logits.dtype))
+            return output
+
+        def losses(self, output, batch):
+            half = output.logits.dtype == torch.bfloat16
+            return {"spoilt": output.logits.sum() * (torch.nan if half else 0.0)}
+
+    train(
+        data=RoomData(building, grid_size=0.2, batch_size=1, train_splits=["Area_1"]),
+        backbone=ConvBackbone, head=Watched, out=tmp_path / "run",
+        trainer=TrainerOptions(
+            max_epochs=1, accelerator="cpu", progress_bar=False, precision="bf16-mixed", max_bad_steps=2
+        ),
+    )  # fmt: skip
+    assert dtypes[:3] == [(True, torch.bfloat16)] * 2 + [(True, torch.float32)]
+    assert dtypes[-1] == (False, torch.float32)
+
+
 def test_divergence_ends_in_one_line(building: Path, tmp_path: Path) -> None:
     def trouble(model: Trial, loss: torch.Tensor, *_: object) -> torch.Tensor:
         return loss * torch.nan
