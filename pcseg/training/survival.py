@@ -191,10 +191,10 @@ class Survival(Callback):
             log.warning("%d such steps: training goes on in 32 bit", self.bad_steps)
 
     def _is_good(self, trainer: L.Trainer, module: nn.Module) -> bool:
-        """Whether the loss and, without a scaler that sees to them, the gradients are finite."""
+        """Whether the loss and, without a scaler that sees to them, the gradients are finite in all processes."""
         finite = self._loss is None or abs(self._loss) < float("inf")  # nan compares false
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
-            return finite
+            return trainer.strategy.reduce_boolean_decision(finite)
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         if not gradients:
             return finite

@@ -5,6 +5,7 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -56,9 +57,8 @@ class Trial(Segmentor):
 
 
 def fit(building: Path, folder: Path, trouble, *, epochs: int = 1, **options) -> tuple[Trial, Survival]:
-    trainer_options = {
-        key: options.pop(key) for key in ("precision", "accumulate_grad_batches", "plugins") if key in options
-    }
+    keys = ("precision", "accumulate_grad_batches", "plugins")
+    trainer_options = {key: options.pop(key) for key in keys if key in options}
     spoil = options.pop("spoil", lambda batch, batch_idx: None)
     survival, model = Survival(folder / "bad", **options), Trial(trouble, spoil)
     data = RoomData(building, grid_size=0.2, batch_size=1, point_transforms=[], train_splits=["Area_1"])
@@ -252,6 +252,18 @@ def test_a_bad_step_is_skipped_where_the_loss_is_scaled(
     assert same == [False, True, False, False]
     assert torch.isfinite(model.weights[-1]).all()
     assert survival.bad_steps == 1
+
+
+def test_processes_share_the_decision_where_the_loss_is_scaled(tmp_path: Path) -> None:
+    """Else one of them goes on in 32 bit, or ends, and the others do not."""
+    asked = []
+    strategy = SimpleNamespace(reduce_boolean_decision=lambda decision: asked.append(decision))
+    trainer = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()), strategy=strategy)
+    for loss in (0.5, torch.nan):
+        survival = Survival(tmp_path)
+        survival._loss = loss
+        assert not survival._is_good(trainer, torch.nn.Linear(1, 1))  # type: ignore[arg-type]
+    assert asked == [True, False]
 
 
 def test_mixed_precision_gives_way_after_k_bad_steps(
