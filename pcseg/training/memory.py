@@ -24,6 +24,10 @@ SMALLEST = 64
 """Voxels of a batch that must fit: with less, no budget helps."""
 
 
+OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+"""What errors say in which the CPU, the driver of a GPU, or one of its libraries (cuBLAS, cuDNN) has no memory."""
+
+
 def budget_from_memory(free: float, *, used: float, voxels: int) -> int:
     """Voxels of a batch for which ``free`` bytes suffice, where ``voxels`` of them used ``used`` bytes.
 
@@ -131,7 +135,9 @@ def blocks_of_batch(batch: Any, most: int) -> Iterator[Batch]:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory ran out, on a GPU or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def free_cache() -> None:

@@ -123,8 +123,13 @@ def test_a_room_of_validation_that_is_too_large_is_seen_in_blocks(
 
 @pytest.mark.parametrize(
     "error",
-    [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("CPUAllocator: can't allocate memory")],
-    ids=["gpu", "python", "cpu"],
+    [
+        torch.OutOfMemoryError("CUDA out of memory"), MemoryError(),
+        RuntimeError("CPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=["gpu", "python", "cpu", "driver", "library"],
 )  # fmt: skip
 def test_a_forward_pass_without_memory_is_made_with_half_the_voxels(
     building: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, error: Exception
