@@ -236,7 +236,10 @@ def quiet_lightning() -> None:
 
 def _require_enough_to_validate(data: TrainingData, options: TrainerOptions) -> None:
     """Every process validates at least one item, because each joins in the sum of the scores."""
-    processes = options.num_nodes * (options.devices if isinstance(options.devices, int) else 1)
+    devices = options.devices
+    if devices in ("auto", -1):  # all that a node has
+        devices = max(torch.cuda.device_count(), 1) if options.accelerator != "cpu" else 1
+    processes = options.num_nodes * int(devices)
     if data.num_val < processes:
         raise UserError(
             f"{data.num_val} {data.kind} to validate on for {processes} processes; raise data.val_fraction or name "

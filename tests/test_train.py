@@ -133,7 +133,9 @@ def test_two_processes_are_as_one(building: Path, tmp_path: Path) -> None:
         )
 
 
-def test_needs_a_room_to_validate_on_for_every_process(building: Path, tmp_path: Path) -> None:
+def test_needs_a_room_to_validate_on_for_every_process(
+    building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for data, devices, message in [
         (RoomData(building, val_fraction=0.0), 1, "0 rooms to validate on for 1 processes"),
         (RoomData(building, val_fraction=0.1), 2, "1 rooms to validate on for 2 processes"),
@@ -141,6 +143,12 @@ def test_needs_a_room_to_validate_on_for_every_process(building: Path, tmp_path:
         options = TrainerOptions(devices=devices, accelerator="cpu")
         with pytest.raises(UserError, match=message):
             train(data=data, backbone=ConvBackbone, head=PlainHead, trainer=options, out=tmp_path / "run")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    with pytest.raises(UserError, match="1 rooms to validate on for 16 processes"):
+        train(
+            data=RoomData(building), backbone=ConvBackbone, head=PlainHead, out=tmp_path / "run",
+            trainer=TrainerOptions(devices="auto", num_nodes=2),
+        )  # fmt: skip
     assert not (tmp_path / "run").exists()
 
 
