@@ -16,7 +16,7 @@ from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.data.predictions import SavedPrediction, read_prediction, write_prediction
 from pcseg.data.sample import load_sample
 from pcseg.data.scenes import Scene, check_scene, read_scene
-from pcseg.errors import UserError
+from pcseg.errors import UserError, make_folder
 from pcseg.inference import Fragments, Vote, choose_device, predict_scene
 from pcseg.metrics.baselines import height_and_color, most_frequent_class, require_sklearn
 from pcseg.metrics.bootstrap import RoomMatrices
@@ -161,6 +161,8 @@ def score_scenes(task: Task, root: Path, entries: Sequence[SceneEntry], *, progr
     """Count all scenes; predictions are read from the task's folders or made and stored there."""
     model = task.model
     scenes = [open_scene(root, entry, model) for entry in entries]  # all, so that errors come early
+    for folder in task.folders:
+        make_folder(folder)
     todo = [not all(place.exists() for place in task.places(entry)) for entry in entries]
     matrices: list[list[ConfusionMatrix]] = []
     boundary: BoundaryCounts | None = None

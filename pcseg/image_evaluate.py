@@ -12,7 +12,7 @@ from pcseg import __version__
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.images.reader import ImageReader, Picture
 from pcseg.data.images.readers import READERS
-from pcseg.errors import UserError
+from pcseg.errors import UserError, make_folder
 from pcseg.image_inference import ImageModel, Windows, image_model
 from pcseg.inference import choose_device
 from pcseg.metrics.baselines import most_frequent_class
@@ -68,6 +68,7 @@ def evaluate_images(
     if most is not None:
         pictures = pictures[:: -(-len(pictures) // max(most, 1))]
     loaded.segmentor.to(choose_device(device))
+    make_folder(out)
     matrix = score_pictures(model, reader, pictures, windows, progress_bar=progress_bar)
     if not matrix.labelled.any():
         raise UserError(

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.images.reader import read_colors
-from pcseg.errors import UserError
+from pcseg.errors import UserError, make_folder
 from pcseg.image_inference import image_model
 from pcseg.inference import choose_device
 from pcseg.labels import LabelSchema
@@ -50,6 +50,7 @@ def predict_image(
     """
     if not image.is_file():
         raise UserError(f"{image}: no such file; give the path of a picture")
+    make_folder(out)
     colors = read_colors(image, upright=True)
     model = image_model(load_checkpoint(ckpt))
     model.loaded.segmentor.to(choose_device(device))

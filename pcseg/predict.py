@@ -16,7 +16,7 @@ from pcseg.data.normals import estimate_normals
 from pcseg.data.ply import write_ply
 from pcseg.data.predictions import SavedPrediction, write_prediction
 from pcseg.data.sample import Sample
-from pcseg.errors import UserError
+from pcseg.errors import UserError, make_folder
 from pcseg.inference import Fragments, choose_device, predict_scene
 from pcseg.labels import IGNORE_INDEX
 from pcseg.views.coloring import share
@@ -93,6 +93,7 @@ def predict(
     """
     model = load_checkpoint(ckpt)
     model.segmentor.to(choose_device(device))
+    make_folder(out)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not progress_bar) as progress:
         task = progress.add_task(f"reading {cloud.name}", total=1)

@@ -25,7 +25,7 @@ from lightning.pytorch.plugins import LayerSync
 from pcseg.checkpoint import KEY, ModelCard, differing_keys, read_checkpoint
 from pcseg.data.base import TrainingData
 from pcseg.data.watching import naming_files
-from pcseg.errors import UserError
+from pcseg.errors import UserError, make_folder
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.nn.norms import separate_norms, synchronise_norms
 from pcseg.schedules import Schedule
@@ -154,7 +154,7 @@ def train(
     )  # fmt: skip
     if init_from is not None:
         load_initial_weights(model, init_from)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     best = ModelCheckpoint(
         dirpath=out, filename="best", monitor="val/miou", mode="max", enable_version_counter=False

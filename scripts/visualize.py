@@ -9,7 +9,7 @@ from pcseg.cli import run
 from pcseg.data.clouds import read_cloud
 from pcseg.data.frames import Units, Up
 from pcseg.data.predictions import SavedPrediction, find_prediction, read_prediction
-from pcseg.errors import UserError
+from pcseg.errors import UserError, make_folder
 from pcseg.views.beside import PANEL, beside_picture, both_contexts, camera_of_frame
 from pcseg.views.browser import MAX_POINTS, BrowserView
 from pcseg.views.cameras import View
@@ -98,6 +98,7 @@ def visualize(
         raise UserError(
             "--by context is a picture of charts: give --png FILE; --html and --browser show them with every other --by"
         )
+    prepare_places(png, html)
     if cloud.suffix.lower() in PICTURES:
         subject = read_picture(cloud, ckpt, plain)
     else:
@@ -105,20 +106,11 @@ def visualize(
     print(f"{cloud}: {len(subject):,} points; " + "; ".join(subject.remarks))
     point = None if pick is None else nearest_point(subject, pick)
     if frame is not None and frame_ckpt is not None and png is not None:
-        save(
-            draw_beside(
-                subject,
-                frame,
-                frame_ckpt,
-                by,
-                plain=frame_plain,
-                of=of,
-                point=point,
-                palette=palette,
-                shade=shade,
-            ),
-            png,
-        )
+        image = draw_beside(
+            subject, frame, frame_ckpt, by,
+            plain=frame_plain, of=of, point=point, palette=palette, shade=shade,
+        )  # fmt: skip
+        save(image, png)
         return
     by = by or next(way for way in ("prediction", "rgb", "height") if way in available(subject))
     if png is not None and sheet:
@@ -136,6 +128,14 @@ def visualize(
         serve(BrowserView(subject, by, palette=palette, port=port, max_points=max_points, charts=charts))
     elif png is None and html is None:
         show(subject, by, palette=palette, point=point, tell=print)
+
+
+def prepare_places(*files: Path | None) -> None:
+    """Make the folders of what will be written; :class:`UserError` if it has no place."""
+    for path in filter(None, files):
+        if path.is_dir():
+            raise UserError(f"{path}: a folder; give the name of a file")
+        make_folder(path.parent)
 
 
 def read_subject(
@@ -282,7 +282,6 @@ def serve(page: BrowserView) -> None:
 
 def save(image: Image.Image, path: Path) -> None:
     """Write a picture, under a temporary name first, and say so."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     image.save(temporary, format="PNG")
     temporary.replace(path)

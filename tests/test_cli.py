@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pcseg.cli import run
-from pcseg.errors import UserError
+from pcseg.errors import UserError, make_folder
 
 CALLS: list[tuple] = []
 
@@ -66,3 +66,16 @@ def test_user_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         run(greet, pass_config="config", args=["ann", "--times", "-1"])
     assert stop.value.code == 1
     assert capsys.readouterr().err == "pcseg: error: --times: negative; give 0 or more\n"
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file.*cannot be made .*; choose another folder"):
+        make_folder(tmp_path / folder)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # whatever the rights of who runs the tests
+    with pytest.raises(UserError, match="new: cannot be written; choose another folder"):
+        make_folder(tmp_path / "new")

@@ -307,6 +307,12 @@ def test_a_scene_that_is_not_the_manifests(tmp_path: Path) -> None:
         evaluate(ckpt=write_checkpoint(tmp_path / "m.ckpt", root), out=tmp_path / "out", progress_bar=False)
 
 
+def test_results_that_cannot_be_written(ckpt: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file.*: cannot be made .*choose another folder"):
+        evaluate(ckpt=ckpt, out=tmp_path / "file", progress_bar=False)
+
+
 def test_an_unknown_device(ckpt: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--device abacus"):
         evaluate(ckpt=ckpt, out=tmp_path / "out", device="abacus")

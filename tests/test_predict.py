@@ -202,6 +202,12 @@ def test_source_is_not_written_over(tmp_path: Path, ckpt: Path) -> None:
     assert source.read_bytes() == before
 
 
+def test_what_cannot_be_done_is_told_before_the_work(tmp_path: Path, ckpt: Path, room: Cloud) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file: cannot be made .*choose another folder"):
+        predict(tmp_path / "no_such.xyz", ckpt=ckpt, out=tmp_path / "file", progress_bar=False)
+
+
 def test_damaged_predictions(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such prediction"):
         read_prediction(tmp_path / "a.npz")

@@ -152,6 +152,12 @@ def test_needs_a_room_to_validate_on_for_every_process(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_without_a_place(building: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file: cannot be made"):
+        train(data=RoomData(building), backbone=ConvBackbone, head=PlainHead, out=tmp_path / "file")
+
+
 def test_refuses_what_does_not_fit(building: Path, tmp_path: Path) -> None:
     def run(epochs: int = 1, *, resume: bool = False, config: dict | None = None) -> None:
         train(

@@ -18,7 +18,7 @@ from pcseg.data.images.readers import READERS
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.scenes import check_scene
-from pcseg.errors import UserError
+from pcseg.errors import UserError, make_folder
 from pcseg.evaluate import entries_in, open_scene
 from pcseg.image_inference import ImageModel, image_model, is_image_model, require_factors
 from pcseg.inference import Fragments, choose_device, predict_scene
@@ -95,6 +95,7 @@ def compare(
     report = ComparisonReport.empty(
         list(models), names=manifest.schema.names, protocol=_protocol(models, manifest, entries, options)
     )
+    make_folder(out)
     console = Console(stderr=True)
     for number, entry in enumerate(track(entries, "Comparing", console=console, disable=not progress_bar)):
         scene = open_scene(root, entry, first)
