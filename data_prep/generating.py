@@ -54,8 +54,12 @@ def each_room(make: Callable[..., Result], plans: Sequence[RoomPlan], *, workers
 
     ``make`` is called with ``threads=1`` where several processes work, and must be picklable.
     """
+    kept = "rooms that are done are kept, run again to go on"
     if workers == 1 or len(plans) < 2:
-        yield from map(make, plans)
+        try:
+            yield from map(make, plans)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(kept) from None
         return
     # a forked process would inherit the threads of the ray caster and hang
     context = multiprocessing.get_context("spawn")
@@ -63,6 +67,8 @@ def each_room(make: Callable[..., Result], plans: Sequence[RoomPlan], *, workers
     try:
         for job in as_completed([pool.submit(make, plan, threads=1) for plan in plans]):
             yield job.result()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(kept) from None
     except BrokenProcessPool as error:
         raise UserError(
             "a worker process died, probably for want of memory; rooms that are done are kept, run again with "

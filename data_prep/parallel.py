@@ -132,6 +132,8 @@ def prepare_scenes(
 
         try:
             _run(todo, workers, finish)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("scenes that are done are kept, run again to go on") from None
         finally:
             write()
     return outcome

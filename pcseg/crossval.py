@@ -90,7 +90,7 @@ def cross_validate(
             fold_args += ["--trainer.progress_bar", "false"]
         status = train_once(fold_args, place, train_script)
         if status in (130, -2):
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("run again to go on")
         if status != 0:
             failures.append(f"{fold} (training ended with status {status}, see above)")
             continue

@@ -31,12 +31,15 @@ def make_folder(folder: Path) -> None:
 
 
 def exit_on_user_error(main: Callable[[], object]) -> None:
-    """Run ``main``; a :class:`UserError` becomes one line on stderr and exit status 1, Ctrl-C status 130."""
+    """Run ``main``; a :class:`UserError` becomes one line on stderr and exit status 1, Ctrl-C status 130.
+
+    What a ``KeyboardInterrupt`` holds is said too: what is kept, and how to go on.
+    """
     try:
         main()
     except UserError as error:
         print(f"pcseg: error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("pcseg: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"pcseg: interrupted{f'; {error}' if error.args else ''}", file=sys.stderr)
         sys.exit(130)

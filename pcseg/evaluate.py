@@ -94,7 +94,10 @@ def evaluate(
     folders = tuple(out / "predictions" / model.hash / name for name in hashes)
     model.segmentor.to(choose_device(device))
     task = Task(model=model, options=options, votes=votes, folders=folders, boundary=boundary)
-    scores = score_scenes(task, root, entries, progress_bar=progress_bar)
+    try:
+        scores = score_scenes(task, root, entries, progress_bar=progress_bar)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("scenes that are predicted are kept, run again to go on") from None
     report = Report(
         protocol=protocol_stamp(
             model, manifest, entries, options, votes, protocol=protocol, boundary=boundary

@@ -167,7 +167,11 @@ def train(
     with naming_files(*loaders):
         lightning_trainer.fit(model, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
     if lightning_trainer.interrupted:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(
+            f"--resume true goes on with {last}"
+            if last.exists()
+            else "nothing is saved yet, run again to begin anew"
+        )
     return Path(best.best_model_path)
 
 

@@ -68,6 +68,17 @@ def test_user_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "pcseg: error: --times: negative; give 0 or more\n"
 
 
+def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        """Stop."""
+        raise KeyboardInterrupt("run again to go on")
+
+    with pytest.raises(SystemExit) as stop:
+        run(interrupted, args=[])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "pcseg: interrupted; run again to go on\n"
+
+
 @pytest.mark.parametrize("folder", ["file", "file/below"])
 def test_a_folder_that_cannot_be_made(folder: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")

@@ -313,6 +313,17 @@ def test_results_that_cannot_be_written(ckpt: Path, tmp_path: Path) -> None:
         evaluate(ckpt=ckpt, out=tmp_path / "file", progress_bar=False)
 
 
+def test_an_interrupted_evaluation_goes_on(
+    ckpt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pcseg.evaluate.predict_and_store", interrupt)
+    with pytest.raises(KeyboardInterrupt, match="run again to go on"):
+        evaluate(ckpt=ckpt, out=tmp_path / "out", progress_bar=False)
+
+
 def test_an_unknown_device(ckpt: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--device abacus"):
         evaluate(ckpt=ckpt, out=tmp_path / "out", device="abacus")

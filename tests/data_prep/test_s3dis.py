@@ -189,7 +189,7 @@ def test_interrupted_run_goes_on(raw: Path, out: Path, monkeypatch: pytest.Monke
         return read_room(room)
 
     monkeypatch.setattr(s3dis, "read_room", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="run again to go on"):
         prepare(raw, out, workers=1)
     done = {entry.path for entry in Manifest.read(out).scenes}
     assert done == files_in(out) - {MANIFEST_NAME}
