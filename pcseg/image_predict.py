@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pcseg.checkpoint import load_checkpoint
+from pcseg.data.clouds import READERS
 from pcseg.data.images.reader import read_colors
 from pcseg.errors import UserError, make_folder
 from pcseg.image_inference import image_model
@@ -50,6 +51,10 @@ def predict_image(
     """
     if not image.is_file():
         raise UserError(f"{image}: no such file; give the path of a picture")
+    if image.suffix.lower() in READERS:
+        raise UserError(
+            f"{image}: a cloud, but {ckpt} was trained on images; give a point model's checkpoint"
+        )
     make_folder(out)
     colors = read_colors(image, upright=True)
     model = image_model(load_checkpoint(ckpt))

@@ -197,8 +197,11 @@ def make_sample(
     """The points ``rows`` as the model wants them; what stands in for missing fields is added to ``remarks``.
 
     Raises:
-        UserError: The model needs a field that the cloud lacks, and its checkpoint has nothing instead.
+        UserError: The model was trained on images, or needs a field that the cloud lacks, and its checkpoint has
+            nothing instead.
     """
+    if "image" in model.features:
+        raise UserError(f"{model.path}: was trained on images; give the checkpoint of a point model")
     pos = frame.apply(cloud.pos[rows])
     normal = None
     if "normal" in model.features:

@@ -208,6 +208,14 @@ def test_what_cannot_be_done_is_told_before_the_work(tmp_path: Path, ckpt: Path,
         predict(tmp_path / "no_such.xyz", ckpt=ckpt, out=tmp_path / "file", progress_bar=False)
 
 
+def test_a_model_of_images_predicts_no_points(tmp_path: Path, room: Cloud) -> None:
+    images = load_checkpoint(write_checkpoint(tmp_path / "images.ckpt", ["image"], 4))
+    with pytest.raises(
+        UserError, match=r"images\.ckpt: was trained on images; give the checkpoint of a point"
+    ):
+        predict_cloud(images, room)
+
+
 def test_damaged_predictions(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such prediction"):
         read_prediction(tmp_path / "a.npz")

@@ -13,6 +13,7 @@ from test_evaluate import write_checkpoint
 
 from pcseg.cli import run
 from pcseg.errors import UserError
+from pcseg.image_predict import predict_image
 
 
 def test_the_checkpoint_decides(tmp_path: Path) -> None:
@@ -47,6 +48,14 @@ def test_an_image_model_is_evaluated_by_the_same_command(
     assert "64 x 48 pixels" in said
     assert (tmp_path / "out" / "results.json").is_file()
     assert (tmp_path / "predicted" / "000000.png").is_file()
+
+
+def test_a_cloud_is_no_picture(tmp_path: Path) -> None:
+    images = write_image_checkpoint(tmp_path / "images.ckpt", tmp_path / "frames")
+    cloud = tmp_path / "room.xyz"
+    cloud.write_text("0 0 0\n")
+    with pytest.raises(UserError, match=r"room\.xyz: a cloud, but .*images\.ckpt was trained on images"):
+        predict_image(cloud, ckpt=images, out=tmp_path)
 
 
 def test_a_data_set_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
