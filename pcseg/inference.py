@@ -94,6 +94,8 @@ def predict_scene(
     """
     if points_per_pass < 1 or (fragments != "all" and fragments < 1):
         raise UserError(f"fragments is {fragments} and points_per_pass {points_per_pass}; choose 1 or more")
+    if not margin >= 0:
+        raise UserError(f"margin is {margin}; choose 0 or more")
     if sample.num_points == 0:
         nothing = np.empty((0, 0), dtype=np.float32) if probabilities else None
         return Prediction(

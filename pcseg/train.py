@@ -21,11 +21,12 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import LayerSync
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from pcseg.checkpoint import KEY, ModelCard, differing_keys, read_checkpoint
 from pcseg.data.base import TrainingData
 from pcseg.data.watching import naming_files
-from pcseg.errors import UserError, make_folder
+from pcseg.errors import UserError, make_folder, reason
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.nn.norms import separate_norms, synchronise_norms
 from pcseg.schedules import Schedule
@@ -209,25 +210,28 @@ def build_trainer(
     if options.ema_decay is not None:
         callbacks.append(EMAWeightAveraging(decay=options.ema_decay))
     several = options.devices not in (1, "auto") or options.num_nodes > 1
-    return L.Trainer(
-        max_epochs=options.max_epochs,
-        accelerator=options.accelerator,
-        devices=options.devices,
-        num_nodes=options.num_nodes,
-        strategy="ddp" if several else "auto",
-        precision=options.precision,
-        accumulate_grad_batches=options.accumulate_grad_batches,
-        gradient_clip_val=options.gradient_clip_val,
-        plugins=[SharedNorms()] if options.sync_batchnorm else None,
-        check_val_every_n_epoch=options.check_val_every_n_epoch,
-        log_every_n_steps=options.log_every_n_steps,
-        enable_progress_bar=bar,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # ours count every room once and resume exactly
-        callbacks=callbacks,
-        logger=[MetricsTable(out, steps=steps), TensorBoardLogger(out, name="", version="logs")],
-    )
+    try:
+        return L.Trainer(
+            max_epochs=options.max_epochs,
+            accelerator=options.accelerator,
+            devices=options.devices,
+            num_nodes=options.num_nodes,
+            strategy="ddp" if several else "auto",
+            precision=options.precision,
+            accumulate_grad_batches=options.accumulate_grad_batches,
+            gradient_clip_val=options.gradient_clip_val,
+            plugins=[SharedNorms()] if options.sync_batchnorm else None,
+            check_val_every_n_epoch=options.check_val_every_n_epoch,
+            log_every_n_steps=options.log_every_n_steps,
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # ours count every room once and resume exactly
+            callbacks=callbacks,
+            logger=[MetricsTable(out, steps=steps), TensorBoardLogger(out, name="", version="logs")],
+        )
+    except MisconfigurationException as error:  # no such device, or not for this arithmetic
+        raise UserError(f"trainer: {reason(error)}") from error
 
 
 def quiet_lightning() -> None:

@@ -26,6 +26,9 @@ from pcseg.views.window import show
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 """Endings of files that are shown to image models."""
 
+SMALLEST = 64
+"""Fewest pixels of a side of a picture: below, its legend has no room."""
+
 # a model and all that it stands on are imported where one is asked for: that takes seconds
 
 
@@ -98,7 +101,7 @@ def visualize(
         raise UserError(
             "--by context is a picture of charts: give --png FILE; --html and --browser show them with every other --by"
         )
-    prepare_places(png, html)
+    prepare_places(png, html, size=size)
     if cloud.suffix.lower() in PICTURES:
         subject = read_picture(cloud, ckpt, plain)
     else:
@@ -130,8 +133,10 @@ def visualize(
         show(subject, by, palette=palette, point=point, tell=print)
 
 
-def prepare_places(*files: Path | None) -> None:
-    """Make the folders of what will be written; :class:`UserError` if it has no place."""
+def prepare_places(*files: Path | None, size: tuple[int, int] | None) -> None:
+    """Make the folders of what will be written; :class:`UserError` if it has no place or no pixels."""
+    if size is not None and min(size) < SMALLEST:
+        raise UserError(f"--size {list(size)}: too small; give [{SMALLEST}, {SMALLEST}] or more")
     for path in filter(None, files):
         if path.is_dir():
             raise UserError(f"{path}: a folder; give the name of a file")

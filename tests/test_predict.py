@@ -206,6 +206,9 @@ def test_what_cannot_be_done_is_told_before_the_work(tmp_path: Path, ckpt: Path,
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file: cannot be made .*choose another folder"):
         predict(tmp_path / "no_such.xyz", ckpt=ckpt, out=tmp_path / "file", progress_bar=False)
+    model = load_checkpoint(ckpt)
+    with pytest.raises(UserError, match="margin is -1; choose 0 or more"):
+        predict_cloud(model, room, margin=-1)
 
 
 def test_a_model_of_images_predicts_no_points(tmp_path: Path, room: Cloud) -> None:

@@ -18,7 +18,7 @@ from pcseg.checkpoint import load_checkpoint
 from pcseg.data.loaders import RoomData
 from pcseg.errors import UserError
 from pcseg.heads.plain import PlainHead
-from pcseg.train import TrainerOptions, train
+from pcseg.train import TrainerOptions, build_trainer, train
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "train.py"
@@ -150,6 +150,11 @@ def test_needs_a_room_to_validate_on_for_every_process(
             trainer=TrainerOptions(devices="auto", num_nodes=2),
         )  # fmt: skip
     assert not (tmp_path / "run").exists()
+
+
+def test_what_the_trainer_refuses_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"trainer: .*devices=0"):
+        build_trainer(TrainerOptions(devices=0, accelerator="cpu"), tmp_path, [])
 
 
 def test_a_run_without_a_place(building: Path, tmp_path: Path) -> None:

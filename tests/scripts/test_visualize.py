@@ -152,6 +152,7 @@ def test_gain_and_charts_of_a_frame(tmp_path: Path, scene: Path, capsys: pytest.
             ],
             "give --plain and --frame_plain",
         ),
+        (["--size", "[0, 0]", "--png", "a.png"], "--size [0, 0]: too small"),
         (["--png", "."], ".: a folder; give the name of a file"),
         (["--frame", "a.jpg", "--png", "a.png"], "give --frame, --frame_ckpt, --ckpt and --png together"),
         ([], "no screen"),
