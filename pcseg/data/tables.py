@@ -89,7 +89,7 @@ def parse_numbers(data: bytes, *, path: Path, first_line: int) -> np.ndarray:
         if bad is not None:
             raise UserError(f"{path}, line {first_line + bad[0]}: {bad[1]}; mend or delete the line")
     if values is None:
-        raise UserError(f"{path}: the numbers cannot be read")
+        raise UserError(f"{path}: the numbers cannot be read; write decimal points and one separator")
     return values
 
 

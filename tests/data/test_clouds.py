@@ -147,6 +147,12 @@ BAD: dict[str, tuple[str, bytes | Callable[[Path], None], str]] = {
     "text: cut": ("a.txt", TEXT[:-9].encode(), "line 20: "),
     "text: two columns": ("a.xyz", b"1 2\n3 4\n", "2 column(s)"),
     "text: only words": ("a.txt", b"a b c\n", "holds no points"),
+    "text: decimal commas": ("a.csv", b"1,5;2,5;3,5\n", "write decimal points"),
+    "text: decimal commas and names": (
+        "a.csv",
+        b"x;y;z\n1,25;2,5;3,75\n4,5;5,5;6,5\n",
+        "write decimal points",
+    ),
     "text: binary": ("a.txt", b"\0\1\2", "not a text file"),
     "text: no positions": ("a.txt", b"nan nan nan\n", "holds no points with a position"),
     "npy: cut": ("a.npy", b"\x93NUMPY\1\0", "not a readable .npy"),
