@@ -172,7 +172,8 @@ def read_subject(
         checkpoint=model.hash, frame=explained.frame,
     )  # fmt: skip
     subject = make_subject(points, saved, maps=maps, units=units, up=up)
-    return replace(subject, remarks=tuple(dict.fromkeys((*explained.remarks, *subject.remarks))))
+    remarks = dict.fromkeys((*explained.remarks, *subject.remarks))  # both say what the frame is
+    return replace(subject, remarks=tuple(remarks))
 
 
 def read_picture(path: Path, ckpt: Path | None, plain: Path | None) -> Subject:

@@ -8,6 +8,7 @@ import pytest
 from fakes import fake_room
 from office import write_image_model, write_office_frame, write_point_model
 from PIL import Image
+from test_predict import write_checkpoint
 
 from pcseg.cli import run
 from pcseg.data.predictions import SavedPrediction, write_prediction
@@ -68,6 +69,14 @@ def test_picture_and_sheet(tmp_path: Path, scene: Path, capsys: pytest.CaptureFi
     visualize(scene, "--prediction", tmp_path / "predictions", "--sheet", "true", "--png", png, *SMALL)
     assert pixels(png).shape == (180, 320, 3)
     assert [path.name for path in png.parent.iterdir()] == ["a.png"]
+
+
+def test_what_is_found_in_a_file_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ckpt = write_checkpoint(tmp_path / "a.ckpt", ["color", "height"], 4)
+    cloud = tmp_path / "room.xyz"
+    np.savetxt(cloud, np.hstack([ROOM["pos"], ROOM["color"]]), fmt="%.4g")
+    visualize(cloud, "--ckpt", ckpt, "--png", tmp_path / "a.png", *SMALL)
+    assert capsys.readouterr().out.count("up: ") == 1
 
 
 def test_page(tmp_path: Path, scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
