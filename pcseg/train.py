@@ -165,14 +165,16 @@ def train(
     survival = Survival(out / "bad_steps", budget=trainer.voxel_budget, max_bad_steps=trainer.max_bad_steps)
     lightning_trainer = build_trainer(trainer, out, [best, latest, StoreCard(card), survival], steps=steps)
     loaders = data.train_loader(seed=seed), data.val_loader()
-    with naming_files(*loaders):
-        lightning_trainer.fit(model, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
-    if lightning_trainer.interrupted:
-        raise KeyboardInterrupt(
-            f"--resume true goes on with {last}"
-            if last.exists()
-            else "nothing is saved yet, run again to begin anew"
-        )
+    try:
+        with naming_files(*loaders):
+            lightning_trainer.fit(
+                model, *loaders, ckpt_path=last if last.exists() else None, weights_only=True
+            )
+    except SystemExit as error:  # what Lightning makes of Ctrl-C, with the status of a failure
+        if not lightning_trainer.interrupted:
+            raise
+        kept = f"--resume true goes on with {last}" if last.exists() else "nothing is saved yet, run again"
+        raise KeyboardInterrupt(kept) from error
     return Path(best.best_model_path)
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -110,6 +111,26 @@ def test_killed_training_ends_with_the_same_weights(building: Path, tmp_path: Pa
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         assert torch.equal(value, found[name]), name
+
+
+def test_an_interrupted_training_says_how_to_go_on(building: Path, tmp_path: Path) -> None:
+    class Interrupted(ConvBackbone):
+        def forward(self, batch: object) -> NoReturn:
+            raise KeyboardInterrupt
+
+    options = TrainerOptions(max_epochs=1, accelerator="cpu", progress_bar=False)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="nothing is saved yet, run again"):
+            train(
+                data=RoomData(building),
+                backbone=Interrupted,
+                head=PlainHead,
+                trainer=options,
+                out=tmp_path / "run",
+            )
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
 
 
 @pytest.mark.slow
