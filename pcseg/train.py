@@ -175,6 +175,9 @@ def train(
             raise
         kept = f"--resume true goes on with {last}" if last.exists() else "nothing is saved yet, run again"
         raise KeyboardInterrupt(kept) from error
+    if trainer.progress_bar and lightning_trainer.is_global_zero and best.best_model_score is not None:
+        told = f"{best.best_model_path} is the best checkpoint, val/miou {float(best.best_model_score):.3f}"
+        rich.get_console().print(told, soft_wrap=True, highlight=False)
     return Path(best.best_model_path)
 
 

@@ -124,9 +124,14 @@ def test_output_that_is_no_terminal_gets_a_line_an_epoch(
         return capsys.readouterr().out.splitlines()
 
     lines = run(2) + run(3, resume=True)
-    assert len(lines) == 3
-    for line, start in zip(lines, ["epoch 1 of 2, ", "epoch 2 of 2, ", "epoch 3 of 3, "], strict=True):
-        assert re.fullmatch(start + r"loss \d+\.\d{3}, val/miou 0\.\d{3}, 0 min left", line)
+    measures = r"loss \d+\.\d{3}, val/miou 0\.\d{3}"
+    told = re.escape(str(tmp_path / "run" / "best.ckpt")) + r" is the best checkpoint, val/miou 0\.\d{3}"
+    expected = [
+        f"epoch 1 of 2, {measures}, 0 min left", f"epoch 2 of 2, {measures}, 0 min left", told,
+        f"epoch 3 of 3, {measures}, 0 min left", told,
+    ]  # fmt: skip
+    for line, pattern in zip(lines, expected, strict=True):
+        assert re.fullmatch(pattern, line), line
 
 
 def test_time_left_is_that_of_the_epochs_left(
