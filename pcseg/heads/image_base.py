@@ -11,7 +11,7 @@ from pcseg.errors import UserError
 from pcseg.heads.base import Head, HeadOutput
 from pcseg.heads.context import ContextBody
 from pcseg.losses.auxiliary import auxiliary_loss
-from pcseg.losses.ohem import corner_aligned
+from pcseg.losses.ohem import corner_aligned_labels
 from pcseg.nn.levels import ImageBatch
 
 LEAST_FEATURES = 2
@@ -169,8 +169,7 @@ class ImageHead(Head):
         """Labels ``(B, h, w)`` of the pixels in the middle of features, as logits are resized."""
         if not self.align_corners:
             return F.interpolate(y[:, None].double(), size, mode="nearest-exact")[:, 0].long()
-        rows, columns = (corner_aligned(old, new, y.device) for old, new in zip(y.shape[1:], size))
-        return y[:, rows[:, None], columns]
+        return corner_aligned_labels(y, size)
 
     def _resize(self, image: Tensor, size: tuple[int, int] | None) -> Tensor:
         """``(B, K, h, w)`` at another size; in memory classes come first, so that its tokens are a view."""

@@ -1,5 +1,7 @@
 """Online hard example mining: cross-entropy of the tokens that the model is least sure of."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -68,14 +70,19 @@ def zoomed_threshold(
     with torch.no_grad():
         prob = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1)
         prob = F.interpolate(prob, size, mode="bilinear", align_corners=True)
-    rows, columns = (corner_aligned(old, new, y.device) for old, new in zip(y.shape[1:], size))
-    y = y[:, rows[:, None], columns]
+    y = corner_aligned_labels(y, size)
     true_prob = prob.gather(1, y.clamp(min=0)[:, None])[:, 0]
     kept = min_kept // factor**2
     return hard_threshold(true_prob[y != IGNORE_INDEX], threshold=threshold, min_kept=kept)
 
 
-def corner_aligned(old: int, new: int, device: torch.device) -> Tensor:
+def corner_aligned_labels(y: Tensor, size: Sequence[int]) -> Tensor:
+    """Labels ``(B, H, W)`` at another size ``(B, h, w)``: the nearest ones, corners stay corners."""
+    rows, columns = (_corner_aligned(old, new, y.device) for old, new in zip(y.shape[1:], size))
+    return y[:, rows[:, None], columns]
+
+
+def _corner_aligned(old: int, new: int, device: torch.device) -> Tensor:
     """Nearest of ``old`` places for each of ``new`` places that cover the same span, ``(new,)``."""
     step = (old - 1) / (new - 1) if new > 1 else 0.0
     return (torch.arange(new, device=device, dtype=torch.float64) * step + 0.5).floor().long()
