@@ -17,7 +17,7 @@ from pcseg.image_inference import ImageModel, Windows, image_model
 from pcseg.inference import choose_device
 from pcseg.metrics.baselines import most_frequent_class
 from pcseg.metrics.confusion import ConfusionMatrix
-from pcseg.protocols import data_arguments, trained_on
+from pcseg.protocols import data_arguments, origin_stamp, trained_on
 from pcseg.reports import Report
 
 
@@ -144,8 +144,7 @@ def image_protocol(
         "checkpoint": loaded.hash,
         "checkpoint_version": loaded.card.version,
         "seed": loaded.card.seed,
-        "trained_on_manifest": None if loaded.card.converted_from else loaded.card.manifest_hash,
-        "initial_weights": loaded.card.converted_from or (loaded.card.initial_weights or {}).get("name"),
+        **origin_stamp(loaded.card),
         "schema": loaded.schema.name,
         "classes": list(loaded.schema.names),
     }

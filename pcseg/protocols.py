@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pcseg import __version__
-from pcseg.checkpoint import LoadedModel
+from pcseg.checkpoint import LoadedModel, ModelCard
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.errors import UserError
 from pcseg.inference import Vote
@@ -72,8 +72,7 @@ def protocol_stamp(
         "checkpoint_version": model.card.version,
         "recipe": recipe_hash(model),
         "seed": model.card.seed,
-        "trained_on_manifest": None if model.card.converted_from else model.card.manifest_hash,
-        "initial_weights": model.card.converted_from or (model.card.initial_weights or {}).get("name"),
+        **origin_stamp(model.card),
         "schema": model.schema.name,
         "classes": list(model.schema.names),
         "predictions": predictions_hash(model, manifest, options, votes),
@@ -109,6 +108,14 @@ def recipe_hash(model: LoadedModel) -> str:
     flat = _flat(config)
     kept = {key: value for key, value in flat.items() if not key.startswith(NOT_RECIPE)}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def origin_stamp(card: ModelCard) -> dict[str, Any]:
+    """What a model was trained on, and what its training began from; converted weights were not trained here."""
+    return {
+        "trained_on_manifest": None if card.converted_from else card.manifest_hash,
+        "initial_weights": card.converted_from or (card.initial_weights or {}).get("name"),
+    }
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
