@@ -54,21 +54,19 @@ def each_room(make: Callable[..., Result], plans: Sequence[RoomPlan], *, workers
 
     ``make`` is called with ``threads=1`` where several processes work, and must be picklable.
     """
-    kept = "rooms that are done are kept, run again to go on"
-    if workers == 1 or len(plans) < 2:
-        try:
-            yield from map(make, plans)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(kept) from None
-        return
+    try:
+        yield from map(make, plans) if workers == 1 or len(plans) < 2 else _in_processes(make, plans, workers)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("rooms that are done are kept, run again to go on") from None
+
+
+def _in_processes(make: Callable[..., Result], plans: Sequence[RoomPlan], workers: int) -> Iterator[Result]:
     # a forked process would inherit the threads of the ray caster and hang
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(plans)), mp_context=context, initializer=start_worker)
     try:
         for job in as_completed([pool.submit(make, plan, threads=1) for plan in plans]):
             yield job.result()
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(kept) from None
     except BrokenProcessPool as error:
         raise UserError(
             "a worker process died, probably for want of memory; rooms that are done are kept, run again with "

@@ -105,11 +105,12 @@ def prepare_scenes(
         one of an earlier run, whose source has changed. Any other exception is a bug and ends the run.
     """
     outcome, todo = _sort_out(jobs, out, empty)
-    outcome.dropped = [entry for entry in _other_entries(jobs, out, empty) if not stays(entry)]
 
     def write() -> None:
         with _alone(out):  # another run may prepare other scenes of the folder, and have written meanwhile
-            outcome.kept = [entry for entry in _other_entries(jobs, out, empty) if stays(entry)]
+            others = _other_entries(jobs, out, empty)
+            outcome.kept = [entry for entry in others if stays(entry)]
+            outcome.dropped += [entry for entry in others if not stays(entry)]  # not in the manifest again
             outcome.manifest.write(out)
 
     write()  # a folder that cannot be written is told before the work

@@ -55,9 +55,9 @@ def predict_image(
         raise UserError(
             f"{image}: a cloud, but {ckpt} was trained on images; give a point model's checkpoint"
         )
-    make_folder(out)
     colors = read_colors(image, upright=True)
     model = image_model(load_checkpoint(ckpt))
+    make_folder(out)
     model.loaded.segmentor.to(choose_device(device))
     windows = model.windows(scales=scales, flip=flip, overlap=overlap)
     probability = model.probabilities(colors, windows, name=str(image))
@@ -85,7 +85,6 @@ def write_label_image(
     picture = Image.fromarray(label)
     picture.putpalette(table.tobytes())
     mixed = (1 - SHOWN) * colors + SHOWN * table[label]
-    out.mkdir(parents=True, exist_ok=True)
     for path, content, kind in (
         (index, picture, "PNG"),
         (overlay, Image.fromarray(mixed.astype(np.uint8)), "JPEG"),

@@ -138,13 +138,14 @@ def train(
         in_channels=data.in_channels,
         manifest_hash=data.manifest_hash,
         seed=seed,
-        initial_weights=None if init_from is None or last.exists() else history(init_from),
         **data.card(),
     )
-    steps = 0
+    steps, began = 0, None
     if last.exists():
         steps, began = _require_same_run(last, card, resume=resume)
-        card = replace(card, initial_weights=began)
+    elif init_from is not None:
+        began = history(init_from)
+    card = replace(card, initial_weights=began)
     quiet_lightning()
     torch.manual_seed(seed)
     model = Segmentor(
