@@ -8,12 +8,12 @@ import numpy as np
 from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
-from data_prep.folder_spec import FolderSpec, find_clouds, read_spec, scene_name
+from data_prep.own.spec import FolderSpec, find_clouds, read_spec, scene_name
 from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, summarise
-from data_prep.release import fingerprint
+from data_prep.releases.release import fingerprint
 from pcseg.cli import run
-from pcseg.data.clouds import Cloud, from_columns, read_columns
-from pcseg.data.frames import find_frame
+from pcseg.data.alignment import find_frame
+from pcseg.data.io.clouds import Cloud, from_columns, read_columns
 from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
 from pcseg.data.normals import estimate_normals
 from pcseg.data.scenes import read_scene, write_scene

@@ -16,10 +16,10 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from data_prep.building.plan import RoomPlan, plan_area
-from data_prep.generating import each_room, open_folder
 from data_prep.parallel import NUM_PROCESSORS
 from data_prep.rooms import SETTINGS, Settings, read_settings
+from data_prep.synthetic.generating import each_room, open_folder
+from data_prep.synthetic.plan import RoomPlan, plan_area
 from pcseg.cli import run
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
@@ -109,8 +109,8 @@ def photograph(
     out: Path, plan: RoomPlan, *, settings: Settings, pictures: Pictures, threads: int = 0
 ) -> None:
     """Take all frames of one room; its folder appears when it is complete."""
-    from data_prep.building.camera import Lens, choose_poses, find_exposure, take_view
-    from data_prep.building.room_types import build_room
+    from data_prep.synthetic.camera import Lens, choose_poses, find_exposure, take_view
+    from data_prep.synthetic.room_types import build_room
 
     model = build_room(plan.build_seed, plan.room_type)
     lens = Lens(width=pictures.width, height=pictures.height, focal=pictures.focal)

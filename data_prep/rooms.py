@@ -19,17 +19,17 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from data_prep.building.damage import KINDS, damage_room
-from data_prep.building.plan import RoomPlan, plan_area, quarter_turn
-from data_prep.building.raw import write_room
-from data_prep.generating import each_room, open_folder, write_whole
 from data_prep.parallel import NUM_PROCESSORS
+from data_prep.synthetic.damage import KINDS, damage_room
+from data_prep.synthetic.generating import each_room, open_folder, write_whole
+from data_prep.synthetic.plan import RoomPlan, plan_area, quarter_turn
+from data_prep.synthetic.raw import write_room
 from pcseg.cli import run
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
 
 if TYPE_CHECKING:
-    from data_prep.building.model import RoomModel
+    from data_prep.synthetic.model import RoomModel
 
 SETTINGS = "rooms.json"
 """In the folder of a building: what its rooms were made with."""
@@ -151,7 +151,7 @@ def _write_angles(out: Path, plans: Sequence[RoomPlan], settings: Settings) -> N
 
 def _write_lists(out: Path, plans: Sequence[RoomPlan]) -> None:
     """The split lists and the table of labels that come with ScanNet."""
-    from data_prep.building.scannet_raw import label_table
+    from data_prep.synthetic.scannet_raw import label_table
 
     for split in ("train", "val", "test"):
         names = [scan_name(plan) for plan in plans if SCANNET_SPLITS.get(plan.area, "train") == split]
@@ -171,7 +171,7 @@ def make_room(out: Path, plan: RoomPlan, *, settings: Settings, threads: int = 0
     Returns:
         Points of each class.
     """
-    from data_prep.building.room_types import build_room
+    from data_prep.synthetic.room_types import build_room
 
     model = build_room(plan.build_seed, plan.room_type)
     folder = _room_folder(out, plan, settings.layout)
@@ -193,7 +193,7 @@ def _write_s3dis(
     folder: Path, model: "RoomModel", plan: RoomPlan, settings: Settings, threads: int
 ) -> np.ndarray:
     """Scan a room into a new folder in the layout of S3DIS; returns the instance of each point."""
-    from data_prep.building.scanner import scan_room
+    from data_prep.synthetic.scanner import scan_room
 
     scan = scan_room(model, points=settings.points, seed=plan.scan_seed, threads=threads)
     turn = np.radians(settings.turn(plan.area))
@@ -210,9 +210,9 @@ def _write_scannet(
     folder: Path, model: "RoomModel", plan: RoomPlan, settings: Settings, threads: int
 ) -> np.ndarray:
     """Scan a room into a new folder in the layout of ScanNet; returns the instance of each vertex."""
-    from data_prep.building.meshing import mesh_sweeps
-    from data_prep.building.scanner import sweep_room
-    from data_prep.building.scannet_raw import write_scan, write_test_scan
+    from data_prep.synthetic.meshing import mesh_sweeps
+    from data_prep.synthetic.scanner import sweep_room
+    from data_prep.synthetic.scannet_raw import write_scan, write_test_scan
 
     mesh = mesh_sweeps(sweep_room(model, points=settings.points, seed=plan.scan_seed, threads=threads))
     degrees = plan.scan_seed % 360 if settings.yaw is None else settings.yaw

@@ -14,8 +14,8 @@ from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
 from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarise
-from data_prep.release import fingerprint, names_of
-from data_prep.s3dis_release import (
+from data_prep.releases.release import fingerprint, names_of
+from data_prep.releases.s3dis import (
     LAYOUT,
     RawRoom,
     find_rooms,
@@ -25,7 +25,7 @@ from data_prep.s3dis_release import (
     release_name,
     with_angles,
 )
-from data_prep.text_points import read_points
+from data_prep.releases.text_points import read_points
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest, Repair, SceneEntry, describe_scene
 from pcseg.data.normals import estimate_normals

@@ -16,10 +16,8 @@ from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
 from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarise
-from data_prep.release import fingerprint, names_of
-from data_prep.scannet_annotation import read_annotation
-from data_prep.scannet_mesh import read_mesh, vertex_normals
-from data_prep.scannet_release import (
+from data_prep.releases.release import fingerprint, names_of
+from data_prep.releases.scannet import (
     LABEL_TABLE,
     SPLITS,
     Category,
@@ -29,11 +27,13 @@ from data_prep.scannet_release import (
     read_label_table,
     release_name,
 )
+from data_prep.releases.scannet_annotation import read_annotation
+from data_prep.releases.scannet_mesh import read_mesh, vertex_normals
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
 from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.schemas import SCANNET20_BENCHMARK, SCANNET200_BENCHMARK, Benchmark
 from pcseg.errors import UserError
-from pcseg.schemas import SCANNET20_BENCHMARK, SCANNET200_BENCHMARK, Benchmark
 
 PREPARATION = 1
 """Part of every fingerprint; raised when this module makes other scenes of the same files."""

@@ -1,4 +1,4 @@
-"""Backbone and head: what predicts. How they are trained is :mod:`pcseg.segmentor`'s, which needs Lightning."""
+"""Backbone and head as one network for prediction; training is in :mod:`pcseg.training.segmentor`."""
 
 from collections.abc import Callable, Sequence
 

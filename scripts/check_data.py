@@ -6,8 +6,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data_prep.folder_check import FileCheck, check_folder, check_prepared, check_splits
-from data_prep.folder_spec import read_spec
+from data_prep.own.check import FileCheck, check_folder, check_prepared, check_splits
+from data_prep.own.spec import read_spec
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pcseg.cli  # noqa: F401 - first: it silences a warning that torch_geometric raises on import
 from pcseg.checkpoint import read_checkpoint
 from pcseg.errors import UserError
-from pcseg.image_inference import IMAGE_DATA
+from pcseg.inference.images import IMAGE_DATA
 
 
 def names_image_model(args: list[str] | None = None) -> bool:

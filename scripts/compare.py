@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from pcseg.cli import run
-from pcseg.comparison.compare import compare
+from pcseg.evaluation.comparison import compare
 
 
 @wraps(compare)

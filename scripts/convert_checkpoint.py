@@ -8,11 +8,11 @@ from jsonargparse import ArgumentParser
 
 from pcseg.checkpoint import ModelCard
 from pcseg.cli import as_dict, make_parser
-from pcseg.conversion.convert import Conversion, convert
-from pcseg.data.base import TrainingData
+from pcseg.data.training_data import TrainingData
 from pcseg.errors import UserError, exit_on_user_error
-from pcseg.train import train
+from pcseg.official.convert import Conversion, convert
 from pcseg.training.initial_weights import save_weights
+from pcseg.training.train import train
 
 SHOWN = 8
 """Names of a kind on the screen; the report beside the file has all."""

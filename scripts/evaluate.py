@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from pcseg.cli import run
-from pcseg.evaluate import evaluate
-from pcseg.image_evaluate import evaluate_images
-from pcseg.reports import Report
+from pcseg.evaluation.images import evaluate_images
+from pcseg.evaluation.points import evaluate
+from pcseg.evaluation.report import Report
 
 
 def show(report: Report) -> None:

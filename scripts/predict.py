@@ -8,8 +8,8 @@ from functools import wraps
 from checkpoint_kind import names_image_model
 
 from pcseg.cli import run
-from pcseg.image_predict import predict_image
-from pcseg.predict import predict
+from pcseg.inference.predict_images import predict_image
+from pcseg.inference.predict_points import predict
 
 
 @wraps(predict)

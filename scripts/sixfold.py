@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from pcseg.cli import run
-from pcseg.crossval import cross_validate
+from pcseg.evaluation.cross_validation import cross_validate
 
 TRAIN = Path(__file__).resolve().with_name("train.py")
 

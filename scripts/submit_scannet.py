@@ -3,7 +3,7 @@
 from functools import wraps
 
 from pcseg.cli import run
-from pcseg.submission import submit
+from pcseg.evaluation.submission import submit
 
 
 @wraps(submit)

@@ -3,7 +3,7 @@
 import torch
 
 from pcseg.cli import run
-from pcseg.train import train
+from pcseg.training.train import train
 
 if __name__ == "__main__":
     # image backbones are made with the configuration

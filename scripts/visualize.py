@@ -6,22 +6,22 @@ from pathlib import Path
 from PIL import Image
 
 from pcseg.cli import run
-from pcseg.data.clouds import read_cloud
-from pcseg.data.frames import Units, Up
+from pcseg.data.alignment import Units, Up
+from pcseg.data.io.clouds import read_cloud
 from pcseg.data.predictions import SavedPrediction, find_prediction, read_prediction
 from pcseg.errors import UserError, make_folder
-from pcseg.views.beside import PANEL, beside_picture, both_contexts, camera_of_frame
-from pcseg.views.browser import MAX_POINTS, BrowserView
-from pcseg.views.cameras import View
-from pcseg.views.charts import context_picture
-from pcseg.views.coloring import By, available
-from pcseg.views.head_layers import HAS, all_layers, head_layers, middle_point, nearest_point
-from pcseg.views.html import write_page
-from pcseg.views.palette import Palette
-from pcseg.views.panels import panels_picture
-from pcseg.views.pictures import compare_picture, picture
+from pcseg.views.interactive.browser import MAX_POINTS, BrowserView
+from pcseg.views.interactive.html import write_page
+from pcseg.views.interactive.window import show
+from pcseg.views.layers.coloring import By, available
+from pcseg.views.layers.head_layers import HAS, all_layers, head_layers, middle_point, nearest_point
+from pcseg.views.layers.palette import Palette
+from pcseg.views.render.cameras import View
+from pcseg.views.render.charts import context_picture
+from pcseg.views.render.panels import panels_picture
+from pcseg.views.render.pictures import compare_picture, picture
+from pcseg.views.render.side_by_side import PANEL, beside_picture, both_contexts, camera_of_frame
 from pcseg.views.subject import Subject, make_subject
-from pcseg.views.window import show
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 """Endings of files that are shown to image models."""
@@ -159,8 +159,8 @@ def read_subject(
         if plain is not None:
             raise UserError("--plain is compared with --ckpt; give that too")
         return make_subject(points, saved, units=units, up=up)
-    from pcseg.analysis.explain import explain_cloud
     from pcseg.checkpoint import load_checkpoint
+    from pcseg.views.layers.explain_points import explain_cloud
 
     model = load_checkpoint(ckpt)
     explained = explain_cloud(
@@ -180,8 +180,8 @@ def read_picture(path: Path, ckpt: Path | None, plain: Path | None) -> Subject:
     """A picture as an image model sees it."""
     if ckpt is None:
         raise UserError(f"{path}: a picture; give --ckpt FILE of an image model to see what it does with it")
-    from pcseg.analysis.explain_image import explain_picture
     from pcseg.checkpoint import load_checkpoint
+    from pcseg.views.layers.explain_images import explain_picture
 
     other = None if plain is None else load_checkpoint(plain)
     return explain_picture(load_checkpoint(ckpt), path, plain=other)
@@ -200,7 +200,7 @@ def draw_beside(
     shade: bool,
 ) -> Image.Image:
     """The frame as the image model of ``ckpt`` sees it, above the points from the place where it was taken."""
-    from pcseg.comparison.backproject import read_frame
+    from pcseg.evaluation.backprojection import read_frame
 
     taken = read_frame(frame)
     picture = read_picture(frame, ckpt, plain)

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from fake_images import write_images
-from fakes import write_fake_building
+from helpers.fake_images import write_images
+from helpers.fakes import write_fake_building
+from helpers.raw_scans import write_release
 from jsonargparse import Namespace
-from raw_scans import write_release
 
 from data_prep.scannet import prepare
 from pcseg.cli import make_parser
-from pcseg.segmentor import Segmentor
-from pcseg.train import train
+from pcseg.training.segmentor import Segmentor
+from pcseg.training.train import train
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 OVERLAYS = dict.fromkeys(

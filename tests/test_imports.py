@@ -17,9 +17,10 @@ HEAVY = (
 
 SHOW = f"""
 import sys
-import pcseg.checkpoint, pcseg.comparison.compare, pcseg.evaluate, pcseg.predict
-import pcseg.analysis.explain, pcseg.analysis.explain_image
-import pcseg.image_evaluate, pcseg.image_predict, pcseg.views.beside, pcseg.views.browser, pcseg.views.window
+import pcseg.checkpoint, pcseg.evaluation.comparison, pcseg.evaluation.points, pcseg.inference.predict_points
+import pcseg.views.layers.explain_points, pcseg.views.layers.explain_images
+import pcseg.evaluation.images, pcseg.inference.predict_images, pcseg.views.render.side_by_side
+import pcseg.views.interactive.browser, pcseg.views.interactive.window
 import pcseg.heads.ccnet, pcseg.heads.ctnet, pcseg.heads.encnet, pcseg.backbones.points.sparse_unet
 print([name for name in {HEAVY} if name in sys.modules])
 """

@@ -5,9 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from pcseg.errors import UserError
-from pcseg.labels import IGNORE_INDEX, S3DIS, LabelSchema
-from pcseg.schemas import (
+from pcseg.data.schemas import (
     NYU40,
     S3DIS_ALTERNATIVE,
     SCANNET20,
@@ -18,6 +16,8 @@ from pcseg.schemas import (
     benchmark_of,
     class_groups,
 )
+from pcseg.errors import UserError
+from pcseg.labels import IGNORE_INDEX, S3DIS, LabelSchema
 
 SCHEMAS = (S3DIS, S3DIS_ALTERNATIVE, NYU40, SCANNET20, SCANNET200)
 

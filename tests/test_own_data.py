@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clouds_on_disk import NAMES, own_room, write_own_folder, write_own_ply
-from printed_commands import ROOT, bash_commands, blocks, run_apart
+from helpers.clouds_on_disk import NAMES, own_room, write_own_folder, write_own_ply
+from helpers.printed_commands import ROOT, bash_commands, blocks, run_apart
 
 TEXT = (ROOT / "docs" / "own_data.md").read_text()
 SMALL = ("--trainer.max_epochs 1 --trainer.progress_bar false --data.max_voxels 2000 "

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from office import (
+from helpers.office import (
     write_image_model,
     write_office,
     write_office_frame,
     write_office_prediction,
     write_point_model,
 )
+from helpers.printed_commands import ROOT, all_commands, run_here
 from PIL import Image
-from printed_commands import ROOT, all_commands, run_here
 
-from pcseg.views.pictures import INK
+from pcseg.views.render.pictures import INK
 
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FOLDERS = ("data/", "runs/", "docs/")

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from printed_commands import ROOT, bash_commands, blocks, run_apart
+from helpers.printed_commands import ROOT, bash_commands, blocks, run_apart
 
 TEXT = (ROOT / "README.md").read_text()
 
@@ -46,9 +46,9 @@ def run(command: str) -> str:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from fakes import fake_room
+    from helpers.fakes import fake_room
 
-    from pcseg.data.ply import write_ply
+    from pcseg.data.io.ply import write_ply
 
     folder = tmp_path_factory.mktemp("readme")
     (folder / "golden").mkdir()

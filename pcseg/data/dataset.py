@@ -13,7 +13,7 @@ from pcseg.data.sample import Sample, load_sample
 from pcseg.data.samplers import SampleKey
 from pcseg.data.scenes import read_scene
 from pcseg.data.transforms import CropCenter, GridSample, SphereCrop, Transform, apply_all
-from pcseg.data.watching import note_file
+from pcseg.data.worker_errors import note_file
 from pcseg.errors import UserError
 
 

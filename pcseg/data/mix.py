@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pcseg.data.gridding import group_cells
 from pcseg.data.sample import Sample
+from pcseg.data.voxels import group_cells
 
 
 def mix(first: Sample, second: Sample, rng: np.random.Generator, *, grid_size: float) -> Sample:

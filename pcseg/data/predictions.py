@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.data.frames import Frame
+from pcseg.data.alignment import Frame
 from pcseg.errors import UserError, reason
 from pcseg.labels import LabelSchema
 

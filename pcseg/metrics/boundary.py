@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pcseg.data.gridding import VoxelGroups, group_by_voxel
+from pcseg.data.voxels import VoxelGroups, group_by_voxel
 from pcseg.labels import IGNORE_INDEX
 
 

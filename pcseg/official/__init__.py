@@ -1,1 +1,1 @@
-"""Published weights of other projects: their files, their names, and how they get into our modules."""
+"""Published weights of other projects: names, files, loading, conversion."""

@@ -1,1 +1,1 @@
-"""What a training needs besides its loop: where weights begin, measures, memory, survival of bad steps."""
+"""Training: the loop, schedules, recovery, logs and initial weights."""

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch_geometric.data import Batch
 
-from pcseg.data.blocks import cut_into_blocks
 from pcseg.errors import UserError
+from pcseg.inference.blocks import cut_into_blocks
 from pcseg.labels import IGNORE_INDEX
 
 SHARE = 0.8

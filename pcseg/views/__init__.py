@@ -1,1 +1,1 @@
-"""Pictures of clouds: colours, legends, files and windows."""
+"""Pictures, pages and windows that show clouds, predictions and what a head computes."""

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pcseg.data.clouds import Cloud
-from pcseg.data.frames import IDENTITY, Frame, Units, Up, find_frame
+from pcseg.data.alignment import IDENTITY, Frame, Units, Up, find_frame
+from pcseg.data.io.clouds import Cloud
 from pcseg.data.predictions import SavedPrediction
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
-from pcseg.views.head_maps import HeadMaps
+from pcseg.views.layers.head_maps import HeadMaps
 
 
 @dataclass(kw_only=True)

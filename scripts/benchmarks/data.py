@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from benchmarks.harness import Row, measure
 
-from pcseg.data.gridding import group_by_voxel
-from pcseg.data.loaders import RoomData, default_point_transforms, default_voxel_transforms
 from pcseg.data.manifest import Manifest, describe_scene
+from pcseg.data.room_data import RoomData, default_point_transforms, default_voxel_transforms
 from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.voxels import group_by_voxel
 from pcseg.labels import S3DIS
 
 NUM_POINTS = 1_000_000

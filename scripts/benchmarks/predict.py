@@ -8,12 +8,12 @@ from torch_geometric.data import Batch
 from pcseg.backbones.points.sparse_unet import sparse_unet_small
 from pcseg.data.collate import to_data
 from pcseg.data.dataset import with_height
-from pcseg.data.gridding import group_by_voxel
 from pcseg.data.sample import Sample
+from pcseg.data.voxels import group_by_voxel
 from pcseg.heads.plain import PlainHead
-from pcseg.inference import predict_scene
+from pcseg.inference.points import predict_scene
 from pcseg.labels import S3DIS
-from pcseg.segmentor import Segmentor
+from pcseg.training.segmentor import Segmentor
 
 NUM_POINTS = 1_000_000
 GRID_SIZE = 0.05

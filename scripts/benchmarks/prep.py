@@ -9,10 +9,10 @@ import numpy as np
 from benchmarks.harness import Row, measure
 from rich.console import Console
 
-from data_prep.building.raw import write_room
 from data_prep.parallel import prepare_scenes
+from data_prep.releases.s3dis import RawRoom, find_rooms, object_files
 from data_prep.s3dis import make_jobs, prepare_room, read_room
-from data_prep.s3dis_release import RawRoom, find_rooms, object_files
+from data_prep.synthetic.raw import write_room
 from pcseg.data.manifest import MANIFEST_NAME, Manifest, describe_scene
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.labels import S3DIS

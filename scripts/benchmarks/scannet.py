@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 from benchmarks.harness import Row, measure
 
-from data_prep.building.meshing import ScanMesh
-from data_prep.building.scannet_raw import label_table, write_scan
+from data_prep.releases.scannet import LABEL_TABLE, Category, RawScan, read_label_table
+from data_prep.releases.scannet_mesh import read_mesh, vertex_normals
 from data_prep.scannet import Options, prepare_scan
-from data_prep.scannet_mesh import read_mesh, vertex_normals
-from data_prep.scannet_release import LABEL_TABLE, Category, RawScan, read_label_table
+from data_prep.synthetic.meshing import ScanMesh
+from data_prep.synthetic.scannet_raw import label_table, write_scan
+from pcseg.data.io.ply import read_ply
 from pcseg.data.manifest import describe_scene
-from pcseg.data.ply import read_ply
 from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.schemas import SCANNET200, SCANNET200_BENCHMARK
 from pcseg.labels import S3DIS
-from pcseg.schemas import SCANNET200, SCANNET200_BENCHMARK
 
 ROWS, COLUMNS = 500, 400
 NUM_OBJECTS = 40

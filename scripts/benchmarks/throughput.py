@@ -11,12 +11,12 @@ from benchmarks.predict import empty_room
 
 from data_prep.s3dis import prepare_room
 from pcseg.backbones.points.sparse_unet import sparse_unet_small
-from pcseg.data.loaders import RoomData
+from pcseg.data.room_data import RoomData
 from pcseg.heads.encnet import PointEncHead
-from pcseg.inference import predict_scene
+from pcseg.inference.points import predict_scene
 from pcseg.labels import S3DIS
 from pcseg.losses.segmentation import SegmentationLoss
-from pcseg.segmentor import Segmentor
+from pcseg.training.segmentor import Segmentor
 
 GRID_SIZE = 0.08
 """That of ``configs/rooms``, whose model and batches these are."""

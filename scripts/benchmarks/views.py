@@ -21,21 +21,21 @@ import torch
 from benchmarks.harness import Row, measure
 from benchmarks.headless import Page, browse, find_browser
 
-from data_prep.building.plan import plan_area
-from data_prep.building.room_types import build_room
-from data_prep.building.scanner import scan_room
-from pcseg.analysis.explain import explain_cloud
+from data_prep.synthetic.plan import plan_area
+from data_prep.synthetic.room_types import build_room
+from data_prep.synthetic.scanner import scan_room
 from pcseg.backbones.points.sparse_unet import sparse_unet_small
 from pcseg.checkpoint import KEY, ModelCard, load_checkpoint
-from pcseg.data.clouds import read_cloud
+from pcseg.data.io.clouds import read_cloud
 from pcseg.data.scenes import write_scene
 from pcseg.heads.ccnet import PointRCCAHead
 from pcseg.heads.ctnet import PointCTHead
 from pcseg.labels import S3DIS
-from pcseg.segmentor import HeadFactory, Segmentor
-from pcseg.views.browser import MAX_POINTS, BrowserView
-from pcseg.views.coloring import By
-from pcseg.views.head_layers import middle_point
+from pcseg.training.segmentor import HeadFactory, Segmentor
+from pcseg.views.interactive.browser import MAX_POINTS, BrowserView
+from pcseg.views.layers.coloring import By
+from pcseg.views.layers.explain_points import explain_cloud
+from pcseg.views.layers.head_layers import middle_point
 from pcseg.views.subject import Subject, make_subject
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ def run() -> list[Row]:
             write_model(folder / f"{name}.ckpt", head)
         show = ["scripts/visualize.py", str(room), "--ckpt", str(folder / "ctnet.ckpt"), "--by", "affinity"]
         page, imports = folder / "room.html", folder / "imports.py"
-        imports.write_text("import pcseg.checkpoint, pcseg.analysis.explain")
+        imports.write_text("import pcseg.checkpoint, pcseg.views.layers.explain_points")
         size = f"{NUM_POINTS:,} points"
         return [
             command_row("imports of a model, alone", str(imports)),

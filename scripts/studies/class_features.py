@@ -6,7 +6,7 @@ from studies.harness import Intervention, Study, Variant, chosen
 from studies.head_options import CTNET, OPTIONS, option
 from studies.heads import HEADS
 
-TAKEN_APART = "pcseg.heads.ctnet_variants.PointCTVariantHead"
+TAKEN_APART = "studies.ctnet_variants.PointCTVariantHead"
 SHARED = {variant.name: variant for variant in (*HEADS, *OPTIONS)}
 """Variants of the other studies; runs are shared too."""
 

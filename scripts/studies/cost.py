@@ -10,8 +10,8 @@ from benchmarks.harness import peak_mb
 from studies.harness import ROOT, Outcome, Variant
 
 from pcseg.cli import make_parser
-from pcseg.segmentor import Segmentor, count_parameters
-from pcseg.train import train
+from pcseg.training.segmentor import Segmentor, count_parameters
+from pcseg.training.train import train
 
 ROUNDS = 9
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pcseg.errors import UserError
-from pcseg.reports import write_text
+from pcseg.evaluation.report import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +41,7 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
-    """A change of the first variant while it predicts, one of ``pcseg.analysis.interventions.CHANGES``."""
+    """A change of the first variant while it predicts, one of ``studies.interventions.CHANGES``."""
 
     change: str
     note: str

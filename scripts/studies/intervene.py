@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
-from pcseg.analysis.interventions import (
+from studies.interventions import (
     CHANGES,
     BackboneOnce,
     CloudContext,
@@ -14,18 +13,19 @@ from pcseg.analysis.interventions import (
     listening,
     putting_in,
 )
+
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest
 from pcseg.data.sample import Sample, load_sample
 from pcseg.errors import UserError
-from pcseg.evaluate import entries_in, open_scene
-from pcseg.inference import Prediction, predict_scene
+from pcseg.evaluation.points import entries_in, open_scene
+from pcseg.evaluation.provenance import protocol_of, protocol_stamp, trained_on
+from pcseg.evaluation.report import Report
+from pcseg.inference.points import Prediction, predict_scene
+from pcseg.inference.tta import SINGLE
 from pcseg.metrics.bootstrap import RoomMatrices
 from pcseg.metrics.confusion import ConfusionMatrix
-from pcseg.protocols import protocol_of, protocol_stamp, trained_on
-from pcseg.reports import Report
-from pcseg.votes import SINGLE
 
 
 def intervene(
@@ -42,14 +42,14 @@ def intervene(
     Args:
         ckpt: Checkpoint of a CTNet.
         out: Folder of the results.
-        changes: Names of changes, all by default; see :data:`pcseg.analysis.interventions.CHANGES`.
+        changes: Names of changes, all by default; see :data:`studies.interventions.CHANGES`.
         root: Prepared folder; without a value, the one that the model was trained on.
         splits: Areas or splits; without a value, those that training kept for the test.
         points_per_pass: Largest number of voxels of a room: class features are those of a whole room.
 
     Raises:
-        UserError: As :func:`pcseg.evaluate.evaluate`; a model without class features; an unknown change; one room
-            only, or one that is too large.
+        UserError: As :func:`pcseg.evaluation.points.evaluate`; a model without class features; an unknown change; one
+            room only, or one that is too large.
     """
     changes = list(CHANGES) if changes is None else changes
     for name in changes:

@@ -10,7 +10,7 @@ from typing import Any
 from studies.harness import Outcome, Study, Variant
 
 from pcseg.errors import UserError
-from pcseg.reports import write_text
+from pcseg.evaluation.report import write_text
 
 
 def spread(values: Sequence[float]) -> str:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from dense_conv import random_voxels
+from helpers.dense_conv import random_voxels
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 

@@ -4,13 +4,13 @@ from itertools import pairwise
 
 import pytest
 import torch
-from dense_conv import random_voxels
+from helpers.dense_conv import random_voxels
 from torch import nn
 from torch_geometric.data import Batch, Data
 
-from pcseg.backbones.points.convert import load_official, official_state
 from pcseg.backbones.points.sparse_unet import SparseUNet, sparse_unet_base, sparse_unet_small
 from pcseg.errors import UserError
+from pcseg.official.sparse_unet_names import load_official, official_state
 
 
 def tiny() -> SparseUNet:

@@ -5,9 +5,9 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from fakes import write_fake_building
+from helpers.fakes import write_fake_building
 
-from pcseg.data.loaders import RoomData
+from pcseg.data.room_data import RoomData
 
 
 class Recorder(L.LightningModule):

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clouds_on_disk import DESCRIPTION, NAMES, own_room, write_own_folder, write_own_h5, write_own_ply
+from helpers.clouds_on_disk import DESCRIPTION, NAMES, own_room, write_own_folder, write_own_h5, write_own_ply
 
 from data_prep.folder import object_numbers, prepare
-from data_prep.folder_spec import find_clouds, read_spec
+from data_prep.own.spec import find_clouds, read_spec
 from pcseg.data.manifest import Manifest
 from pcseg.data.scenes import check_scene, read_scene
 from pcseg.errors import UserError

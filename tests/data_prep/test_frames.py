@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from data_prep import frames, rooms
-from data_prep.building.plan import plan_area
-from pcseg.data.images.frames import RoomFrames
+from data_prep.synthetic.plan import plan_area
+from pcseg.data.images.scan_frames import RoomFrames
 from pcseg.errors import UserError
 
 pytest.importorskip("open3d")
@@ -56,7 +56,7 @@ def test_layout_and_contents(taken: Path) -> None:
 
 
 def test_cameras_are_upright_inside_the_room_and_free(taken: Path) -> None:
-    from data_prep.building.room_types import build_room
+    from data_prep.synthetic.room_types import build_room
 
     for plan in plan_area(0, 1, 2):
         room = build_room(plan.build_seed, plan.room_type)
@@ -76,7 +76,7 @@ def test_cameras_are_upright_inside_the_room_and_free(taken: Path) -> None:
 
 def test_intrinsics_say_where_the_pixels_look(taken: Path) -> None:
     """A ray through a pixel meets the surface at the depth that the picture has."""
-    from data_prep.building.room_types import build_room
+    from data_prep.synthetic.room_types import build_room
 
     plan = plan_area(0, 1, 2)[0]
     room, scene = build_room(plan.build_seed, plan.room_type), taken / "Area_1" / plan.name

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from damage import clear, damaged
-from raw_scans import LABELS, small_mesh, write_scan
+from helpers.damage import clear, damaged
+from helpers.raw_scans import LABELS, small_mesh, write_scan
 
-from data_prep.building.scannet_raw import label_table
-from data_prep.scannet_annotation import read_annotation
-from data_prep.scannet_mesh import read_mesh
-from data_prep.scannet_release import RawScan, read_alignment, read_label_table
+from data_prep.releases.scannet import RawScan, read_alignment, read_label_table
+from data_prep.releases.scannet_annotation import read_annotation
+from data_prep.releases.scannet_mesh import read_mesh
+from data_prep.synthetic.scannet_raw import label_table
+from pcseg.data.schemas import SCANNET20_BENCHMARK, SCANNET200_BENCHMARK
 from pcseg.errors import UserError
-from pcseg.schemas import SCANNET20_BENCHMARK, SCANNET200_BENCHMARK
 
 ROUNDS = 30
 NAME = "scene0000_00"

@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("open3d")
 
 from data_prep import rooms
-from data_prep.building.plan import plan_area
 from data_prep.rooms import generate
+from data_prep.synthetic.plan import plan_area
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
 
@@ -100,7 +100,7 @@ def test_rooms_of_an_area_lie_apart(building: Path) -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 11])
 def test_the_first_four_rooms_of_an_area_have_every_class(seed: int) -> None:
-    from data_prep.building.room_types import build_room
+    from data_prep.synthetic.room_types import build_room
 
     for area in (1, 5):
         labels = {

@@ -10,20 +10,20 @@ import pytest
 
 pytest.importorskip("open3d")
 
-from data_prep.building.meshing import ScanMesh, mesh_sweeps, triangles
-from data_prep.building.model import RoomModel
-from data_prep.building.plan import plan_area
-from data_prep.building.room_types import build_room
-from data_prep.building.scanner import Sweep, scan_room, sweep_room
-from data_prep.building.scannet_raw import CATEGORIES
+from data_prep.releases.scannet_mesh import read_mesh
 from data_prep.rooms import generate, scan_name
 from data_prep.scannet import prepare
-from data_prep.scannet_mesh import read_mesh
+from data_prep.synthetic.meshing import ScanMesh, mesh_sweeps, triangles
+from data_prep.synthetic.model import RoomModel
+from data_prep.synthetic.plan import plan_area
+from data_prep.synthetic.room_types import build_room
+from data_prep.synthetic.scanner import Sweep, scan_room, sweep_room
+from data_prep.synthetic.scannet_raw import CATEGORIES
 from pcseg.data.manifest import Manifest
 from pcseg.data.scenes import read_scene
+from pcseg.data.schemas import SCANNET20, SCANNET200
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, S3DIS
-from pcseg.schemas import SCANNET20, SCANNET200
 
 POINTS = 5000
 

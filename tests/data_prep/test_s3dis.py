@@ -8,11 +8,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from raw_rooms import LINES, object_text, write_raw_building, write_raw_room
+from helpers.raw_rooms import LINES, object_text, write_raw_building, write_raw_room
 
 from data_prep import s3dis
+from data_prep.releases.s3dis import NUM_ROOMS, RawRoom, find_rooms, missing_rooms
 from data_prep.s3dis import prepare
-from data_prep.s3dis_release import NUM_ROOMS, RawRoom, find_rooms, missing_rooms
 from pcseg.cli import run
 from pcseg.data.manifest import MANIFEST_NAME, Manifest
 from pcseg.data.scenes import read_scene

@@ -10,12 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_scans import LABELS, SCANS, small_mesh, write_release
+from helpers.raw_scans import LABELS, SCANS, small_mesh, write_release
 
-from data_prep.building.scannet_raw import CATEGORIES
-from data_prep.scannet import prepare
-from data_prep.scannet_mesh import read_mesh, vertex_normals
-from data_prep.scannet_release import (
+from data_prep.releases.scannet import (
     NUM_SCANS,
     VAL_SPACES,
     find_scans,
@@ -23,12 +20,15 @@ from data_prep.scannet_release import (
     read_label_table,
     read_lists,
 )
+from data_prep.releases.scannet_mesh import read_mesh, vertex_normals
+from data_prep.scannet import prepare
+from data_prep.synthetic.scannet_raw import CATEGORIES
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest
 from pcseg.data.scenes import Scene, check_scene, read_scene
+from pcseg.data.schemas import SCANNET20, SCANNET200, SCANNET200_BENCHMARK
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX
-from pcseg.schemas import SCANNET20, SCANNET200, SCANNET200_BENCHMARK
 
 VAL = "scans/scene0011_00/scene0011_00"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.text_points import read_points
+from data_prep.releases.text_points import read_points
 from pcseg.data.manifest import Repair
 from pcseg.errors import UserError
 

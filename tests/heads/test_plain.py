@@ -1,7 +1,7 @@
 """The plain head is a linear layer on the finest level and nothing else."""
 
 import torch
-from dense_conv import random_voxels
+from helpers.dense_conv import random_voxels
 from torch_geometric.data import Batch
 
 from pcseg.heads.plain import PlainHead

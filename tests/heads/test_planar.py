@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from heads.grids import as_images, join_levels, planar_levels
+from helpers.grids import as_images, join_levels, planar_levels
 from torch import Tensor, nn
 
 from pcseg.heads.base import HeadOutput
@@ -14,8 +14,8 @@ from pcseg.heads.ctnet import CTHead, PointCTHead
 from pcseg.heads.encnet import EncHead, PointEncHead
 from pcseg.heads.fcn import FCNHead, PointFCNHead
 from pcseg.heads.image_base import ImageHead
-from pcseg.heads.inflate import inflate
 from pcseg.heads.point_base import PointContextHead
+from pcseg.official.inflate import inflate
 
 CHANNELS, NUM_CLASSES = (6, 7, 8), 4
 POINT_CHANNELS = (8, 6, 7)  # the image's last features are the finest level

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from heads.contract import CHANNELS, NUM_CLASSES, PointHeadContract
-from heads.grids import make_levels, random_scene
+from helpers.grids import make_levels, random_scene
+from helpers.head_contract import CHANNELS, NUM_CLASSES, PointHeadContract
 
 from pcseg.errors import UserError
 from pcseg.heads.base import PointHead

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from dense_conv import random_voxels
+from helpers.dense_conv import random_voxels
 from torch import Tensor, nn
 
 from pcseg.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from official.published import (
+from helpers.published import (
     CCNET,
     DEPTHS,
     ENCNET,
@@ -21,8 +21,8 @@ from official.published import (
     encnet_state,
     norm,
 )
-from official.published import resnet_forward as formula
-from official.published_hrnet import hrnet_forward, hrnet_state
+from helpers.published import resnet_forward as formula
+from helpers.published_hrnet import hrnet_forward, hrnet_state
 from torch import nn
 
 from pcseg.backbones.images.hrnet import HRNet

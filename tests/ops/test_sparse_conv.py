@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from dense_conv import dense_conv, random_voxels
+from helpers.dense_conv import dense_conv, random_voxels
 from torch import Tensor
 
 from pcseg.ops import kernel_lookup, kernel_map, sparse_conv

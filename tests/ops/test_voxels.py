@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from dense_conv import random_voxels
+from helpers.dense_conv import random_voxels
 
 from pcseg.errors import UserError
 from pcseg.ops.voxels import VoxelSet

@@ -3,7 +3,7 @@
 import numpy as np
 from golden import Golden
 
-from pcseg.data.gridding import cell_offset, group_by_voxel
+from pcseg.data.voxels import cell_offset, group_by_voxel
 
 
 def check(golden: Golden) -> None:

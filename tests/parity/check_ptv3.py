@@ -9,9 +9,9 @@ from golden import Golden
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pcseg.backbones.points.convert_ptv3 import load_official, official_state
 from pcseg.backbones.points.ptv3_curves import finest_level
 from pcseg.backbones.points.ptv3_network import Encoded, PTv3
+from pcseg.official.ptv3_names import load_official, official_state
 from pcseg.ops.voxels import VoxelSet
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}

@@ -6,9 +6,9 @@ from golden import Golden
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pcseg.backbones.points.convert import from_official, load_official, official_state, to_official
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.nn.levels import Level
+from pcseg.official.sparse_unet_names import from_official, load_official, official_state, to_official
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 

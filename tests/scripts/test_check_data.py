@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clouds_on_disk import own_room, write_own_folder, write_own_ply
-from fakes import write_fake_building
+from helpers.clouds_on_disk import own_room, write_own_folder, write_own_ply
+from helpers.fakes import write_fake_building
 
-from data_prep.folder_check import count_duplicates
+from data_prep.own.check import count_duplicates
 from pcseg.cli import run
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "check_data.py"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from fake_images import write_images
-from official.published import DEPTHS, STEM, WIDTHS, encnet_state
-from script_modules import load_script
+from helpers.fake_images import write_images
+from helpers.published import DEPTHS, STEM, WIDTHS, encnet_state
+from helpers.script_modules import load_script
 
 from pcseg.checkpoint import load_checkpoint
 from pcseg.errors import UserError
@@ -26,7 +26,7 @@ def write_config(folder: Path, root: Path, dataset: str = "room_frames") -> Path
     shape = {"depths": list(DEPTHS), "widths": list(WIDTHS), "stem": "s", "stem_width": STEM[0]}
     config: dict[str, Any] = {
         "data": {
-            "class_path": "pcseg.data.images.loaders.ImageData",
+            "class_path": "pcseg.data.images.image_data.ImageData",
             "init_args": {"root": str(root), "dataset": dataset},
         },
         "backbone": {"class_path": "pcseg.backbones.images.resnet.ResNet", "init_args": shape},

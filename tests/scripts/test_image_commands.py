@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from comparison.test_comparison import write_image_checkpoint
-from fake_images import save, write_images, write_room_frames
-from fakes import write_fake_building
-from script_modules import load_script
-from test_evaluate import write_checkpoint
+from evaluation.test_comparison import write_image_checkpoint
+from evaluation.test_points import write_checkpoint
+from helpers.fake_images import save, write_images, write_room_frames
+from helpers.fakes import write_fake_building
+from helpers.script_modules import load_script
 
 from pcseg.cli import run
 from pcseg.errors import UserError
-from pcseg.image_predict import predict_image
+from pcseg.inference.predict_images import predict_image
 
 
 def test_the_checkpoint_decides(tmp_path: Path) -> None:

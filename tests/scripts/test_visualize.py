@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import fake_room
-from office import write_image_model, write_office_frame, write_point_model
+from helpers.fakes import fake_room
+from helpers.office import write_image_model, write_office_frame, write_point_model
+from inference.test_predict_points import write_checkpoint
 from PIL import Image
-from test_predict import write_checkpoint
 
 from pcseg.cli import run
 from pcseg.data.predictions import SavedPrediction, write_prediction

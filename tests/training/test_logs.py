@@ -6,13 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fakes import ConvBackbone, write_fake_building
+from helpers.fakes import ConvBackbone, write_fake_building
 
-from pcseg.data.loaders import RoomData
+from pcseg.data.room_data import RoomData
 from pcseg.heads.plain import PlainHead
 from pcseg.nn.levels import Level, PointBatch
-from pcseg.train import TrainerOptions, train
 from pcseg.training.logs import EpochLines, MetricsTable, read_rows
+from pcseg.training.train import TrainerOptions, train
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -5,17 +5,17 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from views.heads import TOKENS, explained_room
+from helpers.view_heads import TOKENS, explained_room
 
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS, LabelSchema
-from pcseg.views import charts, panels
-from pcseg.views.charts import context_picture
-from pcseg.views.coloring import make_layer
-from pcseg.views.head_layers import UNSEEN, all_layers, gain, head_layers, head_ways, nearest_point
-from pcseg.views.palette import UNLABELLED, class_colors, scale_colors
-from pcseg.views.panels import panels_picture
-from pcseg.views.picking import describe, point_on_ray
+from pcseg.views.interactive.picking import describe, point_on_ray
+from pcseg.views.layers.coloring import make_layer
+from pcseg.views.layers.head_layers import UNSEEN, all_layers, gain, head_layers, head_ways, nearest_point
+from pcseg.views.layers.palette import UNLABELLED, class_colors, scale_colors
+from pcseg.views.render import charts, panels
+from pcseg.views.render.charts import context_picture
+from pcseg.views.render.panels import panels_picture
 from pcseg.views.subject import Subject
 
 ROOM = explained_room()

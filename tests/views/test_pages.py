@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks.headless import Page, browse, find_browser
+from helpers.view_heads import explained_room
 from scipy.spatial import cKDTree
-from views.heads import explained_room
 
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS, LabelSchema
-from pcseg.views.browser import BrowserView, legend_html
-from pcseg.views.coloring import class_layer
-from pcseg.views.head_layers import all_layers, attention_layers, nearest_point
-from pcseg.views.html import write_page
-from pcseg.views.html_viewer import PAGE
+from pcseg.views.interactive.browser import BrowserView, legend_html
+from pcseg.views.interactive.html import write_page
+from pcseg.views.interactive.html_viewer import PAGE
+from pcseg.views.layers.coloring import class_layer
+from pcseg.views.layers.head_layers import all_layers, attention_layers, nearest_point
 from pcseg.views.subject import Subject
 
 ROOM = explained_room()

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pcseg.data.clouds import Cloud, read_cloud
+from pcseg.data.io.clouds import Cloud, read_cloud
 from pcseg.data.predictions import SavedPrediction
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS, LabelSchema
-from pcseg.views.cameras import Box, make_camera, without_ceiling
-from pcseg.views.coloring import Layer, available, make_layer
-from pcseg.views.palette import RIGHT, UNLABELLED, WRONG, class_colors, scale_colors
-from pcseg.views.pictures import LONGEST, compare_picture, draw_layers, draw_legend, picture, write
+from pcseg.views.interactive.window import has_screen, legend_text, show
+from pcseg.views.layers.coloring import Layer, available, make_layer
+from pcseg.views.layers.palette import RIGHT, UNLABELLED, WRONG, class_colors, scale_colors
+from pcseg.views.render.cameras import Box, make_camera, without_ceiling
+from pcseg.views.render.pictures import LONGEST, compare_picture, draw_layers, draw_legend, picture, write
 from pcseg.views.subject import Subject, make_subject
-from pcseg.views.window import has_screen, legend_text, show
 
 CEILING, FLOOR, WALL, BOARD = (S3DIS.names.index(name) for name in ("ceiling", "floor", "wall", "board"))
 SIZE = (320, 180)

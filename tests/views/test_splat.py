@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pcseg.views.pictures import render
-from pcseg.views.splat import LARGEST, Camera, morton_code, patch_size, shaded, splat, without_holes
+from pcseg.views.render.pictures import render
+from pcseg.views.render.splat import LARGEST, Camera, morton_code, patch_size, shaded, splat, without_holes
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -61,7 +61,7 @@ def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     pos = np.random.default_rng(0).uniform((-2, 1, 0), (2, 6, 3), (500, 3)).astype(np.float32)
     size = np.full(500, 0.1, np.float32)
     whole, _ = splat(pos, size, camera())
-    monkeypatch.setattr("pcseg.views.splat.CHUNK", 7)
+    monkeypatch.setattr("pcseg.views.render.splat.CHUNK", 7)
     np.testing.assert_array_equal(splat(pos, size, camera())[0], whole)
 
 

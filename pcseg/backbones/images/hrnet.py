@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcseg.backbones.images.base import ImageBackbone
-from pcseg.backbones.images.pretrained import load_pretrained, timm_weights
 from pcseg.official.backbone_names import hrnet_names
+from pcseg.official.imagenet import load_pretrained, timm_weights
 
 HRNetName = Literal["hrnet_w18_small", "hrnet_w18", "hrnet_w32", "hrnet_w48"]
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.backbones.images.base import ImageBackbone
-from pcseg.backbones.images.pretrained import load_pretrained, timm_weights
 from pcseg.errors import UserError
 from pcseg.official.backbone_names import resnet_names
+from pcseg.official.imagenet import load_pretrained, timm_weights
 
 Stem = Literal["plain", "s", "d"]
 Dilation = Literal["encnet", "ccnet"]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.backbones.images.base import ImageBackbone
-from pcseg.backbones.images.pretrained import load_pretrained
 from pcseg.errors import UserError
 from pcseg.official.backbone_names import VAN_OTHERS, van_names, van_prefix
+from pcseg.official.imagenet import load_pretrained
 
 VanSize = Literal["b0", "b1", "b2", "b3", "b4", "b5", "b6"]
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from pcseg.backbones.points.convert_ptv3 import load_pretrained
 from pcseg.backbones.points.ptv3_network import PTv3
+from pcseg.official.ptv3_names import load_pretrained
 
 SONATA = {
     "small": ((32, 64, 128, 256, 512), (2, 2, 2, 6, 2)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pcseg.data.watching import note_file
+from pcseg.data.worker_errors import note_file
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pcseg.data.images.ade20k import ADE20K
 from pcseg.data.images.cityscapes import Cityscapes
-from pcseg.data.images.frames import RoomFrames, ScanNetFrames
 from pcseg.data.images.pascal_context import PascalContext, PascalContext60
 from pcseg.data.images.reader import ImageReader
+from pcseg.data.images.scan_frames import RoomFrames, ScanNetFrames
 from pcseg.data.images.voc import VOC2012
 
 ImageSet = Literal[

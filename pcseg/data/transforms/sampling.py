@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-from pcseg.data.gridding import group_by_voxel
 from pcseg.data.sample import Sample
 from pcseg.data.transforms.base import Transform
+from pcseg.data.voxels import group_by_voxel
 from pcseg.labels import IGNORE_INDEX
 
 CropCenter = Literal["point", "class"]

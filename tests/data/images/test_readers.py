@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_images import WRITERS, save, write_images, write_pascal_context
+from helpers.fake_images import WRITERS, save, write_images, write_pascal_context
 from PIL import Image
 
 from pcseg.data.images.check import check_split

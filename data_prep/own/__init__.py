@@ -1,0 +1,1 @@
+"""Your own labeled data: its description and its checks."""

@@ -1,0 +1,165 @@
+"""What is wrong with own data, before anything is prepared or trained: file by file, and over all."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.folder import read_labelled
+from data_prep.own.spec import FolderSpec, find_clouds
+from pcseg.data.alignment import find_frame
+from pcseg.data.io.clouds import Cloud, read_cloud
+from pcseg.data.manifest import Manifest
+from pcseg.errors import UserError
+from pcseg.labels import IGNORE_INDEX, LabelSchema
+
+FEW_POINTS = 1000
+"""A room with less is mentioned."""
+
+ROOM = (0.5, 100.0)
+"""Metres: what is smaller or larger is mentioned."""
+
+
+@dataclass(kw_only=True)
+class FileCheck:
+    """What was found in one file.
+
+    Args:
+        name: Path under the root.
+        split: Split of the file.
+        points: Number of points.
+        extent: Size in metres along x, y and z, if there are points.
+        color: Smallest and largest colour value, if there are colours.
+        histogram: Points of every class ``(K,)``; the rest has none.
+        unlabelled: Points without a class.
+        errors: What makes the file unusable.
+        warnings: What is odd.
+    """
+
+    name: str
+    split: str
+    points: int = 0
+    extent: tuple[float, float, float] | None = None
+    color: tuple[int, int] | None = None
+    histogram: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    unlabelled: int = 0
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def check_folder(spec: FolderSpec) -> Iterator[FileCheck]:
+    """Check every file of a description."""
+    for file, split in find_clouds(spec).items():
+        check = FileCheck(name=file.relative_to(spec.root).as_posix(), split=split)
+        try:
+            labelled = read_labelled(spec, file)
+        except UserError as error:
+            check.errors.append(str(error))
+        else:
+            check_cloud(check, labelled.cloud, labelled.label, spec.schema, units=spec.units, up=spec.up)
+        yield check
+
+
+def check_prepared(root: Path, manifest: Manifest) -> Iterator[FileCheck]:
+    """Check every scene of a prepared folder."""
+    for entry in manifest.scenes:
+        check = FileCheck(name=entry.path, split=entry.split)
+        try:
+            cloud = read_cloud(root / entry.path, allow_empty=True)
+            if cloud.schema is None or cloud.label is None:
+                raise UserError(f"{root / entry.path}: not a prepared scene; prepare again")
+            manifest.schema.require_same(cloud.schema, this=str(root), that=str(cloud.source))
+            outside = (cloud.label < IGNORE_INDEX) | (cloud.label >= manifest.schema.num_classes)
+            if outside.any():
+                value = cloud.label[outside][0]
+                raise UserError(f"{cloud.source}: label {value} is not among its classes; prepare again")
+            if len(cloud) != entry.num_points:
+                raise UserError(
+                    f"{cloud.source}: holds {len(cloud)} points, the manifest says {entry.num_points}"
+                )
+        except UserError as error:
+            check.errors.append(str(error))
+        else:
+            check_cloud(check, cloud, cloud.label, manifest.schema, units="m", up="z")
+        yield check
+
+
+def check_cloud(
+    check: FileCheck, cloud: Cloud, label: np.ndarray, schema: LabelSchema, *, units: str, up: str
+) -> None:
+    """Fill ``check`` with what the points of a file show."""
+    check.points = len(cloud)
+    check.histogram = np.bincount(label[label >= 0], minlength=schema.num_classes)
+    check.unlabelled = int(np.count_nonzero(label < 0))
+    rows = np.flatnonzero(cloud.finite)
+    if not len(rows):
+        check.errors.append("no points" if not len(cloud) else "no point has a position")
+        return
+    if len(rows) < len(cloud):
+        check.warnings.append(f"{len(cloud) - len(rows):,} points have no position (NaN or infinite)")
+    if len(rows) < FEW_POINTS:
+        check.warnings.append(f"only {len(rows)} points")
+    if check.unlabelled == len(cloud):
+        check.warnings.append("no point has a class")
+    pos = cloud.pos[rows]
+    _check_frame(check, pos, units=units, up=up)
+    twice = count_duplicates(pos)
+    if twice:
+        check.warnings.append(f"{twice:,} points ({twice / len(pos):.1%}) lie exactly on another one")
+    _check_color(check, cloud)
+
+
+def _check_frame(check: FileCheck, pos: np.ndarray, *, units: str, up: str) -> None:
+    """Units, axes and extents."""
+    frame = find_frame(pos, units=units, up=up)  # type: ignore[arg-type]
+    low, high = np.percentile(frame.apply(pos), (1, 99), axis=0)
+    check.extent = tuple(float(size) for size in high - low)  # type: ignore[assignment]
+    size = max(check.extent)
+    if not ROOM[0] <= size <= ROOM[1]:
+        check.warnings.append(f"is {size:.3g} m large: are units {frame.unit!r} right?")
+    if len(pos) < FEW_POINTS or "auto" in (units, up):
+        return
+    found = find_frame(pos)
+    if found.unit != units:
+        check.warnings.append(f"looks like {found.unit}, not {units}")
+    doubtful = any("nearly as likely" in remark for remark in found.remarks)
+    if found.up != up and not doubtful and not found.one_view:
+        check.warnings.append(f"looks as if {found.up} were up, not {up}")
+
+
+def _check_color(check: FileCheck, cloud: Cloud) -> None:
+    if cloud.color is None or not len(cloud.color):
+        check.warnings.append("no colour: models that use colour will expect it")
+        return
+    check.color = (int(cloud.color.min()), int(cloud.color.max()))
+    if check.color[0] == check.color[1]:
+        check.warnings.append(f"every colour is {check.color[0]}")
+    elif check.color[1] < 64:
+        check.warnings.append(f"colours reach only {check.color[1]} of 255")
+
+
+def count_duplicates(pos: np.ndarray) -> int:
+    """Points whose coordinates are exactly those of an earlier one."""
+    order = np.lexsort(pos.T)
+    ordered = pos[order]
+    return int(np.count_nonzero((ordered[1:] == ordered[:-1]).all(axis=1)))
+
+
+def check_splits(checks: list[FileCheck], schema: LabelSchema) -> list[str]:
+    """What is odd over all files: classes without points, classes of one split only, splits of one file."""
+    warnings = []
+    splits = dict.fromkeys(check.split for check in checks)
+    counts = {split: np.zeros(schema.num_classes, np.int64) for split in splits}
+    for check in checks:
+        if len(check.histogram):
+            counts[check.split] += check.histogram
+    for number, name in enumerate(schema.names):
+        holding = [split for split in splits if counts[split][number]]
+        if not holding:
+            warnings.append(f"class {name!r} has no point")
+        elif len(holding) == 1 and len(splits) > 1:
+            warnings.append(f"class {name!r} occurs in {holding[0]!r} only")
+    if len(splits) == 1:
+        warnings.append(f"all files are in {next(iter(splits))!r}: nothing is kept for a test")
+    return warnings

@@ -1,0 +1,1 @@
+"""Readers of the raw releases of public data sets."""

@@ -1,0 +1,138 @@
+"""The raw S3DIS release on disk: areas, rooms, object files, alignment angles."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from data_prep.releases.release import better_folder, is_generated, require_folder
+from pcseg.errors import UserError
+
+NUM_ROOMS = {"Area_1": 44, "Area_2": 40, "Area_3": 23, "Area_4": 49, "Area_5": 68, "Area_6": 48}
+"""Rooms of the release, 272 in all."""
+
+LAYOUT = "expected RAW/Area_1/office_1/Annotations/chair_1.txt"
+
+_AREA = re.compile(r"Area_\w+")
+_OBJECT = re.compile(r"[A-Za-z]+_\d+\.txt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawRoom:
+    """A room of the raw release; ``angle`` is its alignment in degrees, ``None`` to leave it as it is."""
+
+    area: str
+    name: str
+    folder: Path
+    angle: float | None = None
+
+    @property
+    def label(self) -> str:
+        """What messages call the room."""
+        return f"{self.area}/{self.name}"
+
+
+def find_rooms(raw: Path, *, areas: Sequence[str] | None = None) -> list[RawRoom]:
+    """Rooms of a raw release, sorted by area and name.
+
+    Raises:
+        UserError: Not the folder that holds the areas, an area without rooms or one asked for that is absent.
+    """
+    require_folder(raw, LAYOUT)
+    found = _area_folders(raw)
+    if not found:
+        raise UserError(f"{raw} has no folder Area_*; {better_folder(raw, _has_rooms, LAYOUT)}")
+    absent = sorted(set(areas or ()) - {folder.name for folder in found})
+    if absent:
+        raise UserError(f"{raw} has no {absent[0]}; it has {', '.join(folder.name for folder in found)}")
+    rooms = []
+    for area in found:
+        if areas is None or area.name in areas:
+            folders = sorted(path for path in area.iterdir() if path.is_dir() and path.name[0] != ".")
+            if not folders:
+                raise UserError(f"{area} has no rooms; {LAYOUT}")
+            rooms += [RawRoom(area=area.name, name=folder.name, folder=folder) for folder in folders]
+    return rooms
+
+
+def object_files(room: RawRoom) -> tuple[list[Path], list[str]]:
+    """Sorted object files of a room, and the names of other files there but those of file managers."""
+    folder = room.folder / "Annotations"
+    if not folder.is_dir():
+        return [], []
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    objects = [path for path in files if _OBJECT.fullmatch(path.name)]
+    others = [path.name for path in files if not _OBJECT.fullmatch(path.name)]
+    return objects, [name for name in others if name[0] != "." and name != "Icon\r"]
+
+
+def release_name(raw: Path, *, aligned: bool) -> str:
+    """How results name the data; a generated building is not called S3DIS."""
+    source = "generated rooms" if is_generated(raw) else "S3DIS v1.2"
+    return f"{source}, {'aligned' if aligned else 'non-aligned'}"
+
+
+def missing_rooms(raw: Path, rooms: Sequence[RawRoom], *, areas: Sequence[str] | None = None) -> list[str]:
+    """One line for each area that has other rooms than the release; none if ``raw`` is not the release.
+
+    Convention:
+        ``raw`` is taken for the release if its path says so or one area is complete, unless it was generated.
+    """
+    counts = Counter(room.area for room in rooms)
+    named = "stanford3d" in str(raw.resolve()).lower()
+    complete = any(counts[area] == number for area, number in NUM_ROOMS.items())
+    if is_generated(raw) or not (named or complete):
+        return []
+    return [
+        f"{area} has {counts[area]} rooms, the release has {number}; was it downloaded completely?"
+        for area, number in NUM_ROOMS.items()
+        if counts[area] != number and (areas is None or area in areas)
+    ]
+
+
+def is_aligned(rooms: Sequence[RawRoom]) -> bool:
+    """Whether colours are integers, as in the aligned release; the other one has six decimals throughout."""
+    for room in rooms:
+        for file in object_files(room)[0]:
+            with file.open("rb") as stream:
+                words = stream.readline(200).split()
+            if len(words) == 6:
+                return b"." not in words[5]
+    return True
+
+
+def with_angles(raw: Path, rooms: Sequence[RawRoom]) -> list[RawRoom]:
+    """The rooms with their angles from ``Area_k_alignmentAngle.txt``; :class:`UserError` if one has none."""
+    areas = sorted({room.area for room in rooms})
+    angles = {area: _read_angles(raw / area / f"{area}_alignmentAngle.txt") for area in areas}
+    for room in rooms:
+        if room.name not in angles[room.area]:
+            raise UserError(f"{room.area}_alignmentAngle.txt has no line for {room.name}; leave out --align")
+    return [replace(room, angle=angles[room.area][room.name]) for room in rooms]
+
+
+def _read_angles(path: Path) -> dict[str, float]:
+    """Degrees by room, from lines ``<room> <angle>`` below two lines of header."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; --align needs the non-aligned release")
+    angles = {}
+    for number, line in enumerate(path.read_text(errors="replace").splitlines()[2:], start=3):
+        if line.strip():
+            try:
+                room, angle = line.split()
+                angles[room] = float(angle)
+                if not math.isfinite(angles[room]):
+                    raise ValueError
+            except ValueError:
+                raise UserError(f"{path} line {number}: expected '<room> <angle>', got {line!r}") from None
+    return angles
+
+
+def _area_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and _AREA.fullmatch(path.name))
+
+
+def _has_rooms(folder: Path) -> bool:
+    return any(path.is_dir() for area in _area_folders(folder) for path in area.iterdir())

@@ -1,0 +1,1 @@
+"""Generated buildings, scanners and cameras."""

@@ -1,0 +1,229 @@
+"""A camera in a room: upright views from free places that together see the room, and what it sees there."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from data_prep.synthetic.lighting import shade
+from data_prep.synthetic.model import RoomModel
+from data_prep.synthetic.scanner import EXPOSURE, choose_stations
+
+CLEARANCE = 0.25
+"""Metres that are free around a lens."""
+
+NEAR = 0.9
+"""Metres to the middle thing of a view at least: a picture of a wall from near by shows nothing."""
+
+LOWEST, HIGHEST = np.radians(-38.0), np.radians(28.0)
+"""Limits of the pitch of a view."""
+
+TURNS = 10
+"""Directions that are tried at a place."""
+
+CELL = 0.2
+"""Edge in metres of the cells of a room by which it is counted what views see."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lens:
+    """A pinhole camera.
+
+    Args:
+        width, height: Of the picture in pixels.
+        focal: Focal length in pixels, the same in both directions.
+
+    Convention:
+        Pixel (0, 0) is the upper left one and its *centre* has the coordinates (0, 0), as in ScanNet; the axis
+        goes through the middle of the picture. In the frame of the camera x is right, y down, z forward.
+    """
+
+    width: int
+    height: int
+    focal: float
+
+    @property
+    def center(self) -> tuple[float, float]:
+        return (self.width - 1) / 2, (self.height - 1) / 2
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """``(4, 4)``, as ScanNet stores it."""
+        matrix = np.eye(4)
+        matrix[0, 0] = matrix[1, 1] = self.focal
+        matrix[:2, 2] = self.center
+        return matrix
+
+    def rays(self, *, step: int = 1) -> np.ndarray:
+        """Directions ``(H, W, 3)`` float32 with z = 1 through every ``step``-th pixel."""
+        first = (step - 1) / 2
+        u, v = np.arange(first, self.width, step), np.arange(first, self.height, step)
+        x, y = np.meshgrid((u - self.center[0]) / self.focal, (v - self.center[1]) / self.focal)
+        return np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class View:
+    """What a camera sees: ``color`` (H, W, 3) uint8, ``depth`` (H, W) metres along the axis, ``instance`` (H, W).
+
+    Where a ray leaves the room depth is 0 and the instance -1.
+    """
+
+    color: np.ndarray
+    depth: np.ndarray
+    instance: np.ndarray
+
+
+def upright_pose(eye: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
+    """Camera-to-world matrix ``(4, 4)`` of a camera that looks along ``yaw`` (from x to y) and ``pitch`` (upwards).
+
+    Convention:
+        Without roll: the x axis of the camera is level, so things stand upright in the picture.
+    """
+    forward = [np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)]
+    right = [np.sin(yaw), -np.cos(yaw), 0.0]
+    pose = np.eye(4)
+    pose[:3, :3] = np.column_stack([right, np.cross(forward, right), forward])
+    pose[:3, 3] = eye
+    return pose
+
+
+def choose_poses(
+    model: RoomModel, lens: Lens, *, count: int, rng: np.random.Generator, threads: int = 0
+) -> list[np.ndarray]:
+    """``count`` upright poses, each chosen for what it sees that those before it do not."""
+    poses = [pose for place in _free_places(model, rng, threads) for pose in _around(place, rng)]
+    directions = lens.rays(step=max(lens.width // 40, 1))
+    seen, clear = [], []
+    for pose in poses:
+        rays = directions.reshape(-1, 3) @ pose[:3, :3].T.astype(np.float32)
+        distance = model.cast(pose[:3, 3], rays, threads=threads).distance
+        depth = np.where(np.isfinite(distance), distance, 0)
+        clear.append(np.median(depth) > NEAR)
+        seen.append(np.floor((pose[:3, 3] + depth[:, None] * rays)[depth > 0] / CELL).astype(np.int64))
+    cells = np.concatenate(seen)
+    cells -= cells.min(axis=0)
+    _, cell = np.unique(cells @ [1, 1 << 20, 1 << 40], return_inverse=True)
+    table = np.zeros((len(poses), cell.max() + 1), bool)
+    table[np.repeat(np.arange(len(poses)), [len(part) for part in seen]), cell] = True
+    chosen: list[int] = []
+    fresh = np.ones(table.shape[1], bool)
+    for _ in range(count):
+        gain = (table & fresh).sum(axis=1) + np.where(clear, 0, -(10**9))
+        gain[chosen] = -(10**10)
+        best = int(gain.argmax())
+        chosen.append(best)
+        fresh &= ~table[best]
+    return [poses[index] for index in chosen]
+
+
+def _free_places(model: RoomModel, rng: np.random.Generator, threads: int) -> np.ndarray:
+    """Places on free floor with nothing within :data:`CLEARANCE` of the lens, the best ones if there are none."""
+    places = np.concatenate([choose_stations(model, rng) for _ in range(3)])
+    directions = rng.normal(size=(200, 3)).astype(np.float32)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    gap = np.array([model.cast(place, directions, threads=threads).distance.min() for place in places])
+    free = gap > CLEARANCE
+    return places[free] if free.any() else places[gap.argsort()[-1:]]
+
+
+def _around(place: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Poses at a place: in all directions, each at a low, a middle and a high pitch."""
+    start = rng.uniform(0, 2 * np.pi)
+    limits = np.linspace(LOWEST, HIGHEST, 4)
+    return [
+        upright_pose(place, start + turn * 2 * np.pi / TURNS, float(rng.uniform(low, high)))
+        for turn in range(TURNS)
+        for low, high in pairwise(limits)
+    ]
+
+
+def find_exposure(
+    model: RoomModel, poses: list[np.ndarray], lens: Lens, rng: np.random.Generator, *, threads: int = 0
+) -> float:
+    """What light is multiplied by in all pictures of a room."""
+    directions = lens.rays(step=max(lens.width // 20, 1)).reshape(-1, 3)
+    light = []
+    for pose in poses:
+        rays = directions @ pose[:3, :3].T.astype(np.float32)
+        hits = model.cast(pose[:3, 3], rays, threads=threads)
+        found = np.flatnonzero(hits.surface >= 0)
+        place = pose[:3, 3] + hits.distance[found, None] * rays[found]
+        light.append(shade(model, place, hits.normal[found], rng, threads=threads))
+    return EXPOSURE / float(np.concatenate(light).mean())
+
+
+def take_view(
+    model: RoomModel,
+    pose: np.ndarray,
+    lens: Lens,
+    *,
+    exposure: float,
+    rng: np.random.Generator,
+    threads: int = 0,
+) -> View:
+    """Render what a camera at ``pose`` sees.
+
+    Convention:
+        Depth and instance are those of the ray through the centre of a pixel; colour is blurred a little, as by
+        any lens, so edges are mixed.
+    """
+    depth, surface, color = _look(model, pose, lens, rng, threads)
+    color = film(_blurred(color) * exposure * rng.normal(1, 0.05) * rng.normal(1, 0.015, 3))
+    color += rng.normal(0, 0.012, (*color.shape[:2], 1))
+    instance = np.where(surface >= 0, model.surface_instance[np.maximum(surface, 0)], -1)
+    return View(np.clip(np.rint(color * 255), 0, 255).astype(np.uint8), depth, instance.astype(np.int32))
+
+
+def _look(
+    model: RoomModel,
+    pose: np.ndarray,
+    lens: Lens,
+    rng: np.random.Generator,
+    threads: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Depth, surface and reflected light of every pixel."""
+    shape = (lens.height, lens.width)
+    rays = lens.rays().reshape(-1, 3) @ pose[:3, :3].T.astype(np.float32)
+    hits = model.cast(pose[:3, 3], rays, threads=threads)
+    found = np.flatnonzero(hits.surface >= 0)
+    place = pose[:3, 3] + hits.distance[found, None] * rays[found]
+    light = np.zeros((len(rays), 3), np.float32)
+    light[found] = shade(model, place, hits.normal[found], rng, threads=threads)
+    surface = hits.surface.reshape(shape)
+    light = _soften(light.reshape(*shape, 3), surface).reshape(-1, 3)
+    color = np.ones((len(rays), 3), np.float32)  # daylight where a ray leaves the room
+    color[found] = model.albedo(place, hits.normal[found], hits.surface[found]) * light[found]
+    depth = np.where(hits.surface >= 0, hits.distance, 0).astype(np.float32)
+    return depth.reshape(shape), surface, color.reshape(*shape, 3)
+
+
+def film(color: np.ndarray) -> np.ndarray:
+    """Bright colours come out less bright than they are, and none above 1."""
+    bright = np.maximum(color - 0.7, 0)
+    return np.minimum(color, 0.7) + 0.3 * (1 - np.exp(-bright / 0.3))
+
+
+def _blurred(color: np.ndarray) -> np.ndarray:
+    """A quarter of every pixel is given to its two neighbours, along rows and then along columns."""
+    for axis in (0, 1):
+        padded = np.pad(color, [(1, 1) if axis == i else (0, 0) for i in range(3)], mode="edge")
+        size = color.shape[axis]
+        before, after = padded.take(range(size), axis), padded.take(range(2, size + 2), axis)
+        color = 0.75 * color + 0.125 * (before + after)
+    return color
+
+
+def _soften(light: np.ndarray, surface: np.ndarray) -> np.ndarray:
+    """Mean of the light over 5 × 5 pixels as far as they show the same surface: noise of soft shadows goes."""
+    for axis in (0, 1):
+        total, count = light.copy(), np.ones((*surface.shape, 1), np.float32)
+        for shift in (-2, -1, 1, 2):
+            same = np.roll(surface, shift, axis) == surface
+            edge = [slice(None), slice(None)]
+            edge[axis] = slice(0, shift) if shift > 0 else slice(shift, None)
+            same[tuple(edge)] = False  # rolled in from the other side of the picture
+            total += np.where(same[..., None], np.roll(light, shift, axis), 0)
+            count += same[..., None]
+        light = total / count
+    return light

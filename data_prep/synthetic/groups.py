@@ -1,0 +1,132 @@
+"""Groups of things that stand together: a workplace, a table with chairs, what lies on top of a case."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from data_prep.synthetic import clutter, seating, storage, tables
+from data_prep.synthetic.floorplan import SIDES, Floorplan, footprint
+from data_prep.synthetic.model import Pose, Thing
+from data_prep.synthetic.palette import Palette
+
+QUARTERS = (0.0, np.pi / 2, np.pi, 1.5 * np.pi)
+
+
+def place_on(plan: Floorplan, carrier: Thing, pose: Pose, things: Sequence[Thing]) -> None:
+    """Stand things side by side on the top of a table or a case."""
+    width, depth, _ = carrier.size
+    for k, thing in enumerate(things):
+        room = width * 0.92 / len(things)
+        x = (k + 0.5) * room - width * 0.46
+        spare = max(0.0, depth / 2 - thing.size[1] / 2 - 0.03)
+        if thing.size[0] < width * 0.95:
+            y = plan.rng.uniform(-spare, spare)
+            lay(plan, thing, pose.then(x, y, carrier.top or 0.0, plan.rng.normal(0, 0.12)))
+
+
+def is_clear(plan: Floorplan, thing: Thing, pose: Pose, front: float) -> bool:
+    """Whether a thing at a pose, with ``front`` metres before it, touches nothing."""
+    width, depth, _ = thing.size
+    return plan.is_free(footprint((width, depth + front), pose.then(y=front / 2), 0.0))
+
+
+def lay(plan: Floorplan, thing: Thing, pose: Pose) -> None:
+    """Place a small thing unless it would reach into a wall."""
+    if plan.holds(footprint(thing.size, pose, -0.03)):
+        plan.put(thing, pose)
+
+
+def seat(plan: Floorplan, chair: Thing, pose: Pose) -> None:
+    """Place a chair, under a table if need be, unless it would reach into a wall."""
+    if plan.holds(footprint(chair.size, pose, 0.0)):
+        plan.put(chair, pose, margin=0.0)
+
+
+def some(
+    rng: np.random.Generator, makers: Sequence[Callable[[np.random.Generator], Thing]], most: int
+) -> list[Thing]:
+    """Up to ``most`` things, each by a maker drawn from ``makers``."""
+    return [makers[rng.integers(len(makers))](rng) for _ in range(rng.integers(0, most + 1))]
+
+
+def dress_desk(plan: Floorplan, desk: Thing, pose: Pose) -> None:
+    """Screen, keyboard and papers, as a person who sits at the front would have them."""
+    rng = plan.rng
+    depth = min(desk.size[1], 0.75)
+    aside = rng.uniform(-0.2, 0.2)
+    if rng.random() < 0.8:
+        lay(plan, clutter.monitor(rng), pose.then(aside, -depth * 0.28, desk.top, rng.normal(0, 0.1)))
+        lay(plan, clutter.keyboard(rng), pose.then(aside, depth * 0.15, desk.top, rng.normal(0, 0.05)))
+    for hand in (-1, 1):
+        for thing in some(rng, clutter.ON_DESK, 2):
+            x = hand * (desk.size[0] / 2 - rng.uniform(0.2, 0.32))
+            lay(plan, thing, pose.then(x, rng.uniform(-0.2, 0.15) * depth, desk.top, rng.normal(0, 0.4)))
+    if rng.random() < 0.4:
+        lay(plan, clutter.computer(rng), pose.then(rng.choice([-0.42, 0.42]), -0.05, 0))
+
+
+def add_workplace(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) -> bool:
+    """A desk at a wall with its chair and what lies on it."""
+    rng = plan.rng
+    width = rng.uniform(1.2, 1.8)
+    corner = rng.random() < 0.2
+    desk = (
+        tables.corner_desk(rng, look, width)
+        if corner
+        else tables.table(rng, look, width, rng.uniform(0.65, 0.8))
+    )
+    pose = plan.against_wall(desk, sides=sides, front=0.3 if corner else 0.75)
+    if pose is None:
+        return False
+    dress_desk(plan, desk, pose)
+    away = 0.36 + (0.1 if corner else rng.uniform(0.05, 0.35))
+    spot = pose.then(rng.uniform(-0.2, 0.2) * (not corner), away, 0, np.pi + rng.normal(0, 0.4))
+    chair = seating.office_chair(rng, look) if rng.random() < 0.8 else seating.side_chair(rng, look)
+    seat(plan, chair, spot)
+    return True
+
+
+def add_chairs_around(
+    plan: Floorplan, look: Palette, table: Thing, pose: Pose, *, turning: bool, ends: bool = True
+) -> None:
+    """Chairs along the long sides of a table and perhaps at its ends."""
+    rng = plan.rng
+    build = seating.office_chair if turning else seating.side_chair
+    model = int(rng.integers(2**31))
+    width, depth, _ = table.size
+    number = max(1, int(width // rng.uniform(0.65, 0.85)))
+    spots = [
+        ((k + 0.5) / number * width - width / 2, depth / 2, turn)
+        for turn in (0, np.pi)
+        for k in range(number)
+    ]
+    if ends and rng.random() < 0.6:
+        spots += [(0.0, width / 2, turn) for turn in (np.pi / 2, -np.pi / 2)]
+    for x, edge, turn in spots:
+        if rng.random() < 0.88:
+            # chairs of one table are alike
+            chair = build(np.random.default_rng(model), look)
+            spot = pose.then(yaw=turn).then(x, -edge - rng.uniform(-0.02, 0.28), 0, rng.normal(0, 0.2))
+            seat(plan, chair, spot)
+
+
+def add_case(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) -> bool:
+    """A bookcase or a cupboard at a wall: as low as a desk, waist-high, or as tall as a door."""
+    rng = plan.rng
+    height = rng.choice([0.74, 1.15, 1.8, 2.1]) * rng.uniform(0.97, 1.03)
+    wide = rng.uniform(0.8, 1.7)
+    build = storage.bookcase if rng.random() < 0.7 else storage.cupboard
+    case = build(rng, look, wide, height)
+    pose = plan.against_wall(case, sides=sides, front=0.4)
+    if pose is None:
+        return False
+    if height < 1.3:
+        place_on(plan, case, pose, some(rng, clutter.ON_SHELF, 3))
+    return True
+
+
+def add_loose(plan: Floorplan, number: int) -> None:
+    """Bins, boxes, plants and bags at the walls."""
+    for _ in range(number):
+        thing = clutter.ON_FLOOR[plan.rng.integers(len(clutter.ON_FLOOR))](plan.rng)
+        plan.against_wall(thing, front=0.15, gap=plan.rng.uniform(0.02, 0.15))

@@ -1,1 +1,0 @@
-"""What trained heads do inside: maps of one forward pass, numbers of their state, changes while they predict."""

@@ -1,0 +1,198 @@
+"""The images of an experiment: which train, validate and test, and how they become batches."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pcseg.data.images.augment import Augmentation
+from pcseg.data.images.batch import Normalize, collate
+from pcseg.data.images.dataset import Pictures, TrainingImages, WholeImages
+from pcseg.data.images.reader import Picture
+from pcseg.data.images.readers import READERS, ImageSet
+from pcseg.data.loaders import EpochLoader, RoomLoader
+from pcseg.data.room_data import held_out
+from pcseg.data.samplers import EpochSampler, ShardSampler
+from pcseg.data.training_data import TrainingData
+from pcseg.errors import UserError
+from pcseg.labels import LabelSchema
+
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""Of red, green and blue in 0..255, as most pretrained weights want them."""
+
+COUNTED = 200
+"""Training images, evenly spread, on which the classes are counted."""
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Images that are held out together."""
+
+    split: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.split}/{self.name}"
+
+
+class ImageData(TrainingData):
+    """Labelled images of a data set for training, validation and test.
+
+    Args:
+        root: Folder of the unpacked data set.
+        dataset: Which data set it is.
+        crop_size: Height and width of a training sample in pixels.
+        scales: Lowest and highest factor on the size of a training image.
+        scale_step: Distance between the factors that are tried; any factor without a value.
+        base_size: Length of the longer edge at factor 1, in training and test; without a value the image's own, of
+            ScanNet's frames 640.
+        short_sides: Lengths of the shorter edge that one is drawn of, in place of factors.
+        flip: Mirror every other training image.
+        color_jitter: Strength of changes of brightness, contrast and saturation, each made every other time.
+        hue_jitter: Largest turn of the hue in degrees, made every other time.
+        mean: Subtracted from red, green and blue in 0..255; in the order of the channels, so blue first with bgr.
+        std: Divided by, likewise.
+        bgr: Channels in reverse order, as CCNet was trained.
+        train_splits: Splits to train on; the data set's own without a value.
+        val_splits: Splits to validate on; without a value, training images are held out.
+        val_fraction: Share of the training images that is held out; frames of a scene go together.
+        test_splits: Splits that are kept for the test; the data set's own without a value.
+        batch_size: Images in a batch of one process.
+        loop: How often an epoch shows every image.
+        num_workers: Processes that load; results do not depend on it.
+
+    Raises:
+        UserError: No such folder, split or list, an empty split, a number out of range.
+
+    Convention:
+        Validation while training shows whole images at factor 1, padded to ``crop_size``: good enough to choose a
+        checkpoint. Published numbers come from ``scripts/evaluate.py``, which slides a window.
+    """
+
+    kind = "images"
+    in_channels = 3
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        dataset: ImageSet,
+        crop_size: tuple[int, int] = (480, 480),
+        scales: tuple[float, float] = (0.5, 2.0),
+        scale_step: float | None = None,
+        base_size: int | None = None,
+        short_sides: Sequence[int] | None = None,
+        flip: bool = True,
+        color_jitter: float = 0.0,
+        hue_jitter: float = 0.0,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        bgr: bool = False,
+        train_splits: Sequence[str] | None = None,
+        val_splits: Sequence[str] | None = None,
+        val_fraction: float = 0.05,
+        test_splits: Sequence[str] | None = None,
+        batch_size: int = 8,
+        loop: int = 1,
+        num_workers: int = 0,
+    ) -> None:
+        self.root = Path(root)
+        self.reader = READERS[dataset](self.root)
+        self.augmentation = Augmentation(
+            crop_size=crop_size,
+            scales=scales,
+            scale_step=scale_step,
+            base_size=self.reader.base_size if base_size is None else base_size,
+            short_sides=short_sides,
+            flip=flip,
+            color_jitter=color_jitter,
+            hue_jitter=hue_jitter,
+        )
+        self.normalize = Normalize(mean=mean, std=std, bgr=bgr)
+        self.batch_size, self.loop, self.num_workers = batch_size, loop, num_workers
+        if min(batch_size, loop) < 1 or not 0 <= val_fraction < 1:
+            raise UserError("data.batch_size and data.loop must be at least 1, data.val_fraction in [0, 1)")
+        self.test_splits = self.reader.test_splits if test_splits is None else test_splits
+        val, train = self._choose(train_splits, val_splits, val_fraction)
+        self.val_pictures, self.train_pictures = val, train
+        if not train:
+            raise UserError(f"{root}: no images are left to train on; check data.*_splits and val_fraction")
+
+    def _choose(
+        self, train_splits: Sequence[str] | None, val_splits: Sequence[str] | None, val_fraction: float
+    ) -> tuple[list[Picture], list[Picture]]:
+        """The images to validate and to train on."""
+        splits = self.reader.train_splits if train_splits is None else train_splits
+        splits = [split for split in splits if train_splits is not None or split not in self.test_splits]
+        for key, named in (("train_splits", splits), ("val_splits", val_splits or ())):
+            shared = set(named) & set(self.test_splits)
+            if shared:
+                raise UserError(
+                    f"data.{key} and data.test_splits share {min(shared)!r}; the test must stay unseen"
+                )
+        train = [picture for split in splits for picture in self.reader.pictures(split)]
+        if val_splits is not None:
+            return [picture for split in val_splits for picture in self.reader.pictures(split)], train
+        groups = tuple(dict.fromkeys(_Group(picture.split, picture.group) for picture in train))
+        held = set(held_out(groups, val_fraction))  # type: ignore[arg-type]
+        mask = [_Group(picture.split, picture.group) in held for picture in train]
+        return (
+            [picture for picture, chosen in zip(train, mask) if chosen],
+            [picture for picture, chosen in zip(train, mask) if not chosen],
+        )
+
+    @property
+    def schema(self) -> LabelSchema:
+        return self.reader.schema
+
+    @cached_property
+    def class_counts(self) -> Tensor:
+        """Pixels of every class in up to :data:`COUNTED` training images."""
+        step = -(-len(self.train_pictures) // COUNTED)
+        counts = np.zeros(self.schema.num_classes, np.int64)
+        for picture in self.train_pictures[::step]:
+            if picture.label is not None:
+                label = self.reader.read_label(picture.label)
+                counts += np.bincount(label[label >= 0], minlength=len(counts))
+        return torch.from_numpy(counts)
+
+    @property
+    def manifest_hash(self) -> str:
+        """Hash of the data set's name, its classes and which images train and validate, not of their pixels."""
+        names = [[f"{p.split}/{p.name}" for p in part] for part in (self.train_pictures, self.val_pictures)]
+        text = json.dumps([self.reader.dataset, self.schema.to_json(), *names])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def num_val(self) -> int:
+        return len(self.val_pictures)
+
+    def card(self) -> dict[str, Any]:
+        return {"features": ["image"], "grid_size": 0.0}
+
+    def train_loader(self, *, seed: int = 0) -> EpochLoader:
+        dataset = TrainingImages(
+            self._pictures(self.train_pictures), augmentation=self.augmentation, seed=seed
+        )
+        sampler = EpochSampler(len(dataset), batch_size=self.batch_size, loop=self.loop, seed=seed)
+        return EpochLoader(dataset, sampler, collate, num_workers=self.num_workers)
+
+    def val_loader(self) -> RoomLoader:
+        dataset = WholeImages(
+            self._pictures(self.val_pictures),
+            least_size=self.augmentation.crop_size,
+            base_size=self.augmentation.base_size,
+        )
+        sampler = ShardSampler([0] * len(dataset))
+        return RoomLoader(dataset, sampler, collate, batch_size=1, num_workers=self.num_workers)
+
+    def _pictures(self, entries: Sequence[Picture]) -> Pictures:
+        return Pictures(reader=self.reader, entries=entries, normalize=self.normalize)

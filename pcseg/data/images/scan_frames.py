@@ -1,0 +1,140 @@
+"""Frames of scans: ScanNet's ``scannet_frames_25k``, and those that ``data_prep.frames`` takes of generated rooms."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pcseg.data.images.reader import ImageReader, Picture, table_of
+from pcseg.data.schemas import SCANNET20, SCANNET20_BENCHMARK
+from pcseg.errors import UserError
+from pcseg.labels import LabelSchema
+
+NOTE = "frames.json"
+"""Made by ``data_prep.frames``: schema and settings."""
+
+
+def frames_in(scene: Path, *, split: str, group: str) -> list[Picture]:
+    """The frames of a scene, in the order of their numbers; those of a test whose labels are kept back have none."""
+    pictures = []
+    for image in sorted(scene.glob("color/*.jpg")):
+        label = scene / "label" / f"{image.stem}.png"
+        label = None if split == "test" and not label.is_file() else label
+        name = f"{group}/{image.stem}"
+        pictures.append(Picture(name=name, split=split, group=group, image=image, label=label))
+    return pictures
+
+
+def labelled_frame(image: Path, schema: LabelSchema) -> tuple[np.ndarray, np.ndarray] | None:
+    """Colours ``(H, W, 3)`` and true classes ``(H, W)`` of the frame ``<scene>/color/<name>.jpg``.
+
+    Args:
+        image: File of the colours, in a folder of :class:`RoomFrames` or :class:`ScanNetFrames`.
+        schema: Classes that are wanted.
+
+    Returns:
+        ``None`` for any other picture, and for a frame of other classes or without labels.
+
+    Raises:
+        UserError: A damaged file.
+    """
+    scene = image.resolve().parent.parent
+    label = scene / "label" / f"{image.stem}.png"
+    if image.resolve().parent.name != "color" or not label.is_file():
+        return None
+    root = scene.parent.parent
+    reader = RoomFrames(root) if (root / NOTE).is_file() else ScanNetFrames(scene.parent)
+    if reader.schema.names != schema.names:
+        return None
+    return reader.read(Picture(name=image.stem, split="", group=scene.name, image=image, label=label))
+
+
+class RoomFrames(ImageReader):
+    """Frames of generated rooms: <area>/<room>/color, label, depth, pose; areas are the splits.
+
+    Convention:
+        A label file has 0 for no class and 1..K for the classes of the schema in ``frames.json``.
+    """
+
+    dataset = "room frames"
+    layout = "frames.json and <area>/<room>/color/*.jpg; make them with python -m data_prep.frames"
+    test_splits = ("Area_5",)
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        note = self.root / NOTE
+        if not note.is_file():
+            raise UserError(f"{note}: not there; {self.dataset} are {self.layout}")
+        try:
+            schema = json.dumps(json.loads(note.read_text())["schema"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{note}: damaged ({error!r}); take the frames again") from error
+        self.schema = LabelSchema.from_json(schema, source=str(note))
+        self.table = table_of({k + 1: k for k in range(self.schema.num_classes)}, ignored=(0,))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(sorted(folder.name for folder in self.root.iterdir() if folder.is_dir()))
+
+    @property
+    def train_splits(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(split for split in self.splits if split not in self.test_splits)
+
+    def find(self, split: str) -> list[Picture]:
+        rooms = sorted(room for room in (self.root / split).iterdir() if not room.name.startswith("."))
+        return [picture for room in rooms for picture in frames_in(room, split=split, group=room.name)]
+
+
+class ScanNetFrames(ImageReader):
+    """ScanNet's frames: <scene>/color/*.jpg and label/*.png, with the lists of scenes beside them or above.
+
+    Convention:
+        A label file has nyu40 ids; the 20 of the benchmark count, all others are ignored. Colours are larger
+        than labels and are brought to the size of the labels. The test's labels are kept back.
+    """
+
+    dataset = "ScanNet frames"
+    layout = "<scene>/color/*.jpg, <scene>/label/*.png, scannetv2_train.txt and scannetv2_val.txt"
+    schema = SCANNET20
+    table = SCANNET20_BENCHMARK.to_labels(np.arange(41))
+    base_size = 640
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(split for split in ("train", "val", "test") if self._list(split) is not None)
+
+    def find(self, split: str) -> list[Picture]:
+        return [
+            picture
+            for scene in self._scenes(split)
+            for picture in frames_in(self.root / scene, split=split, group=scene)
+        ]
+
+    def remarks(self, split: str) -> list[str]:
+        scenes, found = self._scenes(split), {picture.group for picture in self.find(split)}
+        absent = [scene for scene in scenes if scene not in found]
+        if not absent:
+            return []
+        return [
+            f"{split}: no frames of {len(absent):,} of the {len(scenes):,} scenes in scannetv2_{split}.txt, such as "
+            f"{absent[0]}"
+        ]
+
+    def _scenes(self, split: str) -> list[str]:
+        return (self._list(split) or Path()).read_text().split()
+
+    def fit(self, picture: Picture, image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        (height, width), (rows, columns) = image.shape[:2], label.shape
+        # colour and depth cameras have nearly one shape: 1296 x 968 and 640 x 480
+        if abs(height * columns - width * rows) > 0.02 * height * columns:
+            return super().fit(picture, image, label)
+        small = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
+        return np.asarray(small), label
+
+    def _list(self, split: str) -> Path | None:
+        for folder in (self.root, self.root.parent):
+            path = folder / f"scannetv2_{split}.txt"
+            if path.is_file():
+                return path
+        return None

@@ -1,0 +1,1 @@
+"""Windows, browser views and HTML pages."""

@@ -1,0 +1,1 @@
+"""Colors per point: labels, predictions, errors, confidence, and maps from inside a head."""

@@ -1,0 +1,1 @@
+"""Still pictures of clouds, without a display."""

@@ -1,0 +1,154 @@
+"""Where to look from: inside a room, from above into a room without its ceiling, or from anywhere."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pcseg.views.render.splat import Camera, splat
+
+View = Literal["inside", "top", "plan"]
+
+EYE_HEIGHT = 1.6
+"""Metres above the floor."""
+
+
+@dataclass(kw_only=True)
+class Box:
+    """The room without strays: corners ``low`` and ``high`` (3,) in metres."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def around(cls, pos: np.ndarray) -> "Box":
+        step = max(1, len(pos) // 200_000)
+        low, high = np.percentile(pos[::step], (1, 99), axis=0)
+        return cls(low=low, high=high)
+
+    @property
+    def middle(self) -> np.ndarray:
+        return (self.low + self.high) / 2
+
+    @property
+    def size(self) -> np.ndarray:
+        return self.high - self.low
+
+
+def make_camera(
+    pos: np.ndarray,
+    view: View,
+    *,
+    width: int,
+    height: int,
+    sensor: np.ndarray | None = None,
+    eye: tuple[float, float, float] | None = None,
+    look_at: tuple[float, float, float] | None = None,
+) -> Camera:
+    """The camera of a view.
+
+    ``inside`` stands at eye height near the corner from which most of the room is seen, or where the
+    ``sensor`` of a single view was; ``top`` looks down at an angle; ``plan`` straight down. ``eye`` and
+    ``look_at`` (metres) override.
+    """
+    box = Box.around(pos)
+    if eye is None and view == "inside":
+        camera = (
+            from_sensor(pos, sensor, width, height)
+            if sensor is not None
+            else from_corner(pos, box, width, height)
+        )
+    elif eye is None and view == "plan":
+        camera = from_above(box, np.array([0.0, 0, 1]), width, height)
+    elif eye is None:
+        # the long side of the room lies across the picture
+        aside = (-0.35, -0.75) if box.size[0] >= box.size[1] else (-0.75, -0.35)
+        camera = from_above(box, np.array([*aside, 1.35]), width, height)
+    else:
+        target = box.middle if look_at is None else np.array(look_at)
+        return Camera(eye=np.array(eye), target=target, width=width, height=height, fov=75)
+    if look_at is not None:
+        camera.target = np.array(look_at, dtype=np.float64)
+    return camera
+
+
+def from_sensor(pos: np.ndarray, sensor: np.ndarray, width: int, height: int) -> Camera:
+    """What the camera of a single view saw, upright and as large as fits."""
+    some = pos[:: max(1, len(pos) // 60_000)]
+    camera = Camera(eye=sensor, target=np.median(some, axis=0).astype(np.float64), width=width, height=height)
+    half = np.ones(2)
+    for _ in range(3):
+        seen = (some - sensor) @ camera.axes.T
+        slopes = seen[:, :2] / np.maximum(seen[:, 2:], 1e-3)
+        low, high = np.percentile(slopes, (0.5, 99.5), axis=0)
+        camera.target = sensor + np.array([*(low + high) / 2, 1]) @ camera.axes
+        half = (high - low) / 2
+    # as wide as the widest slope needs, across or down
+    slope = 1.04 * max(half[0], half[1] * width / height)
+    camera.fov = float(np.degrees(2 * np.arctan(slope)))
+    return camera
+
+
+def from_corner(pos: np.ndarray, box: Box, width: int, height: int) -> Camera:
+    """The best of several places near the corners of a room, looking across it.
+
+    The best has floor under it, nothing within an arm's length, and sees most.
+    """
+    some = pos[:: max(1, len(pos) // 20_000)]
+    target = np.array([*box.middle[:2], box.low[2] + min(1.1, 0.5 * box.size[2])])
+    up = box.low[2] + min(EYE_HEIGHT, 0.6 * box.size[2])
+    best, best_score = None, -1.0
+    for inset in (0.08, 0.16, 0.26):
+        for x in (inset, 1 - inset):
+            for y in (inset, 1 - inset):
+                eye = np.array([*(box.low + box.size * (x, y, 0))[:2], up])
+                # a small picture of the same shape: what would be seen?
+                small = Camera(eye=eye, target=target, width=48, height=48 * height // width, fov=80)
+                score = seen_from(some, small, floor=box.low[2])
+                if score > best_score:
+                    best, best_score = eye, score
+    assert best is not None
+    return Camera(eye=best, target=target, width=width, height=height, fov=80)
+
+
+def seen_from(pos: np.ndarray, camera: Camera, *, floor: float) -> float:
+    """How good a place is to look from: the mean depth of the picture, less for empty and near pixels."""
+    aside = np.linalg.norm(pos[:, :2] - camera.eye[:2], axis=1)
+    if not np.any((aside < 0.5) & (pos[:, 2] < floor + 0.3)):
+        return 0.0
+    distance = np.linalg.norm(pos - camera.eye, axis=1)
+    crowded = min(np.mean(distance < 0.5) * 200, 0.9)
+    _, depth = splat(pos, np.zeros(len(pos), dtype=np.float32), camera)
+    depth = np.where(np.isfinite(depth) & (depth > 0.8), depth, 0)
+    return float(np.minimum(depth, 6).mean() * (1 - crowded))
+
+
+def from_above(box: Box, direction: np.ndarray, width: int, height: int) -> Camera:
+    """A camera above the box from which all of it just fits into the picture."""
+    direction = direction / np.linalg.norm(direction)
+    corners = box.middle + box.size * (np.indices((2, 2, 2)).reshape(3, 8).T - 0.5)
+    target, distance = box.middle, 2 * float(np.linalg.norm(box.size)) + 1
+    camera = Camera(eye=target + direction * distance, target=target, width=width, height=height, fov=40)
+    for _ in range(12):
+        u, v, depth = camera.project(corners)
+        right, down = (u - width / 2) * depth / camera.focal, (v - height / 2) * depth / camera.focal
+        middle = np.array([np.ptp(side) / 2 + side.min() for side in (right, down)])
+        fill = max(
+            np.abs(u - width / 2).max() / (0.48 * width), np.abs(v - height / 2).max() / (0.47 * height)
+        )
+        target = target + middle @ camera.axes[:2]
+        distance = max(distance * fill, 0.5)
+        camera.eye, camera.target = target + direction * distance, target
+    return camera
+
+
+def without_ceiling(pos: np.ndarray) -> np.ndarray:
+    """``(N,)`` bool: the points below the ceiling and the tops of the walls; all, where there is no ceiling."""
+    box = Box.around(pos)
+    inside = (pos[:, :2] >= box.low[:2]).all(axis=1) & (pos[:, :2] <= box.high[:2]).all(axis=1)
+    cells = np.floor((pos[:, :2] - box.low[:2]) / 0.3).astype(np.int64) @ np.array([1, 1 << 20])
+    under = np.unique(cells[inside])
+    top = inside & (pos[:, 2] > box.high[2] - 0.15 * box.size[2])
+    if box.size[2] < 1.8 or len(np.unique(cells[top])) < 0.5 * len(under):
+        return np.ones(len(pos), dtype=bool)
+    return pos[:, 2] < box.low[2] + 0.72 * box.size[2]

@@ -1,0 +1,234 @@
+"""Submissions to ScanNet: from raw scans to an archive that the benchmark takes, and everything it would refuse."""
+
+import json
+import re
+import runpy
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.raw_scans import write_release
+
+from data_prep.scannet import prepare
+from pcseg.cli import run
+from pcseg.data.manifest import Manifest
+from pcseg.data.predictions import SavedPrediction, read_prediction, write_prediction
+from pcseg.data.schemas import SCANNET20, SCANNET20_BENCHMARK, SCANNET200, SCANNET200_BENCHMARK
+from pcseg.errors import UserError
+from pcseg.evaluation.points import evaluate
+from pcseg.evaluation.submission import check_archive, require_complete, submit
+from pcseg.labels import S3DIS, LabelSchema
+from pcseg.training.train import train
+
+ROOT = Path(__file__).resolve().parents[2]
+SCANS = [f"scene000{k}_00" for k in range(4)] + ["scene0011_00", "scene0707_00", "scene0708_00"]
+TINY = {"channels": [4, 4], "layers": [1, 1], "base_channels": 4}
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    raw = write_release(tmp_path_factory.mktemp("raw") / "raw", SCANS)
+    (raw / "rooms.json").touch()  # the benchmark wants 100 scans of the real release
+    return raw
+
+
+@pytest.fixture(scope="module")
+def prepared(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("prepared")
+    prepare(raw, out, workers=1)
+    return out
+
+
+def write_predictions(
+    folder: Path, root: Path, *, schema: LabelSchema = SCANNET20, checkpoint: str = "abc", split: str = "test"
+) -> Path:
+    """A prediction for every scan of a split; returns ``folder``."""
+    for seed, entry in enumerate(entry for entry in Manifest.read(root).scenes if entry.split == split):
+        label = np.random.default_rng(seed).integers(0, schema.num_classes, entry.num_points).astype(np.int16)
+        saved = SavedPrediction(
+            label=label, confidence=np.ones(len(label), np.float32), schema=schema, source=entry.name,
+            checkpoint=checkpoint,
+        )  # fmt: skip
+        write_prediction(folder / split / f"{entry.name}.npz", saved)
+    return folder
+
+
+def change(path: Path, **fields: object) -> None:
+    write_prediction(path, replace(read_prediction(path), **fields))
+
+
+@pytest.fixture
+def predictions(prepared: Path, tmp_path: Path) -> Path:
+    return write_predictions(tmp_path / "predictions", prepared)
+
+
+def ids_in(archive: Path) -> dict[str, list[int]]:
+    with zipfile.ZipFile(archive) as files:
+        return {
+            name: [int(line) for line in files.read(name).decode().splitlines()] for name in files.namelist()
+        }
+
+
+@pytest.mark.parametrize(
+    ("classes", "schema", "benchmark"),
+    [(20, SCANNET20, SCANNET20_BENCHMARK), (200, SCANNET200, SCANNET200_BENCHMARK)],
+)
+def test_the_archive_has_the_benchmarks_ids_in_the_order_of_the_vertices(
+    raw: Path, tmp_path: Path, classes, schema, benchmark
+) -> None:
+    prepare(raw, tmp_path / "data", classes=classes, splits="test", workers=1)
+    folder = write_predictions(tmp_path / "predictions", tmp_path / "data", schema=schema)
+    out = tmp_path / "new" / "scannet.zip"
+    done = submit(out=out, root=tmp_path / "data", predictions=folder)
+    assert (done.scans, done.points, done.classes, done.checkpoint) == (2, 2402, classes, "abc")
+    found = ids_in(out)
+    assert list(found) == ["scene0707_00.txt", "scene0708_00.txt"]
+    for name, ids in found.items():
+        label = read_prediction(folder / "test" / f"{name[:-4]}.npz").label
+        assert ids == [benchmark.ids[k] for k in label]
+    first = out.read_bytes()
+    submit(out=out, root=tmp_path / "data", predictions=folder)
+    assert out.read_bytes() == first
+    assert json.loads(out.with_suffix(".json").read_text())["checkpoint"] == "abc"
+    assert sorted(path.name for path in out.parent.iterdir()) == ["scannet.json", "scannet.zip"]
+
+
+def test_from_raw_scans_to_a_submission(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pieces = {
+        "backbone": {"class_path": "pcseg.backbones.points.sparse_unet.SparseUNet", "init_args": TINY},
+        "trainer": {"max_epochs": 2, "progress_bar": False, "accelerator": "cpu"},
+    }
+    (tmp_path / "tiny.yaml").write_text(json.dumps(pieces))
+    options = {"root": prepared, "grid_size": 0.2, "batch_size": 2, "num_workers": 0, "loop": 1}
+    args = [arg for key, value in options.items() for arg in (f"--data.{key}", str(value))]
+    configs = ["--config", str(ROOT / "configs/scannet/plain.yaml"), "--config", str(tmp_path / "tiny.yaml")]
+    run(train, pass_config="config", args=[*configs, *args, "--out", str(tmp_path / "run")])
+    log = (tmp_path / "run" / "logs" / "metrics.csv").read_text()
+    assert re.search(r"^1,1,0\.\d+", log, flags=re.MULTILINE), "a second step"
+    ckpt = tmp_path / "run" / "best.ckpt"
+
+    report = evaluate(ckpt=ckpt, out=tmp_path / "scores", protocol="scannet", fragments=1, progress_bar=False)
+    labelled = sum(
+        sum(entry.class_histogram) for entry in Manifest.read(prepared).scenes if entry.split == "val"
+    )
+    assert report.matrix.labelled.sum() == labelled > 0
+    assert (report.protocol["splits"], report.protocol["kept_from_training"]) == (["val"], True)
+
+    out = tmp_path / "scannet.zip"
+    command = runpy.run_path(str(ROOT / "scripts" / "submit_scannet.py"))["command"]
+    common = ["--root", str(prepared), "--out", str(out)]
+    run(command, args=[*common, "--ckpt", str(ckpt), "--device", "cpu", "--progress_bar", "false"])
+    printed = capsys.readouterr().out
+    assert "2 scans, 2,402 vertices, 20 classes of checkpoint" in printed
+    assert set(ids_in(out)["scene0707_00.txt"]) <= set(SCANNET20_BENCHMARK.ids)
+    note = json.loads(out.with_suffix(".json").read_text())
+    assert (note["votes"], note["splits"], note["kept_from_training"]) == (["identity"], ["test"], True)
+    run(command, args=[*common, "--check"])
+    assert "names, counts and ids are right" in capsys.readouterr().out
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda path: path.unlink(), r"no scene0707_00\.npz; predict the whole split"),
+    "of two models": (lambda path: change(path, checkpoint="def"), r"several checkpoints \(abc, def\)"),
+    "too short": (lambda path: change(path, label=np.zeros(9, np.int16), confidence=np.zeros(9, np.float32)),
+                  "9 points, scene0707_00 has 1201 vertices"),
+    "no class": (lambda path: change(path, label=np.full(1201, -1, np.int16)), "1201 vertices have no class"),
+    "other classes": (lambda path: change(path, schema=replace(SCANNET20, names=SCANNET20.names[::-1])),
+                      r"\['otherfurniture', .*\['wall', 'floor'"),
+    "twice": (lambda path: write_prediction(path.parents[1] / "again/test" / path.name, read_prediction(path)),
+              "2 predictions of scene0707_00.*give one of these folders"),
+    "damaged": (lambda path: path.write_bytes(path.read_bytes()[:100]), r"scene0707_00\.npz: not a prediction"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_predictions_that_do_not_fit(predictions: Path, prepared: Path, tmp_path: Path, fault: str) -> None:
+    harm, message = FAULTS[fault]
+    harm(predictions / "test" / "scene0707_00.npz")
+    with pytest.raises(UserError, match=message):
+        submit(out=tmp_path / "out" / "s.zip", root=prepared, predictions=predictions)
+    assert not list((tmp_path / "out").glob("*")), "nothing half-written"
+
+
+def repack(path: Path, change: Callable[[str, bytes], list[tuple[str, bytes]]]) -> None:
+    with zipfile.ZipFile(path) as files:
+        old = {name: files.read(name) for name in files.namelist()}
+    with zipfile.ZipFile(path, "w") as files:
+        for name, text in old.items():
+            for pair in change(name, text):
+                files.writestr(*pair)
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "in a folder": (lambda path: repack(path, lambda name, text: [(f"s/{name}", text)]), "must be at the root"),
+    "one missing": (lambda path: repack(path, lambda name, text: [(name, text)] * ("707" in name)),
+                    r"scene0708_00\.txt is missing"),
+    "a stranger": (lambda path: repack(path, lambda name, text: [(name, text), (f"x{name}", text)]),
+                   r"xscene0707_00\.txt is no scan of the split \(and 1 more\)"),
+    "a line too few": (lambda path: repack(path, lambda name, text: [(name, text[text.index(b"\n") + 1 :])]),
+                       "1200 lines, the scan has 1201 vertices"),
+    "labels in place of ids": (lambda path: repack(path, lambda name, text: [(name, b"13\n" * 1201)]),
+                               "line 1: b'13' is none of the 20 ids"),
+    "words": (lambda path: repack(path, lambda name, text: [(name, b"1\n" * 1200 + b"wall\n")]),
+              "line 1201: b'wall' is none"),
+    "no zip": (lambda path: path.write_text("1\n2\n"), "not a readable zip archive"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-40]), "not a readable zip archive"),
+    "bytes changed": (lambda path: path.write_bytes(path.read_bytes()[:200] + b"\xff" * 50 + path.read_bytes()[250:]),
+                      "not a readable zip archive"),
+    "gone": (lambda path: path.unlink(), "no such archive"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_archives_that_the_benchmark_would_refuse(
+    predictions: Path, prepared: Path, tmp_path: Path, fault: str
+) -> None:
+    out = tmp_path / "s.zip"
+    submit(out=out, root=prepared, predictions=predictions)
+    harm, message = REFUSED[fault]
+    harm(out)
+    with pytest.raises(UserError, match=message):
+        submit(out=out, root=prepared, check=True)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_file_twice_and_other_line_ends(predictions: Path, prepared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.zip"
+    submit(out=out, root=prepared, predictions=predictions)
+    repack(out, lambda name, text: [(name, text.replace(b"\n", b"\r\n").rstrip())])
+    submit(out=out, root=prepared, check=True)
+    repack(out, lambda name, text: [(name, text)] * 2)
+    with pytest.raises(UserError, match="holds a file twice"):
+        submit(out=out, root=prepared, check=True)
+
+
+def test_options_that_do_not_fit(predictions: Path, prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"give the name of the archive, such as .*out\.zip"):
+        submit(out=tmp_path / "out", root=prepared, predictions=predictions)
+    for both in ({}, {"predictions": predictions, "check": True}):
+        with pytest.raises(UserError, match="give one of --ckpt, --predictions and --check"):
+            submit(out=tmp_path / "s.zip", root=prepared, **both)
+    manifest = Manifest.read(prepared)
+    replace(manifest, schema=S3DIS).write(tmp_path)
+    with pytest.raises(UserError, match=r"manifest\.json: .*no ScanNet benchmark"):
+        submit(out=tmp_path / "s.zip", root=tmp_path, predictions=predictions)
+    with pytest.raises(UserError, match=r"no such archive"):
+        check_archive(tmp_path / "s.zip", {}, SCANNET20_BENCHMARK)
+
+
+def test_the_real_release_must_be_complete(prepared: Path) -> None:
+    manifest = replace(Manifest.read(prepared), release="ScanNet v2")
+    entry = manifest.scenes[0]
+    every = tuple(replace(entry, name=f"scene{space:04d}_00") for space in range(707, 807))
+    require_complete(manifest, every, "test", root=prepared)
+    with pytest.raises(UserError, match="has 99 test scans, the benchmark 100, they differ in scene0707_00"):
+        require_complete(manifest, every[1:], "test", root=prepared)
+    with pytest.raises(UserError, match="has 100 test scans, the benchmark 100, they differ in scene0707_00"):
+        require_complete(manifest, (*every[1:], replace(entry, name="scene0900_00")), "test", root=prepared)
+    with pytest.raises(UserError, match="has 100 val scans, the benchmark 312; prepare all"):
+        require_complete(manifest, every, "val", root=prepared)

@@ -1,0 +1,237 @@
+"""Whole-scene predictions with tiny models whose answers are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers.fakes import ConvBackbone, fake_room
+from torch import nn
+from torch_geometric.data import Batch, Data
+
+from pcseg.backbones.base import batch_voxels
+from pcseg.backbones.points.sparse_unet import SparseUNet
+from pcseg.data.features import ground_height, input_features
+from pcseg.data.sample import Sample
+from pcseg.data.voxels import group_by_voxel
+from pcseg.errors import UserError
+from pcseg.heads.base import HeadOutput
+from pcseg.inference.points import Prediction, predict_scene
+from pcseg.ops.voxels import VoxelSet
+
+FEATURES = ("color", "height")
+
+
+class PointModel(nn.Module):
+    """Logits of a point from its own features: neighbours do not matter."""
+
+    def __init__(self, width: int = 4, num_classes: int = 5) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, num_classes)
+        nn.init.normal_(self.linear.weight, std=4)
+        self.rows: list[int] = []
+
+    def forward(self, batch: Batch) -> HeadOutput:
+        self.rows.append(len(batch.x))
+        return HeadOutput(logits=self.linear(batch.x))
+
+
+class ConvModel(PointModel):
+    """Logits of a point from the voxels around it."""
+
+    def __init__(self) -> None:
+        super().__init__(8)
+        self.backbone = ConvBackbone(4)
+
+    def forward(self, batch: Batch) -> HeadOutput:
+        self.rows.append(len(batch.x))
+        return HeadOutput(logits=self.linear(self.backbone(batch)[0].x))
+
+
+def room(num_points: int = 3000) -> Sample:
+    arrays = fake_room(1, num_points=num_points)
+    return Sample(name="Area_1/office_1", **arrays | {"color": arrays["color"].astype(np.float32)})
+
+
+def features_of(sample: Sample, rows: np.ndarray | None = None) -> torch.Tensor:
+    rows = np.arange(sample.num_points) if rows is None else rows
+    ground = ground_height(sample.pos)
+    return torch.from_numpy(
+        input_features(FEATURES, pos=sample.pos[rows], color=sample.color[rows], ground=ground)
+    )
+
+
+def predict(model: nn.Module, sample: Sample, *, grid_size: float = 0.2, **options: object) -> Prediction:
+    options = {"features": FEATURES, "probabilities": True} | options
+    return predict_scene(model, sample, grid_size=grid_size, **options)  # type: ignore[arg-type]
+
+
+def test_every_point_gets_the_prediction_of_its_own_features() -> None:
+    model, sample = PointModel(), room()
+    prediction = predict(model, sample)
+    with torch.no_grad():
+        expected = model.linear(features_of(sample)).softmax(1)
+    assert prediction.probability is not None
+    np.testing.assert_allclose(prediction.probability, expected.numpy(), atol=1e-6)
+    assert np.array_equal(prediction.label, expected.argmax(1).numpy())
+    np.testing.assert_allclose(prediction.confidence, expected.amax(1).numpy(), atol=1e-6)
+    assert prediction.label.dtype == np.int16
+    assert prediction.confidence.dtype == np.float32
+
+
+def test_scores_are_averaged_over_the_fragments_that_show_a_point() -> None:
+    """Against the published protocol, one fragment at a time, with a model that looks at neighbours."""
+    model, sample = ConvModel(), room()
+    groups = group_by_voxel(sample.pos, 0.2)
+    total = torch.zeros(sample.num_points, 5)
+    for number in range(groups.num_fragments):
+        rows = groups.pick(number)
+        data = Data(x=features_of(sample, rows), grid_pos=torch.from_numpy(groups.grid_pos))
+        with torch.no_grad():
+            total[rows] += model(Batch.from_data_list([data])).logits.softmax(1)
+    prediction = predict(model, sample)
+    expected = total / total.sum(1, keepdim=True)
+    np.testing.assert_allclose(prediction.probability, expected.numpy(), atol=1e-5)
+
+
+def test_some_fragments_give_all_points_of_a_voxel_one_prediction() -> None:
+    model, sample = ConvModel(), room()
+    prediction = predict(model, sample, fragments=1)
+    groups = group_by_voxel(sample.pos, 0.2)
+    data = Data(x=features_of(sample, groups.pick(0)), grid_pos=torch.from_numpy(groups.grid_pos))
+    with torch.no_grad():
+        expected = model(Batch.from_data_list([data])).logits.softmax(1)[groups.inverse]
+    np.testing.assert_allclose(prediction.probability, expected.numpy(), atol=1e-5)
+    assert len(model.rows) == 2
+    predict(model, sample, fragments=3)
+    assert len(model.rows) == 5
+
+
+def test_blocks_with_enough_context_change_nothing() -> None:
+    model, sample = ConvModel(), room()
+    whole = predict(model, sample, fragments=1)
+    assert whole.probability is not None
+    model.rows.clear()
+    cut = predict(model, sample, fragments=1, points_per_pass=400, margin=0.2)
+    assert max(model.rows) <= 400
+    np.testing.assert_allclose(cut.probability, whole.probability, atol=1e-5)
+    without_context = predict(model, sample, fragments=1, points_per_pass=400, margin=0.0)
+    assert np.abs(without_context.probability - whole.probability).max() > 1e-3
+
+
+def test_many_blocks_cover_every_point_in_all_fragments() -> None:
+    model, sample = PointModel(), room()
+    whole = predict(model, sample)
+    model.rows.clear()
+    cut = predict(model, sample, points_per_pass=100, margin=0.3)
+    assert max(model.rows) <= 100
+    np.testing.assert_allclose(cut.probability, whole.probability, atol=1e-6)
+
+
+def test_fragments_share_one_voxel_set() -> None:
+    class Model(PointModel):
+        seen: list[VoxelSet] = []
+
+        def forward(self, batch: Batch) -> HeadOutput:
+            self.seen.append(batch_voxels(batch))
+            assert torch.equal(self.seen[0].grid_pos, batch.grid_pos)
+            return super().forward(batch)
+
+    model = Model()
+    predict(model, room(500))
+    assert len(model.seen) > 2
+    assert all(voxels is model.seen[0] for voxels in model.seen)
+
+
+def test_order_of_the_points_does_not_matter() -> None:
+    model, sample = PointModel(), room()
+    order = np.random.default_rng(0).permutation(sample.num_points)
+    shuffled = predict(model, sample.take(order), points_per_pass=300)
+    assert np.array_equal(shuffled.label, predict(model, sample).label[order])
+
+
+def test_votes_are_averaged() -> None:
+    model, sample = PointModel(), room()
+
+    def darker(sample: Sample) -> Sample:
+        return replace(sample, color=sample.color * 0.5)
+
+    def shifted(sample: Sample) -> Sample:  # other voxels, same features
+        return replace(sample, pos=sample.pos + np.float32([0.07, 0.03, 0.0]))
+
+    with torch.no_grad():
+        first = model.linear(features_of(sample)).softmax(1)
+        second = model.linear(features_of(darker(sample))).softmax(1)
+    for fragments in ("all", 1):  # one point a voxel: both mean the same
+        both = predict(model, sample, votes=(shifted, darker), fragments=fragments, grid_size=1e-4)
+        np.testing.assert_allclose(both.probability, (first + second) / 2, atol=1e-5)
+    both = predict(model, sample, votes=(shifted, darker))
+    assert both.probability is not None
+    outside = np.maximum(both.probability - torch.maximum(first, second).numpy(),
+                         torch.minimum(first, second).numpy() - both.probability)  # fmt: skip
+    assert outside.max() < 1e-5
+
+
+@pytest.mark.parametrize("num_points", [0, 1, 2])
+@pytest.mark.parametrize("fragments", ["all", 1])
+def test_tiny_scenes(num_points: int, fragments: int | str) -> None:
+    prediction = predict(ConvModel(), room().take(np.arange(num_points)), fragments=fragments)
+    assert prediction.label.shape == prediction.confidence.shape == (num_points,)
+    assert prediction.probability is not None
+    assert len(prediction.probability) == num_points
+
+
+def test_a_unet_sees_the_same_inside_a_block_as_in_the_whole_scene() -> None:
+    """Coarse voxels of a block lie where those of the scene lie."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone = SparseUNet(4, base_channels=4, channels=(4, 4, 4, 4), layers=(1, 1, 1, 1))
+            self.backbone.double()
+
+        def forward(self, batch: Batch) -> HeadOutput:
+            batch.x = batch.x.double()
+            return HeadOutput(logits=self.backbone(batch)[0].x * 1e3)
+
+    rng = np.random.default_rng(0)
+    pos = rng.random((4000, 3)).astype(np.float32) * np.float32([20, 0.2, 0.2])
+    sample = Sample(
+        name="corridor",
+        pos=pos,
+        color=rng.random((4000, 3)).astype(np.float32) * 255,
+        label=np.full(4000, -1),
+        instance=np.full(4000, -1),
+    )
+    model = Model()
+    whole = predict(model, sample, grid_size=0.1, fragments=1)
+    cut = predict(model, sample, grid_size=0.1, fragments=1, points_per_pass=400, margin=2.6)
+    np.testing.assert_allclose(cut.probability, whole.probability, atol=1e-4)
+
+
+def test_the_model_is_left_as_it_was_and_progress_ends_at_one() -> None:
+    model, shares = ConvModel().train(), []
+    predict(model, room(200), on_progress=shares.append)
+    assert model.training
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_nan_coordinates_name_the_scene() -> None:
+    sample = room(50)
+    sample.pos[3, 1] = np.nan
+    with pytest.raises(UserError, match=r"Area_1/office_1: .*NaN"):
+        predict(PointModel(), sample)
+
+
+def test_a_model_that_returns_nan_is_refused() -> None:
+    model = PointModel()
+    nn.init.constant_(model.linear.bias, torch.nan)
+    with pytest.raises(UserError, match="returns NaN"):
+        predict(model, room(50))
+
+
+@pytest.mark.parametrize("options", [{"fragments": 0}, {"points_per_pass": 0}])
+def test_options_out_of_range(options: dict) -> None:
+    with pytest.raises(UserError, match="1 or more"):
+        predict(PointModel(), room(50), **options)

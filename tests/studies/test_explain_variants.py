@@ -1,0 +1,63 @@
+"""Maps of CTNet taken apart: those of the modules that are there."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from studies.ctnet_variants import ClassFeatures, Order, PointCTVariantHead
+from views.test_explain_points import CLOUD, make_model
+
+from pcseg.heads.ctnet import PointCTHead
+from pcseg.labels import S3DIS
+from pcseg.views.layers.explain_points import explain_cloud
+from pcseg.views.layers.head_maps import HeadMaps
+from pcseg.views.render.charts import context_picture
+
+OF_CHANNELS, OF_CLASSES = {"channel", "class_prob", "frequency"}, {"affinity", "similarity"}
+
+
+def maps_of(order: Order = "tandem", class_features: ClassFeatures = "rank_one") -> HeadMaps:
+    head = partial(
+        PointCTVariantHead, level=0, width=16, key_width=8, order=order, class_features=class_features
+    )
+    torch.manual_seed(0)
+    return explain_cloud(make_model(head), CLOUD).maps
+
+
+def has(maps: HeadMaps) -> set[str]:
+    found = {name for name in OF_CHANNELS | {"affinity"} if getattr(maps, name) is not None}
+    return found | ({"similarity"} if maps.similarity else set())
+
+
+@pytest.mark.parametrize(
+    ("order", "class_features", "expected"),
+    [
+        ("tandem", "rank_one", OF_CHANNELS | OF_CLASSES),
+        ("tandem", "embedding", OF_CHANNELS | OF_CLASSES),
+        ("tandem", "added", OF_CHANNELS | OF_CLASSES),
+        ("swapped", "embedding", OF_CHANNELS | OF_CLASSES),
+        ("spatial", "rank_one", OF_CHANNELS | OF_CLASSES),
+        ("spatial", "embedding", OF_CLASSES),
+        ("channel", "rank_one", OF_CHANNELS),
+    ],
+)
+def test_maps_are_those_of_the_modules(
+    order: Order, class_features: ClassFeatures, expected: set[str]
+) -> None:
+    maps = maps_of(order, class_features)
+    assert has(maps) == expected
+    if maps.affinity is not None:
+        np.testing.assert_allclose(maps.affinity.sum(axis=1), 1, rtol=1e-5)
+    if class_features != "rank_one":  # learned features point their own ways, p vᵀ all the same
+        assert maps.similarity["class features"].min() < 0.9
+    if maps.channel is not None:
+        assert context_picture("room", maps, S3DIS, size=(640, 360)).size == (640, 360)
+
+
+def test_as_published_the_maps_are_those_of_the_published_head() -> None:
+    torch.manual_seed(0)
+    published = explain_cloud(make_model(partial(PointCTHead, level=0, width=16, key_width=8)), CLOUD).maps
+    found = maps_of()
+    for name in OF_CHANNELS | {"affinity", "probability"}:
+        np.testing.assert_array_equal(getattr(found, name), getattr(published, name))

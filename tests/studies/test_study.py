@@ -1,0 +1,193 @@
+"""The study command: trains every variant with every seed once, and writes a table that its runs account for."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+from helpers.fakes import write_fake_building
+from studies import class_features
+from studies.cost import measure_costs, training_step
+from studies.ctnet_variants import PointCTVariantHead
+from studies.harness import Intervention, Outcome, Study, Variant, chosen, run_interventions, run_study
+from studies.intervene import intervene
+from studies.interventions import CHANGES
+from studies.report import markdown, read_outcomes, within_noise, write_report
+
+from pcseg.cli import run
+from pcseg.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def result(*ious: float) -> dict:
+    return {
+        "scores": {"miou": {"excluded": sum(ious) / len(ious)}},
+        "classes": [{"name": f"class{i}", "iou": iou} for i, iou in enumerate(ious)],
+        "protocol": {"scenes": 2, "release": "generated", "splits": ["Area_5"], "manifest": "abc"},
+    }
+
+
+def test_differences_are_paired_by_seed() -> None:
+    first = Outcome(variant=Variant(name="plain", config="a"), results=[result(0.2, 0.4), result(0.6, 0.8)])
+    other = Outcome(variant=Variant(name="head", config="b"), results=[result(0.3, 0.5), result(0.7, 0.9)])
+    table = markdown(Study(title="T", question="Q", variants=()), [first, other], command="C")
+    assert "| plain | 50.0 ± 28.3 |" in table
+    # far apart over the seeds, yet the same gain with each of them
+    assert "| head | 60.0 ± 28.3 | +10.0 |" in table
+    assert "| class1 | 60.0 | 70.0 |" in table
+
+
+def test_an_option_is_compared_with_its_own_head() -> None:
+    rows = {"plain": "", "head": "", "head-option": "head"}
+    variants = tuple(Variant(name=name, config="a", base=base) for name, base in rows.items())
+    outcomes = [
+        Outcome(
+            variant=variant, results=[result(iou)], cost={"parameters": 1e6, "step_s": iou, "step_mb": 1.0}
+        )
+        for variant, iou in zip(variants, (0.1, 0.4, 0.2))
+    ]
+    table = markdown(Study(title="T", question="Q", variants=(), remarks="## End"), outcomes, command="C")
+    assert "difference to *plain*, of variants of *head* to that;" in table
+    assert "| head | 40.0 | ≈ +30.0 | 1.00 M | 4.00 x |" in table
+    assert "| head-option | 20.0 | ≈ -20.0 | 1.00 M | 0.50 x |" in table
+    assert table.endswith("\n\n## End\n")
+    assert chosen(variants, ["head-option"]) == variants, "a base takes part"
+
+
+def test_noise_is_two_standard_errors() -> None:
+    assert within_noise([1.0])
+    assert within_noise([2.0, -1.0, 1.0])
+    assert within_noise([0.0, 0.0, 0.0])
+    assert not within_noise([2.0, 2.1, 1.9])
+
+
+def test_only_known_variants() -> None:
+    variants = [Variant(name=name, config="c") for name in ("a", "b", "c")]
+    assert [variant.name for variant in chosen(variants, ["c"])] == ["a", "c"]
+    with pytest.raises(UserError, match="no 'd'; choose from a, b, c"):
+        chosen(variants, ["d"])
+
+
+def test_interventions_are_compared_with_the_trained_model() -> None:
+    first = Outcome(variant=Variant(name="ctnet", config="a"), results=[result(0.2, 0.4), result(0.6, 0.8)])
+    zero = Outcome(
+        variant=Variant(name="zero", config="a", note="none"), results=[result(0.1, 0.3), result(0.5, 0.7)]
+    )
+    table = markdown(Study(title="T", question="Q", variants=()), [first], [zero], command="C")
+    assert "## Put into the trained ctnet" in table
+    assert "| nothing | 50.0 ± 28.3 | |" in table
+    assert "| zero | 40.0 ± 28.3 | -10.00 | none |" in table
+
+
+def test_rows_of_an_earlier_report_stay_where_they_were_made_the_same_way(tmp_path: Path) -> None:
+    variants = tuple(
+        Variant(name=name, config=f"{name}.yaml", options=("--a",)) for name in ("plain", "head")
+    )
+    study = Study(title="T", question="Q", variants=variants)
+    results = [result(0.2, 0.4), result(0.6, 0.8)]
+    before = [Outcome(variant=variant, results=results) for variant in variants]
+    path, same = tmp_path / "heads.json", {"manifest": "abc", "budget": ["--epochs=1"], "seeds": 2}
+    assert read_outcomes(path, variants, **same) == []
+    write_report(study, before, folder=tmp_path, name="heads", command="C", budget=same["budget"])
+    again = read_outcomes(path, variants, **same)
+    assert [outcome.mious for outcome in again] == [pytest.approx(outcome.mious) for outcome in before]
+    assert markdown(study, again, command="C") == (tmp_path / "heads.md").read_text()
+    (head,) = read_outcomes(path, variants[1:], **same)
+    assert head.variant == variants[1]
+    for other in ({"manifest": "abd"}, {"budget": []}, {"seeds": 3}):
+        assert read_outcomes(path, variants, **(same | other)) == []
+    changed = [
+        Variant(name="plain", config="other.yaml", options=("--a",)),
+        Variant(name="head", config="head.yaml"),
+    ]
+    assert read_outcomes(path, changed, **same) == []
+    path.write_text("[]")
+    with pytest.raises(UserError, match="not the report of a study"):
+        read_outcomes(path, variants, **same)
+
+
+def test_variants_of_class_features_are_told_apart() -> None:
+    variants = class_features.study(None).variants
+    assert variants[0].name == "ctnet"
+    assert len({variant.name for variant in variants}) == len(variants)
+    assert len({(variant.config, variant.options) for variant in variants}) == len(variants)
+    for other in (class_features.HEADS, class_features.OPTIONS):
+        for variant in other:
+            made = class_features.SHARED[variant.name]
+            assert (made.config, made.options) == (variant.config, variant.options), "runs are shared by name"
+    changes = [intervention.change for intervention in class_features.INTERVENTIONS]
+    assert sorted(changes) == sorted(CHANGES)
+
+
+@pytest.fixture(scope="module")
+def building(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fake_building(tmp_path_factory.mktemp("building"), num_points=800)
+
+
+OWN = [variant for variant in class_features.VARIANTS if variant.name not in class_features.SHARED]
+
+
+@pytest.mark.parametrize("variant", OWN, ids=lambda variant: variant.name)
+def test_variants_of_ctnet_train_a_step(variant: Variant, building: Path) -> None:
+    model, step = training_step(variant, data=building)
+    step()
+    assert type(model.head) is PointCTVariantHead
+    values = dict(option.removeprefix("--head.").split("=") for option in variant.options[1:])
+    assert model.head.body.order == values.get("order", "tandem")
+    assert (model.head.body.embedding is not None) == ("class_features" in values)
+    for name, parameter in model.head.named_parameters():
+        assert parameter.grad is not None, name
+
+
+@pytest.mark.slow
+def test_study_runs_and_goes_on(tmp_path: Path, building: Path) -> None:
+    study = Study(
+        title="T",
+        question="Q",
+        variants=(Variant(name="ctnet", config="configs/rooms/ctnet.yaml"),),
+        interventions=(Intervention(change="own", note=""), Intervention(change="zero", note="")),
+    )
+
+    def go(*options: str) -> tuple[list[Outcome], list[Outcome]]:
+        budget = ["--trainer.max_epochs", "1", "--data.loop", "1", *options]
+        runs = tmp_path / "runs"
+        trained = run_study(study, data=building, out=runs, seeds=1, jobs=1, train_options=budget)
+        return trained, run_interventions(study, trained, out=runs, jobs=1)
+
+    trained, (own, zero) = go()
+    assert own.results[0]["confusion"] == trained[0].results[0]["confusion"], "own features change nothing"
+    assert own.results[0]["protocol"]["put_in"] == "own"
+    measure_costs(trained, data=building)
+    write_report(study, trained, [own, zero], folder=tmp_path / "report", name="heads", command="C")
+    content = json.loads((tmp_path / "report" / "heads.json").read_text())
+    (row,) = content["variants"]
+    scored = tmp_path / "runs" / "ctnet" / "seed_0" / "evaluation" / "results.json"
+    assert row["miou"] == [100 * json.loads(scored.read_text())["scores"]["miou"]["excluded"]]
+    assert row["cost"]["parameters"] > 0
+    assert row["cost"]["step_s"] > 0
+    assert [part["miou"] for part in content["interventions"]] == [own.mious, zero.mious]
+    kept = [scored.parents[1] / "best.ckpt", scored.parents[1] / "interventions" / "zero" / "results.json"]
+    before = [path.stat().st_mtime_ns for path in kept]
+    again, _ = go()
+    assert again[0].mious == trained[0].mious
+    assert [path.stat().st_mtime_ns for path in kept] == before, "finished runs are kept"
+    with pytest.raises(UserError, match="other options; give another --out"):
+        go("--data.batch_size", "1")
+    with pytest.raises(UserError, match="does not fit into one pass of 50 voxels; raise --points_per_pass"):
+        intervene(ckpt=kept[0], out=tmp_path / "put_in", changes=["own"], points_per_pass=50)
+
+
+def test_unknown_change_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no 'nothing'; choose from own, permuted"):
+        intervene(ckpt=tmp_path / "best.ckpt", out=tmp_path, changes=["nothing"])
+
+
+def test_unknown_study_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    command = runpy.run_path(str(ROOT / "scripts" / "study.py"))["study"]
+    with pytest.raises(SystemExit):
+        run(command, args=["nothing"])
+    assert (
+        "study 'nothing' is unknown; choose from class_features, head_options, heads"
+        in capsys.readouterr().err
+    )

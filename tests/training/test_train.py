@@ -1,0 +1,211 @@
+"""Training as a whole: it learns, goes on exactly where it was killed, and two processes are as one."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import torch
+from helpers.fakes import ConvBackbone, write_fake_building
+
+from pcseg.backbones.points.sparse_unet import SparseUNet
+from pcseg.checkpoint import load_checkpoint
+from pcseg.data.room_data import RoomData
+from pcseg.errors import UserError
+from pcseg.heads.plain import PlainHead
+from pcseg.training.train import TrainerOptions, build_trainer, train
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "train.py"
+
+CONFIG = """
+data:
+  class_path: pcseg.data.room_data.RoomData
+  init_args: {root: ROOT, grid_size: 0.15, batch_size: 2, mix_prob: 0.5}
+backbone: {class_path: pcseg.backbones.points.sparse_unet.SparseUNet,
+           init_args: {channels: [8, 8], layers: [1, 1], base_channels: 8}}
+head: {class_path: pcseg.heads.plain.PlainHead}
+optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.01}}
+trainer: {max_epochs: 6, progress_bar: false, ema_decay: 0.9, accelerator: cpu}
+out: OUT
+"""
+
+
+@pytest.fixture(scope="module")
+def building(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fake_building(tmp_path_factory.mktemp("building"), rooms={"Area_1": 6, "Area_5": 1})
+
+
+def start(config: Path, *options: str) -> subprocess.Popen:
+    paths = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), "--config", str(config), *options],
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def logged(run: Path, name: str) -> list[float]:
+    with open(run / "logs" / "metrics.csv") as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+
+
+def write_config(path: Path, building: Path, out: Path, text: str = CONFIG) -> Path:
+    path.write_text(text.replace("ROOT", str(building)).replace("OUT", str(out)))
+    return path
+
+
+def test_learns_one_room(building: Path, tmp_path: Path) -> None:
+    data = RoomData(
+        building, grid_size=0.1, point_transforms=[], voxel_transforms=[], loop=10, batch_size=1,
+        val_rooms=["Area_1/office_1"], train_splits=["Area_1"],
+    )  # fmt: skip
+    data.train_rooms = data.train_rooms[:1]
+    best = train(
+        data=data,
+        backbone=partial(SparseUNet, channels=(16, 16), layers=(1, 1), base_channels=16),
+        head=PlainHead,
+        optimizer=partial(torch.optim.AdamW, lr=0.01),
+        trainer=TrainerOptions(max_epochs=8, progress_bar=False, accelerator="cpu"),
+        out=tmp_path / "run",
+    )
+    assert logged(tmp_path / "run", "train/acc")[-1] > 0.98
+    with pytest.raises(UserError, match="trained from Python"):
+        load_checkpoint(best)
+
+
+@pytest.mark.slow
+def test_killed_training_ends_with_the_same_weights(building: Path, tmp_path: Path) -> None:
+    straight = write_config(tmp_path / "a.yaml", building, tmp_path / "straight")
+    killed = write_config(tmp_path / "b.yaml", building, tmp_path / "killed")
+    finish(start(straight))
+    last = torch.load(tmp_path / "straight" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == 5, "also where another epoch was the best"
+    process = start(killed)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "killed" / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert torch.load(tmp_path / "killed" / "last.ckpt", weights_only=True)["epoch"] < 5, "killed too late"
+    finish(start(killed, "--resume", "true"))
+    expected, found = weights(tmp_path / "straight"), weights(tmp_path / "killed")
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
+
+
+def test_an_interrupted_training_says_how_to_go_on(building: Path, tmp_path: Path) -> None:
+    class Interrupted(ConvBackbone):
+        def forward(self, batch: object) -> NoReturn:
+            raise KeyboardInterrupt
+
+    options = TrainerOptions(max_epochs=1, accelerator="cpu", progress_bar=False)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="nothing is saved yet, run again"):
+            train(
+                data=RoomData(building),
+                backbone=Interrupted,
+                head=PlainHead,
+                trainer=options,
+                out=tmp_path / "run",
+            )
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
+
+
+@pytest.mark.slow
+def test_two_processes_are_as_one(building: Path, tmp_path: Path) -> None:
+    """Same batches on one and on two processes: same weights, and each room is validated once."""
+    text = CONFIG.replace("pcseg.backbones.points.sparse_unet.SparseUNet", "fakes.ConvBackbone")
+    text = text.replace("init_args: {channels: [8, 8], layers: [1, 1], base_channels: 8}", "init_args: {}")
+    text = text.replace("mix_prob: 0.5", "mix_prob: 0.0, val_rooms: [Area_1/office_1, Area_1/office_2, "
+                        "Area_1/office_3], train_splits: [Area_1]")  # fmt: skip
+    text += "loss: {class_path: pcseg.losses.segmentation.SegmentationLoss, init_args: {lovasz: 0.0}}\n"
+    one = write_config(tmp_path / "one.yaml", building, tmp_path / "one", text)
+    two = write_config(tmp_path / "two.yaml", building, tmp_path / "two", text)
+    runs = [start(one), start(two, "--data.batch_size", "1", "--trainer.devices", "2")]
+    for run in runs:
+        finish(run)
+    assert logged(tmp_path / "one", "val/points") == logged(tmp_path / "two", "val/points")
+    expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name, value in expected.items():
+        torch.testing.assert_close(
+            found[name], value, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_needs_a_room_to_validate_on_for_every_process(
+    building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for data, devices, message in [
+        (RoomData(building, val_fraction=0.0), 1, "0 rooms to validate on for 1 processes"),
+        (RoomData(building, val_fraction=0.1), 2, "1 rooms to validate on for 2 processes"),
+    ]:
+        options = TrainerOptions(devices=devices, accelerator="cpu")
+        with pytest.raises(UserError, match=message):
+            train(data=data, backbone=ConvBackbone, head=PlainHead, trainer=options, out=tmp_path / "run")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    with pytest.raises(UserError, match="1 rooms to validate on for 16 processes"):
+        train(
+            data=RoomData(building), backbone=ConvBackbone, head=PlainHead, out=tmp_path / "run",
+            trainer=TrainerOptions(devices="auto", num_nodes=2),
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_the_trainer_refuses_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"trainer: .*devices=0"):
+        build_trainer(TrainerOptions(devices=0, accelerator="cpu"), tmp_path, [])
+
+
+def test_a_run_without_a_place(building: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file: cannot be made"):
+        train(data=RoomData(building), backbone=ConvBackbone, head=PlainHead, out=tmp_path / "file")
+
+
+def test_refuses_what_does_not_fit(building: Path, tmp_path: Path) -> None:
+    def run(epochs: int = 1, *, resume: bool = False, config: dict | None = None) -> None:
+        train(
+            data=RoomData(building, grid_size=0.3, train_splits=["Area_1"]),
+            backbone=ConvBackbone,
+            head=PlainHead,
+            trainer=TrainerOptions(max_epochs=epochs, progress_bar=False, accelerator="cpu"),
+            out=tmp_path / "run",
+            resume=resume,
+            config=config or {"trainer": {"max_epochs": 1}, "backbone": "conv", "head": "plain"},
+        )
+
+    run()
+    with pytest.raises(UserError, match="holds a run already"):
+        run()
+    with pytest.raises(UserError, match=r"differ: trainer\.max_epochs"):
+        run(2, resume=True, config={"trainer": {"max_epochs": 2}, "backbone": "conv", "head": "plain"})
+    with pytest.raises(UserError, match="does not fit this version"):
+        load_checkpoint(tmp_path / "run" / "best.ckpt")
+    with pytest.raises(UserError, match="no checkpoint at"):
+        load_checkpoint(tmp_path / "nothing.ckpt")
+    damaged = tmp_path / "damaged.ckpt"
+    damaged.write_bytes((tmp_path / "run" / "best.ckpt").read_bytes()[:1000])
+    with pytest.raises(UserError, match="not a readable checkpoint"):
+        load_checkpoint(damaged)

@@ -1,0 +1,262 @@
+"""Image models train as point models do: they learn, resume exactly, are evaluated and predict by the same commands."""
+
+import csv
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from helpers.fake_images import save, write_images, write_room_frames
+from PIL import ExifTags, Image
+from training.test_train import finish, logged, start
+
+from pcseg.backbones.images.resnet import ResNet, resnet
+from pcseg.checkpoint import load_checkpoint
+from pcseg.data.images.image_data import ImageData
+from pcseg.data.images.reader import ImageReader
+from pcseg.data.images.readers import READERS
+from pcseg.errors import UserError
+from pcseg.evaluation.images import evaluate_images, labelled_pictures
+from pcseg.heads.ccnet import RCCAHead
+from pcseg.heads.ctnet import CTHead
+from pcseg.heads.encnet import EncHead
+from pcseg.inference.images import image_model
+from pcseg.inference.predict_images import predict_image
+from pcseg.losses.segmentation import SegmentationLoss
+from pcseg.training.schedules import Cosine
+from pcseg.training.segmentor import Segmentor
+from pcseg.training.train import TrainerOptions, train
+
+NARROW = {"depths": [1, 1, 1, 1], "widths": [8, 8, 8, 8], "stem": "s", "stem_width": 8}
+HEADS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "ccnet": (RCCAHead, {"context_channels": 16, "channels": 16}),
+    "encnet": (EncHead, {"channels": 16, "num_codewords": 4, "lateral": True}),
+    "ctnet": (CTHead, {"channels": 16, "key_channels": 8}),
+}
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_room_frames(tmp_path_factory.mktemp("frames"), rooms={"Area_1": 3, "Area_5": 1})
+
+
+def config(root: Path, head: str, **data: Any) -> dict[str, Any]:
+    kind, options = HEADS[head]
+    return {
+        "data": {
+            "class_path": "pcseg.data.images.image_data.ImageData",
+            "init_args": {"root": str(root), "dataset": "room_frames", "crop_size": [32, 40], "batch_size": 2}
+            | data,
+        },
+        "backbone": {"class_path": "pcseg.backbones.images.resnet.ResNet", "init_args": NARROW},
+        "head": {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": options},
+    }
+
+
+def run(frames: Path, out: Path, head: str = "ccnet", *, epochs: int = 1, **options: Any) -> Path:
+    """Train as the command does; ``data`` are further arguments of the data."""
+    torch.manual_seed(0)
+    whole = config(frames, head, **options.pop("data", {}))
+    kind, arguments = HEADS[head]
+    return train(
+        data=ImageData(**whole["data"]["init_args"]),
+        backbone=ResNet(**NARROW),
+        head=partial(kind, **arguments),
+        loss=partial(SegmentationLoss, lovasz=0.0),
+        optimizer=partial(torch.optim.AdamW, lr=0.01),
+        schedule=Cosine(),
+        trainer=TrainerOptions(max_epochs=epochs, progress_bar=False, accelerator="cpu", log_every_n_steps=1),
+        out=out,
+        config=whole,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_overfits_four_frames(frames: Path, head: str) -> None:
+    data = ImageData(
+        frames, dataset="room_frames", crop_size=(48, 64), scales=(1.0, 1.0), flip=False, batch_size=4
+    )
+    data.train_pictures = data.train_pictures[:4]
+    (batch,) = data.train_loader()
+    torch.manual_seed(0)
+    kind, arguments = HEADS[head]
+    model = Segmentor(
+        ResNet(**{**NARROW, "widths": [8, 16, 16, 16]}), partial(kind, **arguments),
+        in_channels=3, schema=data.schema, loss=SegmentationLoss(data.class_counts, lovasz=0.0),
+    )  # fmt: skip
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.0)
+    known = batch.y >= 0
+    for _ in range(250):
+        output = model(batch)
+        optimizer.zero_grad()
+        torch.stack(list(model.losses(output, batch).values())).sum().backward()
+        optimizer.step()
+        right = (output.logits.argmax(1) == batch.y)[known].float().mean()
+        if right > 0.95:
+            break
+    assert right > 0.95
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*logs directory.*exists.*:UserWarning"
+)  # lightning's, about a resumed run
+def test_a_run_that_broke_off_ends_with_the_same_weights(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(frames, tmp_path / "straight", epochs=3)
+    read, count = ImageReader.read, 0
+
+    def break_off(self, picture):
+        nonlocal count
+        count += 1
+        if count == 11:
+            raise RuntimeError("power cut")
+        return read(self, picture)
+
+    monkeypatch.setattr(ImageReader, "read", break_off)
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(frames, tmp_path / "broken", epochs=3)
+    assert torch.load(tmp_path / "broken" / "last.ckpt", weights_only=True)["epoch"] < 2
+    monkeypatch.undo()
+    torch.manual_seed(99)  # the state of the process does not matter
+    run(frames, tmp_path / "broken", epochs=3, resume=True)
+    straight, broken = (
+        torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"]
+        for name in ("straight", "broken")
+    )
+    for name, value in straight.items():
+        assert torch.equal(value, broken[name]), name
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_validate_every_frame_once(frames: Path, tmp_path: Path) -> None:
+    whole = config(frames, "ctnet", batch_size=2) | {
+        "loss": {
+            "class_path": "pcseg.losses.segmentation.SegmentationLoss",
+            "init_args": {"lovasz": 0.5},
+        },
+        "trainer": {"max_epochs": 1, "progress_bar": False, "accelerator": "cpu", "log_every_n_steps": 1},
+        "out": str(tmp_path / "run"),
+    }
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(whole))
+    finish(start(tmp_path / "two.yaml", "--trainer.devices", "2"))
+    data = ImageData(frames, dataset="room_frames")
+    assert len(data.train_pictures) == 4
+    labelled = sum(int((data.reader.read(picture)[1] >= 0).sum()) for picture in data.val_pictures)
+    assert logged(tmp_path / "run", "val/points") == [labelled]
+    assert len(logged(tmp_path / "run", "train/class_frequency")) == 1, (
+        "two images each are one step of all four"
+    )
+    assert load_checkpoint(tmp_path / "run" / "best.ckpt").config["trainer"]["devices"] == 2
+
+
+@pytest.fixture(scope="module")
+def trained(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(frames, tmp_path_factory.mktemp("run") / "out", "encnet", epochs=2)
+
+
+def test_evaluation_scores_every_labelled_pixel(trained: Path, frames: Path, tmp_path: Path) -> None:
+    report = evaluate_images(ckpt=trained, out=tmp_path, scales=(1.0, 1.5), flip=True, progress_bar=False)
+    data = ImageData(frames, dataset="room_frames")
+    labelled = sum(int((data.reader.read(p)[1] >= 0).sum()) for p in data.reader.pictures("Area_5"))
+    assert int(report.matrix.labelled.sum()) == labelled
+    assert report.protocol["kept_from_training"] is True
+    assert report.protocol["scales"] == [1.0, 1.5]
+    assert report.protocol["images"] == 2
+    text = (tmp_path / "results.md").read_text()
+    assert "all 13 classes, absent ones as 0" in text
+    assert (tmp_path / "results.json").is_file()
+    one = evaluate_images(ckpt=trained, out=tmp_path, splits="Area_1", most=1, progress_bar=False)
+    assert one.protocol["images"] == 1
+    assert one.protocol["kept_from_training"] is False
+
+
+def test_prediction_of_a_picture(trained: Path, frames: Path, tmp_path: Path) -> None:
+    picture = frames / "Area_5" / "office_1" / "color" / "000000.jpg"
+    remarks = predict_image(picture, ckpt=trained, out=tmp_path)
+    assert "64 x 48 pixels" in remarks[0]
+    model = image_model(load_checkpoint(trained))
+    colors = np.asarray(Image.open(picture))
+    expected = model.probabilities(colors, model.windows(), name="").argmax(0)
+    with Image.open(tmp_path / "000000.png") as written:
+        assert written.mode == "P"
+        assert np.array_equal(np.asarray(written), expected)
+        colors = np.asarray(written.convert("RGB"))
+    assert tuple(colors[0, 0]) == model.loaded.schema.colors[expected[0, 0]]
+    with pytest.raises(UserError, match="would replace"):
+        predict_image(tmp_path / "000000.png", ckpt=trained, out=tmp_path)
+    with pytest.raises(UserError, match=r"nowhere\.jpg: no such file; give the path"):
+        predict_image(tmp_path / "nowhere.jpg", ckpt=trained, out=tmp_path)
+    next(model.loaded.segmentor.parameters()).data.fill_(torch.nan)
+    with pytest.raises(UserError, match=r"000000\.jpg: the model returns NaN"):
+        model.probabilities(colors, model.windows(), name="000000.jpg")
+
+
+def test_a_photo_is_predicted_upright(trained: Path, frames: Path, tmp_path: Path) -> None:
+    with Image.open(frames / "Area_5" / "office_1" / "color" / "000000.jpg") as image:
+        upright = image.copy()
+    sideways = Image.Exif()
+    sideways[ExifTags.Base.Orientation] = 6  # the first row of the file is the right-hand side
+    upright.save(tmp_path / "upright.png")
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "sideways.png", exif=sideways)
+    for name in ("upright", "sideways"):
+        assert (
+            "64 x 48 pixels" in predict_image(tmp_path / f"{name}.png", ckpt=trained, out=tmp_path / "out")[0]
+        )
+    first, second = (Image.open(tmp_path / "out" / f"{name}.png") for name in ("upright", "sideways"))
+    with first, second:
+        assert np.array_equal(np.asarray(first), np.asarray(second))
+
+
+def test_images_without_labels_are_not_predicted_to_be_scored(tmp_path: Path) -> None:
+    reader = READERS["voc"](write_images(tmp_path, "voc"))
+    (tmp_path / "ImageSets" / "Segmentation" / "test.txt").write_text("2007_000001\n")
+    assert [picture.split for picture in labelled_pictures(reader, ["test", "val"])] == ["val"]
+    with pytest.raises(UserError, match="the labels of test are kept back"):
+        labelled_pictures(reader, ["test"])
+
+
+def test_a_crop_smaller_than_the_head_needs_is_told(frames: Path, tmp_path: Path) -> None:
+    message = r"images of 8 x 8 pixels leave 1 x 1 features and the head needs 2 x 2; raise data\.crop_size"
+    with pytest.raises(UserError, match=message):
+        run(frames, tmp_path / "run", data={"crop_size": [8, 8]})
+
+
+def test_bad_files_end_training_in_one_line(tmp_path: Path) -> None:
+    frames = write_room_frames(tmp_path / "frames", rooms={"Area_1": 3, "Area_5": 1}, frames=1)
+    for path in (frames / "Area_1").rglob("label/*.png"):
+        save(np.full((48, 64), 60, np.uint8), path)
+    with pytest.raises(UserError, match=r"label 60 at column 0, row 0 is out of the range of room frames"):
+        run(frames, tmp_path / "run")
+
+
+def test_steps_without_a_number_are_recorded(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        SegmentationLoss, "forward", lambda self, logits, y: {"ce": logits.sum() * float("nan")}
+    )
+    with pytest.raises(UserError, match="training has diverged"):
+        run(frames, tmp_path / "run", epochs=4)
+    recorded = [torch.load(path, weights_only=True) for path in (tmp_path / "run").rglob("step_*.pt")]
+    assert recorded
+    assert recorded[0]["batch"]["image"].shape == (2, 3, 32, 40)
+    assert recorded[0]["batch"]["names"], "which images they were"
+
+
+def test_missing_weights_are_told(frames: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no checkpoint at .*nowhere\.ckpt"):
+        run(frames, tmp_path / "run", init_from=tmp_path / "nowhere.ckpt")
+    with pytest.raises(UserError, match=r"nowhere\.pth"):
+        resnet(name="resnet50", pretrained=tmp_path / "nowhere.pth")
+
+
+def test_scores_of_training_are_logged(trained: Path) -> None:
+    with open(trained.parent / "logs" / "metrics.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert any(row.get("val/miou") for row in rows)
+    assert any(row.get("train/presence") for row in rows), "the head's own loss"

@@ -1,0 +1,30 @@
+"""Batch norms over two processes, through the training command on a CPU."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.fakes import write_fake_building
+from training.test_train import CONFIG, finish, start, weights, write_config
+
+
+@pytest.mark.slow
+def test_shared_norms_make_two_processes_as_one(tmp_path: Path) -> None:
+    """The same rooms in one batch and in one batch of each process: same weights and running statistics."""
+    building = write_fake_building(tmp_path / "building", rooms={"Area_1": 6, "Area_5": 1}, num_points=1000)
+    text = CONFIG.replace("mix_prob: 0.5", "val_rooms: [Area_1/office_1, Area_1/office_2]")
+    # Adam would make much of gradients that are nothing but rounding
+    text = text.replace("torch.optim.AdamW, init_args: {lr: 0.01}", "torch.optim.SGD, init_args: {lr: 0.05}")
+    text = text.replace("max_epochs: 6", "max_epochs: 2").replace(", ema_decay: 0.9", "")
+    text += "loss: {class_path: pcseg.losses.segmentation.SegmentationLoss, init_args: {lovasz: 0.0}}\n"
+    one = write_config(tmp_path / "one.yaml", building, tmp_path / "one", text)
+    two = write_config(tmp_path / "two.yaml", building, tmp_path / "two", text)
+    shared = ["--data.batch_size", "1", "--trainer.devices", "2", "--trainer.sync_batchnorm", "true"]
+    for run in [start(one), start(two, *shared)]:
+        finish(run)
+    expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(
+            found[name], value, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+        )
