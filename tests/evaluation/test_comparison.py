@@ -6,16 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from evaluation.test_points import write_checkpoint
+from helpers.checkpoints import write_checkpoint, write_image_checkpoint
 from helpers.fakes import fake_room, write_fake_building
 from PIL import Image
-from training.test_train_images import NARROW, config
 
 import pcseg.evaluation.backprojection
 import pcseg.evaluation.comparison
-from pcseg.backbones.images.resnet import ResNet
-from pcseg.checkpoint import KEY, ModelCard, load_checkpoint
+from pcseg.checkpoint import load_checkpoint
 from pcseg.data.sample import load_sample
 from pcseg.data.scenes import read_scene
 from pcseg.errors import UserError
@@ -29,28 +26,9 @@ from pcseg.evaluation.comparison import (
     require_unseen,
 )
 from pcseg.evaluation.comparison_report import AVERAGE, ComparisonReport
-from pcseg.heads.encnet import EncHead
 from pcseg.inference.images import image_model
 from pcseg.inference.points import predict_scene
 from pcseg.labels import S3DIS
-from pcseg.training.segmentor import Segmentor
-
-
-def write_image_checkpoint(path: Path, root: Path, **data: object) -> Path:
-    """An untrained EncNet with the card of one that was trained on the frames in ``root``."""
-    torch.manual_seed(0)
-    whole = config(root, "encnet", **{"test_splits": ["Area_5"], **data})
-    model = Segmentor(
-        ResNet(**NARROW),
-        lambda widths, k: EncHead(widths, k, **whole["head"]["init_args"]),
-        in_channels=3,
-        schema=S3DIS,
-    )
-    card = ModelCard(
-        config=whole, schema=S3DIS.to_json(), features=["image"], grid_size=0.0, in_channels=3, manifest_hash="", seed=0
-    )  # fmt: skip
-    torch.save({"state_dict": model.state_dict(), KEY: card.as_dict()}, path)
-    return path
 
 
 def write_frame(scene: Path, room: dict[str, np.ndarray]) -> None:

@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from helpers.checkpoints import GRID_SIZE, write_checkpoint
 from helpers.fakes import fake_room, write_fake_building
 
-from pcseg.backbones.points.sparse_unet import SparseUNet
-from pcseg.checkpoint import KEY, ModelCard, load_checkpoint
+from pcseg.checkpoint import KEY, load_checkpoint
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest, describe_scene
 from pcseg.data.predictions import read_prediction
@@ -21,7 +21,6 @@ from pcseg.data.scenes import read_scene, write_scene
 from pcseg.data.schemas import SCANNET20, SCANNET20_BENCHMARK
 from pcseg.errors import UserError
 from pcseg.evaluation.points import evaluate
-from pcseg.heads.plain import PlainHead
 from pcseg.inference.points import predict_scene
 from pcseg.inference.tta import S3DIS_VIEWS
 from pcseg.labels import S3DIS, LabelSchema
@@ -29,35 +28,14 @@ from pcseg.metrics.bootstrap import read_rooms
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.metrics.scannet import result_file
 from pcseg.training.initial_weights import history, save_weights
-from pcseg.training.segmentor import Segmentor
 
 ROOT = Path(__file__).resolve().parents[2]
-UNET = {"channels": [4, 4], "layers": [1, 1], "base_channels": 4}
-GRID_SIZE = 0.2
 
 
 @pytest.fixture(scope="module")
 def building(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("building")
     return write_fake_building(folder, rooms={"Area_1": 2, "Area_5": 2}, num_points=600)
-
-
-def write_checkpoint(path: Path, root: Path, *, seed: int = 0, schema: LabelSchema = S3DIS) -> Path:
-    """An untrained model with the card of one that was trained on ``root``."""
-    torch.manual_seed(seed)
-    model = Segmentor(lambda width: SparseUNet(width, **UNET), PlainHead, in_channels=4, schema=schema)
-    config = {
-        "data": {"class_path": "pcseg.data.room_data.RoomData",
-                 "init_args": {"root": str(root), "test_splits": ["Area_5"]}},
-        "backbone": {"class_path": "pcseg.backbones.points.sparse_unet.SparseUNet", "init_args": UNET},
-        "head": {"class_path": "pcseg.heads.plain.PlainHead"},
-    }  # fmt: skip
-    card = ModelCard(
-        config=config, schema=schema.to_json(), features=["color", "height"], grid_size=GRID_SIZE, in_channels=4,
-        manifest_hash=Manifest.read(root).hash if root.exists() else "", seed=seed,
-    )  # fmt: skip
-    torch.save({"state_dict": model.state_dict(), KEY: card.as_dict()}, path)
-    return path
 
 
 @pytest.fixture

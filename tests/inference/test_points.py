@@ -5,60 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers.fakes import ConvBackbone, fake_room
+from helpers.models import FEATURES, ConvModel, PointModel, features_of
+from helpers.models import sample_room as room
 from torch import nn
 from torch_geometric.data import Batch, Data
 
 from pcseg.backbones.base import batch_voxels
 from pcseg.backbones.points.sparse_unet import SparseUNet
-from pcseg.data.features import ground_height, input_features
 from pcseg.data.sample import Sample
 from pcseg.data.voxels import group_by_voxel
 from pcseg.errors import UserError
 from pcseg.heads.base import HeadOutput
 from pcseg.inference.points import Prediction, predict_scene
 from pcseg.ops.voxels import VoxelSet
-
-FEATURES = ("color", "height")
-
-
-class PointModel(nn.Module):
-    """Logits of a point from its own features: neighbours do not matter."""
-
-    def __init__(self, width: int = 4, num_classes: int = 5) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, num_classes)
-        nn.init.normal_(self.linear.weight, std=4)
-        self.rows: list[int] = []
-
-    def forward(self, batch: Batch) -> HeadOutput:
-        self.rows.append(len(batch.x))
-        return HeadOutput(logits=self.linear(batch.x))
-
-
-class ConvModel(PointModel):
-    """Logits of a point from the voxels around it."""
-
-    def __init__(self) -> None:
-        super().__init__(8)
-        self.backbone = ConvBackbone(4)
-
-    def forward(self, batch: Batch) -> HeadOutput:
-        self.rows.append(len(batch.x))
-        return HeadOutput(logits=self.linear(self.backbone(batch)[0].x))
-
-
-def room(num_points: int = 3000) -> Sample:
-    arrays = fake_room(1, num_points=num_points)
-    return Sample(name="Area_1/office_1", **arrays | {"color": arrays["color"].astype(np.float32)})
-
-
-def features_of(sample: Sample, rows: np.ndarray | None = None) -> torch.Tensor:
-    rows = np.arange(sample.num_points) if rows is None else rows
-    ground = ground_height(sample.pos)
-    return torch.from_numpy(
-        input_features(FEATURES, pos=sample.pos[rows], color=sample.color[rows], ground=ground)
-    )
 
 
 def predict(model: nn.Module, sample: Sample, *, grid_size: float = 0.2, **options: object) -> Prediction:

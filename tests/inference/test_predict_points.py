@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from helpers.checkpoints import write_checkpoint, write_image_checkpoint
 from helpers.fakes import fake_room
 
-from pcseg.backbones.points.sparse_unet import SparseUNet
-from pcseg.checkpoint import KEY, LoadedModel, ModelCard, load_checkpoint
+from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.cli import run
 from pcseg.data.alignment import ROTATIONS
 from pcseg.data.io.clouds import Cloud, read_cloud
@@ -18,37 +17,16 @@ from pcseg.data.io.ply import write_ply
 from pcseg.data.predictions import find_prediction, read_prediction
 from pcseg.data.scenes import write_scene
 from pcseg.errors import UserError
-from pcseg.heads.plain import PlainHead
 from pcseg.inference.predict_points import make_sample, predict, predict_cloud
 from pcseg.labels import S3DIS
-from pcseg.training.segmentor import Segmentor
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "predict.py"
-UNET = {"channels": [4, 4], "layers": [1, 1], "base_channels": 4}
 ROOM = fake_room(0, num_points=1500)
-
-
-def write_checkpoint(path: Path, features: list[str], width: int, **options: object) -> Path:
-    """An untrained model."""
-    torch.manual_seed(0)
-    model = Segmentor(
-        lambda channels: SparseUNet(channels, **UNET), PlainHead, in_channels=width, schema=S3DIS
-    )
-    config = {
-        "backbone": {"class_path": "pcseg.backbones.points.sparse_unet.SparseUNet", "init_args": UNET},
-        "head": {"class_path": "pcseg.heads.plain.PlainHead"},
-    }
-    card = ModelCard(
-        config=config, schema=S3DIS.to_json(), features=features, grid_size=0.2, in_channels=width,
-        manifest_hash="", seed=0, **options,
-    )  # fmt: skip
-    torch.save({"state_dict": model.state_dict(), KEY: card.as_dict()}, path)
-    return path
 
 
 @pytest.fixture(scope="module")
 def ckpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("ckpt") / "a.ckpt", ["color", "height"], 4)
+    return write_checkpoint(tmp_path_factory.mktemp("ckpt") / "a.ckpt")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +38,7 @@ def model(ckpt: Path) -> LoadedModel:
 def normal_model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     path = tmp_path_factory.mktemp("ckpt") / "b.ckpt"
     card = {"missing_fields": {"color": [10.0, 20.0, 30.0], "normal": "estimate"}}
-    return load_checkpoint(write_checkpoint(path, ["color", "height", "normal"], 7, **card))
+    return load_checkpoint(write_checkpoint(path, features=["color", "height", "normal"], **card))
 
 
 @pytest.fixture
@@ -126,7 +104,7 @@ def test_given_normals_are_turned_with_the_cloud(normal_model: LoadedModel, room
 
 
 def test_no_substitute_is_an_error(tmp_path: Path, room: Cloud) -> None:
-    path = write_checkpoint(tmp_path / "c.ckpt", ["color", "height"], 4, missing_fields={})
+    path = write_checkpoint(tmp_path / "c.ckpt", missing_fields={})
     with pytest.raises(UserError, match=r"room\.ply: has no color"):
         predict_cloud(load_checkpoint(path), replace(room, color=None))
 
@@ -212,7 +190,7 @@ def test_what_cannot_be_done_is_told_before_the_work(tmp_path: Path, ckpt: Path,
 
 
 def test_a_model_of_images_predicts_no_points(tmp_path: Path, room: Cloud) -> None:
-    images = load_checkpoint(write_checkpoint(tmp_path / "images.ckpt", ["image"], 4))
+    images = load_checkpoint(write_image_checkpoint(tmp_path / "images.ckpt", tmp_path))
     with pytest.raises(
         UserError, match=r"images\.ckpt: was trained on images; give the checkpoint of a point"
     ):

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from inference.test_points import FEATURES, ConvModel, PointModel, room
+from helpers.models import FEATURES, ConvModel, PointModel
+from helpers.models import sample_room as room
 from torch_geometric.data import Batch, Data
 
 from pcseg.data.features import ground_height, input_features

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation.test_comparison import write_image_checkpoint
-from evaluation.test_points import write_checkpoint
+from helpers.checkpoints import write_checkpoint, write_image_checkpoint
 from helpers.fake_images import save, write_images, write_room_frames
 from helpers.fakes import write_fake_building
 from helpers.script_modules import load_script

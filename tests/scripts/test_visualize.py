@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.checkpoints import write_checkpoint
 from helpers.fakes import fake_room
 from helpers.office import write_image_model, write_office_frame, write_point_model
-from inference.test_predict_points import write_checkpoint
 from PIL import Image
 
 from pcseg.cli import run
@@ -72,7 +72,7 @@ def test_picture_and_sheet(tmp_path: Path, scene: Path, capsys: pytest.CaptureFi
 
 
 def test_what_is_found_in_a_file_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ckpt = write_checkpoint(tmp_path / "a.ckpt", ["color", "height"], 4)
+    ckpt = write_checkpoint(tmp_path / "a.ckpt")
     cloud = tmp_path / "room.xyz"
     np.savetxt(cloud, np.hstack([ROOM["pos"], ROOM["color"]]), fmt="%.4g")
     visualize(cloud, "--ckpt", ckpt, "--png", tmp_path / "a.png", *SMALL)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from helpers.checkpoints import IMAGE_HEADS as HEADS
+from helpers.checkpoints import RESNET, image_config
 from helpers.fake_images import save, write_images, write_room_frames
 from PIL import ExifTags, Image
 from training.test_train import finish, logged, start
@@ -20,9 +22,6 @@ from pcseg.data.images.reader import ImageReader
 from pcseg.data.images.readers import READERS
 from pcseg.errors import UserError
 from pcseg.evaluation.images import evaluate_images, labelled_pictures
-from pcseg.heads.ccnet import RCCAHead
-from pcseg.heads.ctnet import CTHead
-from pcseg.heads.encnet import EncHead
 from pcseg.inference.images import image_model
 from pcseg.inference.predict_images import predict_image
 from pcseg.losses.segmentation import SegmentationLoss
@@ -30,40 +29,20 @@ from pcseg.training.schedules import Cosine
 from pcseg.training.segmentor import Segmentor
 from pcseg.training.train import TrainerOptions, train
 
-NARROW = {"depths": [1, 1, 1, 1], "widths": [8, 8, 8, 8], "stem": "s", "stem_width": 8}
-HEADS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "ccnet": (RCCAHead, {"context_channels": 16, "channels": 16}),
-    "encnet": (EncHead, {"channels": 16, "num_codewords": 4, "lateral": True}),
-    "ctnet": (CTHead, {"channels": 16, "key_channels": 8}),
-}
-
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_room_frames(tmp_path_factory.mktemp("frames"), rooms={"Area_1": 3, "Area_5": 1})
 
 
-def config(root: Path, head: str, **data: Any) -> dict[str, Any]:
-    kind, options = HEADS[head]
-    return {
-        "data": {
-            "class_path": "pcseg.data.images.image_data.ImageData",
-            "init_args": {"root": str(root), "dataset": "room_frames", "crop_size": [32, 40], "batch_size": 2}
-            | data,
-        },
-        "backbone": {"class_path": "pcseg.backbones.images.resnet.ResNet", "init_args": NARROW},
-        "head": {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": options},
-    }
-
-
 def run(frames: Path, out: Path, head: str = "ccnet", *, epochs: int = 1, **options: Any) -> Path:
     """Train as the command does; ``data`` are further arguments of the data."""
     torch.manual_seed(0)
-    whole = config(frames, head, **options.pop("data", {}))
+    whole = image_config(frames, head, **options.pop("data", {}))
     kind, arguments = HEADS[head]
     return train(
         data=ImageData(**whole["data"]["init_args"]),
-        backbone=ResNet(**NARROW),
+        backbone=ResNet(**RESNET),
         head=partial(kind, **arguments),
         loss=partial(SegmentationLoss, lovasz=0.0),
         optimizer=partial(torch.optim.AdamW, lr=0.01),
@@ -85,7 +64,7 @@ def test_overfits_four_frames(frames: Path, head: str) -> None:
     torch.manual_seed(0)
     kind, arguments = HEADS[head]
     model = Segmentor(
-        ResNet(**{**NARROW, "widths": [8, 16, 16, 16]}), partial(kind, **arguments),
+        ResNet(**{**RESNET, "widths": [8, 16, 16, 16]}), partial(kind, **arguments),
         in_channels=3, schema=data.schema, loss=SegmentationLoss(data.class_counts, lovasz=0.0),
     )  # fmt: skip
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.0)
@@ -134,7 +113,7 @@ def test_a_run_that_broke_off_ends_with_the_same_weights(
 
 @pytest.mark.slow
 def test_two_processes_train_and_validate_every_frame_once(frames: Path, tmp_path: Path) -> None:
-    whole = config(frames, "ctnet", batch_size=2) | {
+    whole = image_config(frames, "ctnet", batch_size=2) | {
         "loss": {
             "class_path": "pcseg.losses.segmentation.SegmentationLoss",
             "init_args": {"lovasz": 0.5},

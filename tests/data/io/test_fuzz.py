@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from evaluation.test_points import write_checkpoint
+from helpers.checkpoints import write_checkpoint
 from helpers.cloud_files import GOOD, las, put
 from helpers.clouds_on_disk import DESCRIPTION, write_own_folder
 from helpers.damage import clear, damaged
