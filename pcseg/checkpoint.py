@@ -10,7 +10,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from pcseg import __version__
-from pcseg.backbones.base import PointBackbone  # noqa: F401 - named in the factory types below
+from pcseg.backbones.contract import PointBackbone  # noqa: F401 - named in the factory types below
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
 from pcseg.network import BackboneChoice, HeadFactory, Network

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from pcseg.backbones.base import PointBackbone
-from pcseg.backbones.images.base import ImageBackbone
+from pcseg.backbones.contract import ImageBackbone, PointBackbone
 from pcseg.heads.base import Head, HeadOutput
 from pcseg.labels import LabelSchema
 from pcseg.nn.levels import ImageBatch, PointBatch

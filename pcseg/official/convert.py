@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pcseg.backbones.images.base import ImageBackbone
+from pcseg.backbones.contract import ImageBackbone
 from pcseg.checkpoint import KEY, instantiate_parts, load_checkpoint
 from pcseg.errors import UserError
 from pcseg.heads.image_base import ImageHead

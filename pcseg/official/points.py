@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pcseg.backbones.base import PointBackbone
-from pcseg.backbones.images.base import ImageBackbone
+from pcseg.backbones.contract import ImageBackbone, PointBackbone
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.data.features import WIDTHS, num_features

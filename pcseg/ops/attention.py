@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pcseg.ops.groups import Block, Groups, Spacing
+from pcseg.ops.groups import GroupBlock, Groups, Spacing
 
 DOT_ROWS = 2048
 """Rows whose products exist at once where only their sums are wanted."""
@@ -27,7 +27,7 @@ class Support:
     partitions: list[Groups]
     overlapping: bool = False
 
-    def blocks(self) -> Iterator[tuple[Block, list[Groups]]]:
+    def blocks(self) -> Iterator[tuple[GroupBlock, list[Groups]]]:
         """All blocks, each with the partitions whose pairs were counted before."""
         for i, partition in enumerate(self.partitions):
             earlier = self.partitions[:i] if self.overlapping else []
@@ -108,11 +108,11 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return torch.cat([torch.linalg.vecdot(rows.to(dtype), others.to(dtype)) for rows, others in parts])
 
 
-def _query_rows(x: Tensor, block: Block) -> Tensor:
+def _query_rows(x: Tensor, block: GroupBlock) -> Tensor:
     return _rows(x, block.queries, block.spacing, block.first)
 
 
-def _key_rows(x: Tensor, block: Block) -> Tensor:
+def _key_rows(x: Tensor, block: GroupBlock) -> Tensor:
     return _rows(x, block.keys, block.spacing, 0)
 
 
@@ -124,11 +124,11 @@ def _rows(x: Tensor, index: Tensor, spacing: Spacing | None, first: int) -> Tens
     return rows if 1 in rows.stride()[1:] else rows.contiguous()  # else every product would copy them
 
 
-def _add_to_queries(x: Tensor, block: Block, a: Tensor, b: Tensor) -> None:
+def _add_to_queries(x: Tensor, block: GroupBlock, a: Tensor, b: Tensor) -> None:
     _add_product(x, block.queries, block.spacing, block.first, a, b)
 
 
-def _add_to_keys(x: Tensor, block: Block, a: Tensor, b: Tensor) -> None:
+def _add_to_keys(x: Tensor, block: GroupBlock, a: Tensor, b: Tensor) -> None:
     _add_product(x, block.keys, block.spacing, 0, a, b)
 
 
@@ -144,7 +144,7 @@ def _add_product(x: Tensor, index: Tensor, spacing: Spacing | None, first: int, 
         rows += a @ b
 
 
-def _logits(query: Tensor, key: Tensor, block: Block, earlier: list[Groups]) -> Tensor:
+def _logits(query: Tensor, key: Tensor, block: GroupBlock, earlier: list[Groups]) -> Tensor:
     """Logits of a block, ``(G, Q, L)``; -inf for padding, a token itself, and pairs counted before."""
     queries, keys, first, padded, _ = block
     dtype = torch.promote_types(query.dtype, torch.float32)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pcseg.ops.attention import Support, _dot, _logits
-from pcseg.ops.groups import Block, Groups
+from pcseg.ops.groups import GroupBlock, Groups
 
 Step = tuple[Tensor, Tensor, Support]
 """Queries ``(N, D)``, keys ``(N, D)`` and what each token sees."""
@@ -41,7 +41,7 @@ def seen_by(share: Tensor, query: Tensor, key: Tensor, support: Support) -> Tens
     return seen
 
 
-def _blocks_of(share: Tensor, support: Support) -> Iterator[tuple[Block, list[Groups]]]:
+def _blocks_of(share: Tensor, support: Support) -> Iterator[tuple[GroupBlock, list[Groups]]]:
     """The groups of the blocks in which some token has a share."""
     for block, earlier in support.blocks():
         rows = (share[block.queries] != 0).any(1)

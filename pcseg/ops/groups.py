@@ -32,7 +32,7 @@ class Spacing(NamedTuple):
         return x.as_strided((count, size, x.shape[1]), stride, start)
 
 
-class Block(NamedTuple):
+class GroupBlock(NamedTuple):
     """Groups of similar size side by side, or a part of the queries of one large group.
 
     ``keys`` (G, L) are the tokens of G groups, -1 behind the end of a short group (then ``padded``);
@@ -68,7 +68,7 @@ class Groups:
         return torch.empty_like(self.order).scatter_(0, self.order, sorted_ids)
 
     @cached_property
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[GroupBlock]:
         """All groups of two or more tokens, in blocks of at most :data:`PAIRS_PER_BLOCK` pairs.
 
         Convention:
@@ -91,13 +91,15 @@ class Groups:
     def _max_pairs(self) -> int:
         return PAIRS_PER_BLOCK.get(self.order.device.type, PAIRS_PER_BLOCK["cuda"])
 
-    def _cut(self, groups: Tensor, longest: int, padded: bool) -> list[Block]:
+    def _cut(self, groups: Tensor, longest: int, padded: bool) -> list[GroupBlock]:
         position = self.ptr[groups, None] + torch.arange(longest, device=self.order.device)
         outside = position >= self.ptr[groups + 1, None]
         keys = self.order[position.clamp(max=len(self.order) - 1)].masked_fill(outside, -1)
         width = max(1, self._max_pairs // keys.numel())
         spacing = _spacing(keys) if self.regular else None
-        return [Block(keys[:, i : i + width], keys, i, padded, spacing) for i in range(0, longest, width)]
+        return [
+            GroupBlock(keys[:, i : i + width], keys, i, padded, spacing) for i in range(0, longest, width)
+        ]
 
 
 def _block_end(ascending: list[int], start: int, max_pairs: int) -> int:

@@ -22,7 +22,7 @@ BLOCK_ROWS = {"cpu": 1 << 14, "cuda": 1 << 18}
 GROUP_ROWS = {"cpu": 1 << 12, "cuda": 1 << 18}
 
 
-class Group(NamedTuple):
+class ProductGroup(NamedTuple):
     """Outputs of a block that see the same places of one column.
 
     ``start`` (n,) int32 are the first inputs, ``rows`` (n,) int32 the outputs, in sorted order both.
@@ -33,14 +33,14 @@ class Group(NamedTuple):
     rows: Tensor
 
 
-class Block(NamedTuple):
+class OutputBlock(NamedTuple):
     """Some outputs: the products of all groups, one after the other, and which of them to add.
 
     ``sizes`` are those of the groups; ``entries`` (outputs, columns) int32 number the products, and their sum
     stands for none.
     """
 
-    groups: list[Group]
+    groups: list[ProductGroup]
     sizes: list[int]
     entries: Tensor
 
@@ -100,12 +100,12 @@ class KernelMap:
         )
 
     @cached_property
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[OutputBlock]:
         """Outputs in blocks, grouped by column and pattern."""
         size = of_device(BLOCK_ROWS, self.pattern)
         return [self._block(first, first + size) for first in range(0, self.num_out, size)]
 
-    def _block(self, first: int, last: int) -> Block:
+    def _block(self, first: int, last: int) -> OutputBlock:
         pattern = self.pattern[:, first:last]
         columns, num = pattern.shape
         code = torch.arange(columns, dtype=torch.int16, device=pattern.device)[:, None] << self.line
@@ -120,13 +120,13 @@ class KernelMap:
         rows = (numbers[:num] + first).repeat(columns).index_select(0, order).split(counts)
         limit = of_device(GROUP_ROWS, pattern)
         groups = [
-            Group(self._places(bits), *part)
+            ProductGroup(self._places(bits), *part)
             for bits, count in enumerate(counts, 1)
             if count
             for part in zip(start[bits - 1].split(limit), rows[bits - 1].split(limit))
         ]
         sizes = [len(group.rows) for group in groups]
-        return Block(groups, sizes, entries.view(columns, num).t().contiguous())
+        return OutputBlock(groups, sizes, entries.view(columns, num).t().contiguous())
 
     def _places(self, code: int) -> tuple[int, ...]:
         column, bits = divmod(code, 1 << self.line)

@@ -158,7 +158,7 @@ def test_curves_are_shuffled_in_training_alone() -> None:
 
 
 def test_drop_path_keeps_the_mean() -> None:
-    drop = ptv3_blocks.DropPath(0.25).train()
+    drop = ptv3_blocks.RowDropPath(0.25).train()
     out = drop(torch.ones(40_000, 2))
     assert set(out.unique().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
     assert torch.equal(out[:, 0], out[:, 1]), "a row is dropped as a whole"

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pcseg.backbones.images.base import ImageBackbone
+from pcseg.backbones.contract import ImageBackbone
 from pcseg.backbones.images.hrnet import hrnet
 from pcseg.backbones.images.jpu import JPUBackbone, resnet_jpu
 from pcseg.backbones.images.resnet import ResNet, resnet

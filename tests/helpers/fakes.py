@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.backbones.base import PointBackbone
+from pcseg.backbones.contract import PointBackbone
 from pcseg.data.manifest import Manifest, describe_scene
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.labels import S3DIS, LabelSchema

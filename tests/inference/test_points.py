@@ -10,7 +10,7 @@ from helpers.models import sample_room as room
 from torch import nn
 from torch_geometric.data import Batch, Data
 
-from pcseg.backbones.base import batch_voxels
+from pcseg.backbones.contract import batch_voxels
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.data.sample import Sample
 from pcseg.data.voxels import group_by_voxel

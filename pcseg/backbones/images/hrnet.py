@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcseg.backbones.images.base import ImageBackbone
+from pcseg.backbones.contract import ImageBackbone
 from pcseg.official.backbone_names import hrnet_names
 from pcseg.official.imagenet import load_pretrained, timm_weights
 

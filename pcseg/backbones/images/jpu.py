@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcseg.backbones.images.base import ImageBackbone
+from pcseg.backbones.contract import ImageBackbone
 from pcseg.backbones.images.resnet import ResNetName, resnet
 
 DILATIONS = (1, 2, 4, 8)

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from pcseg.backbones.images.base import ImageBackbone
+from pcseg.backbones.contract import ImageBackbone
 from pcseg.errors import UserError
 from pcseg.official.backbone_names import resnet_names
 from pcseg.official.imagenet import load_pretrained, timm_weights

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pcseg.backbones.images.base import ImageBackbone
+from pcseg.backbones.contract import ImageBackbone
 from pcseg.errors import UserError
 from pcseg.official.backbone_names import VAN_OTHERS, van_names, van_prefix
 from pcseg.official.imagenet import load_pretrained
@@ -59,9 +59,9 @@ class VAN(ImageBackbone):
         shapes = zip([3, *widths], widths, mlp_ratios, depths)
         self.stages = nn.ModuleList()
         for before, width, ratio, depth in shapes:
-            blocks = [Block(width, mlp_ratio=ratio, drop_path=next(rates)) for _ in range(depth)]
+            blocks = [VANBlock(width, mlp_ratio=ratio, drop_path=next(rates)) for _ in range(depth)]
             first = not self.stages
-            self.stages.append(Stage(before, width, blocks, first=first, norm_eps=norm_eps))
+            self.stages.append(VANStage(before, width, blocks, first=first, norm_eps=norm_eps))
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -95,11 +95,11 @@ def van(*, size: VanSize = "b2", drop_path: float = 0.1, pretrained: Path | None
     return model
 
 
-class Stage(nn.Module):
+class VANStage(nn.Module):
     """Overlapping patches, blocks, and a norm over the channels of each pixel."""
 
     def __init__(
-        self, in_channels: int, channels: int, blocks: Sequence["Block"], *, first: bool, norm_eps: float
+        self, in_channels: int, channels: int, blocks: Sequence["VANBlock"], *, first: bool, norm_eps: float
     ) -> None:
         super().__init__()
         size, stride = (7, 4) if first else (3, 2)
@@ -113,7 +113,7 @@ class Stage(nn.Module):
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class Block(nn.Module):
+class VANBlock(nn.Module):
     """Attention and MLP, each with batch norm before, a scale a channel and a residual.
 
     Convention:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from pcseg.backbones.base import PointBackbone
+from pcseg.backbones.contract import PointBackbone
 from pcseg.errors import UserError
 from pcseg.nn.levels import Level, PointBatch
 

@@ -15,7 +15,7 @@ RUN_ROWS = 4096
 """Rows whose patches are attended to at once on a CPU."""
 
 
-class Block(nn.Module):
+class PTv3Block(nn.Module):
     """One transformer block (Wu et al., CVPR 2024, Fig. 5): position, attention and MLP, each added to its input.
 
     Args:
@@ -63,7 +63,7 @@ class Block(nn.Module):
         self.mlp = MLP(channels, int(channels * mlp_ratio))
         scales = [nn.Identity() if layer_scale is None else LayerScale(channels, layer_scale) for _ in "12"]
         self.scale1, self.scale2 = scales
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = RowDropPath(drop_path)
 
     def forward(self, x: Tensor, level: CurveLevel, position_of: Tensor | None = None) -> Tensor:
         """Features ``(N, C)`` to ``(N, C)``; the position is that of the features ``position_of`` where given."""
@@ -91,7 +91,7 @@ class ConditionalPosition(nn.Module):
 
 
 class PatchAttention(nn.Module):
-    """Multi-head attention of every voxel over its patch of a curve; see :class:`Block` for the arguments."""
+    """Multi-head attention of every voxel over its patch of a curve; see :class:`PTv3Block` for the arguments."""
 
     def __init__(
         self,
@@ -206,7 +206,7 @@ class LayerScale(nn.Module):
         return x * self.gamma
 
 
-class DropPath(nn.Module):
+class RowDropPath(nn.Module):
     """Zeroes rows with probability ``rate`` while training and scales the others up.
 
     Convention:

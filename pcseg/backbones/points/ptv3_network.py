@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pcseg.backbones.base import PointBackbone, batch_voxels
-from pcseg.backbones.points.ptv3_blocks import Block
+from pcseg.backbones.contract import PointBackbone, batch_voxels
+from pcseg.backbones.points.ptv3_blocks import PTv3Block
 from pcseg.backbones.points.ptv3_curves import Batching, CurveLevel, finest_level
-from pcseg.backbones.points.ptv3_stages import ConvStem, LinearStem, Pool, Stage, Unpool, batch_norm
+from pcseg.backbones.points.ptv3_stages import ConvStem, LinearStem, Pool, PTv3Stage, Unpool, batch_norm
 from pcseg.errors import UserError
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.ops.serialization import Curve
@@ -113,7 +113,7 @@ class PTv3(PointBackbone):
         self.strides, self.curves, self.shuffle_curves = tuple(strides), tuple(curves), shuffle_curves
         self.batching: Batching = batching
         block = partial(
-            Block,
+            PTv3Block,
             mlp_ratio=mlp_ratio,
             qkv_bias=qkv_bias,
             qk_scale=qk_scale,
@@ -135,12 +135,12 @@ class PTv3(PointBackbone):
             if s:
                 self.pools.append(Pool(enc_channels[s - 1], enc_channels[s], norm))
             make = partial(block, patch_size=sizes[s])
-            self.enc.append(Stage(enc_channels[s], enc_heads[s], rates, make))
+            self.enc.append(PTv3Stage(enc_channels[s], enc_heads[s], rates, make))
         widths = [*dec_channels, enc_channels[-1]]
         for s, rates in enumerate(_rates(drop_path, dec_depths)):
             self.unpools.append(Unpool(widths[s + 1], enc_channels[s], widths[s], norm))
             make = partial(block, patch_size=sizes[s])
-            self.dec.append(Stage(widths[s], dec_heads[s], rates[::-1], make))
+            self.dec.append(PTv3Stage(widths[s], dec_heads[s], rates[::-1], make))
         self.out_channels = widths if dec_channels else list(enc_channels)
 
     def forward(self, batch: PointBatch, *, mask: Tensor | None = None) -> list[Level]:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcseg.backbones.points.ptv3_blocks import Block
+from pcseg.backbones.points.ptv3_blocks import PTv3Block
 from pcseg.backbones.points.ptv3_curves import CurveLevel
 from pcseg.nn.norms import BatchNorm, NormFactory
 from pcseg.nn.rows import by_rows
@@ -14,7 +14,7 @@ from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.ops.patches import permute_rows
 from pcseg.ops.segment import segment_max
 
-BlockFactory = Callable[..., Block]
+BlockFactory = Callable[..., PTv3Block]
 """Takes width, heads, ``curve`` and ``drop_path``."""
 
 
@@ -46,7 +46,7 @@ class LinearStem(nn.Module):
         return by_rows(lambda rows: F.gelu(self.norm(self.linear(rows))), x)
 
 
-class Stage(nn.Module):
+class PTv3Stage(nn.Module):
     """Blocks at one resolution; block i attends along curve i.
 
     Args:

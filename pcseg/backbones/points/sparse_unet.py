@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pcseg.backbones.base import PointBackbone, batch_voxels
+from pcseg.backbones.contract import PointBackbone, batch_voxels
 from pcseg.errors import UserError
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.norms import BatchNorm
@@ -67,12 +67,12 @@ class SparseUNet(PointBackbone):
         encoder = [base_channels, *channels[:depth]]
         decoder = [encoder[-1], *channels[depth:]][::-1]  # decoder[s]: width at resolution s, from the finest
         self.out_channels = decoder
-        self.stem = ConvNorm(SubmanifoldConv(in_channels, base_channels, stem_kernel, bias=False))
+        self.stem = SparseConvNorm(SubmanifoldConv(in_channels, base_channels, stem_kernel, bias=False))
         self.down, self.enc, self.up, self.dec = (nn.ModuleList() for _ in range(4))
         for s in range(depth):
-            self.down.append(ConvNorm(StridedConv(encoder[s], encoder[s + 1], bias=False)))
+            self.down.append(SparseConvNorm(StridedConv(encoder[s], encoder[s + 1], bias=False)))
             self.enc.append(_stage(encoder[s + 1], encoder[s + 1], layers[s]))
-            self.up.append(ConvNorm(InverseConv(decoder[s + 1], decoder[s], bias=False)))
+            self.up.append(SparseConvNorm(InverseConv(decoder[s + 1], decoder[s], bias=False)))
             self.dec.append(_stage(decoder[s] + encoder[s], decoder[s], layers[-1 - s]))
 
     def forward(self, batch: PointBatch) -> list[Level]:
@@ -100,7 +100,7 @@ class SparseUNet(PointBackbone):
         return levels
 
 
-class ConvNorm(nn.Module):
+class SparseConvNorm(nn.Module):
     """Convolution, batch normalisation, ReLU."""
 
     def __init__(self, conv: SubmanifoldConv | StridedConv) -> None:
