@@ -21,7 +21,7 @@ from rich.table import Table
 
 from data_prep.parallel import NUM_PROCESSORS
 from data_prep.synthetic.damage import KINDS, damage_room
-from data_prep.synthetic.generating import each_room, open_folder, write_whole
+from data_prep.synthetic.generating import each_room, open_folder, write_text
 from data_prep.synthetic.plan import RoomPlan, plan_area, quarter_turn
 from data_prep.synthetic.raw import write_room
 from pcseg.cli import run
@@ -146,7 +146,7 @@ def _write_angles(out: Path, plans: Sequence[RoomPlan], settings: Settings) -> N
     lines += [f"{plan.name} {settings.turn(area)}" for plan in plans]
     folder = out / f"Area_{area}"
     folder.mkdir(exist_ok=True)
-    write_whole(folder / f"Area_{area}_alignmentAngle.txt", "\n".join(lines) + "\n")
+    write_text(folder / f"Area_{area}_alignmentAngle.txt", "\n".join(lines) + "\n")
 
 
 def _write_lists(out: Path, plans: Sequence[RoomPlan]) -> None:
@@ -155,8 +155,8 @@ def _write_lists(out: Path, plans: Sequence[RoomPlan]) -> None:
 
     for split in ("train", "val", "test"):
         names = [scan_name(plan) for plan in plans if SCANNET_SPLITS.get(plan.area, "train") == split]
-        write_whole(out / f"scannetv2_{split}.txt", "".join(f"{name}\n" for name in names))
-    write_whole(out / "scannetv2-labels.combined.tsv", label_table())
+        write_text(out / f"scannetv2_{split}.txt", "".join(f"{name}\n" for name in names))
+    write_text(out / "scannetv2-labels.combined.tsv", label_table())
 
 
 def make_room(out: Path, plan: RoomPlan, *, settings: Settings, threads: int = 0) -> Counter[str]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pcseg.errors import UserError, exit_on_user_error
-from pcseg.evaluation.report import write_text
+from pcseg.files import write_text
 
 FOLDER = Path(__file__).parent / "benchmarks"
 

@@ -10,6 +10,7 @@ from pcseg.checkpoint import ModelCard
 from pcseg.cli import as_dict, make_parser
 from pcseg.data.training_data import TrainingData
 from pcseg.errors import UserError, exit_on_user_error
+from pcseg.files import write_text
 from pcseg.official.convert import Conversion, convert
 from pcseg.training.initial_weights import save_weights
 from pcseg.training.train import train
@@ -33,7 +34,7 @@ def main(args: list[str] | None = None) -> None:
         card, reason = model_card(config, conversion, origin=origin)
     save_weights(options.out, conversion.state, missing=report.missing, origin=origin, card=card)
     names = options.out.with_name(options.out.name + ".txt")
-    names.write_text(full_report(conversion))
+    write_text(names, full_report(conversion))
     print(f"{conversion.title}: {len(report.taken)} tensors taken")
     kinds = {
         "missing here": report.missing,

@@ -9,7 +9,8 @@ from pcseg.cli import run
 from pcseg.data.alignment import Units, Up
 from pcseg.data.io.clouds import read_cloud
 from pcseg.data.predictions import SavedPrediction, find_prediction, read_prediction
-from pcseg.errors import UserError, make_folder
+from pcseg.errors import UserError
+from pcseg.files import atomic_path, make_folder
 from pcseg.views.interactive.browser import MAX_POINTS, BrowserView
 from pcseg.views.interactive.html import write_page
 from pcseg.views.interactive.window import show
@@ -287,10 +288,9 @@ def serve(page: BrowserView) -> None:
 
 
 def save(image: Image.Image, path: Path) -> None:
-    """Write a picture, under a temporary name first, and say so."""
-    temporary = path.with_name(f".{path.name}.part")
-    image.save(temporary, format="PNG")
-    temporary.replace(path)
+    """Write a PNG file atomically and print its name."""
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG")
     print(f"wrote {path}, {image.width} x {image.height}")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pcseg.cli import run
-from pcseg.errors import UserError, make_folder
+from pcseg.errors import UserError
 
 CALLS: list[tuple] = []
 
@@ -77,16 +77,3 @@ def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -
         run(interrupted, args=[])
     assert stop.value.code == 130
     assert capsys.readouterr().err == "pcseg: interrupted; run again to go on\n"
-
-
-@pytest.mark.parametrize("folder", ["file", "file/below"])
-def test_a_folder_that_cannot_be_made(folder: str, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file.*cannot be made .*; choose another folder"):
-        make_folder(tmp_path / folder)
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.access", lambda path, mode: False)  # whatever the rights of who runs the tests
-    with pytest.raises(UserError, match="new: cannot be written; choose another folder"):
-        make_folder(tmp_path / "new")

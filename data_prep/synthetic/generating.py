@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from data_prep.parallel import start_worker
 from data_prep.synthetic.plan import RoomPlan
 from pcseg.errors import UserError
+from pcseg.files import write_text
 
 Result = TypeVar("Result")
 
@@ -37,16 +38,9 @@ def open_folder(note: Path, settings: dict[str, Any], *, kind: str) -> None:
             raise UserError(f"{out}: holds something else; choose an empty or a new folder")
         else:
             out.mkdir(parents=True, exist_ok=True)
-            write_whole(note, text)
+            write_text(note, text)
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror}); choose another folder") from error
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file in one step, without changing the ends of its lines."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(text.encode())
-    partial.replace(path)
 
 
 def each_room(make: Callable[..., Result], plans: Sequence[RoomPlan], *, workers: int) -> Iterator[Result]:

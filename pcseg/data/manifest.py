@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from pcseg.data.scenes import FORMAT_VERSION, Scene
 from pcseg.errors import UserError, reason
+from pcseg.files import write_json
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 MANIFEST_NAME = "manifest.json"
@@ -104,16 +104,7 @@ class Manifest:
             "class_histogram": dict(zip(self.schema.names, self.class_histogram)),
             "scenes": [asdict(scene) for scene in self.scenes],
         }
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                temporary.write_text(json.dumps(fields, indent=1) + "\n")
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error}); choose another folder") from error
+        write_json(path, fields)
 
     @classmethod
     def read(cls, folder: Path | str) -> "Manifest":

@@ -1,6 +1,5 @@
 """Predictions on disk: one ``.npz`` a cloud, one row a point, with its classes and its model's hash."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from pcseg.data.alignment import Frame
 from pcseg.errors import UserError, reason
+from pcseg.files import atomic_path
 from pcseg.labels import LabelSchema
 
 
@@ -51,14 +51,8 @@ def write_prediction(path: Path, prediction: SavedPrediction) -> None:
     }
     if prediction.frame is not None:
         arrays["frame"] = np.array(prediction.frame.to_json())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType] - no key is "allow_pickle"
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType] - no key is "allow_pickle"
 
 
 def read_prediction(path: Path) -> SavedPrediction:

@@ -1,7 +1,6 @@
 """Prepared scenes: one HDF5 file a scene, read through a memory map."""
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import h5py
 import numpy as np
 
 from pcseg.errors import UserError, reason
+from pcseg.files import atomic_path
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 FORMAT_VERSION = 1
@@ -89,16 +89,11 @@ def write_scene(
     arrays = {name: _as_stored(path, name, array) for name, array in given.items() if array is not None}
     _check_lengths(path, arrays)
     _check_values(path, arrays, schema)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
         try:
             _write(temporary, arrays, dataset=dataset, scene=scene, schema=schema)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:  # h5py raises the latter when it closes a file on a full disk
-        raise UserError(f"{path}: cannot be written ({error}); make room or choose another folder") from error
+        except RuntimeError as error:  # h5py raises it when it closes a file on a full disk
+            raise OSError(str(error)) from error
 
 
 def _write(

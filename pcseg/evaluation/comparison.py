@@ -16,11 +16,12 @@ from pcseg.data.images.readers import READERS
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.scenes import check_scene
-from pcseg.errors import UserError, make_folder
+from pcseg.errors import UserError
 from pcseg.evaluation.backprojection import CameraFrame, Carried, Sighting, carry, read_frames, sightings
 from pcseg.evaluation.comparison_report import AVERAGE, ComparisonReport
 from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import data_arguments, trained_on
+from pcseg.files import make_folder
 from pcseg.inference.images import ImageModel, image_model, is_image_model, require_factors
 from pcseg.inference.points import Fragments, choose_device, predict_scene
 from pcseg.labels import IGNORE_INDEX

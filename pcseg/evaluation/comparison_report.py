@@ -1,6 +1,5 @@
 """The table of a comparison: one row a class, one column a model, on all points and on those that frames see."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pcseg.files import write_json, write_text
 from pcseg.metrics.confusion import ConfusionMatrix
 
 AVERAGE = "average"
@@ -118,12 +118,8 @@ class ComparisonReport:
 
     def write(self, folder: Path) -> None:
         """Write ``comparison.json`` and ``comparison.md``; each appears when it is complete."""
-        folder.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
-        for name, text in (("comparison.json", content), ("comparison.md", self.as_markdown())):
-            temporary = folder / f".{name}.part"
-            temporary.write_text(text)
-            temporary.replace(folder / name)
+        write_json(folder / "comparison.json", self.as_dict())
+        write_text(folder / "comparison.md", self.as_markdown())
 
 
 def _means(matrix: ConfusionMatrix) -> dict[str, float | None]:

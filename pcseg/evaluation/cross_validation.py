@@ -14,7 +14,8 @@ from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
 from pcseg.evaluation.points import evaluate
 from pcseg.evaluation.provenance import OF_A_FOLD, fold_differences
-from pcseg.evaluation.report import Report, read_report, write_text
+from pcseg.evaluation.report import Report, read_report
+from pcseg.files import write_text
 from pcseg.inference.points import Fragments
 from pcseg.inference.tta import Protocol
 from pcseg.training.train import train

@@ -12,10 +12,11 @@ from pcseg import __version__
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.images.reader import ImageReader, Picture
 from pcseg.data.images.readers import READERS
-from pcseg.errors import UserError, make_folder
+from pcseg.errors import UserError
 from pcseg.evaluation.baselines import most_frequent_class
 from pcseg.evaluation.provenance import data_arguments, origin_stamp, trained_on
 from pcseg.evaluation.report import Report
+from pcseg.files import make_folder
 from pcseg.inference.images import ImageModel, Windows, image_model
 from pcseg.inference.points import choose_device
 from pcseg.metrics.confusion import ConfusionMatrix

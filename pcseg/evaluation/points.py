@@ -17,10 +17,11 @@ from pcseg.data.predictions import SavedPrediction, read_prediction, write_predi
 from pcseg.data.sample import load_sample
 from pcseg.data.scenes import Scene, check_scene, read_scene
 from pcseg.data.schemas import benchmark_of
-from pcseg.errors import UserError, make_folder
+from pcseg.errors import UserError
 from pcseg.evaluation.baselines import height_and_color, most_frequent_class, require_sklearn
 from pcseg.evaluation.provenance import predictions_hash, protocol_of, protocol_stamp, trained_on
 from pcseg.evaluation.report import Report
+from pcseg.files import make_folder
 from pcseg.inference.points import Fragments, Vote, choose_device, predict_scene
 from pcseg.inference.tta import SINGLE, VIEWS, Protocol
 from pcseg.metrics.bootstrap import RoomMatrices

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from pcseg.data.schemas import class_groups
 from pcseg.errors import UserError, reason
+from pcseg.files import write_json, write_text
 from pcseg.metrics.bootstrap import RoomMatrices, bootstrap_intervals, read_rooms, write_rooms
 from pcseg.metrics.boundary import BoundaryCounts
 from pcseg.metrics.confusion import Absent, ConfusionMatrix
@@ -228,7 +228,7 @@ class Report:
         if self.ids is not None:
             write_text(folder / "scannet.txt", result_file(self.matrix, self.names, self.ids))
         write_text(folder / "results.md", self.as_markdown())
-        write_text(folder / "results.json", json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
+        write_json(folder / "results.json", self.as_dict())
 
 
 def read_report(folder: Path) -> Report:
@@ -297,13 +297,3 @@ def _percent(number: float | None) -> str:
 
 def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

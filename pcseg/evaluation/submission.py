@@ -1,7 +1,5 @@
 """Submissions to the ScanNet benchmark: one text file a scan with the id of every vertex, checked and zipped."""
 
-import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -16,6 +14,7 @@ from pcseg.data.predictions import SavedPrediction, read_prediction
 from pcseg.data.schemas import Benchmark, benchmark_of
 from pcseg.errors import UserError
 from pcseg.evaluation.points import entries_in, evaluate
+from pcseg.files import atomic_path, write_json
 
 OFFICIAL = {
     "val": (312, None),
@@ -110,7 +109,7 @@ def submit(
         checkpoint = write_archive(out, predictions, entries, manifest=manifest, benchmark=benchmark)
         note = {"dataset": manifest.dataset, "release": manifest.release, "split": split, "scans": len(counts),
                 "checkpoint": checkpoint, **stamp}  # fmt: skip
-        out.with_suffix(".json").write_text(json.dumps(note, indent=1) + "\n")
+        write_json(out.with_suffix(".json"), note)
     else:
         check_archive(out, counts, benchmark)
     return Submission(
@@ -150,32 +149,24 @@ def write_archive(
         The same predictions give the same bytes: files have no time.
     """
     lines = np.array([b"%d\n" % number for number in benchmark.ids])
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     checkpoints: dict[str, str] = {}
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with zipfile.ZipFile(temporary, "w") as archive:
-                for entry in entries:
-                    path = find_one(predictions, entry)
-                    saved = read_prediction(path)
-                    require_fit(saved, entry, manifest, path)
-                    checkpoints[saved.checkpoint] = entry.name
-                    text = lines[saved.label].tobytes().translate(None, b"\0")
-                    info = zipfile.ZipInfo(f"{entry.name}.txt")
-                    info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-                    archive.writestr(info, text)
-            if len(checkpoints) > 1:
-                raise UserError(
-                    f"{predictions}: predictions of several checkpoints ({', '.join(sorted(checkpoints))}); give "
-                    "the folder of one"
-                )
-            check_archive(temporary, {entry.name: entry.num_points for entry in entries}, benchmark)
-            os.replace(temporary, out)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error}); make room or choose another folder") from error
+    with atomic_path(out) as temporary:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for entry in entries:
+                path = find_one(predictions, entry)
+                saved = read_prediction(path)
+                require_fit(saved, entry, manifest, path)
+                checkpoints[saved.checkpoint] = entry.name
+                text = lines[saved.label].tobytes().translate(None, b"\0")
+                info = zipfile.ZipInfo(f"{entry.name}.txt")
+                info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                archive.writestr(info, text)
+        if len(checkpoints) > 1:
+            raise UserError(
+                f"{predictions}: predictions of several checkpoints ({', '.join(sorted(checkpoints))}); give "
+                "the folder of one"
+            )
+        check_archive(temporary, {entry.name: entry.num_points for entry in entries}, benchmark)
     return next(iter(checkpoints))
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.images.reader import read_colors
 from pcseg.data.io.clouds import READERS
-from pcseg.errors import UserError, make_folder
+from pcseg.errors import UserError
+from pcseg.files import atomic_path, make_folder
 from pcseg.inference.images import image_model
 from pcseg.inference.points import choose_device
 from pcseg.labels import LabelSchema
@@ -89,7 +90,6 @@ def write_label_image(
         (index, picture, "PNG"),
         (overlay, Image.fromarray(mixed.astype(np.uint8)), "JPEG"),
     ):
-        temporary = path.with_name(f".{path.name}.part")
-        content.save(temporary, format=kind)
-        temporary.replace(path)
+        with atomic_path(path) as temporary:
+            content.save(temporary, format=kind)
     return index, overlay

@@ -16,7 +16,8 @@ from pcseg.data.io.ply import write_ply
 from pcseg.data.normals import estimate_normals
 from pcseg.data.predictions import SavedPrediction, write_prediction
 from pcseg.data.sample import Sample
-from pcseg.errors import UserError, make_folder
+from pcseg.errors import UserError
+from pcseg.files import make_folder
 from pcseg.inference.points import Fragments, choose_device, predict_scene
 from pcseg.labels import IGNORE_INDEX
 from pcseg.views.layers.coloring import share

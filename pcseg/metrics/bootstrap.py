@@ -1,6 +1,5 @@
 """How much scores depend on the rooms that happen to be in the test: intervals over resampled rooms."""
 
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pcseg.errors import UserError, reason
+from pcseg.files import atomic_path
 from pcseg.metrics.confusion import ConfusionMatrix
 
 
@@ -84,13 +84,8 @@ def bootstrap_intervals(
 
 def write_rooms(path: Path, rooms: RoomMatrices) -> None:
     """Write the confusion matrix of every room as ``.npz`` with ``names`` and ``counts``, in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, names=np.array(rooms.names), counts=rooms.counts.numpy())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, names=np.array(rooms.names), counts=rooms.counts.numpy())
 
 
 def read_rooms(path: Path) -> RoomMatrices:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pcseg.checkpoint import KEY, file_hash, load_weights, read_checkpoint
 from pcseg.errors import UserError
+from pcseg.files import atomic_path
 from pcseg.official.loading import UNCOUNTED
 
 WEIGHTS_KEY = "pcseg_weights"
@@ -45,10 +46,8 @@ def save_weights(
     }
     if card is not None:
         content[KEY] = card
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    torch.save(content, temporary)
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
 
 
 def load_initial_weights(module: nn.Module, path: Path) -> list[str]:

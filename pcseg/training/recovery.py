@@ -1,7 +1,6 @@
 """Training that survives: voxels a batch that fit the memory, steps without memory, steps without a number."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -14,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
+from pcseg.files import atomic_path
 from pcseg.nn.process_statistics import several_processes
 from pcseg.training.memory import (
     SMALLEST,
@@ -207,14 +207,12 @@ class Survival(Callback):
             return None
         batch = self._batch
         fields = batch.to_dict() if hasattr(batch, "to_dict") else vars(batch)
-        self.folder.mkdir(parents=True, exist_ok=True)
         rank = f"_rank{trainer.global_rank}" if trainer.world_size > 1 else ""
         path = self.folder / f"step_{trainer.global_step}_{self.bad_steps}{rank}.pt"
         fields = {key: value for key, value in fields.items() if isinstance(value, Tensor | list)}
         fields = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in fields.items()}
-        temporary = path.with_name(f".{path.name}.tmp")
-        torch.save({"loss": self._loss, "epoch": trainer.current_epoch, "batch": fields}, temporary)
-        os.replace(temporary, path)
+        with atomic_path(path) as temporary:
+            torch.save({"loss": self._loss, "epoch": trainer.current_epoch, "batch": fields}, temporary)
         return path
 
     def _halve(self, batch: Any, error: Exception) -> None:

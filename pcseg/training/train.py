@@ -26,7 +26,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from pcseg.checkpoint import KEY, ModelCard, differing_keys, read_checkpoint
 from pcseg.data.training_data import TrainingData
 from pcseg.data.worker_errors import naming_files
-from pcseg.errors import UserError, make_folder, reason
+from pcseg.errors import UserError, reason
+from pcseg.files import make_folder, write_text
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.nn.norms import separate_norms, synchronise_norms
 from pcseg.training.initial_weights import history, load_initial_weights
@@ -157,7 +158,7 @@ def train(
     if init_from is not None:
         load_initial_weights(model, init_from)
     make_folder(out)
-    (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    write_text(out / "config.json", json.dumps(config, indent=1) + "\n")
     best = ModelCheckpoint(
         dirpath=out, filename="best", monitor="val/miou", mode="max", enable_version_counter=False
     )

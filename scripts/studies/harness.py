@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pcseg.errors import UserError
-from pcseg.evaluation.report import write_text
+from pcseg.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 

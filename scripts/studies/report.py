@@ -10,7 +10,7 @@ from typing import Any
 from studies.harness import Outcome, Study, Variant
 
 from pcseg.errors import UserError
-from pcseg.evaluation.report import write_text
+from pcseg.files import write_json, write_text
 
 
 def spread(values: Sequence[float]) -> str:
@@ -54,7 +54,7 @@ def write_report(
         "variants": [_plain(outcome) for outcome in outcomes],
         "interventions": [_plain(outcome) for outcome in interventions],
     }
-    write_text(folder / f"{name}.json", json.dumps(content, indent=1) + "\n")
+    write_json(folder / f"{name}.json", content)
     write_text(folder / f"{name}.md", markdown(study, outcomes, interventions, command=command))
 
 

@@ -8,7 +8,6 @@ import h5py
 import numpy as np
 import pytest
 
-from pcseg.data import scenes
 from pcseg.data.scenes import Scene, check_scene, read_scene, write_scene
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
@@ -112,7 +111,7 @@ def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def full_disk(*args: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(scenes.os, "replace", full_disk)
+    monkeypatch.setattr("os.replace", full_disk)
     with pytest.raises(UserError, match=r"cannot be written.*No space"):
         write(tmp_path / "a.h5")
     assert [*tmp_path.iterdir()] == []

@@ -288,7 +288,7 @@ def test_a_scene_that_is_not_the_manifests(tmp_path: Path) -> None:
 
 def test_results_that_cannot_be_written(ckpt: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file.*: cannot be made .*choose another folder"):
+    with pytest.raises(UserError, match=r"file.*: cannot be created .*Choose another folder"):
         evaluate(ckpt=ckpt, out=tmp_path / "file", progress_bar=False)
 
 

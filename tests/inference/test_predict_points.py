@@ -182,7 +182,7 @@ def test_source_is_not_written_over(tmp_path: Path, ckpt: Path) -> None:
 
 def test_what_cannot_be_done_is_told_before_the_work(tmp_path: Path, ckpt: Path, room: Cloud) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file: cannot be made .*choose another folder"):
+    with pytest.raises(UserError, match=r"file: cannot be created .*Choose another folder"):
         predict(tmp_path / "no_such.xyz", ckpt=ckpt, out=tmp_path / "file", progress_bar=False)
     model = load_checkpoint(ckpt)
     with pytest.raises(UserError, match="margin is -1; choose 0 or more"):

@@ -180,7 +180,7 @@ def test_what_the_trainer_refuses_is_one_line(tmp_path: Path) -> None:
 
 def test_a_run_without_a_place(building: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file: cannot be made"):
+    with pytest.raises(UserError, match="file: cannot be created"):
         train(data=RoomData(building), backbone=ConvBackbone, head=PlainHead, out=tmp_path / "file")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from pcseg.data.io.tables import Columns, parse_numbers
 from pcseg.errors import UserError
+from pcseg.files import atomic_path
 
 TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
@@ -128,11 +129,6 @@ def write_ply(path: Path, columns: Columns) -> None:
         f"property {NAMES[column.dtype.str[1:]]} {name}\n" for name, column in columns.items()
     )
     header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(table)}\n{properties}end_header\n"
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(header.encode())
-            table.tofile(file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(header.encode())
+        table.tofile(file)

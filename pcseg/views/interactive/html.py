@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pcseg.files import write_text
 from pcseg.views.interactive.html_viewer import PAGE
 from pcseg.views.layers.coloring import NOTHING, Layer
 from pcseg.views.render.splat import FINEST_CELL, morton_code, patch_size
@@ -72,10 +73,7 @@ def write_page(
     )
     # "<" could end the script that holds the text
     text = PAGE.replace("@META@", json.dumps(meta).replace("<", "\\u003c")).replace("@DATA@", data)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, text)
     return len(rows)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from pcseg.files import atomic_path
 from pcseg.views.layers.coloring import Layer, make_layer
 from pcseg.views.layers.palette import Palette
 from pcseg.views.render.cameras import View
@@ -72,8 +73,6 @@ def _places(number: int) -> list[tuple[int, int]]:
 
 
 def save_picture(image: Image.Image, path: Path) -> None:
-    """Write a PNG, under a temporary name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    image.save(temporary, format="PNG")
-    temporary.replace(path)
+    """Write a PNG file atomically."""
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG")

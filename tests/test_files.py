@@ -1,0 +1,77 @@
+"""Atomic writing: a file is complete or absent, and failures are one-line errors."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pcseg.errors import UserError
+from pcseg.files import atomic_path, make_folder, write_bytes, write_json, write_text
+
+
+def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "points.npz"
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as file:
+            np.savez(file, pos=np.zeros(3))
+        assert not path.exists()
+        assert temporary.parent == path.parent
+    assert [file.name for file in path.parent.iterdir()] == ["points.npz"]
+
+
+def interrupt(path: Path) -> None:
+    path.write_text("half")
+    raise ZeroDivisionError
+
+
+def test_failure_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "points.txt"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), atomic_path(path) as temporary:
+        interrupt(temporary)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_operating_system_error_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file.below.txt: cannot be written .*another folder"):
+        write_bytes(tmp_path / "file" / "below.txt", b"")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_text(tmp_path, "a folder is in the way")
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"result.json: cannot be written \(.*No space left"):
+        write_json(tmp_path / "result.json", {"miou": 0.5})
+    assert not list(tmp_path.iterdir())
+
+
+def test_text_keeps_line_endings_and_json_is_strict(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "é\r\n")
+    assert (tmp_path / "a.txt").read_bytes() == "é\r\n".encode()
+    write_json(tmp_path / "a.json", {"miou": None})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"miou": None}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "b.json", {"miou": float("nan")})
+    assert not (tmp_path / "b.json").exists()
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below"])
+def test_folder_that_cannot_be_created(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file.*cannot be created .*\. Choose another folder"):
+        make_folder(tmp_path / folder)
+
+
+def test_folder_that_is_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # independent of the user who runs the tests
+    with pytest.raises(UserError, match=r"new: not writable\. Choose another folder"):
+        make_folder(tmp_path / "new")
