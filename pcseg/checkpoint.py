@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jsonargparse import ArgumentParser
@@ -18,6 +18,9 @@ from pcseg.network import BackboneChoice, HeadFactory, Network
 FORMAT_VERSION = 1
 KEY = "pcseg"
 
+ModelKind = Literal["points", "images"]
+"""What a model predicts: the classes of points or of pixels."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
@@ -29,6 +32,7 @@ class ModelCard:
         features: Names of the input features, in order.
         grid_size: Edge of a voxel in metres.
         in_channels: Width of the input features.
+        kind: Whether the model predicts points or images.
         manifest_hash: Hash of the training data's manifest.
         seed: Seed of the run.
         missing_fields: What stands in for a field that a cloud lacks: a colour in 0..255, or ``estimate``.
@@ -44,6 +48,7 @@ class ModelCard:
     in_channels: int
     manifest_hash: str
     seed: int
+    kind: ModelKind = "points"
     version: str = __version__
     format_version: int = FORMAT_VERSION
     missing_fields: dict[str, Any] = field(
@@ -69,6 +74,10 @@ class LoadedModel:
     @property
     def config(self) -> dict[str, Any]:
         return self.card.config
+
+    @property
+    def kind(self) -> ModelKind:
+        return self.card.kind
 
     @property
     def features(self) -> list[str]:
@@ -103,6 +112,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], ModelCard]:
             f"{path}: checkpoint format {fields.get('format_version')}, this version reads {FORMAT_VERSION}; "
             f"it was written by pcseg {fields.get('version')}"
         )
+    fields.setdefault("kind", "images" if fields["features"] == ["image"] else "points")  # older cards
     return content, ModelCard(**fields)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pcseg.cli  # noqa: F401 - first: it silences a warning that torch_geometric raises on import
 from pcseg.checkpoint import read_checkpoint
 from pcseg.errors import UserError
-from pcseg.inference.images import IMAGE_DATA
 
 
 def names_image_model(args: list[str] | None = None) -> bool:
@@ -16,9 +15,6 @@ def names_image_model(args: list[str] | None = None) -> bool:
     values = [after for option, after in pairwise(args) if option == "--ckpt"]
     values += [arg.removeprefix("--ckpt=") for arg in args if arg.startswith("--ckpt=")]
     try:
-        return any(
-            read_checkpoint(Path(value))[1].config.get("data", {}).get("class_path") == IMAGE_DATA
-            for value in values
-        )
+        return any(read_checkpoint(Path(value))[1].kind == "images" for value in values)
     except UserError:
         return False

@@ -183,6 +183,7 @@ class RoomData(TrainingData):
 
     def card(self) -> dict[str, Any]:
         return {
+            "kind": "points",
             "features": list(self.features),
             "grid_size": self.grid_size,
             "missing_fields": {"color": self.mean_color, "normal": "estimate"},

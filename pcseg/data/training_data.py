@@ -44,7 +44,7 @@ class TrainingData(ABC):
 
     @abstractmethod
     def card(self) -> dict[str, Any]:
-        """Fields of the model card that depend on the data: features, grid_size, missing_fields."""
+        """Fields of the model card that depend on the data: kind, features, grid_size, missing_fields."""
 
     @abstractmethod
     def train_loader(self, *, seed: int = 0) -> DataLoader:

@@ -15,9 +15,6 @@ from pcseg.data.images.image_data import IMAGENET_MEAN, IMAGENET_STD
 from pcseg.data.images.readers import READERS
 from pcseg.errors import UserError
 
-IMAGE_DATA = "pcseg.data.images.image_data.ImageData"
-"""Data class in the configuration of a model that was trained on images."""
-
 Run = Callable[[Tensor], Tensor]
 """Takes images ``(B, 3, H, W)`` and returns probabilities ``(B, K, H, W)``."""
 
@@ -98,7 +95,7 @@ class ImageModel:
 
 def is_image_model(model: LoadedModel) -> bool:
     """Whether a checkpoint was trained on images."""
-    return model.config.get("data", {}).get("class_path") == IMAGE_DATA
+    return model.kind == "images"
 
 
 def image_model(loaded: LoadedModel) -> ImageModel:

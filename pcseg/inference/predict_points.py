@@ -201,7 +201,7 @@ def make_sample(
         UserError: The model was trained on images, or needs a field that the cloud lacks, and its checkpoint has
             nothing instead.
     """
-    if "image" in model.features:
+    if model.kind == "images":
         raise UserError(f"{model.path}: was trained on images; give the checkpoint of a point model")
     pos = frame.apply(cloud.pos[rows])
     normal = None

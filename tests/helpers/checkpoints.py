@@ -78,8 +78,8 @@ def write_image_checkpoint(path: Path, root: Path, **data: Any) -> Path:
         schema=S3DIS,
     )
     card = ModelCard(
-        config=config, schema=S3DIS.to_json(), features=["image"], grid_size=0.0, in_channels=3, manifest_hash="",
-        seed=0,
+        config=config, schema=S3DIS.to_json(), kind="images", features=["image"], grid_size=0.0, in_channels=3,
+        manifest_hash="", seed=0,
     )  # fmt: skip
     return _write(path, model, card)
 

@@ -130,7 +130,7 @@ def write_image_model(path: Path, head: str, *, crop_size: tuple[int, int] = (48
         "backbone": {"class_path": "pcseg.backbones.images.resnet.ResNet", "init_args": RESNET},
         "head": {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": options},
     }  # fmt: skip
-    _write(path, model, parts, features=["image"], grid_size=0.0, in_channels=3)
+    _write(path, model, parts, kind="images", features=["image"], grid_size=0.0, in_channels=3)
 
 
 def _write(path: Path, model: Segmentor, config: dict[str, Any], **card: Any) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pcseg.data.images.batch import ImageBatch, Normalize
 from pcseg.errors import UserError
 from pcseg.heads.base import HeadOutput
-from pcseg.inference.images import IMAGE_DATA, Windows, image_model, image_probabilities, window_starts
+from pcseg.inference.images import Windows, image_model, image_probabilities, window_starts
 
 IDENTITY = Normalize(mean=(0, 0, 0), std=(1, 1, 1))
 
@@ -123,7 +123,7 @@ def test_base_size_sets_the_longer_edge() -> None:
 
 def test_large_colours_of_scannet_are_seen_at_the_size_of_the_labels() -> None:
     arguments: dict[str, Any] = {"dataset": "scannet_frames", "crop_size": [48, 64]}
-    loaded: Any = SimpleNamespace(config={"data": {"class_path": IMAGE_DATA, "init_args": arguments}})
+    loaded: Any = SimpleNamespace(kind="images", config={"data": {"init_args": arguments}})
     assert image_model(loaded).windows().base_size == 640
     arguments["base_size"] = 320
     assert image_model(loaded).windows().base_size == 320

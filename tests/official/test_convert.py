@@ -239,7 +239,13 @@ def test_the_released_ccnet_starts_a_point_head_that_equals_it(tmp_path: Path) -
 
 def own_checkpoint(path: Path, config: dict[str, Any]) -> Segmentor:
     model = segmentor(config)
-    facts: dict[str, Any] = {"features": ["image"], "grid_size": 0.0, "manifest_hash": "", "seed": 0}
+    facts: dict[str, Any] = {
+        "kind": "images",
+        "features": ["image"],
+        "grid_size": 0.0,
+        "manifest_hash": "",
+        "seed": 0,
+    }
     card = ModelCard(config=config, schema=SCHEMA.to_json(), in_channels=3, **facts)
     torch.save({KEY: card.as_dict(), "state_dict": model.state_dict()}, path)
     return model

@@ -176,7 +176,7 @@ class ImageData(TrainingData):
         return len(self.val_pictures)
 
     def card(self) -> dict[str, Any]:
-        return {"features": ["image"], "grid_size": 0.0}
+        return {"kind": "images", "features": ["image"], "grid_size": 0.0}
 
     def train_loader(self, *, seed: int = 0) -> EpochLoader:
         dataset = TrainingImages(
