@@ -1,7 +1,9 @@
 """Label schemas: class names, their order and colours, and remapping between them by name."""
 
+import colorsys
 import json
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -9,6 +11,16 @@ from pcseg.errors import UserError
 
 IGNORE_INDEX = -1
 """The label of a point without a class, everywhere in code; other values are mapped when a file is read."""
+
+Palette = Literal["canonical", "colorblind"]
+"""Colors of the data set, or colors that color-blind readers can distinguish."""
+
+UNLABELED = (150, 115, 85)
+"""Color of points without a class: a brown that no class of S3DIS comes near."""
+
+# Paul Tol's "muted" scheme, distinct for the common kinds of color blindness
+_MUTED = ((51, 34, 136), (136, 204, 238), (68, 170, 153), (17, 119, 51), (153, 153, 51), (221, 204, 119),
+          (204, 102, 119), (136, 34, 85), (170, 68, 153))  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,3 +117,26 @@ S3DIS = LabelSchema(
     ),
 )  # fmt: skip
 """S3DIS in the canonical (PointNet) order and palette."""
+
+
+def class_colors(schema: LabelSchema, palette: Palette = "canonical") -> np.ndarray:
+    """Return the color of every class, and of unlabeled points in the last row (index -1), ``(K + 1, 3)`` uint8.
+
+    The palette ``colorblind`` has nine colors. Classes 10 to 18 get the same colors lighter, classes 19 to 27
+    darker. Further classes, as in ADE20K and ScanNet200, get paler colors of many lightnesses. All colors differ,
+    but more than 27 of them cannot be distinguished by eye.
+    """
+    colors = list(schema.colors)
+    if palette == "colorblind":
+        colors = [_shifted(_MUTED[i % len(_MUTED)], i // len(_MUTED)) for i in range(schema.num_classes)]
+    return np.array([*colors, UNLABELED], dtype=np.uint8)
+
+
+def _shifted(color: tuple[int, int, int], rounds: int) -> tuple[int, ...]:
+    """Return the color lighter after one round, darker after two, then paler with lightnesses spread evenly."""
+    hue, light, saturation = colorsys.rgb_to_hls(*(value / 255 for value in color))
+    if rounds < 3:
+        light += (0, 0.25, -0.15)[rounds]
+    else:
+        light, saturation = 0.1 + 0.8 * (rounds * 0.6180339887 % 1), 0.7 * saturation
+    return tuple(round(255 * v) for v in colorsys.hls_to_rgb(hue, min(max(light, 0.08), 0.92), saturation))

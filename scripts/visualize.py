@@ -11,12 +11,12 @@ from pcseg.data.io.clouds import read_cloud
 from pcseg.data.predictions import SavedPrediction, find_prediction, read_prediction
 from pcseg.errors import UserError
 from pcseg.files import atomic_path, make_folder
+from pcseg.labels import Palette
 from pcseg.views.interactive.browser import MAX_POINTS, BrowserView
 from pcseg.views.interactive.html import write_page
 from pcseg.views.interactive.window import show
 from pcseg.views.layers.coloring import By, available
 from pcseg.views.layers.head_layers import HAS, all_layers, head_layers, middle_point, nearest_point
-from pcseg.views.layers.palette import Palette
 from pcseg.views.render.cameras import View
 from pcseg.views.render.charts import context_picture
 from pcseg.views.render.panels import panels_picture
@@ -87,7 +87,7 @@ def visualize(
         eye: Place of the camera, "[x, y, z]" in metres with z up.
         look_at: Place in the middle of the picture, likewise.
         size: "[width, height]" of the picture; 1280 x 720, a sheet 1840 x 1040.
-        palette: Colours of classes; safe (or colorblind) is for colour-blind readers.
+        palette: Colors of the classes; ``colorblind`` can be distinguished by color-blind readers.
         shade: Darken edges; without it colours are exactly those of the legend.
         units: Unit of the file.
         up: Axis of the file that points up.

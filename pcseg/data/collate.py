@@ -8,7 +8,7 @@ import numpy as np
 
 from pcseg.data.mix import mix
 from pcseg.data.sample import Sample
-from pcseg.inference.scene_batch import model_inputs
+from pcseg.data.scene_batch import model_inputs
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch, Data

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from pcseg.data.dataset import with_height
 from pcseg.data.sample import Sample
+from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import VoxelGroups, group_by_voxel
 from pcseg.errors import UserError
 from pcseg.inference.blocks import Block, cut_into_blocks
-from pcseg.inference.scene_batch import scene_batch
 from pcseg.ops.voxels import VoxelSet
 
 Vote = Callable[[Sample], Sample]

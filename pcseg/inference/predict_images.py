@@ -13,8 +13,7 @@ from pcseg.errors import UserError
 from pcseg.files import atomic_path, make_folder
 from pcseg.inference.images import image_model
 from pcseg.inference.points import choose_device
-from pcseg.labels import LabelSchema
-from pcseg.views.layers.palette import Palette, class_colors
+from pcseg.labels import LabelSchema, Palette, class_colors
 
 SHOWN = 0.55
 """Weight of the class colours over a picture."""
@@ -44,7 +43,7 @@ def predict_image(
         scales: Factors on the size of the picture whose probabilities are averaged.
         flip: Average with the mirror image too.
         overlap: Share of a window that the next one shows again.
-        palette: Colours of the classes; ``safe`` is for colour-blind readers.
+        palette: Colors of the classes; ``colorblind`` can be distinguished by color-blind readers.
         device: Where the model runs: ``auto``, ``cpu``, ``cuda`` or one of several GPUs such as ``cuda:1``.
 
     Raises:

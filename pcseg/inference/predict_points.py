@@ -19,9 +19,8 @@ from pcseg.data.sample import Sample
 from pcseg.errors import UserError
 from pcseg.files import make_folder
 from pcseg.inference.points import Fragments, choose_device, predict_scene
-from pcseg.labels import IGNORE_INDEX
+from pcseg.labels import IGNORE_INDEX, Palette, class_colors
 from pcseg.views.layers.coloring import share
-from pcseg.views.layers.palette import Palette, class_colors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +83,7 @@ def predict(
         fragments: Points of a voxel that are shown to the model: 1 is the fastest, ``all`` shows every point.
         points_per_pass: Largest number of voxels in a pass, which bounds the memory.
         margin: Width in metres of the context around a block of a large cloud.
-        palette: Colours of the classes; ``safe`` is for colour-blind readers.
+        palette: Colors of the classes; ``colorblind`` can be distinguished by color-blind readers.
         device: Where the model runs: ``auto``, ``cpu``, ``cuda`` or one of several GPUs such as ``cuda:1``.
         progress_bar: Show progress and time left.
 

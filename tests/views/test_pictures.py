@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw
 from pcseg.data.io.clouds import Cloud, read_cloud
 from pcseg.data.predictions import SavedPrediction
 from pcseg.errors import UserError
-from pcseg.labels import S3DIS, LabelSchema
+from pcseg.labels import S3DIS, UNLABELED, LabelSchema, class_colors
 from pcseg.views.interactive.window import has_screen, legend_text, show
 from pcseg.views.layers.coloring import Layer, available, make_layer
-from pcseg.views.layers.palette import RIGHT, UNLABELLED, WRONG, class_colors, scale_colors
+from pcseg.views.layers.palette import RIGHT, WRONG, scale_colors
 from pcseg.views.render.cameras import Box, make_camera, without_ceiling
 from pcseg.views.render.pictures import LONGEST, compare_picture, draw_layers, draw_legend, picture, write
 from pcseg.views.subject import Subject, make_subject
@@ -69,11 +69,11 @@ def test_points_without_a_class() -> None:
     label, prediction = ROOM.label.copy(), ROOM.prediction.copy()  # type: ignore[union-attr]
     label[:3], prediction[2:5] = -1, -1
     odd = replace(ROOM, label=label, prediction=prediction)
-    assert (make_layer(odd, "label").color[:3] == UNLABELLED).all()
-    assert make_layer(odd, "label").legend[-1] == ("no class  <0.1 %", UNLABELLED)
-    assert (make_layer(odd, "error").color[:3] == UNLABELLED).all()
+    assert (make_layer(odd, "label").color[:3] == UNLABELED).all()
+    assert make_layer(odd, "label").legend[-1] == ("no class  <0.1 %", UNLABELED)
+    assert (make_layer(odd, "error").color[:3] == UNLABELED).all()
     assert (make_layer(odd, "error").color[3:5] == WRONG).all()
-    assert (make_layer(odd, "confidence").color[2:5] == UNLABELLED).all()
+    assert (make_layer(odd, "confidence").color[2:5] == UNLABELED).all()
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def test_missing_fields(missing: str, by: str, message: str) -> None:
 def test_palettes() -> None:
     names = tuple(map(str, range(20)))
     schema = LabelSchema(name="many", names=names, colors=tuple((i, i, i) for i in range(20)))
-    safe = class_colors(schema, "safe")
-    assert len(np.unique(safe, axis=0)) == 21
+    distinct = class_colors(schema, "colorblind")
+    assert len(np.unique(distinct, axis=0)) == 21
     # ScanNet200 and ADE20K have more classes than the palette has colours and shades
     many = LabelSchema(name="many", names=tuple(map(str, range(256))), colors=((0, 0, 0),) * 256)
-    assert len(np.unique(class_colors(many, "safe"), axis=0)) == 257
-    np.testing.assert_array_equal(class_colors(many, "safe")[:20], safe[:20])
+    assert len(np.unique(class_colors(many, "colorblind"), axis=0)) == 257
+    np.testing.assert_array_equal(class_colors(many, "colorblind")[:20], distinct[:20])
     np.testing.assert_array_equal(class_colors(schema)[:-1, 0], range(20))
     scale = scale_colors(np.linspace(0, 1, 50)).astype(int) @ (0.3, 0.59, 0.11)
     assert (np.diff(scale) > 0).all()

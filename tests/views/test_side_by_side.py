@@ -12,9 +12,8 @@ from PIL import Image
 from pcseg.data.images.reader import read_indices
 from pcseg.errors import UserError
 from pcseg.evaluation.backprojection import project, read_frame
-from pcseg.labels import S3DIS
+from pcseg.labels import S3DIS, class_colors
 from pcseg.views.layers.coloring import class_layer
-from pcseg.views.layers.palette import class_colors
 from pcseg.views.render.charts import context_picture
 from pcseg.views.render.pictures import RING, render
 from pcseg.views.render.side_by_side import beside_picture, both_contexts, camera_of_frame, find_place

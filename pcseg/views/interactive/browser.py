@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from pcseg.errors import UserError
+from pcseg.labels import Palette
 from pcseg.views.interactive.picking import describe, point_on_ray
 from pcseg.views.layers.coloring import NOTHING, By, Layer
 from pcseg.views.layers.head_layers import all_layers, attention_layers
-from pcseg.views.layers.palette import Palette
 from pcseg.views.render.cameras import make_camera
 from pcseg.views.render.splat import patch_size
 from pcseg.views.render.thinning import thin

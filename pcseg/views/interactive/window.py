@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pcseg.errors import UserError
+from pcseg.labels import Palette
 from pcseg.views.layers.coloring import NAMES, NOTHING, By, Layer
 from pcseg.views.layers.head_layers import all_layers
-from pcseg.views.layers.palette import Palette
 from pcseg.views.subject import Subject
 
 

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from pcseg.errors import UserError
-from pcseg.labels import LabelSchema
-from pcseg.views.layers.palette import RIGHT, UNLABELLED, WRONG, Palette, class_colors, scale_table
+from pcseg.labels import UNLABELED, LabelSchema, Palette, class_colors
+from pcseg.views.layers.palette import RIGHT, WRONG, scale_table
 from pcseg.views.subject import Subject
 
 By = Literal[
@@ -132,7 +132,7 @@ def amount_layer(
     *,
     scale: tuple[str, str],
     missing: np.ndarray | None = None,
-    nothing: tuple[int, int, int] = UNLABELLED,
+    nothing: tuple[int, int, int] = UNLABELED,
     diverging: bool = False,
     site: np.ndarray | None = None,
 ) -> Layer:
@@ -192,7 +192,7 @@ def named_layer(
 
 def error_layer(label: np.ndarray, prediction: np.ndarray) -> Layer:
     """Right and wrong points; those without a true class do not count."""
-    colors = np.array([RIGHT, WRONG, UNLABELLED], dtype=np.uint8)
+    colors = np.array([RIGHT, WRONG, UNLABELED], dtype=np.uint8)
     kind = np.where(label < 0, 2, np.where(label == prediction, 0, 1)).astype(np.uint8)
     counts = np.bincount(kind, minlength=3)
     known = counts[0] + counts[1]

@@ -15,6 +15,7 @@ from pcseg.checkpoint import LoadedModel
 from pcseg.data.alignment import IDENTITY, Frame, Units, Up, find_frame
 from pcseg.data.dataset import with_height
 from pcseg.data.io.clouds import Cloud
+from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import group_by_voxel
 from pcseg.errors import UserError
 from pcseg.heads.ccnet import RCCABody
@@ -24,7 +25,6 @@ from pcseg.heads.encnet import EncBody
 from pcseg.heads.image_base import ImageHead
 from pcseg.heads.point_base import PointContextHead, read_back
 from pcseg.inference.predict_points import make_sample, usable_rows
-from pcseg.inference.scene_batch import scene_batch
 from pcseg.losses.class_frequency import class_frequency
 from pcseg.losses.presence import class_presence
 from pcseg.nn.levels import Level

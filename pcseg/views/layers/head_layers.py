@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from pcseg.errors import UserError
+from pcseg.labels import UNLABELED, Palette, class_colors
 from pcseg.views.layers.coloring import By, Layer, amount_layer, available, make_layer, named_layer
 from pcseg.views.layers.head_maps import HeadMaps
-from pcseg.views.layers.palette import UNLABELLED, Palette, class_colors
 from pcseg.views.subject import Subject
 
 UNSEEN = (205, 210, 215)
@@ -119,7 +119,7 @@ def codeword_layers(maps: HeadMaps, *, of: str | None) -> list[Layer]:
     ]
     if of is not None:
         return shares
-    colors = np.array([*distinct_colors(number), UNLABELLED], dtype=np.uint8)
+    colors = np.array([*distinct_colors(number), UNLABELED], dtype=np.uint8)
     title = "codeword of the largest share"
     kinds = named_layer(_with_none(strongest), "codeword", title, names=names, colors=colors, site=site)
     return [kinds, *shares]

@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pcseg.errors import UserError
-from pcseg.labels import LabelSchema
+from pcseg.labels import LabelSchema, Palette, class_colors
 from pcseg.views.layers.head_maps import HeadMaps
-from pcseg.views.layers.palette import Palette, class_colors, scale_colors
+from pcseg.views.layers.palette import scale_colors
 from pcseg.views.render.pictures import BACKGROUND, INK, TITLE, write
 
 PREDICTED, TRUE = (5, 88, 150), (241, 163, 64)

@@ -6,8 +6,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from pcseg.files import atomic_path
+from pcseg.labels import Palette
 from pcseg.views.layers.coloring import Layer, make_layer
-from pcseg.views.layers.palette import Palette
 from pcseg.views.render.cameras import View
 from pcseg.views.render.pictures import (
     BACKGROUND,

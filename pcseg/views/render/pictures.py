@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from pcseg.labels import Palette
 from pcseg.views.layers.coloring import NO_CLASS, NOTHING, By, Layer, make_layer
-from pcseg.views.layers.palette import Palette
 from pcseg.views.render.cameras import View, make_camera, without_ceiling
 from pcseg.views.render.splat import Camera, patch_size, shaded, splat, without_holes
 from pcseg.views.subject import Subject

@@ -6,10 +6,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pcseg.errors import UserError
+from pcseg.labels import Palette
 from pcseg.views.interactive.picking import point_on_ray
 from pcseg.views.layers.coloring import By, Layer, available, make_layer
 from pcseg.views.layers.head_layers import HAS, head_layers, head_ways
-from pcseg.views.layers.palette import Palette
 from pcseg.views.render.charts import context_picture
 from pcseg.views.render.panels import explaining
 from pcseg.views.render.pictures import (
