@@ -1,23 +1,130 @@
-"""Typed functions as commands: the signature is the schema of the command line and of the YAML files."""
+"""The command line: typed functions as commands, whose signatures are the schema of options and YAML files.
 
+This module names the commands and imports none of them, so that any module may import it.
+"""
+
+import contextlib
+import ctypes
+import importlib
 import inspect
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from pcseg.allocator import keep_freed_memory
-from pcseg.errors import exit_on_user_error
+from pcseg.errors import UserError, exit_on_user_error
+from pcseg.help_pages import read_help_page
 
 # torch_geometric scripts functions when it is imported, which torch >= 2.13 calls deprecated
 warnings.filterwarnings("ignore", message=".*torch.jit.script.*is deprecated.*")
 
+COMMANDS = {
+    "train": "pcseg.training.train:train",
+    "compare": "pcseg.evaluation.comparison:compare",
+    "cross-validate": "pcseg.evaluation.cross_validation:cross_validate",
+    "submit-scannet": "pcseg.evaluation.submission:submit",
+    "prepare s3dis": "data_prep.s3dis:prepare",
+    "prepare scannet": "data_prep.scannet:prepare",
+    "prepare folder": "data_prep.folder:prepare",
+    "prepare rooms": "data_prep.rooms:generate",
+    "prepare frames": "data_prep.frames:take_frames",
+}
+"""Every command and its function. A function is imported when its command runs."""
+
+CONFIGS = next(
+    folder
+    for folder in (Path(__file__).with_name("configs"), Path(__file__).parents[1] / "configs")
+    if folder.is_dir()
+)
+"""Shipped configurations: inside an installed package, or in the repository."""
+
+CONFIG = "config"
+"""Parameter of a command that receives the resolved configuration as a plain dictionary."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run ``pcseg NAME ...``: the entry point of the console command and of ``python -m pcseg``."""
+    args = list(sys.argv[1:] if args is None else args)
+    name = next((name for name in COMMANDS if args[: len(name.split())] == name.split()), None)
+    if name is None:
+        sys.exit(_no_command(args))
+    args = args[len(name.split()) :]
+    if {"-h", "--help"} & set(args):
+        print(read_help_page(COMMANDS[name]).format(f"pcseg {name}"), end="")
+        return
+    module, _, function = COMMANDS[name].partition(":")
+    run(getattr(importlib.import_module(module), function), args=args, prog=f"pcseg {name}")
+
+
+def _no_command(args: list[str]) -> int:
+    """Print the list of commands and return the exit status: 0 if it was asked for, 2 for an unknown command."""
+    wanted = args[0] if args and not args[0].startswith("-") else None
+    names = [name for name in COMMANDS if name.split()[0] == wanted] or list(COMMANDS)
+    width = max(map(len, names))
+    lines = ["usage: pcseg COMMAND [--help] ...", "", "commands:"]
+    lines += [f"  {name:<{width}}  {read_help_page(COMMANDS[name]).summary}" for name in names]
+    asked = not args or args == [names[0].split()[0]] or bool({"-h", "--help"} & set(args))
+    if not asked:
+        print(
+            f"pcseg: error: {' '.join(args[:2])}: unknown command. Choose from: {', '.join(names)}.",
+            file=sys.stderr,
+        )
+        return 2
+    print("\n".join(lines))
+    return 0
+
+
+def run(function: Callable[..., Any], *, args: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Call ``function`` with the arguments of the command line and show its result; user errors take one line.
+
+    A result with ``as_markdown()`` is rendered, strings are printed, anything else is not shown.
+
+    Args:
+        function: Keyword-only parameters become options, positional ones without a default positionals.
+        args: Command line without the program name, by default that of the process.
+        prog: Name of the command in messages, by default the name of the script.
+    """
+
+    def call() -> None:
+        parser = make_parser(function, prog=prog)
+        words = list(sys.argv[1:] if args is None else args)
+        words, names = _with_config_files(words)
+        if names and CONFIG in inspect.signature(function).parameters:
+            parser.set_defaults({"out": Path("runs", run_name(names))})
+        config = parser.parse_args(_with_values(parser, words))
+        if "torch" in sys.modules and "seed" in config:  # objects of the configuration draw random weights
+            sys.modules["torch"].manual_seed(config.seed)
+        values = vars(parser.instantiate(config))
+        for name in [name for name in values if name == "config" or name.endswith(".config")]:
+            del values[name]
+        if CONFIG in inspect.signature(function).parameters:
+            values[CONFIG] = as_dict(parser, config)
+        show(function(**values))
+
+    keep_freed_memory()
+    exit_on_user_error(call)
+
+
+def show(result: object) -> None:
+    """Print what a command returned: a report as a table, strings as lines, and nothing for other results."""
+    if hasattr(result, "as_markdown"):
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console(width=120).print(Markdown(result.as_markdown()))  # type: ignore[attr-defined]
+    elif isinstance(result, str):
+        print(result)
+    elif isinstance(result, list | tuple):
+        for line in result:
+            print(line)
+
 
 class ShortErrorParser(ArgumentParser):
-    """A parser that answers a wrong key or type with the reason alone, not with pages of usage."""
+    """A parser that reports a wrong key or type in a few lines instead of pages of usage."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
         lines = [line for line in str(message).splitlines() if line.strip()]
@@ -26,56 +133,87 @@ class ShortErrorParser(ArgumentParser):
         sys.exit(2)
 
 
-def make_parser(function: Callable[..., object], *, skip: set[str | int] | None = None) -> ArgumentParser:
-    """Parser of the keyword arguments of ``function`` (help from its docstring) and of ``--config`` files."""
+def make_parser(function: Callable[..., object], *, prog: str | None = None) -> ArgumentParser:
+    """Return a parser of the parameters of ``function`` (help from its docstring) and of ``--config`` files."""
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     summary = (function.__doc__ or "").strip().splitlines()[0]
-    parser = ShortErrorParser(description=summary, allow_abbrev=False)
+    parser = ShortErrorParser(prog=prog, description=summary, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file; a later one overrides an earlier one.")
-    positional = [name for name in _positional(function) if name not in (skip or set())]
-    parser.add_function_arguments(function, as_group=False, as_positional=bool(positional), skip=skip)
+    parameters = inspect.signature(function).parameters.values()
+    positional = any(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
+    parser.add_function_arguments(function, as_group=False, as_positional=positional, skip={CONFIG})
     return parser
 
 
-def run(
-    function: Callable[..., Any],
-    *,
-    pass_config: str | None = None,
-    args: list[str] | None = None,
-    prepare: Callable[[Namespace], object] | None = None,
-) -> None:
-    """Call ``function`` with the arguments of the command line; user errors end in one line.
-
-    Args:
-        function: Keyword-only parameters become options, positional ones without default positionals.
-        pass_config: Name of a parameter that takes the resolved configuration as a plain dictionary.
-        args: Command line without the program's name; default the process's own.
-        prepare: Called with the parsed configuration before its objects are made, to seed their random numbers.
-    """
-
-    def main() -> None:
-        parser = make_parser(function, skip={pass_config} if pass_config else None)
-        config = parser.parse_args(_with_values(parser, sys.argv[1:] if args is None else args))
-        if prepare is not None:
-            prepare(config)
-        values = vars(parser.instantiate(config))
-        for name in [name for name in values if name == "config" or name.endswith(".config")]:
-            del values[name]
-        if pass_config:
-            values[pass_config] = as_dict(parser, config)
-        function(**values)
-
-    keep_freed_memory()
-    exit_on_user_error(main)
-
-
 def as_dict(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
-    """The resolved configuration as plain data, as it goes into checkpoints."""
+    """Return the resolved configuration as plain data, as checkpoints store it."""
     return yaml.safe_load(parser.dump(config, skip_validation=True))
 
 
+def config_files(name: str) -> list[Path]:
+    """Return the YAML files that ``name`` stands for, each overriding the ones before it.
+
+    An existing file stands for itself. Otherwise ``s3dis/encnet`` stands for ``s3dis/base.yaml`` and the overlay
+    ``encnet`` of ``configs/s3dis``, ``configs/heads`` or ``configs/backbones``; further segments add overlays.
+
+    Raises:
+        UserError: No such file or configuration.
+    """
+    if Path(name).is_file():
+        return [Path(name)]
+    first, *overlays = name.removesuffix(".yaml").removeprefix("./").removeprefix("configs/").split("/")
+    folder = CONFIGS / first
+    if not folder.is_dir() or not first:
+        known = ", ".join(sorted(path.name for path in CONFIGS.iterdir() if path.is_dir()))
+        raise UserError(
+            f"--config {name}: not a file, and no configuration of {first!r}. Choose from {known}."
+        )
+    base = folder / "base.yaml"
+    files = [base] if base.is_file() else []
+    for overlay in overlays:
+        places = [place / f"{overlay}.yaml" for place in (folder, CONFIGS / "heads", CONFIGS / "backbones")]
+        found = next((path for path in places if path.is_file()), None)
+        if found is None:
+            known = ", ".join(
+                sorted({path.stem for place in places for path in place.parent.glob("*.yaml")} - {"base"})
+            )
+            raise UserError(f"--config {name}: no configuration {overlay!r}. Choose from {known}.")
+        files += [found] if found not in files else []
+    if not files:
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        raise UserError(f"--config {name}: choose one of its configurations: {known}.")
+    return files
+
+
+def run_name(names: Iterable[str]) -> str:
+    """Return the name of the run folder for configurations: ``s3dis_encnet`` for ``s3dis/encnet``."""
+    words = []
+    for name in names:
+        path = Path(name.removesuffix(".yaml"))
+        parts = path.parts[-2:] if Path(name).is_file() else path.parts
+        words += [
+            part for part in parts if part not in ("configs", "heads", "backbones", "base", "/", ".", "..")
+        ]
+    return "_".join(words)
+
+
+def _with_config_files(args: list[str]) -> tuple[list[str], list[str]]:
+    """Replace names after ``--config`` by their files; return the new arguments and the names."""
+    words, names = [], []
+    rest = iter(args)
+    for word in rest:
+        option, equals, value = word.partition("=")
+        if option != "--config":
+            words.append(word)
+            continue
+        value = value if equals else next(rest, "")
+        names.append(value)
+        words += [part for path in config_files(value) for part in ("--config", str(path))]
+    return words, names
+
+
 def _with_values(parser: ArgumentParser, args: list[str]) -> list[str]:
-    """Let ``--flag`` alone mean ``--flag=true``; jsonargparse wants a value for every option."""
+    """Write ``--flag`` as ``--flag=true``: jsonargparse requires a value for every option."""
     flags = {
         option
         for action in parser._actions
@@ -90,6 +228,14 @@ def _with_values(parser: ArgumentParser, args: list[str]) -> list[str]:
     ]
 
 
-def _positional(function: Callable[..., object]) -> list[str]:
-    parameters = inspect.signature(function).parameters.values()
-    return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
+def keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next allocation; without glibc nothing happens.
+
+    A training step on a CPU allocates the same arrays of some megabytes again and again, and each page that is new to
+    the process costs a page fault: a fifth of a training step of a small image model.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # numbers of the settings in malloc.h
+    with contextlib.suppress(OSError, TypeError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(mmap_threshold, 32 << 20)  # the largest that glibc accepts
+        mallopt(trim_threshold, 1 << 30)

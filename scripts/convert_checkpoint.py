@@ -55,7 +55,7 @@ def training_config(files: list[Path], changes: list[str]) -> dict[str, Any]:
     for file in files:
         if not file.is_file():
             raise UserError(f"no configuration at {file}")
-    parser = make_parser(train, skip={"config"})
+    parser = make_parser(train)
     parsed = parser.parse_args([*(word for file in files for word in ("--config", str(file))), *changes])
     return as_dict(parser, parsed)
 

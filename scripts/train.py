@@ -1,10 +1,8 @@
-"""Train a segmentation model: ``python scripts/train.py --config configs/rooms/plain.yaml``."""
+"""Train a segmentation model, as ``pcseg train`` does."""
 
-import torch
+import sys
 
-from pcseg.cli import run
-from pcseg.training.train import train
+from pcseg.cli import main
 
 if __name__ == "__main__":
-    # image backbones are made with the configuration
-    run(train, pass_config="config", prepare=lambda config: torch.manual_seed(config.seed))
+    main(["train", *sys.argv[1:]])

@@ -1,37 +1,53 @@
-"""Commands answer wrong keys, wrong types and user errors in a few lines and with a status."""
+"""The command line: short errors, configurations by name, and help pages that import nothing."""
 
+import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pcseg.cli import run
+from pcseg.cli import COMMANDS, config_files, main, make_parser, run, run_name
 from pcseg.errors import UserError
+from pcseg.help_pages import read_help_page
 
 CALLS: list[tuple] = []
 
 
-def greet(name: str, *, times: int = 1, out: Path = Path("x"), config: dict | None = None) -> None:
+def greet(name: str, *, times: int = 1, out: Path = Path("x"), config: dict | None = None) -> list[str]:
     """Greet somebody.
 
     Args:
-        name: Whom.
-        times: How often.
-        out: Where to.
+        name: Who is greeted.
+        times: Number of greetings.
+        out: Output folder.
         config: Filled in by the command line.
     """
     if times < 0:
-        raise UserError("--times: negative; give 0 or more")
+        raise UserError("--times: negative. Give 0 or more.")
     CALLS.append((name, times, out, config))
+    return [f"hello {name}"] * times
 
 
-def test_options_and_resolved_config(tmp_path: Path) -> None:
+def test_options_files_and_resolved_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("times: 3\n")
-    run(greet, pass_config="config", args=["--config", str(file), "ann", "--out", "y"])
+    run(greet, args=["--config", str(file), "ann", "--out", "y"])
     name, times, out, config = CALLS.pop()
     assert (name, times, out) == ("ann", 3, Path("y"))
     assert config["times"] == 3
     assert config["name"] == "ann"
+    assert capsys.readouterr().out == "hello ann\n" * 3
+
+
+def test_output_folder_follows_from_the_configurations(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("times: 3\n")
+    run(greet, args=["--config", str(file), "ann"])
+    assert CALLS.pop()[2] == Path("runs", f"{tmp_path.name}_mine")
+    file.write_text("out: z\n")
+    run(greet, args=["--config", str(file), "ann"])
+    assert CALLS.pop()[2] == Path("z")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +60,7 @@ def test_options_and_resolved_config(tmp_path: Path) -> None:
 )
 def test_wrong_options_name_the_key(args: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        run(greet, pass_config="config", args=args)
+        run(greet, args=args)
     error = capsys.readouterr().err
     assert stop.value.code == 2
     assert named in error
@@ -56,24 +72,122 @@ def test_unknown_key_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     file = tmp_path / "a.yaml"
     file.write_text("tiems: 3\n")
     with pytest.raises(SystemExit) as stop:
-        run(greet, pass_config="config", args=["--config", str(file), "ann"])
+        run(greet, args=["--config", str(file), "ann"])
     assert stop.value.code == 2
     assert "tiems" in capsys.readouterr().err
 
 
 def test_user_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        run(greet, pass_config="config", args=["ann", "--times", "-1"])
+        run(greet, args=["ann", "--times", "-1"])
     assert stop.value.code == 1
-    assert capsys.readouterr().err == "pcseg: error: --times: negative; give 0 or more\n"
+    assert capsys.readouterr().err == "pcseg: error: --times: negative. Give 0 or more.\n"
 
 
-def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_interruption_reports_how_to_resume(capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted() -> None:
         """Stop."""
-        raise KeyboardInterrupt("run again to go on")
+        raise KeyboardInterrupt("run again to resume")
 
     with pytest.raises(SystemExit) as stop:
         run(interrupted, args=[])
     assert stop.value.code == 130
-    assert capsys.readouterr().err == "pcseg: interrupted; run again to go on\n"
+    assert capsys.readouterr().err == "pcseg: interrupted; run again to resume\n"
+
+
+@pytest.fixture
+def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of shipped configurations."""
+    folder = tmp_path / "shipped"
+    for name in (
+        "s3dis/base",
+        "s3dis/laptop",
+        "heads/encnet",
+        "heads/ccnet",
+        "backbones/ptv3",
+        "ade20k/encnet_50",
+    ):
+        path = folder / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}\n")
+    monkeypatch.setattr("pcseg.cli.CONFIGS", folder)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "folder"),
+    [
+        ("s3dis", ["s3dis/base"], "s3dis"),
+        ("s3dis/encnet", ["s3dis/base", "heads/encnet"], "s3dis_encnet"),
+        ("configs/s3dis/encnet.yaml", ["s3dis/base", "heads/encnet"], "s3dis_encnet"),
+        ("s3dis/ptv3/ccnet/laptop", ["s3dis/base", "backbones/ptv3", "heads/ccnet", "s3dis/laptop"],
+         "s3dis_ptv3_ccnet_laptop"),
+        ("ade20k/encnet_50", ["ade20k/encnet_50"], "ade20k_encnet_50"),
+        ("heads/encnet", ["heads/encnet"], "encnet"),
+        ("configs/s3dis/base.yaml", ["s3dis/base"], "s3dis"),
+    ],
+)  # fmt: skip
+def test_configuration_by_name(name: str, files: list[str], folder: str, configs: Path) -> None:
+    assert config_files(name) == [configs / f"{file}.yaml" for file in files]
+    assert run_name([name]) == folder
+
+
+def test_existing_file_wins_over_a_name(configs: Path, tmp_path: Path) -> None:
+    own = tmp_path / "s3dis" / "encnet.yaml"
+    own.parent.mkdir()
+    own.write_text("{}\n")
+    assert config_files("s3dis/encnet.yaml") == [Path("s3dis/encnet.yaml")]
+    assert config_files("s3dis/encnet") == [
+        configs / "s3dis" / "base.yaml",
+        configs / "heads" / "encnet.yaml",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("s3di/encnet", r"--config s3di/encnet: .*Choose from ade20k, backbones, heads, s3dis\."),
+        ("s3dis/encnt", r"--config s3dis/encnt: .*'encnt'\. Choose from ccnet, encnet, laptop, ptv3\."),
+        ("missing.yaml", r"--config missing\.yaml: not a file"),
+        ("ade20k", r"--config ade20k: choose one of its configurations: encnet_50\."),
+    ],
+)
+def test_unknown_configuration_lists_the_known(name: str, message: str, configs: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        config_files(name)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_page_has_the_options_of_the_parser(name: str) -> None:
+    """The page read from source has the same options as the parser made of the imported function."""
+    module, _, function = COMMANDS[name].partition(":")
+    parser = make_parser(getattr(importlib.import_module(module), function))
+    parsed = {action.dest for action in parser._actions if not action.dest.endswith((".help", "help"))}
+    groups = {option.partition(".")[0] for option in parsed if "." in option}
+    page = read_help_page(COMMANDS[name])
+    assert {option.name for option in page.options} == parsed - {"config", "print_config"} - groups
+    assert page.summary.endswith(".")
+    for option in page.options:
+        assert option.help, f"{name}: describe {option.name} in the docstring"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Every help page in one process: neither torch nor numpy is imported."""
+    program = (
+        "import sys; from pcseg.cli import COMMANDS, main\n"
+        "for name in COMMANDS: main([*name.split(), '--help'])\n"
+        "print([name for name in ('torch', 'lightning', 'numpy', 'h5py') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "--trainer.max_epochs" in done.stdout
+
+
+def test_list_of_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    for args, status in ([], 0), (["--help"], 0), (["prepare"], 0), (["prepare", "s3di"], 2), (["trian"], 2):
+        with pytest.raises(SystemExit) as stop:
+            main(args)
+        assert stop.value.code == status
+        written = capsys.readouterr()
+        assert "prepare s3dis" in (written.err if status else written.out)

@@ -70,7 +70,7 @@ def forget_weights(config: Namespace) -> None:
 def test_point_transformer_goes_under_every_head(
     dataset: str, head: str, building: Path, scans: dict[str, Path]
 ) -> None:
-    parser = make_parser(train, skip={"config"})
+    parser = make_parser(train)
     root = scans["plain.yaml"] if dataset == "scannet" else building
     files = [CONFIGS / dataset / f"{name}.yaml" for name in (head, "ptv3")]
     words = [word for file in files for word in ("--config", str(file))]
@@ -88,7 +88,7 @@ def test_trains_two_steps(
 ) -> None:
     root = scans.get(path.name, scans["plain.yaml"]) if path.parent.name == "scannet" else building
     files = [path.with_name(OVERLAYS[path.name]), path] if path.name in OVERLAYS else [path]
-    parser = make_parser(train, skip={"config"})
+    parser = make_parser(train)
     small = ["--data.batch_size", "2", "--data.num_workers", "0"]
     if dataset := image_set(files):
         root = images(dataset)

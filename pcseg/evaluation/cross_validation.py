@@ -110,7 +110,7 @@ def cross_validate(
 
 def train_once(args: Sequence[str], place: Path, script: Path) -> int:
     """Train, or go on, unless a training of the same configuration is finished; return the exit status."""
-    parser = make_parser(train, skip={"config"})
+    parser = make_parser(train)
     config = json.dumps(as_dict(parser, parser.parse_args(list(args))), sort_keys=True)
     finished = place / "finished.json"
     if finished.is_file() and finished.read_text() == config and (place / "best.ckpt").is_file():
@@ -123,7 +123,7 @@ def train_once(args: Sequence[str], place: Path, script: Path) -> int:
 
 def data_root(args: Sequence[str]) -> Path:
     """The prepared folder that training arguments name."""
-    config = make_parser(train, skip={"config"}).parse_args([*args, "--out", "."])
+    config = make_parser(train).parse_args([*args, "--out", "."])
     data: Any = config.data
     root = data.init_args.root if "init_args" in data else data.get("root")
     if root is None:

@@ -45,7 +45,7 @@ def measure_costs(outcomes: list[Outcome], *, data: Path) -> None:
 
 def training_step(variant: Variant, *, data: Path) -> tuple[Segmentor, Callable[[], None]]:
     """The model of a variant, and one step of it on the first batch of training."""
-    parser = make_parser(train, skip={"config"})
+    parser = make_parser(train)
     options = ["--config", str(ROOT / variant.config), "--data.root", str(data), *variant.options]
     parts = parser.instantiate(parser.parse_args([*options, "--out", "unused"]))
     torch.manual_seed(0)

@@ -41,7 +41,7 @@ out: unused
 def in_this_process(script: Path, args: list[str]) -> int:
     assert script == SCRIPT
     try:
-        run(train, pass_config="config", args=list(args))
+        run(train, args=list(args))
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0

@@ -103,7 +103,7 @@ def test_command_makes_a_model_and_starts_a_training(
     found = made(batch).logits
     batch.x = colors
     torch.testing.assert_close(found, classify(theirs.eval()(batch)[0].x), rtol=1e-4, atol=1e-5)
-    run(train, pass_config="config", args=["--config", str(file), "--init_from", str(out)])
+    run(train, args=["--config", str(file), "--init_from", str(out)])
     content = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     origin = load_checkpoint(out).card.converted_from
     assert origin is not None
