@@ -65,7 +65,7 @@ class ModelCard:
 class LoadedModel:
     """A trained network in evaluation mode with everything its card says."""
 
-    segmentor: Network
+    network: Network
     card: ModelCard
     schema: LabelSchema
     hash: str
@@ -126,10 +126,10 @@ def load_checkpoint(path: Path) -> LoadedModel:
     content, card = read_checkpoint(path)
     schema = LabelSchema.from_json(card.schema, source=str(path))
     backbone, head = instantiate_parts(card.config, source=str(path))
-    segmentor = Network(backbone, head, in_channels=card.in_channels, schema=schema)
-    load_weights(segmentor, content["state_dict"], source=str(path))
-    segmentor.eval()
-    return LoadedModel(segmentor=segmentor, card=card, schema=schema, hash=file_hash(path), path=path)
+    network = Network(backbone, head, in_channels=card.in_channels, schema=schema)
+    load_weights(network, content["state_dict"], source=str(path))
+    network.eval()
+    return LoadedModel(network=network, card=card, schema=schema, hash=file_hash(path), path=path)
 
 
 def instantiate_parts(config: dict[str, Any], *, source: str) -> tuple[BackboneChoice, HeadFactory]:

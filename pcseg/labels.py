@@ -1,4 +1,4 @@
-"""Label schemas: class names, their order and colours, and remapping between them by name."""
+"""Label schemas: class names, their order and colors, and remapping between schemas by name."""
 
 import colorsys
 import json
@@ -10,7 +10,7 @@ import numpy as np
 from pcseg.errors import UserError
 
 IGNORE_INDEX = -1
-"""The label of a point without a class, everywhere in code; other values are mapped when a file is read."""
+"""Label of unlabeled points everywhere in code; other values are mapped when a file is read."""
 
 Palette = Literal["canonical", "colorblind"]
 """Colors of the data set, or colors that color-blind readers can distinguish."""
@@ -25,18 +25,18 @@ _MUTED = ((51, 34, 136), (136, 204, 238), (68, 170, 153), (17, 119, 51), (153, 1
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSchema:
-    """Names, order and colours of the classes of a data set.
+    """Define the names, order and colors of the classes of a data set.
 
     Args:
-        name: Short name, for messages.
-        names: Class names; the position is the label.
-        colors: One ``(r, g, b)`` in 0..255 a class.
+        name: Short name for messages.
+        names: Class names; the position of a name is its label.
+        colors: One ``(r, g, b)`` in 0..255 per class.
 
     Raises:
-        UserError: Names are not unique or the numbers of names and colours differ.
+        UserError: Names are not unique, or there are not as many colors as names.
 
     Convention:
-        Labels are 0..K-1 in the order of ``names``; a point without a class is :data:`IGNORE_INDEX`.
+        Labels are 0..K-1 in the order of ``names``. Unlabeled points have :data:`IGNORE_INDEX`.
     """
 
     name: str
@@ -45,10 +45,13 @@ class LabelSchema:
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):
-            raise UserError(f"label schema {self.name!r}: class names are not unique: {list(self.names)}")
+            raise UserError(
+                f"label schema {self.name!r}: class names are not unique ({list(self.names)}). Rename or merge classes."
+            )
         if len(self.colors) != len(self.names):
             raise UserError(
-                f"label schema {self.name!r}: {len(self.names)} class names but {len(self.colors)} colours"
+                f"label schema {self.name!r}: {len(self.names)} class names but {len(self.colors)} colors. "
+                "Give one color per class."
             )
 
     @property
@@ -56,12 +59,12 @@ class LabelSchema:
         return len(self.names)
 
     def to_json(self) -> str:
-        """The schema as one line of JSON, as stored in scenes, checkpoints and predictions."""
+        """Return the schema as one line of JSON, as stored in scenes, checkpoints and predictions."""
         return json.dumps({"name": self.name, "names": self.names, "colors": self.colors})
 
     @classmethod
     def from_json(cls, text: str, *, source: str = "label schema") -> "LabelSchema":
-        """Read :meth:`to_json`; ``source`` names the file in the error."""
+        """Read the text of :meth:`to_json`; ``source`` names the file in errors."""
         try:
             fields = json.loads(text)
             colors = tuple((int(r), int(g), int(b)) for r, g, b in fields["colors"])
@@ -69,40 +72,40 @@ class LabelSchema:
         except UserError as error:
             raise UserError(f"{source}: {error}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{source}: not a label schema ({error}); prepare the data again") from error
+            raise UserError(f"{source}: not a label schema ({error}). Prepare the data again.") from error
 
     def require_same(self, other: "LabelSchema", *, this: str, that: str) -> None:
-        """Raise :class:`UserError` unless both schemas have the same names in the same order."""
+        """Raise :class:`UserError` unless both schemas have the same class names in the same order."""
         if self.names != other.names:
             raise UserError(
-                f"label schemas differ: {this} has {list(self.names)}, {that} has {list(other.names)}; "
-                "use data and checkpoint of one schema"
+                f"label schemas differ: {this} has {list(self.names)}, {that} has {list(other.names)}. "
+                "Use data and a checkpoint with the same classes."
             )
 
     def table_from(self, other: "LabelSchema") -> np.ndarray:
-        """``(K_other,)`` int16: the label here of each label of ``other``, by name; -1 if unknown."""
-        here = {name: label for label, name in enumerate(self.names)}
-        return np.array([here.get(name, IGNORE_INDEX) for name in other.names], dtype=np.int16)
+        """Return the label in this schema of each label of ``other``, by name; -1 if unknown, ``(K_other,)`` int16."""
+        labels = {name: label for label, name in enumerate(self.names)}
+        return np.array([labels.get(name, IGNORE_INDEX) for name in other.names], dtype=np.int16)
 
     def relabel(self, label: np.ndarray, other: "LabelSchema", *, partial: bool = False) -> np.ndarray:
-        """Labels ``(N,)`` of ``other`` as labels here, by name alone, int16; ``IGNORE_INDEX`` stays.
+        """Convert labels ``(N,)`` of ``other`` to labels of this schema by name, int16; ``IGNORE_INDEX`` is kept.
 
         Args:
             label: Labels of ``other``, -1..K_other-1.
-            other: What they mean.
-            partial: Let classes that are unknown here become ``IGNORE_INDEX``.
+            other: Schema of ``label``.
+            partial: Map classes that this schema does not have to ``IGNORE_INDEX``.
 
         Raises:
-            UserError: A class that occurs in ``label`` is unknown here; shows both lists.
+            UserError: A class that occurs in ``label`` is not in this schema. The message shows both lists.
         """
         table = self.table_from(other)
-        lost = sorted({other.names[k] for k in np.unique(label[label >= 0]) if table[k] < 0})
-        if lost and not partial:
+        unknown = sorted({other.names[k] for k in np.unique(label[label >= 0]) if table[k] < 0})
+        if unknown and not partial:
             raise UserError(
-                f"label schema {self.name!r} has no class {', '.join(map(repr, lost))}: it has "
-                f"{list(self.names)}, {other.name!r} has {list(other.names)}"
+                f"label schema {self.name!r} has no class {', '.join(map(repr, unknown))}: it has "
+                f"{list(self.names)}, {other.name!r} has {list(other.names)}. Map or rename the classes."
             )
-        return np.append(table, np.int16(IGNORE_INDEX))[label]  # label -1 takes the last
+        return np.append(table, np.int16(IGNORE_INDEX))[label]  # label -1 selects the last entry
 
 
 S3DIS = LabelSchema(
@@ -116,7 +119,7 @@ S3DIS = LabelSchema(
         (200, 200, 100), (170, 120, 200), (255, 0, 0), (200, 100, 100), (10, 200, 100), (200, 200, 200), (50, 50, 50),
     ),
 )  # fmt: skip
-"""S3DIS in the canonical (PointNet) order and palette."""
+"""S3DIS in the canonical order and colors (PointNet)."""
 
 
 def class_colors(schema: LabelSchema, palette: Palette = "canonical") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The classes of ScanNet and of the sets around it: names, benchmark ids, colours, and maps between them."""
+"""Classes of ScanNet and related data sets: names, colors, benchmark ids and maps between them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from pcseg.labels import IGNORE_INDEX, S3DIS, LabelSchema
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A ScanNet benchmark: a schema, and the id by which its files name each class.
+    """Define a ScanNet benchmark: a schema and the id of each class in its files.
 
     Args:
-        schema: Names, order and colours; labels are 0..K-1.
+        schema: Names, order and colors; labels are 0..K-1.
         ids: Id of each class in ground truth and submissions.
-        column: Column of ``scannetv2-labels.combined.tsv`` that holds these ids.
+        column: Column of ``scannetv2-labels.combined.tsv`` that contains these ids.
     """
 
     schema: LabelSchema
@@ -24,33 +24,34 @@ class Benchmark:
     column: str
 
     def to_ids(self, label: np.ndarray) -> np.ndarray:
-        """Ids of labels 0..K-1, int64; :class:`UserError` for a point without a class."""
+        """Return the ids of labels 0..K-1, int64; :class:`UserError` for an unlabeled point."""
         if len(label) and (label.min() < 0 or label.max() >= len(self.ids)):
             row = int(np.flatnonzero((label < 0) | (label >= len(self.ids)))[0])
             raise UserError(
-                f"label {label[row]} of point {row} is no class of {self.schema.name!r}; every point needs one"
+                f"label {label[row]} of point {row} is not a class of {self.schema.name!r}. "
+                "Give every point a class."
             )
         return np.array(self.ids)[label]
 
     def to_labels(self, ids: np.ndarray) -> np.ndarray:
-        """Labels of non-negative ids, int16; an id that is no class is ``IGNORE_INDEX``."""
+        """Return the labels of non-negative ids, int16; an unknown id gives ``IGNORE_INDEX``."""
         table = np.full(max(*self.ids, int(ids.max(initial=0))) + 1, IGNORE_INDEX, np.int16)
         table[list(self.ids)] = np.arange(len(self.ids))
         return table[ids]
 
 
 def benchmark_of(schema: LabelSchema, *, source: str) -> Benchmark:
-    """The benchmark with the classes of ``schema``; ``source`` names what has it in the error.
+    """Return the benchmark that has the classes of ``schema``; ``source`` names the file in errors.
 
     Raises:
-        UserError: The classes are those of no benchmark.
+        UserError: No benchmark has these classes.
     """
     for benchmark in (SCANNET20_BENCHMARK, SCANNET200_BENCHMARK):
         if schema.names == benchmark.schema.names:
             return benchmark
     raise UserError(
-        f"{source}: its classes are those of no ScanNet benchmark: it has {list(schema.names)}, the benchmark "
-        f"of 20 classes has {list(SCANNET20.names)}; use data and model of ScanNet"
+        f"{source}: not the classes of a ScanNet benchmark: it has {list(schema.names)}, the benchmark of 20 "
+        f"classes has {list(SCANNET20.names)}. Use data and a model of ScanNet."
     )
 
 
@@ -59,7 +60,7 @@ def _hex_color(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-# KPConv, torch-points3d, superpoint transformers and OpenPoints count so
+# the order of KPConv, torch-points3d, superpoint transformers and OpenPoints
 _SWAPPED = ("chair", "table", "bookcase", "sofa")
 _ORDER = (*S3DIS.names[:7], *_SWAPPED, *S3DIS.names[11:])
 
@@ -68,7 +69,7 @@ S3DIS_ALTERNATIVE = LabelSchema(
     names=_ORDER,
     colors=tuple(S3DIS.colors[S3DIS.names.index(name)] for name in _ORDER),
 )
-"""S3DIS in the order of KPConv and its kin, which swaps classes 7 to 10."""
+"""S3DIS in the order of KPConv and related code, where classes 7 to 10 are permuted."""
 
 _NYU40 = """
 aec7e8 wall; 98df8a floor; 1f77b4 cabinet; ffbb78 bed; bcbd22 chair; 8c564b sofa; ff9896 table; d62728 door;
@@ -86,10 +87,10 @@ NYU40 = LabelSchema(
     names=tuple(name for _, name in _NYU40_ROWS),
     colors=tuple(_hex_color(color) for color, _ in _NYU40_ROWS),
 )
-"""The 40 classes of NYUv2 that ScanNet's ``labels.ply`` has; label k has nyu40 id k + 1.
+"""The 40 classes of NYUv2 in ScanNet's ``labels.ply``; label k has nyu40 id k + 1.
 
 Convention:
-    Files spell class 24 ``refridgerator``; here it is written as in the benchmark.
+    ScanNet's files spell class 24 ``refridgerator``. This schema spells it as the benchmark does.
 """
 
 _IDS20 = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
@@ -102,7 +103,7 @@ SCANNET20 = LabelSchema(
 """The 20 classes of the ScanNet benchmark."""
 
 SCANNET20_BENCHMARK = Benchmark(schema=SCANNET20, ids=_IDS20, column="nyu40id")
-"""Ids are nyu40 ids."""
+"""The benchmark with 20 classes; ids are nyu40 ids."""
 
 _SCANNET200 = """
 1 h aec7e8 wall; 2 h bcbd22 chair; 3 h 98df8a floor; 4 h ff9896 table; 5 h d62728 door; 6 h 5b87e5 couch;
@@ -155,7 +156,7 @@ _SCANNET200 = """
 1183 c c5980b storage organizer; 1184 t 3b9b2d folded chair; 1185 t 0c9391 fire alarm;
 1186 t 3623db power strip; 1187 t d249b5 calendar; 1188 t dd7c4d poster; 1189 c 95d642 potted plant;
 1190 t 48b986 luggage; 1191 c 2a5ec6 mattress
-"""  # id in the tsv; head, common or tail; colour; name
+"""  # id in the tsv; head, common or tail; color; name
 _SCANNET200_ROWS = [row.strip().split(" ", 3) for row in _SCANNET200.split(";")]
 
 SCANNET200 = LabelSchema(
@@ -163,22 +164,22 @@ SCANNET200 = LabelSchema(
     names=tuple(name for *_, name in _SCANNET200_ROWS),
     colors=tuple(_hex_color(color) for _, _, color, _ in _SCANNET200_ROWS),
 )
-"""The 200 classes of ScanNet200; its validation scenes hold 189 of them."""
+"""The 200 classes of ScanNet200; 189 of them occur in the validation scenes."""
 
 SCANNET200_BENCHMARK = Benchmark(
     schema=SCANNET200, ids=tuple(int(row[0]) for row in _SCANNET200_ROWS), column="id"
 )
-"""Ids are those of the column ``id``, not nyu40 ids."""
+"""The benchmark with 200 classes; ids are those of the column ``id``, not nyu40 ids."""
 
 SCANNET200_GROUPS = {
     group: tuple(name for _, letter, _, name in _SCANNET200_ROWS if letter == group[0])
     for group in ("head", "common", "tail")
 }
-"""The 66 frequent, 68 less frequent and 66 rare classes, as ``scannet200_splits.py`` of the benchmark has them."""
+"""The 66 frequent, 68 less frequent and 66 rare classes from the benchmark's ``scannet200_splits.py``."""
 
 
 def class_groups(names: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
-    """Labels of the groups of classes whose means the field reports; none but for the classes of ScanNet200."""
+    """Return the labels of the class groups with reported means, by group; empty except for ScanNet200."""
     if tuple(names) != SCANNET200.names:
         return {}
     return {

@@ -138,7 +138,7 @@ def load_models(
         if is_image_model(model) != wants_images:
             kinds = ("points", "images") if wants_images else ("images", "points")
             raise UserError(f"{path}: a model of {kinds[0]} where one of {kinds[1]} is wanted")
-        model.segmentor.to(choose_device(device))
+        model.network.to(choose_device(device))
         name = f"{'2-D' if wants_images else '3-D'} {head_name(model)}"
         while name in models:
             name += "'"
@@ -202,7 +202,7 @@ def predict_all(
             total += carried.scores
         else:
             prediction = predict_scene(
-                model.segmentor,
+                model.network,
                 sample,
                 grid_size=model.grid_size,
                 features=model.features,

@@ -74,7 +74,7 @@ class ComparisonReport:
             "classes": [
                 {
                     "name": name,
-                    "labelled": int(self.seen[1, k]),
+                    "labeled": int(self.seen[1, k]),
                     "coverage": float(shares[k]) if self.seen[1, k] else None,
                     "iou": {column: _finite(float(m.iou()[k])) for column, m in self.everywhere.items()},
                     "iou_covered": {column: _finite(float(m.iou()[k])) for column, m in self.covered.items()},

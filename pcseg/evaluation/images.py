@@ -65,20 +65,20 @@ def evaluate_images(
     loaded.schema.require_same(reader.schema, this=str(ckpt), that=str(root))
     chosen = splits or data_arguments(loaded).get("test_splits") or reader.test_splits
     splits = [chosen] if isinstance(chosen, str) else list(chosen)
-    pictures = labelled_pictures(reader, splits)
+    pictures = labeled_pictures(reader, splits)
     if most is not None:
         pictures = pictures[:: -(-len(pictures) // max(most, 1))]
-    loaded.segmentor.to(choose_device(device))
+    loaded.network.to(choose_device(device))
     make_folder(out)
     matrix = score_pictures(model, reader, pictures, windows, progress_bar=progress_bar)
-    if not matrix.labelled.any():
+    if not matrix.labeled.any():
         raise UserError(
             f"{root}: no pixel of {', '.join(splits)} has a label to score; use scripts/predict.py"
         )
-    name = loaded.schema.names[int(matrix.labelled.argmax())]
-    counts = matrix.labelled.tolist()
+    name = loaded.schema.names[int(matrix.labeled.argmax())]
+    counts = matrix.labeled.tolist()
     report = Report(
-        protocol=image_protocol(model, reader, pictures, splits, windows, pixels=int(matrix.labelled.sum())),
+        protocol=image_protocol(model, reader, pictures, splits, windows, pixels=int(matrix.labeled.sum())),
         names=loaded.schema.names,
         matrix=matrix,
         baselines={f"{name} everywhere (most frequent class here)": most_frequent_class(counts, counts)},
@@ -87,7 +87,7 @@ def evaluate_images(
     return report
 
 
-def labelled_pictures(reader: ImageReader, splits: Sequence[str]) -> list[Picture]:
+def labeled_pictures(reader: ImageReader, splits: Sequence[str]) -> list[Picture]:
     """The images of ``splits`` that have label files; :class:`UserError` if there are none."""
     found = [picture for split in splits for picture in reader.pictures(split) if picture.label is not None]
     if not found:

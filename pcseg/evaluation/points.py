@@ -24,9 +24,9 @@ from pcseg.evaluation.report import Report
 from pcseg.files import make_folder
 from pcseg.inference.points import Fragments, Vote, choose_device, predict_scene
 from pcseg.inference.tta import SINGLE, VIEWS, Protocol
-from pcseg.metrics.bootstrap import RoomMatrices
 from pcseg.metrics.boundary import BoundaryCounts, boundary_counts
 from pcseg.metrics.confusion import ConfusionMatrix
+from pcseg.metrics.rooms import RoomMatrices
 
 TEST_POINTS = 1_000_000
 """Most points that the slow baseline is scored on."""
@@ -93,7 +93,7 @@ def evaluate(
     options = {"fragments": fragments, "points_per_pass": points_per_pass, "margin": margin}
     hashes = [predictions_hash(model, manifest, options, some) for some in dict.fromkeys((votes, SINGLE))]
     folders = tuple(out / "predictions" / model.hash / name for name in hashes)
-    model.segmentor.to(choose_device(device))
+    model.network.to(choose_device(device))
     task = Task(model=model, options=options, votes=votes, folders=folders, boundary=boundary)
     try:
         scores = score_scenes(task, root, entries, progress_bar=progress_bar)
@@ -223,7 +223,7 @@ def predict_and_store(
     check_scene(scene)
     model = task.model
     prediction = predict_scene(
-        model.segmentor,
+        model.network,
         load_sample(scene, name=name),
         grid_size=model.grid_size,
         features=model.features,

@@ -14,9 +14,9 @@ from torch import Tensor
 from pcseg.data.schemas import class_groups
 from pcseg.errors import UserError, reason
 from pcseg.files import write_json, write_text
-from pcseg.metrics.bootstrap import RoomMatrices, bootstrap_intervals, read_rooms, write_rooms
 from pcseg.metrics.boundary import BoundaryCounts
 from pcseg.metrics.confusion import Absent, ConfusionMatrix
+from pcseg.metrics.rooms import RoomMatrices, bootstrap_intervals, read_rooms, write_rooms
 from pcseg.metrics.scannet import result_file
 
 ROOMS_NAME = "rooms.npz"
@@ -73,12 +73,12 @@ class Report:
     @property
     def only_predicted_classes(self) -> list[str]:
         """Classes that are predicted but never labelled: their IoU is 0, their accuracy does not exist."""
-        return self._names_where((self.matrix.labelled == 0) & (self.matrix.predicted > 0))
+        return self._names_where((self.matrix.labeled == 0) & (self.matrix.predicted > 0))
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]] | None:
         """95 % intervals of the scores over resampled rooms; ``None`` for fewer than two rooms or no label."""
-        if self.rooms is None or not self.matrix.labelled.any():
+        if self.rooms is None or not self.matrix.labeled.any():
             return None
         return bootstrap_intervals(self.rooms)
 
@@ -87,7 +87,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: scores in 0..1, ``None`` where a score does not exist."""
-        columns = (self.matrix.iou(), self.matrix.accuracy(), self.matrix.labelled, self.matrix.predicted)
+        columns = (self.matrix.iou(), self.matrix.accuracy(), self.matrix.labeled, self.matrix.predicted)
         classes = zip(self.names, *(column.tolist() for column in columns))
         return {
             "scores": scores(self.matrix),
@@ -104,7 +104,7 @@ class Report:
                     "name": name,
                     "iou": _finite(iou),
                     "accuracy": _finite(accuracy),
-                    "labelled": n,
+                    "labeled": n,
                     "predicted": m,
                 }
                 for name, iou, accuracy, n, m in classes
@@ -213,7 +213,7 @@ class Report:
             columns["boundary IoU"] = self.boundary.iou()
         rows = [f"| class | {' | '.join(columns)} | labelled points |", "|---" * (len(columns) + 2) + "|"]
         shares = zip(*(column.tolist() for column in columns.values()))
-        for name, row, labelled in zip(self.names, shares, self.matrix.labelled.tolist()):
+        for name, row, labelled in zip(self.names, shares, self.matrix.labeled.tolist()):
             rows.append(f"| {name} | {' | '.join(map(_percent, row))} | {labelled:,} |")
         return "\n".join(rows)
 

@@ -85,7 +85,7 @@ class ImageModel:
 
     def probabilities(self, image: np.ndarray, windows: Windows, *, name: str) -> Tensor:
         """:func:`image_probabilities` of this model; :class:`UserError` names the image if they are NaN."""
-        found = image_probabilities(self.loaded.segmentor, image, normalize=self.normalize, windows=windows)
+        found = image_probabilities(self.loaded.network, image, normalize=self.normalize, windows=windows)
         if found.isnan().any():
             raise UserError(
                 f"{name}: the model returns NaN; {self.loaded.path} is damaged or its training diverged"

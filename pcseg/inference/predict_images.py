@@ -58,7 +58,7 @@ def predict_image(
     colors = read_colors(image, upright=True)
     model = image_model(load_checkpoint(ckpt))
     make_folder(out)
-    model.loaded.segmentor.to(choose_device(device))
+    model.loaded.network.to(choose_device(device))
     windows = model.windows(scales=scales, flip=flip, overlap=overlap)
     probability = model.probabilities(colors, windows, name=str(image))
     confidence, label = probability.max(0)

@@ -92,7 +92,7 @@ def predict(
             file lacks and the checkpoint has no substitute for.
     """
     model = load_checkpoint(ckpt)
-    model.segmentor.to(choose_device(device))
+    model.network.to(choose_device(device))
     make_folder(out)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not progress_bar) as progress:
@@ -136,7 +136,7 @@ def predict_cloud(
     remarks += frame.remarks
     sample = make_sample(model, cloud, rows, frame, remarks)
     prediction = predict_scene(
-        model.segmentor,
+        model.network,
         sample,
         grid_size=model.grid_size,
         features=model.features,

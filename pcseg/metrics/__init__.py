@@ -1,1 +1,1 @@
-"""Metrics summed over a whole split."""
+"""Metrics that are counted over a whole split before they are divided."""

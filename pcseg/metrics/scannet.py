@@ -50,7 +50,7 @@ def result_file(matrix: ConfusionMatrix, names: Sequence[str], ids: Sequence[int
 
 def printed_table(matrix: ConfusionMatrix, names: Sequence[str]) -> str:
     """The table that the official script prints: IoU, true positives and union of each class."""
-    union = matrix.labelled + matrix.predicted - matrix.correct
+    union = matrix.labeled + matrix.predicted - matrix.correct
     columns = matrix.iou().tolist(), matrix.correct.tolist(), union.tolist()
     rows = [f"{name:<14s}: {iou:>5.3f}   ({n:>6d}/{m:<6d})" for name, iou, n, m in zip(names, *columns)]
     return "\n".join(["classes          IoU", "-" * 28, *rows]) + "\n"

@@ -129,7 +129,7 @@ def _to_points(source: Path, parts: Any, num_classes: int | None, partial: bool)
 def _image_head(source: Path) -> tuple[str, State, dict[str, str], bool, int]:
     """Title, weights, their names here, kind of norms and number of classes of the head of an image checkpoint."""
     if KEY in torch_content(source):
-        model = load_checkpoint(source).segmentor
+        model = load_checkpoint(source).network
         head = model.head
         if not isinstance(head, ImageHead):
             raise UserError(f"{source}: a model of points; --inflate wants one of images")

@@ -94,7 +94,7 @@ class Segmentor(Network, L.LightningModule):
     def on_train_epoch_end(self) -> None:
         total = self.train_confusion.summed_over_processes()
         self.train_confusion.reset()
-        if total.labelled.any():  # a run that goes on behind the last step of an epoch ends it again
+        if total.labeled.any():  # a run that goes on behind the last step of an epoch ends it again
             self.log("train/acc", total.overall_accuracy(), rank_zero_only=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -105,7 +105,7 @@ class Segmentor(Network, L.LightningModule):
         self.val_confusion.reset()
         self.log("val/miou", total.mean_iou(), prog_bar=True)
         self.log("val/acc", total.overall_accuracy())
-        self.log("val/points", float(total.labelled.sum()))
+        self.log("val/points", float(total.labeled.sum()))
 
     def configure_optimizers(self):
         assert self.optimizer_factory is not None, "built for inference"

@@ -24,8 +24,8 @@ from pcseg.evaluation.provenance import protocol_of, protocol_stamp, trained_on
 from pcseg.evaluation.report import Report
 from pcseg.inference.points import Prediction, predict_scene
 from pcseg.inference.tta import SINGLE
-from pcseg.metrics.bootstrap import RoomMatrices
 from pcseg.metrics.confusion import ConfusionMatrix
+from pcseg.metrics.rooms import RoomMatrices
 
 
 def intervene(
@@ -63,7 +63,7 @@ def intervene(
     if len(entries) < 2:
         raise UserError(f"{root}: {splits} hold one room; class features of another one need two")
     options = {"fragments": 1, "points_per_pass": points_per_pass, "margin": 1.0}
-    patient = Patient(model=model, once=BackboneOnce(model.segmentor).eval(), points_per_pass=points_per_pass)
+    patient = Patient(model=model, once=BackboneOnce(model.network).eval(), points_per_pass=points_per_pass)
     scenes = [open_scene(root, entry, model) for entry in entries]
     rooms = [load_sample(scene, name=entry.name) for scene, entry in zip(scenes, entries)]
     contexts = [patient.context(room) for room in rooms]

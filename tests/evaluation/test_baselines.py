@@ -31,12 +31,12 @@ def test_height_and_color_tell_the_fake_rooms_apart(tmp_path: Path) -> None:
     root = write_fake_building(tmp_path, rooms={"Area_1": 2, "Area_5": 2}, num_points=800)
     train, test = rooms(root, "Area_1"), rooms(root, "Area_5")
     matrix = height_and_color(train, test, num_classes=13)
-    assert matrix.labelled.sum() == 1600
+    assert matrix.labeled.sum() == 1600
     assert matrix.overall_accuracy() > 0.9
     again = height_and_color(train, test, num_classes=13)
     assert (again.counts == matrix.counts).all()
     some = height_and_color(train, test, num_classes=13, train_points=300, test_points=400)
-    assert some.labelled.sum() == 400
+    assert some.labeled.sum() == 400
 
 
 def test_rooms_without_labels_are_refused(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_table_and_picture(places: tuple[Path, Path, Path], tmp_path: Path) -> N
     assert image.counts[:, -1].sum() == 800 - report.seen[0].sum(), "points that no frame sees are misses"
     assert report.covered["2-D EncNet"].counts[:, -1].sum() == 0
     for matrices in (report.everywhere, report.covered):
-        assert len({int(matrix.labelled.sum()) for matrix in matrices.values()}) == 1
+        assert len({int(matrix.labeled.sum()) for matrix in matrices.values()}) == 1
     written = json.loads((tmp_path / "comparison.json").read_text())
     assert written["coverage"] == pytest.approx(report.seen[0].sum() / 800)
     assert written["classes"][1]["name"] == "floor"
@@ -93,7 +93,7 @@ def test_the_average_is_of_probabilities(places: tuple[Path, Path, Path]) -> Non
     labels, covered = predict_all(models, sample, scene, options)
     plain, images = models.values()
     points = predict_scene(
-        plain.segmentor,
+        plain.network,
         sample,
         grid_size=plain.grid_size,
         features=plain.features,

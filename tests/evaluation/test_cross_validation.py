@@ -82,7 +82,7 @@ def test_the_sum_of_all_folds(done: Path) -> None:
     report = read_report(done)
     folds = [read_report(done / area / "evaluation") for area in ("Area_1", "Area_2", "Area_5")]
     assert torch.equal(report.matrix.counts, sum(fold.matrix.counts for fold in folds))
-    assert report.matrix.labelled.sum() == 5 * 400
+    assert report.matrix.labeled.sum() == 5 * 400
     assert report.first is not None
     assert torch.equal(report.first.counts, sum(f.first.counts for f in folds))  # type: ignore[union-attr]
     assert report.boundary is not None

@@ -24,8 +24,8 @@ from pcseg.evaluation.points import evaluate
 from pcseg.inference.points import predict_scene
 from pcseg.inference.tta import S3DIS_VIEWS
 from pcseg.labels import S3DIS, LabelSchema
-from pcseg.metrics.bootstrap import read_rooms
 from pcseg.metrics.confusion import ConfusionMatrix
+from pcseg.metrics.rooms import read_rooms
 from pcseg.metrics.scannet import result_file
 from pcseg.training.initial_weights import history, save_weights
 
@@ -53,14 +53,14 @@ def test_scores_count_every_point_of_the_test_split(ckpt: Path, building: Path, 
     for path in sorted((building / "Area_5").glob("*.h5")):
         scene = read_scene(path)
         prediction = predict_scene(
-            model.segmentor, load_sample(scene, name=path.stem), grid_size=GRID_SIZE, features=model.features
+            model.network, load_sample(scene, name=path.stem), grid_size=GRID_SIZE, features=model.features
         )
         expected.update(torch.from_numpy(prediction.label), torch.from_numpy(np.array(scene.label)))
         (place,) = (tmp_path / "out").rglob(f"Area_5/{path.stem}.npz")
         assert np.array_equal(read_prediction(place).label, prediction.label)
         assert read_prediction(place).checkpoint == model.hash
     assert torch.equal(report.matrix.counts, expected.counts)
-    assert report.matrix.labelled.sum() == 1200
+    assert report.matrix.labeled.sum() == 1200
     written = results(tmp_path / "out")
     assert written["confusion"] == expected.counts.tolist()
     assert written["scores"]["miou"]["excluded"] == pytest.approx(expected.mean_iou())
@@ -150,7 +150,7 @@ def test_augmentation_and_single_pass_are_both_reported(
     for path in sorted((building / "Area_5").glob("*.h5")):
         scene = read_scene(path)
         prediction = predict_scene(
-            model.segmentor, load_sample(scene, name=path.stem), grid_size=GRID_SIZE,
+            model.network, load_sample(scene, name=path.stem), grid_size=GRID_SIZE,
             features=model.features, votes=S3DIS_VIEWS, fragments=1,
         )  # fmt: skip
         expected.update(torch.from_numpy(prediction.label), torch.from_numpy(np.array(scene.label)))
@@ -186,7 +186,7 @@ def test_rooms_and_boundaries(ckpt: Path, tmp_path: Path) -> None:
 
 
 def test_the_protocol_of_scannet(ckpt: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"model\.ckpt: its classes are those of no ScanNet benchmark"):
+    with pytest.raises(UserError, match=r"model\.ckpt: not the classes of a ScanNet benchmark"):
         evaluate(ckpt=ckpt, out=tmp_path / "out", protocol="scannet", progress_bar=False)
     schema = SCANNET20
     root = write_fake_building(tmp_path / "data", rooms={"Area_5": 2}, num_points=200, schema=schema)

@@ -9,9 +9,9 @@ import torch
 from pcseg.data.schemas import SCANNET200, SCANNET200_GROUPS
 from pcseg.errors import UserError
 from pcseg.evaluation.report import Report
-from pcseg.metrics.bootstrap import RoomMatrices, read_rooms
 from pcseg.metrics.boundary import boundary_counts
 from pcseg.metrics.confusion import ConfusionMatrix
+from pcseg.metrics.rooms import RoomMatrices, read_rooms
 
 PROTOCOL = {"dataset": "fake", "splits": ["Area_5"], "grid_size": 0.05, "seed": 3}
 
@@ -36,7 +36,7 @@ def test_both_conventions_and_the_classes_they_differ_in(tmp_path: Path) -> None
         "name": "chair",
         "iou": 0.0,
         "accuracy": None,
-        "labelled": 0,
+        "labeled": 0,
         "predicted": 1,
     }
     assert written["classes"][3]["iou"] is None
@@ -128,8 +128,8 @@ def test_means_of_head_common_and_tail_classes(tmp_path: Path) -> None:
 
 
 def test_damaged_matrices_of_rooms(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="evaluate again"):
+    with pytest.raises(UserError, match="Evaluate again"):
         read_rooms(tmp_path / "rooms.npz")
     np.savez(tmp_path / "rooms.npz", names=np.array(["a"]), counts=np.zeros((2, 3, 4), np.int64))
-    with pytest.raises(UserError, match="evaluate again"):
+    with pytest.raises(UserError, match="Evaluate again"):
         read_rooms(tmp_path / "rooms.npz")

@@ -97,7 +97,7 @@ def test_command_makes_a_model_and_starts_a_training(
     assert "dec.dec0.up.proj_skip.0.weight -> backbone.unpools.0.skip.weight" in names
     assert "0 missing here" in names
     # the model sees colours from -0.5 to 0.5 where the published one saw 0 to 1
-    made, batch = load_checkpoint(out).segmentor, batch_of(cloud(60))
+    made, batch = load_checkpoint(out).network, batch_of(cloud(60))
     colors = torch.rand(60, 4)
     batch.x = colors - torch.tensor([0, 0.5, 0.5, 0.5])
     found = made(batch).logits

@@ -25,7 +25,7 @@ def check_scannet_eval(golden: Golden) -> None:
         assert matrix.iou()[matrix.absent].isnan().all()
         assert stop < len(lines)
         return
-    union = matrix.labelled + matrix.predicted - matrix.correct
+    union = matrix.labeled + matrix.predicted - matrix.correct
     assert torch.equal(matrix.correct, golden.tensor("output.tp"))
     assert torch.equal(union, golden.tensor("output.denominator"))
     torch.testing.assert_close(matrix.iou(), golden.tensor("output.iou_printed"), atol=5.1e-4, rtol=0)

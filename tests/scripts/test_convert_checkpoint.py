@@ -57,7 +57,7 @@ def test_with_data_the_file_is_a_checkpoint(
     assert "EncNet of PyTorch-Encoding: " in said
     assert "It can be evaluated as it is." in said
     model = load_checkpoint(out)
-    assert model.segmentor.head(model.segmentor.backbone(torch.randn(1, 3, 32, 32))).logits.shape[1] == K
+    assert model.network.head(model.network.backbone(torch.randn(1, 3, 32, 32))).logits.shape[1] == K
     names = out.with_name("converted.ckpt.txt").read_text()
     assert "head.conv6.1.bias -> head.body.classify.bias" in names
     assert "0 missing here" in names

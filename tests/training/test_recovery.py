@@ -116,7 +116,7 @@ def test_a_room_of_validation_that_is_too_large_is_seen_in_blocks(
         Survival(tmp_path)._validate(step, batch, 0)
     assert max(sizes[1:]) <= sizes[0] // 2
     assert len(sizes) > 3
-    assert model.val_confusion.labelled.tolist() == whole.sum(1).tolist()
+    assert model.val_confusion.labeled.tolist() == whole.sum(1).tolist()
     assert (model.val_confusion.counts - whole).abs().sum() <= 0.1 * whole.sum()  # narrow context where dense
     assert "seen in blocks" in caplog.text
 

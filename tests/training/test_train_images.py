@@ -21,7 +21,7 @@ from pcseg.data.images.image_data import ImageData
 from pcseg.data.images.reader import ImageReader
 from pcseg.data.images.readers import READERS
 from pcseg.errors import UserError
-from pcseg.evaluation.images import evaluate_images, labelled_pictures
+from pcseg.evaluation.images import evaluate_images, labeled_pictures
 from pcseg.inference.images import image_model
 from pcseg.inference.predict_images import predict_image
 from pcseg.losses.segmentation import SegmentationLoss
@@ -142,7 +142,7 @@ def test_evaluation_scores_every_labelled_pixel(trained: Path, frames: Path, tmp
     report = evaluate_images(ckpt=trained, out=tmp_path, scales=(1.0, 1.5), flip=True, progress_bar=False)
     data = ImageData(frames, dataset="room_frames")
     labelled = sum(int((data.reader.read(p)[1] >= 0).sum()) for p in data.reader.pictures("Area_5"))
-    assert int(report.matrix.labelled.sum()) == labelled
+    assert int(report.matrix.labeled.sum()) == labelled
     assert report.protocol["kept_from_training"] is True
     assert report.protocol["scales"] == [1.0, 1.5]
     assert report.protocol["images"] == 2
@@ -170,7 +170,7 @@ def test_prediction_of_a_picture(trained: Path, frames: Path, tmp_path: Path) ->
         predict_image(tmp_path / "000000.png", ckpt=trained, out=tmp_path)
     with pytest.raises(UserError, match=r"nowhere\.jpg: no such file; give the path"):
         predict_image(tmp_path / "nowhere.jpg", ckpt=trained, out=tmp_path)
-    next(model.loaded.segmentor.parameters()).data.fill_(torch.nan)
+    next(model.loaded.network.parameters()).data.fill_(torch.nan)
     with pytest.raises(UserError, match=r"000000\.jpg: the model returns NaN"):
         model.probabilities(colors, model.windows(), name="000000.jpg")
 
@@ -194,9 +194,9 @@ def test_a_photo_is_predicted_upright(trained: Path, frames: Path, tmp_path: Pat
 def test_images_without_labels_are_not_predicted_to_be_scored(tmp_path: Path) -> None:
     reader = READERS["voc"](write_images(tmp_path, "voc"))
     (tmp_path / "ImageSets" / "Segmentation" / "test.txt").write_text("2007_000001\n")
-    assert [picture.split for picture in labelled_pictures(reader, ["test", "val"])] == ["val"]
+    assert [picture.split for picture in labeled_pictures(reader, ["test", "val"])] == ["val"]
     with pytest.raises(UserError, match="the labels of test are kept back"):
-        labelled_pictures(reader, ["test"])
+        labeled_pictures(reader, ["test"])
 
 
 def test_a_crop_smaller_than_the_head_needs_is_told(frames: Path, tmp_path: Path) -> None:

@@ -31,15 +31,15 @@ CLOUD = Cloud(source=Path("room.h5"), pos=ROOM["pos"], color=ROOM["color"], labe
 
 def make_model(head: HeadFactory, *, grid_size: float = GRID) -> LoadedModel:
     """A model whose parameters are all at work, the attention's too."""
-    segmentor = Segmentor(ConvBackbone, head, in_channels=4, schema=S3DIS).eval()
+    network = Segmentor(ConvBackbone, head, in_channels=4, schema=S3DIS).eval()
     generator = torch.Generator().manual_seed(0)
-    for parameter in segmentor.parameters():
+    for parameter in network.parameters():
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
     card = ModelCard(
         config={}, schema=S3DIS.to_json(), features=["color", "height"], grid_size=grid_size, in_channels=4,
         manifest_hash="", seed=0,
     )  # fmt: skip
-    return LoadedModel(segmentor=segmentor, card=card, schema=S3DIS, hash="abc", path=Path("model.ckpt"))
+    return LoadedModel(network=network, card=card, schema=S3DIS, hash="abc", path=Path("model.ckpt"))
 
 
 HEADS: dict[str, HeadFactory] = {
@@ -58,7 +58,7 @@ def test_the_pass_is_that_of_prediction(name: str) -> None:
     np.testing.assert_array_equal(maps.label, saved.label)
     np.testing.assert_allclose(maps.confidence, saved.confidence, rtol=1e-5)
     assert len(maps.row) == len(CLOUD)
-    assert not any(module._forward_hooks for module in model.segmentor.modules())
+    assert not any(module._forward_hooks for module in model.network.modules())
 
 
 def test_affinity_is_what_the_module_gathers_with() -> None:
@@ -144,5 +144,5 @@ def test_points_without_a_position_have_no_maps() -> None:
 def test_bodies_are_named_for_every_head() -> None:
     bodies: dict[str, type[nn.Module]] = {"ctnet": CTBody, "encnet": EncBody, "ccnet": RCCABody}
     for name, kind in bodies.items():
-        head: Head = make_model(HEADS[name]).segmentor.head
+        head: Head = make_model(HEADS[name]).network.head
         assert isinstance(head.body, kind)

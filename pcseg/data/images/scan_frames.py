@@ -26,7 +26,7 @@ def frames_in(scene: Path, *, split: str, group: str) -> list[Picture]:
     return pictures
 
 
-def labelled_frame(image: Path, schema: LabelSchema) -> tuple[np.ndarray, np.ndarray] | None:
+def labeled_frame(image: Path, schema: LabelSchema) -> tuple[np.ndarray, np.ndarray] | None:
     """Colours ``(H, W, 3)`` and true classes ``(H, W)`` of the frame ``<scene>/color/<name>.jpg``.
 
     Args:

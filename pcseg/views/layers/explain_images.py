@@ -11,7 +11,7 @@ from pcseg.checkpoint import LoadedModel
 from pcseg.data.images.augment import resize, scaled_size
 from pcseg.data.images.batch import ImageBatch
 from pcseg.data.images.reader import read_colors
-from pcseg.data.images.scan_frames import labelled_frame
+from pcseg.data.images.scan_frames import labeled_frame
 from pcseg.errors import UserError
 from pcseg.inference.images import ImageModel, image_model
 from pcseg.labels import IGNORE_INDEX
@@ -40,7 +40,7 @@ def explain_picture(model: LoadedModel, path: Path, *, plain: LoadedModel | None
     """
     images = image_model(model)
     other = None if plain is None else _comparable(plain, images)
-    found = labelled_frame(path, model.schema)
+    found = labeled_frame(path, model.schema)
     colors = read_colors(path, upright=True) if found is None else found[0]
     height, width = colors.shape[:2]
     rows, columns = images.crop_size
@@ -80,7 +80,7 @@ def _comparable(plain: LoadedModel, images: ImageModel) -> ImageModel:
 
 def _explain_pixels(images: ImageModel, colors: np.ndarray, truth: np.ndarray, *, name: str) -> HeadMaps:
     """Maps of a picture ``(H, W, 3)`` that is shown as it is."""
-    device = next(images.loaded.segmentor.parameters()).device
+    device = next(images.loaded.network.parameters()).device
     batch = ImageBatch(
         image=images.normalize(colors)[None].to(device),
         labels=torch.from_numpy(truth.astype(np.int64))[None].to(device),

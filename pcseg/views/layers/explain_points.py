@@ -94,9 +94,9 @@ def _explain_points(
         sample = replace(sample, label=cloud.label[rows].astype(np.int64))
     groups = group_by_voxel(sample.pos, model.grid_size)
     shown = replace(sample.take(groups.pick(0)), grid_pos=groups.grid_pos)
-    device = next(model.segmentor.parameters()).device
+    device = next(model.network.parameters()).device
     batch = scene_batch(shown, model.features).to(device)
-    head = model.segmentor.head
+    head = model.network.head
     level = head.level if isinstance(head, PointContextHead) else 0
 
     def tokens(levels: list[Level]) -> np.ndarray:
@@ -116,12 +116,12 @@ def maps_of_pass(
         row: Row of the logits that each point reads, ``(N,)``.
         tokens: Called with what the backbone returns; the token of each row of the logits, ``(V,)``.
     """
-    head = model.segmentor.head
+    head = model.network.head
     body = head.body if isinstance(head, PointContextHead | ImageHead) else None
-    parts = watched_parts(body) | {"backbone": model.segmentor.backbone}
-    model.segmentor.eval()
+    parts = watched_parts(body) | {"backbone": model.network.backbone}
+    model.network.eval()
     with torch.inference_mode(), watching(parts) as calls:
-        logits = model.segmentor(batch).logits
+        logits = model.network(batch).logits
         maps = HeadMaps(
             head=type(head).__name__,
             row=row,

@@ -27,7 +27,7 @@ from pcseg.data.sample import load_sample
 from pcseg.data.scenes import check_scene, read_scene
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
-from pcseg.metrics.bootstrap import RoomMatrices, read_rooms, write_rooms
+from pcseg.metrics.rooms import RoomMatrices, read_rooms, write_rooms
 
 ROUNDS = 36
 """Damaged versions of each file."""

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from pcseg.metrics.bootstrap import RoomMatrices, bootstrap_intervals
 from pcseg.metrics.confusion import ConfusionMatrix
+from pcseg.metrics.rooms import RoomMatrices, bootstrap_intervals
 
 
 def rooms(number: int, spread: float = 0.3) -> RoomMatrices:
@@ -44,7 +44,7 @@ def test_a_class_that_few_rooms_hold() -> None:
     for weights in np.random.default_rng(2).multinomial(6, np.full(6, 1 / 6), size=300):
         matrix = ConfusionMatrix(4, (counts * torch.from_numpy(weights)[:, None, None]).sum(0))
         iou = matrix.iou()
-        without = int(matrix.labelled[2]) == 0
+        without = int(matrix.labeled[2]) == 0
         times_without += without
         scores.append(float(iou[0] + iou[1] + (0 if without else iou[2])) / (3 if without else 4))
     assert 50 < times_without < 250, "both kinds of resamples occur"
