@@ -110,5 +110,7 @@ def test_ids_and_labels_of_a_benchmark(benchmark) -> None:
 
 def test_a_benchmark_is_found_by_its_classes() -> None:
     assert benchmark_of(SCANNET20, source="model") is SCANNET20_BENCHMARK
-    with pytest.raises(UserError, match=r"model: not the classes of a ScanNet benchmark.*'clutter'.*'otherfurniture'"):
+    with pytest.raises(
+        UserError, match=r"model: not the classes of a ScanNet benchmark.*'clutter'.*'otherfurniture'"
+    ):
         benchmark_of(S3DIS, source="model")
