@@ -38,14 +38,14 @@ START=$SECONDS
 
 setup
 
-say "1/5  Scanning generated rooms into $DATA/${NAME}_raw (6 areas, $ROOMS rooms each)"
+log "1/5  Scanning generated rooms into $DATA/${NAME}_raw (6 areas, $ROOMS rooms each)"
 $PYTHON -m data_prep.rooms "$DATA/${NAME}_raw" --areas 6 --rooms "$ROOMS" --points "$POINTS" --workers "$WORKERS" \
   --layout "$LAYOUT"
 
-say "2/5  Preparing them into $DATA/$NAME"
+log "2/5  Preparing them into $DATA/$NAME"
 $PYTHON -m "data_prep.$DATASET" "$DATA/${NAME}_raw" "$DATA/$NAME" --workers "$WORKERS"
 
-say "3/5  Training a sparse U-Net with EncNet's head; $TEST is kept for the test"
+log "3/5  Training a sparse U-Net with EncNet's head; $TEST is kept for the test"
 PROCESSES=()
 ! two_processes || PROCESSES=(--trainer.devices 2)
 if [ ! -f "$OUT/training_seconds" ]; then
@@ -55,15 +55,15 @@ if [ ! -f "$OUT/training_seconds" ]; then
   echo $((SECONDS - train_start)) >"$OUT/training_seconds"
 fi
 
-say "4/5  Scoring it on $TEST, beside two baselines"
+log "4/5  Scoring it on $TEST, beside two baselines"
 $PYTHON scripts/evaluate.py --ckpt "$OUT/best.ckpt" --out "$OUT/evaluation" --fragments 1 --baselines true
 
-say "5/5  Pictures: colour, true label, prediction, error"
+log "5/5  Pictures: colour, true label, prediction, error"
 for scene in $(ls "$DATA/$NAME/$TEST"/*.h5 | head -3); do
   $PYTHON scripts/visualize.py "$scene" --prediction "$OUT/evaluation" --sheet true \
     --png "$OUT/pictures/$(basename "$scene" .h5).png"
 done
 
-say "Done in $(((SECONDS - START) / 60)) min $(((SECONDS - START) % 60)) s, training took $(cat "$OUT/training_seconds") s"
+log "Done in $(((SECONDS - START) / 60)) min $(((SECONDS - START) % 60)) s, training took $(cat "$OUT/training_seconds") s"
 $PYTHON scripts/summary.py "$OUT"
 [ -z "$WITH_2D" ] || bash scripts/quickstart_2d.sh --data "$DATA" --out "$OUT" ${EPOCHS:+--epochs "$EPOCHS"}

@@ -27,7 +27,7 @@ START=$SECONDS
 setup
 [ -f "$OUT/best.ckpt" ] || { echo "quickstart_2d: no $OUT/best.ckpt; run scripts/quickstart.sh first" >&2 && exit 1; }
 
-say "2-D 1/4  Photographing the rooms into $DATA/rooms_frames ($FRAMES frames each)"
+log "2-D 1/4  Photographing the rooms into $DATA/rooms_frames ($FRAMES frames each)"
 $PYTHON -m data_prep.frames "$DATA/rooms_raw" "$DATA/rooms_frames" --frames "$FRAMES" --workers "$WORKERS"
 
 # One model, from training to scores; nothing where that is done.
@@ -51,14 +51,14 @@ train_and_score() {
 JOBS=1 THREADS=()
 ! two_processes || JOBS=2 THREADS=(env OMP_NUM_THREADS=$(($(nproc) / 2)))
 
-say "2-D 2/4  Training small image models on frames, and the sparse U-Net with a plain head on points, $JOBS at a time"
+log "2-D 2/4  Training small image models on frames, and the sparse U-Net with a plain head on points, $JOBS at a time"
 export -f train_and_score
 export PYTHON OUT DATA EPOCHS
 printf '%s\n' plain ctnet ccnet encnet |
   ${THREADS[@]+"${THREADS[@]}"} xargs -P "$JOBS" -n 1 bash -euo pipefail -c 'train_and_score "$1"' _ ||
   { echo "quickstart_2d: not all are trained and scored; the last lines of $OUT/*/log.txt say why" >&2 && exit 1; }
 
-say "2-D 3/4  Unseen frames, mIoU in percent: shown once; averaged over two scales and their mirror images, as papers do"
+log "2-D 3/4  Unseen frames, mIoU in percent: shown once; averaged over two scales and their mirror images, as papers do"
 images=()
 for head in ccnet encnet ctnet; do
   images+=("$OUT/$head/best.ckpt")
@@ -66,9 +66,9 @@ for head in ccnet encnet ctnet; do
   printf '%-8s %s\n' "$head" "$(grep -hm 1 'this model' "${scores[@]}" | cut -d '|' -f 3 | tr '\n' ' ')"
 done
 
-say "2-D 4/4  Points and images compared on the rooms of area 5"
+log "2-D 4/4  Points and images compared on the rooms of area 5"
 $PYTHON scripts/compare.py "$DATA/rooms" "$DATA/rooms_frames" --plain "$OUT/plain/best.ckpt" \
   --context "$OUT/best.ckpt" --images "[$(IFS=,; echo "${images[*]}")]" --out "$OUT/comparison"
 
-say "2-D done in $(((SECONDS - START) / 60)) min $(((SECONDS - START) % 60)) s; table: $OUT/comparison/comparison.md"
+log "2-D done in $(((SECONDS - START) / 60)) min $(((SECONDS - START) % 60)) s; table: $OUT/comparison/comparison.md"
 ls "$OUT"/comparison/*.png

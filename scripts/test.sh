@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
-# Sets everything up and passes the tests. Arguments go to pytest.
+# Sets everything up, checks style, types, spelling and documentation, and runs the tests. Arguments go to pytest:
+#   bash scripts/test.sh -m "not slow"    # the fast lane, under 90 seconds on 2 cores once installed
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
 setup
-install_torch_scatter || echo "torch-scatter could not be built: its tests are skipped" >&2
-say "Style and types"
+install_system_packages $TEST_PACKAGES || echo "Tests of the viewers that need them are skipped." >&2
+install_torch_scatter || echo "torch-scatter could not be built: its tests are skipped." >&2
+log "Style, types and spelling"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/pyright
-say "Tests"
-# one process a core, one thread each: threads that wait for each other spin
+.venv/bin/codespell
+log "Documentation"
+.venv/bin/mkdocs build --strict --quiet --site-dir "$(mktemp -d)"
+log "Tests"
+# one process per core with one thread each: threads that wait for each other waste time
 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile "$@"
