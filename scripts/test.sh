@@ -13,7 +13,7 @@ log "Style, types and spelling"
 .venv/bin/pyright
 .venv/bin/codespell
 log "Documentation"
-.venv/bin/mkdocs build --strict --quiet --site-dir "$(mktemp -d)"
+NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet --site-dir "$(mktemp -d)"
 log "Tests"
 # one process per core with one thread each: threads that wait for each other waste time
 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile "$@"
