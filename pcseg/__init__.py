@@ -1,3 +1,48 @@
-"""Point-cloud semantic segmentation with the context modules of image segmentation."""
+"""Semantic segmentation of indoor point clouds with the context heads of image segmentation.
+
+The names below are imported when they are first used, so that ``import pcseg`` takes no time.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pcseg.checkpoint import LoadedModel as LoadedModel
+    from pcseg.checkpoint import load_checkpoint as load_checkpoint
+    from pcseg.data.io.clouds import Cloud as Cloud
+    from pcseg.data.io.clouds import read_cloud as read_cloud
+    from pcseg.inference.predict_points import predict as predict
+    from pcseg.ops.attention import union_attention as union_attention
+    from pcseg.ops.lines import axis_lines as axis_lines
+    from pcseg.ops.lines import pixel_lines as pixel_lines
+    from pcseg.ops.sparse_conv import sparse_conv as sparse_conv
+    from pcseg.ops.voxels import VoxelSet as VoxelSet
+
+_MODULE_OF = {
+    "LoadedModel": "pcseg.checkpoint",
+    "load_checkpoint": "pcseg.checkpoint",
+    "Cloud": "pcseg.data.io.clouds",
+    "read_cloud": "pcseg.data.io.clouds",
+    "predict": "pcseg.inference.predict_points",
+    "union_attention": "pcseg.ops.attention",
+    "axis_lines": "pcseg.ops.lines",
+    "pixel_lines": "pcseg.ops.lines",
+    "sparse_conv": "pcseg.ops.sparse_conv",
+    "VoxelSet": "pcseg.ops.voxels",
+}
+"""Module of every public name."""
+
+__all__ = [*_MODULE_OF]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
