@@ -1,177 +1,239 @@
-"""Checkpoints of other projects, or image heads for points, as weights that training can start from."""
+"""Convert checkpoints of other projects, or image heads for points, to weights that training can start from."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
+from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.checkpoint import KEY, instantiate_parts, load_checkpoint
+from pcseg.data.features import WIDTHS, num_features
 from pcseg.errors import UserError
 from pcseg.heads.image_base import ImageHead
+from pcseg.heads.plain import PlainHead
 from pcseg.heads.point_base import PointContextHead
 from pcseg.nn.norms import BatchNorm
 from pcseg.official.files import read_weights
 from pcseg.official.inflate import inflate
-from pcseg.official.loading import LoadReport, load_official, our_name
-from pcseg.official.outcome import HINT, Conversion, classes_of, refuse_rest
-from pcseg.official.points import POINT_MODELS, convert_points, find_point_model
-from pcseg.official.systems import (
-    SYSTEMS,
-    State,
-    System,
-    find_system,
-    number_of_classes,
-    other_options,
-    system_names,
-)
+from pcseg.official.loading import LoadReport, first, load_published
+from pcseg.official.name_map import NameMap, State, prefix_before
+from pcseg.official.systems import System, differing_options, find_system
 from pcseg.training.initial_weights import torch_content
 
 ONLY_POINTS = ("detail.", "auxiliary.")
 """Parts of a point head that the image head need not have."""
 
+HINT = "Pass --partial to leave out what does not fit."
+
+
+@dataclass(kw_only=True)
+class Conversion:
+    """Converted weights.
+
+    Args:
+        title: What was converted.
+        state: Parameters and buffers by the names of the model.
+        report: Outcome of every name; ``missing`` ones keep their initial values in training.
+        num_classes: Number of classes of the model, ``None`` for a backbone alone.
+    """
+
+    title: str
+    state: dict[str, Tensor]
+    report: LoadReport
+    num_classes: int | None
+
 
 def convert(
-    source: Path,
-    config: Mapping[str, Any],
-    *,
-    num_classes: int | None = None,
-    inflated: bool = False,
-    partial: bool = False,
+    source: Path, config: Mapping[str, Any], *, num_classes: int | None = None, partial: bool = False
 ) -> Conversion:
     """Read a published checkpoint for the model of a configuration.
 
     Args:
-        source: Checkpoint of CCNet, PyTorch-Encoding's EncNet, CTNet, VAN, SpUNet, Point Transformer V3, Sonata or
-            Concerto; with ``inflated`` also one of our own image models.
-        config: Training configuration; its ``backbone`` and ``head`` count, for point models the input features too.
-        num_classes: K that is wanted; the checkpoint's own by default.
-        inflated: The head of an image model is to start the head of the point model in ``config``.
-        partial: Leave out what is missing or of another shape, and take weights for other options.
+        source: Checkpoint of one of :data:`~pcseg.official.systems.SYSTEMS`.
+        config: Training configuration: its ``backbone`` and ``head``, and for points the input features. A point
+            backbone may be wrapped, as in linear probing.
+        num_classes: Expected number of classes; by default that of the checkpoint.
+        partial: Leave out what is missing or of another shape, and accept other options.
 
     Raises:
-        UserError: Unknown names, other shapes, another number of classes, parts of another kind than those of
-            ``config``, or options with which the weights compute something else.
+        UserError: Names, shapes, options, input features or the number of classes do not fit.
 
     Convention:
-        On a planar grid an inflated head computes what the image head does: EncNet's without a ``reference_size``,
-        CTNet's with ``class_batch_norm``, CCNet's with ``inplace_abn``; without it, which is ReLU in the place of
-        leaky ReLU, CCNet's starts close to that.
+        The decoder keeps its initial values if the checkpoint is one of an encoder. Of a point model the classifier
+        is converted if the head is a linear one. A point backbone must be complete even with ``partial``.
     """
     parts = instantiate_parts(dict(config), source="--config")
-    if inflated:
-        return _to_points(source, parts, num_classes, partial)
     state = read_weights(source)
-    point_model = find_point_model(state)
-    if point_model is not None:
-        return convert_points(
-            point_model, source, state, config, parts, num_classes=num_classes, partial=partial
-        )
-    system = _known_system(source, state)
-    backbone, make_head = parts
-    if not isinstance(backbone, ImageBackbone):
-        raise UserError(
-            f"{source}: weights of {system.title} are of an image model, and the configuration names a point backbone; "
-            "--inflate takes the head alone"
-        )
-    classes = classes_of(source, number_of_classes(system, state, source=str(source)), num_classes, partial)
+    system = find_system(state, source=str(source))
     model = nn.Module()
-    model.backbone = backbone
-    if system.classifier is not None:
-        model.head = make_head(backbone.out_channels, classes or 0)
-    ignored = [name for name in state if name.startswith(system.ignored)]
-    state = {name: tensor for name, tensor in state.items() if name not in ignored}
-    names = system_names(system, backbone, state)
-    report = _load(source, model, state, names, absolute_gain=system.absolute_gain, partial=partial)
-    refuse_rest(source, report.missing, report.unexpected, partial)
-    _refuse_options(source, system, model, partial)
-    report.unexpected += ignored
-    if system.classifier is None:
-        head = make_head(backbone.out_channels, 2)
+    model.backbone, inside = _backbone(system, source, state, config, parts[0])
+    inner = model.get_submodule(inside)
+    own = system.num_classes(state, source=str(source))
+    classes = _classes(source, own, num_classes, partial)
+    head = parts[1](model.backbone.out_channels, classes or num_classes or 2)
+    with_head = own is not None and (bool(system.head) or _is_linear(system, head, state))
+    if with_head:
+        model.head = head
+    names = system.name_map(state, backbone=inner, inside=inside, head=with_head)
+    report = _load(source, model, state, names, partial)
+    if not system.head and not isinstance(inner, ImageBackbone):
+        _refuse_holes(source, report, names)
+    differing = differing_options(system, model)
+    if differing and not partial:
+        raise UserError(
+            f"{source}: the weights of {system.title} need other options: {'; '.join(differing)}. Set them in "
+            "--config, or pass --partial to accept these."
+        )
+    if isinstance(inner, PTv3):
+        inner.expect_unit_colors(_color_channel(config, inner))
+        report.missing.remove(f"{inside}.input_shift")
+    weights = _filled(model, report)
+    if not with_head:
         report.missing += [f"head.{name}" for name in head.state_dict()]
-    return Conversion(title=system.title, state=_taken(model, report), report=report, num_classes=classes)
-
-
-def _to_points(source: Path, parts: Any, num_classes: int | None, partial: bool) -> Conversion:
-    """The head of an image model for a point head."""
-    backbone, make_head = parts
-    if isinstance(backbone, ImageBackbone):
-        raise UserError("--inflate starts a point model; the configuration names an image backbone")
-    title, state, names, absolute_gain, own_classes = _image_head(source)
-    classes = classes_of(source, own_classes, num_classes, partial)
-    head = make_head(backbone(1).out_channels, classes or 0)
-    if not isinstance(head, PointContextHead):
-        raise UserError(f"--inflate needs a context head for points, not {type(head).__name__}")
-    of_head = {name: tensor for name, tensor in state.items() if our_name(name, names) is not None}
-    report = _load(source, head, inflate(of_head), names, absolute_gain=absolute_gain, partial=partial)
-    missing = [name for name in report.missing if not name.startswith(ONLY_POINTS)]
-    body = [name for name in report.unexpected if (our_name(name, names) or "").startswith("body.")]
-    refuse_rest(source, missing, body, partial)
-    if not any(name.startswith("body.") for name in report.taken.values()):
-        raise UserError(
-            f"{source}: nothing of {title} fits {type(head).__name__}; choose the head of the same system"
-        )
-    model = nn.Module()
-    model.head = head
-    report = replace(
-        report,
-        taken={theirs: f"head.{ours}" for theirs, ours in report.taken.items()},
-        missing=[f"head.{name}" for name in report.missing],
-        unexpected=[*report.unexpected, *(name for name in state if name not in of_head)],
+    return Conversion(
+        title=system.title, state=weights, report=report, num_classes=classes if with_head else None
     )
-    weights = _taken(model, report)
-    report.missing += [f"backbone.{name}" for name in backbone(1).state_dict()]
+
+
+def inflate_head(
+    source: Path, config: Mapping[str, Any], *, num_classes: int | None = None, partial: bool = False
+) -> Conversion:
+    """Convert the head of an image model for the point head of a configuration.
+
+    Args:
+        source: Checkpoint of a published image system, or of an image model trained here.
+        config, num_classes, partial: As in :func:`convert`.
+
+    Raises:
+        UserError: As in :func:`convert`.
+
+    Convention:
+        On a planar grid the inflated head computes what the image head does: EncNet's without a ``reference_size``,
+        CTNet's with ``class_batch_norm``, CCNet's with ``inplace_abn``. Without ``inplace_abn`` CCNet's only comes
+        close, because ReLU replaces leaky ReLU.
+    """
+    backbone, make_head = instantiate_parts(dict(config), source="--config")
+    if isinstance(backbone, ImageBackbone):
+        raise UserError("--config: names an image backbone. Name a point model for --inflate.")
+    title, state, names, own = _image_head(source)
+    classes = _classes(source, own, num_classes, partial)
+    channels = backbone(1)
+    model = nn.Module()
+    model.head = make_head(channels.out_channels, classes or 0)
+    if not isinstance(model.head, PointContextHead):
+        raise UserError(
+            f"--config: head {type(model.head).__name__} has no context. Name a context head for --inflate."
+        )
+    body = [name for name in state if (names.our_name(name) or "").startswith("head.body.")]
+    names = replace(
+        names,
+        ignored=tuple(name for name in state if name not in body),
+        optional=tuple(f"head.{part}" for part in ONLY_POINTS),
+        layout=inflate,
+    )
+    report = _load(source, model, state, names, partial)
+    if not any(name.startswith("head.body.") for name in report.taken.values()):
+        raise UserError(
+            f"{source}: nothing of {title} fits {type(model.head).__name__}. Name the head of the same system."
+        )
+    weights = _filled(model, report)
+    report.missing += [f"backbone.{name}" for name in channels.state_dict()]
     return Conversion(title=f"head of {title}, inflated", state=weights, report=report, num_classes=classes)
 
 
-def _image_head(source: Path) -> tuple[str, State, dict[str, str], bool, int]:
-    """Title, weights, their names here, kind of norms and number of classes of the head of an image checkpoint."""
+def _image_head(source: Path) -> tuple[str, State, NameMap, int]:
+    """Return title, weights, name map and number of classes of the head of an image checkpoint."""
     if KEY in torch_content(source):
         model = load_checkpoint(source).network
-        head = model.head
-        if not isinstance(head, ImageHead):
-            raise UserError(f"{source}: a model of points; --inflate wants one of images")
-        names = {name: name for name in head.state_dict()}
-        gains = any(isinstance(m, BatchNorm) and m.absolute_gain for m in head.modules())
-        return type(head).__name__, head.state_dict(), names, gains, model.schema.num_classes
+        if not isinstance(model.head, ImageHead):
+            raise UserError(f"{source}: holds a point model. Name an image model for --inflate.")
+        state = model.head.state_dict()
+        gains = any(isinstance(m, BatchNorm) and m.absolute_gain for m in model.head.modules())
+        names = NameMap(names={name: f"head.{name}" for name in state}, absolute_gain=gains)
+        return type(model.head).__name__, state, names, model.schema.num_classes
     state = read_weights(source)
-    system = _known_system(source, state)
-    classes = number_of_classes(system, state, source=str(source))
-    if classes is None:
-        raise UserError(f"{source}: {system.title} is a backbone; --inflate wants a model with a head")
-    return system.title, state, system.head, system.absolute_gain, classes
+    system = find_system(state, source=str(source))
+    classes = system.num_classes(state, source=str(source))
+    if classes is None or not system.head:
+        raise UserError(f"{source}: {system.title} has no context head. Name an image model for --inflate.")
+    return system.title, state, system.name_map(state, backbone=None), classes
 
 
-def _known_system(source: Path, state: State) -> System:
-    system = find_system(state)
-    if system is None:
-        known = ", ".join(system.title for system in (*SYSTEMS, *POINT_MODELS))
-        some = ", ".join(list(state)[:3])
-        raise UserError(f"{source}: names like {some} are of no checkpoint that can be converted ({known})")
-    return system
-
-
-def _refuse_options(source: Path, system: System, model: nn.Module, partial: bool) -> None:
-    """One line on options with which the weights fit and compute something else, unless the user wants that."""
-    others = other_options(system, model)
-    if others and not partial:
+def _backbone(
+    system: System, source: Path, state: State, config: Mapping[str, Any], choice: Any
+) -> tuple[Any, str]:
+    """Return the backbone of the configuration, and the name of the module in it that is to be filled."""
+    width = state[f"{prefix_before(system.mark, state)}{system.mark}"].shape[-1]
+    whole = choice if isinstance(choice, ImageBackbone) else choice(width)
+    for name, module in whole.named_modules():
+        if system.backbone(module):
+            break
+    else:
+        kind = "image" if isinstance(whole, ImageBackbone) else "point"
         raise UserError(
-            f"{source}: weights of {system.title} would compute something else, {'; '.join(others)}; set that in "
-            "--config, or take them all the same with --partial"
+            f"{source}: holds weights of {system.title}, but --config names the {kind} backbone "
+            f"{type(whole).__name__}. Name the backbone of {system.title}, or pass --inflate for an image head."
+        )
+    if not isinstance(whole, ImageBackbone):
+        _check_features(source, config, width)
+    return whole, f"backbone.{name}".rstrip(".")
+
+
+def _check_features(source: Path, config: Mapping[str, Any], width: int) -> None:
+    features = _features(config)
+    if features and num_features(features) != width:
+        raise UserError(
+            f"{source}: takes {width} input channels, but data.features of --config, [{', '.join(features)}], has "
+            f"{num_features(features)}. Name the features that it was trained with."
         )
 
 
-def _load(source: Path, model: nn.Module, *args: Any, absolute_gain: bool, partial: bool) -> LoadReport:
+def _classes(source: Path, own: int | None, wanted: int | None, partial: bool) -> int | None:
+    """Return the number of classes of the model to fill."""
+    if own is not None and wanted is not None and own != wanted and not partial:
+        raise UserError(f"{source}: trained on {own} classes, not {wanted}. {HINT}")
+    return own if wanted is None or own is None else wanted
+
+
+def _is_linear(system: System, head: nn.Module, state: State) -> bool:
+    """Return whether ``head`` is a linear layer on features of the width that the classifier of ``state`` reads."""
+    prefix = prefix_before(system.classifier or "", state)
+    return (
+        isinstance(head, PlainHead)
+        and state[f"{prefix}{system.classifier}"].shape[-1] == head.classify.in_features
+    )
+
+
+def _load(source: Path, model: nn.Module, state: State, names: NameMap, partial: bool) -> LoadReport:
     try:
-        return load_official(model, *args, absolute_gain=absolute_gain, partial=partial)
+        return load_published(model, state, names, strict=not partial, partial=partial)
     except UserError as error:
-        raise UserError(f"{source}: {str(error).removeprefix('checkpoint: ')}; {HINT}") from error
+        raise UserError(f"{source}: does not fit the model of --config: {error}. {HINT}") from error
 
 
-def _taken(model: nn.Module, report: LoadReport) -> dict[str, Tensor]:
-    """What was filled, by our names."""
-    own = model.state_dict()
-    names = set(report.taken.values())
-    return {name: own[name].detach().clone() for name in own if name in names}
+def _refuse_holes(source: Path, report: LoadReport, names: NameMap) -> None:
+    missing = [name for name in report.missing if name.startswith("backbone.")]
+    holes = [name for name in missing if not name.startswith(names.optional)]
+    if holes:
+        raise UserError(f"{source}: lacks {first(holes)}. Name the backbone that it was trained with.")
+
+
+def _color_channel(config: Mapping[str, Any], backbone: PTv3) -> int | None:
+    """Return the first input channel of the color; without data in the configuration as published."""
+    features = _features(config) or (["pos", "color"] if backbone.variant == "sonata" else ["color"])
+    if "color" not in features:
+        return None
+    return sum(WIDTHS[name] for name in features[: features.index("color")])
+
+
+def _features(config: Mapping[str, Any]) -> list[str]:
+    return list(config.get("data", {}).get("init_args", {}).get("features", []))
+
+
+def _filled(model: nn.Module, report: LoadReport) -> dict[str, Tensor]:
+    """Return the tensors of ``model`` that have a value of their own."""
+    missing = set(report.missing)
+    return {name: tensor.clone() for name, tensor in model.state_dict().items() if name not in missing}

@@ -1,14 +1,6 @@
-"""What the parameters of the published heads are called here."""
+"""Names of the parameters of the published heads: CTNet, EncNet and CCNet."""
 
-Names = dict[str, str]
-"""Published names of modules or parameters, to ours."""
-
-PADDLE_BUFFERS = {"_mean": "running_mean", "_variance": "running_var"}
-
-
-def under(published: str, ours: str, names: Names) -> Names:
-    """``names`` of a module that is itself called ``published`` there and ``ours`` here."""
-    return {f"{published}.{theirs}": f"{ours}.{name}".lstrip(".") for theirs, name in names.items()}
+from pcseg.official.name_map import Names, under
 
 
 def _paddle_unit(published: str, ours: str, kind: str) -> Names:
@@ -31,7 +23,7 @@ CLASS_ATTENTION = (
     | _paddle_unit("f_value", "value", "linear")
     | _paddle_unit("f_up", "up", "linear")
     | _paddle_unit("fuse", "fuse", "conv")
-    # what earlier commits called them
+    # names of earlier commits
     | _paddle_unit("f_pixel", "query", "conv")
     | _paddle_unit("f_object", "key", "linear")
     | _paddle_unit("f_down", "value", "linear")

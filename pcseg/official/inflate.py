@@ -1,22 +1,18 @@
-"""Weights of an image head for the point head with the same body."""
-
-from collections.abc import Mapping
+"""Inflate the weights of an image head for the point head with the same body."""
 
 from torch import Tensor
 
 
-def inflate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Image convolutions ``(O, I, k, k)`` as submanifold ones ``(k³, I, O)``, other entries as they are.
+def inflate(_name: str, weight: Tensor) -> Tensor:
+    """Return an image convolution ``(O, I, k, k)`` as a submanifold one ``(k³, I, O)``, other tensors unchanged.
 
     Convention:
-        The kernel fills the slice z = 0 of the cube, columns of the image along x and rows along y; the slices
-        above and below are zero, so that on a planar grid both heads compute the same. 1×1 convolutions become
-        linear maps ``(O, I)``.
+        The kernel fills the slice z = 0 of the cube, with the columns of the image along x and its rows along y. The
+        slices above and below are zero, so that on a planar grid both heads compute the same. 1x1 convolutions
+        become linear maps ``(O, I)``.
     """
-    return {name: _to_points(tensor) if tensor.ndim == 4 else tensor for name, tensor in state.items()}
-
-
-def _to_points(weight: Tensor) -> Tensor:
+    if weight.ndim != 4:
+        return weight
     out_channels, in_channels, size, _ = weight.shape
     if size == 1:
         return weight[..., 0, 0]

@@ -1,24 +1,23 @@
-"""The published systems whose checkpoints can be read: how to tell them apart and where their parameters go."""
+"""Published systems whose checkpoints can be read: how to recognize them and where their tensors go."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
+from pcseg.backbones.images.hrnet import HRNet
+from pcseg.backbones.images.jpu import JPUBackbone
+from pcseg.backbones.images.resnet import ResNet
+from pcseg.backbones.images.van import VAN
+from pcseg.backbones.points.ptv3_network import PTv3
+from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.errors import UserError
-from pcseg.official.backbone_names import (
-    VAN_OTHERS,
-    hrnet_names,
-    resnet_jpu_names,
-    resnet_names,
-    van_names,
-    van_prefix,
-)
-from pcseg.official.head_names import CT_HEAD, DSN_BODY, ENC_HEAD, FCN_BODY, RCCA_HEAD, Names, under
-
-State = Mapping[str, Tensor]
+from pcseg.official import point_names as points
+from pcseg.official.head_names import CT_HEAD, DSN_BODY, ENC_HEAD, FCN_BODY, RCCA_HEAD
+from pcseg.official.image_names import hrnet_names, resnet_jpu_names, resnet_names, van_names
+from pcseg.official.name_map import NameMap, Names, State, prefix_before, under
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,53 +25,71 @@ class System:
     """A published system.
 
     Args:
-        title: What messages call it.
-        mark: End of the name of a parameter that this system alone has.
-        backbone: Published names to ours of the backbone, given ours and the checkpoint.
-        head: Published names to ours of the head.
-        classifier: Name of the weight that has a row a class; ``None`` for a backbone alone.
-        ignored: Prefixes of names that belong to neither, such as the ImageNet classifier.
+        title: Name in messages.
+        mark: End of the name of a tensor that only this system has; for points the first weight, whose last axis
+            is the number of input channels.
+        backbone: Whether a module is the backbone that the weights are for.
+        names: Returns the name map of the backbone, given ours and the checkpoint.
+        head: Published names of the head, to ours.
+        classifier: Name of the weight with one row per class, ``None`` for a backbone alone.
         absolute_gain: Norms scale by ``|weight| + eps``.
-        options: Attributes of backbone and head with which the weights compute what was published; their names and
+        options: Attributes of backbone and head with which the weights compute what was published. Their names and
             shapes fit other values too.
     """
 
     title: str
     mark: str
-    backbone: Callable[[nn.Module, State], Names]
-    head: Names
-    classifier: str | None
-    ignored: tuple[str, ...] = ()
+    backbone: Callable[[nn.Module], bool]
+    names: Callable[[nn.Module, State], NameMap]
+    head: Names = field(default_factory=dict)
+    classifier: str | None = None
     absolute_gain: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def num_classes(self, state: State, *, source: str) -> int | None:
+        """Return the number of classes of a checkpoint, ``None`` for a backbone alone.
 
-def _below(prefix: str, names: Callable[[nn.Module, Any], Names]) -> Callable[[nn.Module, State], Names]:
-    """``names`` of a backbone whose parameters are called ``prefix.…`` in the checkpoint."""
+        Raises:
+            UserError: The classifier of a system with a context head is missing.
+        """
+        prefix = None if self.classifier is None else prefix_before(self.classifier, state)
+        if prefix is not None:
+            return len(state[f"{prefix}{self.classifier}"])
+        if self.head and self.classifier is not None:
+            raise UserError(
+                f"{source}: {self.classifier} of {self.title} is missing. Use the complete checkpoint."
+            )
+        return None
 
-    def full(backbone: nn.Module, state: State) -> Names:
-        inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        return {prefix + theirs: ours for theirs, ours in names(backbone, inside).items()}
+    def name_map(
+        self, state: State, *, backbone: nn.Module | None, inside: str = "backbone", head: bool = True
+    ) -> NameMap:
+        """Return the name map of a model with ``backbone`` at ``inside``, and with or without ``head``."""
+        whole = NameMap(names={}) if backbone is None else self.names(backbone, state).inside(inside)
+        names = whole.names
+        if head and self.classifier is not None:
+            prefix = prefix_before(self.classifier, state) or ""
+            head_names = self.head or {self.classifier.removesuffix(".weight"): "classify"}
+            names = names | {prefix + theirs: f"head.{ours}" for theirs, ours in head_names.items()}
+        return replace(whole, names=names, absolute_gain=self.absolute_gain)
 
-    return full
 
-
-def _paddle_names(backbone: nn.Module, state: State) -> Names:
-    if "conv_layer1_1._conv.weight" in state:
+def _paddle_names(backbone: nn.Module, state: State) -> NameMap:
+    if isinstance(backbone, HRNet):
         return hrnet_names(backbone, state)
-    return resnet_jpu_names(backbone, state) if hasattr(backbone, "jpu") else resnet_names(backbone, state)
+    return resnet_jpu_names(backbone, state) if isinstance(backbone, JPUBackbone) else resnet_names(backbone, state)
 
 
-def _van_names(backbone: nn.Module, state: State) -> Names:
-    stages: Any = getattr(backbone, "stages", [])
-    return van_names([len(stage.blocks) for stage in stages], prefix=van_prefix(state))
+def _is_ptv3(variant: str) -> Callable[[nn.Module], bool]:
+    return lambda module: isinstance(module, PTv3) and module.variant == variant
 
 
 SYSTEMS = (
     System(
         title="CCNet",
         mark="head.cca.query_conv.weight",
-        backbone=resnet_names,
+        backbone=lambda module: isinstance(module, ResNet),
+        names=resnet_names,
         head=under("head", "", RCCA_HEAD) | under("dsn", "auxiliary", DSN_BODY),
         classifier="head.bottleneck.3.weight",
         absolute_gain=True,
@@ -87,10 +104,10 @@ SYSTEMS = (
     System(
         title="EncNet of PyTorch-Encoding",
         mark="head.encmodule.encoding.3.codewords",
-        backbone=_below("pretrained.", resnet_names),
+        backbone=lambda module: isinstance(module, ResNet),
+        names=resnet_names,
         head=under("head", "", ENC_HEAD) | under("auxlayer", "auxiliary", FCN_BODY),
         classifier="head.conv6.1.weight",
-        ignored=("pretrained.fc.",),
         options={
             "backbone.output_stride": 8,
             "backbone.dilation": "encnet",
@@ -104,7 +121,8 @@ SYSTEMS = (
     System(
         title="CTNet of PaddleSeg",
         mark="head.ccm.ccm_layer.conv0.weight",
-        backbone=_below("backbone.", _paddle_names),
+        backbone=lambda module: isinstance(module, ResNet | JPUBackbone | HRNet),
+        names=_paddle_names,
         head=under("head", "", CT_HEAD),
         classifier="head.cls_head.weight",
         options={
@@ -119,52 +137,56 @@ SYSTEMS = (
     System(
         title="VAN",
         mark="patch_embed1.proj.weight",
-        backbone=_van_names,
-        head={},
-        classifier=None,
-        ignored=VAN_OTHERS,
+        backbone=lambda module: isinstance(module, VAN),
+        names=van_names,
+    ),
+    System(
+        title="SpUNet of Pointcept",
+        mark=points.SPUNET_STEM,
+        backbone=lambda module: isinstance(module, SparseUNet),
+        names=points.spunet_names,
+        classifier=f"{points.SPUNET_HEAD}.weight",
+    ),
+    System(
+        title="Point Transformer V3",
+        mark=points.PTV3_STEM,
+        backbone=_is_ptv3("ptv3"),
+        names=points.ptv3_names,
+        classifier=f"{points.PTV3_HEAD}.weight",
+    ),
+    System(
+        title="Sonata or Concerto",
+        mark=points.SONATA_STEM,
+        backbone=_is_ptv3("sonata"),
+        names=points.ptv3_names,
+        classifier=f"{points.PTV3_HEAD}.weight",
     ),
 )
-"""In the order in which they are tried."""
 
 
-def find_system(state: State) -> System | None:
-    """The system that a checkpoint is of, ``None`` if it is of none here."""
+def find_system(state: State, *, source: str) -> System:
+    """Return the system of a checkpoint.
+
+    Raises:
+        UserError: The names are those of no system in :data:`SYSTEMS`.
+    """
     for system in SYSTEMS:
-        if any(name.endswith(system.mark) for name in state):
+        if prefix_before(system.mark, state) is not None:
             return system
-    return None
+    known = ", ".join(system.title for system in SYSTEMS)
+    raise UserError(
+        f"{source}: unknown names such as {', '.join(list(state)[:3])}. Convert a checkpoint of one of {known}."
+    )
 
 
-def system_names(system: System, backbone: nn.Module | None, state: State) -> Names:
-    """Published names to ours, which start with ``backbone.`` and ``head.``; of the head alone without a backbone."""
-    names = {theirs: f"head.{ours}" for theirs, ours in system.head.items()}
-    if backbone is not None:
-        names |= {theirs: f"backbone.{ours}" for theirs, ours in system.backbone(backbone, state).items()}
-    return names
-
-
-def other_options(system: System, model: nn.Module) -> list[str]:
-    """Where ``model`` has an option of the system with another value: name, value and what was published."""
+def differing_options(system: System, model: nn.Module) -> list[str]:
+    """Return every option of ``model`` that differs from the published one, with both values."""
     found = []
     for name, published in system.options.items():
         try:
             value = attrgetter(name)(model)
-        except AttributeError:  # no option of this backbone or head
+        except AttributeError:  # this backbone or head has no such option
             continue
         if value != published:
             found.append(f"{name} is {value}, published {published}")
     return found
-
-
-def number_of_classes(system: System, state: State, *, source: str) -> int | None:
-    """K of a checkpoint, ``None`` for a backbone alone.
-
-    Raises:
-        UserError: The classifier is missing.
-    """
-    if system.classifier is None:
-        return None
-    if system.classifier not in state:
-        raise UserError(f"{source}: looks like {system.title}, but lacks {system.classifier}")
-    return len(state[system.classifier])

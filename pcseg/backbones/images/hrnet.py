@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
-from pcseg.official.backbone_names import hrnet_names
-from pcseg.official.imagenet import load_pretrained, timm_weights
+from pcseg.official.image_names import hrnet_names
+from pcseg.official.loading import load_backbone, timm_weights
 
 HRNetName = Literal["hrnet_w18_small", "hrnet_w18", "hrnet_w32", "hrnet_w48"]
 
@@ -62,8 +62,7 @@ def hrnet(
     model = HRNet(name=name, paddle=paddle)
     if pretrained is not None:
         weights = timm_weights(name) if pretrained == "timm" else Path(pretrained)
-        head = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
-        load_pretrained(model, weights, lambda state: hrnet_names(model, state), ignored=head)
+        load_backbone(model, weights, hrnet_names)
     return model
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
 from pcseg.errors import UserError
-from pcseg.official.backbone_names import resnet_names
-from pcseg.official.imagenet import load_pretrained, timm_weights
+from pcseg.official.image_names import resnet_names
+from pcseg.official.loading import load_backbone, timm_weights
 
 Stem = Literal["plain", "s", "d"]
 Dilation = Literal["encnet", "ccnet"]
@@ -123,7 +123,7 @@ def resnet(
     )
     if pretrained is not None:
         weights = timm_weights(name) if pretrained == "timm" else Path(pretrained)
-        load_pretrained(model, weights, lambda state: resnet_names(model, state), ignored=("fc.",))
+        load_backbone(model, weights, resnet_names)
     return model
 
 

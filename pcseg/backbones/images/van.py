@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
 from pcseg.errors import UserError
-from pcseg.official.backbone_names import VAN_OTHERS, van_names, van_prefix
-from pcseg.official.imagenet import load_pretrained
+from pcseg.official.image_names import van_names
+from pcseg.official.loading import load_backbone
 
 VanSize = Literal["b0", "b1", "b2", "b3", "b4", "b5", "b6"]
 
@@ -86,12 +86,7 @@ def van(*, size: VanSize = "b2", drop_path: float = 0.1, pretrained: Path | None
     widths, depths = SIZES[size]
     model = VAN(widths=widths, depths=depths, drop_path=drop_path)
     if pretrained is not None:
-        load_pretrained(
-            model,
-            Path(pretrained),
-            lambda state: van_names(depths, prefix=van_prefix(state)),
-            ignored=VAN_OTHERS,
-        )
+        load_backbone(model, Path(pretrained), van_names)
     return model
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Literal
 
 from pcseg.backbones.points.ptv3_network import PTv3
-from pcseg.official.ptv3_names import load_pretrained
+from pcseg.official.loading import load_backbone
+from pcseg.official.point_names import ptv3_names
 
 SONATA = {
     "small": ((32, 64, 128, 256, 512), (2, 2, 2, 6, 2)),
@@ -44,7 +45,8 @@ def ptv3_base(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
     """
     network = PTv3(in_channels)
     if pretrained is not None:
-        load_pretrained(network, pretrained, color=0)
+        load_backbone(network, pretrained, ptv3_names)
+        network.expect_unit_colors(0)
     return network
 
 
@@ -93,4 +95,5 @@ class Sonata(PTv3):
             dec_heads=(4, 6, 12, 24) if decoder else (),
         )
         if pretrained is not None:
-            load_pretrained(self, pretrained, color=3)
+            load_backbone(self, pretrained, ptv3_names)
+            self.expect_unit_colors(3)

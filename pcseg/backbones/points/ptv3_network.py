@@ -193,6 +193,16 @@ class PTv3(PointBackbone):
             levels.append(Level(x=x, voxels=stage.level.voxels, stride=stride, parent=stage.parent))
         return levels
 
+    def expect_unit_colors(self, channel: int | None) -> None:
+        """Add 0.5 to the color in three input channels from ``channel`` on, if any, and nothing to the others.
+
+        Convention:
+            Published weights expect color from 0 to 1, while the data here has it from -0.5 to 0.5.
+        """
+        self.input_shift.zero_()
+        if channel is not None:
+            self.input_shift[channel : channel + 3] = 0.5
+
     def _draws(self) -> Iterator[Tensor]:
         shuffled = self.training and self.shuffle_curves
         while True:
