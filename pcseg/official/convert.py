@@ -168,10 +168,8 @@ def _backbone(
     """Return the backbone of the configuration, and the name of the module in it that is to be filled."""
     width = state[f"{prefix_before(system.mark, state)}{system.mark}"].shape[-1]
     whole = choice if isinstance(choice, ImageBackbone) else choice(width)
-    for name, module in whole.named_modules():
-        if system.backbone(module):
-            break
-    else:
+    inside = next((name for name, module in whole.named_modules() if system.backbone(module)), None)
+    if inside is None:
         kind = "image" if isinstance(whole, ImageBackbone) else "point"
         raise UserError(
             f"{source}: holds weights of {system.title}, but --config names the {kind} backbone "
@@ -179,7 +177,7 @@ def _backbone(
         )
     if not isinstance(whole, ImageBackbone):
         _check_features(source, config, width)
-    return whole, f"backbone.{name}".rstrip(".")
+    return whole, f"backbone.{inside}".rstrip(".")
 
 
 def _check_features(source: Path, config: Mapping[str, Any], width: int) -> None:

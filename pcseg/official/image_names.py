@@ -100,7 +100,9 @@ def resnet_jpu_names(model: nn.Module, state: State) -> NameMap:
     for i in range(4):
         separable = {"0.conv1": "0", "0.bn": "1", "0.pointwise": "2", "1": "3"}
         jpu |= under(f"dilation{i + 1}", f"dilated.{i}", separable)
-    return NameMap(names=names | _prefixed(prefix_before(PADDLE_BLOCK, state) or "", under("JPU", "jpu", jpu)))
+    return NameMap(
+        names=names | _prefixed(prefix_before(PADDLE_BLOCK, state) or "", under("JPU", "jpu", jpu))
+    )
 
 
 def hrnet_names(model: nn.Module, state: State) -> NameMap:

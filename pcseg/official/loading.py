@@ -85,7 +85,7 @@ def load_published(
             (report.ignored if known else report.unexpected).append(published)
             continue
         value = names.layout(published, tensor)
-        if not _fits(value, own[name]):
+        if _long_axes(value) != _long_axes(own[name]):
             shapes = f"{tuple(tensor.shape)}, but {name} here has shape {tuple(own[name].shape)}"
             if not partial:
                 raise UserError(f"{published} has shape {shapes}")
@@ -167,8 +167,5 @@ def _plain_norms(module: nn.Module) -> dict[str, float]:
     }
 
 
-def _fits(value: Tensor, own: Tensor) -> bool:
-    """Return whether the shapes are equal, or differ by axes of length one."""
-    if value.ndim == own.ndim:
-        return value.shape == own.shape
-    return [size for size in value.shape if size > 1] == [size for size in own.shape if size > 1]
+def _long_axes(tensor: Tensor) -> list[int]:
+    return [size for size in tensor.shape if size > 1]

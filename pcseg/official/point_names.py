@@ -37,6 +37,7 @@ PTV3: tuple[Rename, ...] = (
     (r"(\.block\d+\.norm[12])\.", r"\1.0."),
     (r"\.attention\.relative\.table$", ".attn.rpe.rpe_table"),
     (r"\.attention\.", ".attn."),
+    (r"\.scale([12])\.gamma$", r".ls\1.0.gamma"),
     (r"\.mlp\.", ".mlp.0."),
 )
 """Pointcept's PT-v3m1 and PT-v3m2; the packages sonata and concerto use the latter."""
@@ -60,7 +61,7 @@ def spunet_names(backbone: nn.Module, state: State) -> NameMap:
     ours = backbone.state_dict()
     return NameMap(
         names={prefix + published_name(name, SPUNET): name for name in ours},
-        ignored=(f"{prefix.removesuffix('backbone.')}{SPUNET_HEAD}.",),
+        ignored=(f"{prefix}{SPUNET_HEAD}.",),
         layout=from_spunet,
     )
 

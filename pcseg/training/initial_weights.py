@@ -1,4 +1,4 @@
-"""Weights to start a training from: of a checkpoint, or converted ones, which may leave parameters as they are."""
+"""Start a training from a checkpoint or from converted weights, which may lack a part of the model."""
 
 import logging
 from pathlib import Path
@@ -7,18 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pcseg.checkpoint import KEY, file_hash, load_weights, read_checkpoint
+from pcseg.checkpoint import KEY, file_hash, read_checkpoint
 from pcseg.errors import UserError
 from pcseg.files import atomic_path
-from pcseg.official.loading import UNCOUNTED
+from pcseg.official.loading import load_published
+from pcseg.official.name_map import NameMap
 
 WEIGHTS_KEY = "pcseg_weights"
-"""Where converted weights say what they are."""
+"""Key of the description of converted weights."""
 
 WEIGHTS_VERSION = 1
 
 SPLITS = ("train_splits", "val_splits", "test_splits")
-"""Arguments of the data that say what a training saw."""
+"""Arguments of the data that list the splits a training reads."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,14 +32,14 @@ def save_weights(
     origin: str,
     card: dict[str, Any] | None = None,
 ) -> None:
-    """Write weights that :func:`load_initial_weights` reads; under a temporary name first.
+    """Write weights that :func:`load_initial_weights` reads.
 
     Args:
         path: File to write.
-        state: By the names that a segmentor has for them.
-        missing: Names of the segmentor that keep their initial values on purpose.
-        origin: What they were converted from.
-        card: Model card, if the weights are a whole model that can be evaluated.
+        state: Tensors by the names of the model.
+        missing: Names of the model that keep their initial values on purpose.
+        origin: What the weights were converted from.
+        card: Model card, if the weights are a complete model that can be evaluated.
     """
     content: dict[str, Any] = {
         WEIGHTS_KEY: {"version": WEIGHTS_VERSION, "origin": origin, "missing": missing},
@@ -51,42 +52,45 @@ def save_weights(
 
 
 def load_initial_weights(module: nn.Module, path: Path) -> list[str]:
-    """Start ``module`` from a checkpoint of training, or from what ``scripts/convert_checkpoint.py`` wrote.
+    """Load a training checkpoint or converted weights into ``module``.
 
     Returns:
-        Names of the parameters and buffers that keep their initial values; a checkpoint leaves none.
+        Names of the parameters and buffers that keep their initial values; none for a training checkpoint.
 
     Raises:
-        UserError: The weights do not fit, or lack something that the conversion did not name as missing.
+        UserError: The weights do not fit, or lack something that the conversion did not list as missing.
 
     Convention:
-        What a conversion leaves to training is told in the log, part by part.
+        Parts that keep their initial values are logged.
     """
     content = torch_content(path)
     if WEIGHTS_KEY not in content:
-        load_weights(module, read_checkpoint(path)[0]["state_dict"], source=str(path))
-        return []
-    about, weights, own = content[WEIGHTS_KEY], content["state_dict"], module.state_dict()
+        content = read_checkpoint(path)[0]
+    about = content.get(WEIGHTS_KEY, {"version": WEIGHTS_VERSION, "missing": []})
     if about["version"] != WEIGHTS_VERSION:
-        raise UserError(f"{path}: converted by another version; run scripts/convert_checkpoint.py again")
-    left = set(about["missing"])
-    kept = [name for name in own if name not in weights and (name in left or name.endswith(UNCOUNTED))]
-    load_weights(module, {name: own[name] for name in kept} | weights, source=str(path))
-    fresh = [name for name in kept if not name.endswith(UNCOUNTED)]
-    if fresh:
-        parts = sorted({".".join(name.split(".")[:2]) for name in fresh})
-        logger.warning("%s has no weights for %s; these start anew", path, ", ".join(parts))
-    return fresh
+        raise UserError(f"{path}: converted by another version of pcseg. Convert the checkpoint again.")
+    weights = content["state_dict"]
+    names = NameMap(names={name: name for name in weights}, optional=tuple(about["missing"]))
+    try:
+        report = load_published(module, weights, names, strict=True)
+    except UserError as error:
+        raise UserError(
+            f"{path}: does not fit the model: {error}. Use the configuration that it was made with."
+        ) from error
+    if report.missing:
+        parts = sorted({".".join(name.split(".")[:2]) for name in report.missing})
+        logger.warning("%s: no weights for %s. They keep their initial values.", path, ", ".join(parts))
+    return report.missing
 
 
 def history(path: Path) -> dict[str, Any]:
-    """Where weights to start from come from: ``name``, and ``training`` with what their own training saw.
+    """Return the origin of initial weights: their ``name``, and the data that their own ``training`` read.
 
-    ``name`` is the hash of a checkpoint, or what the weights were converted from; of these the training is not
-    known. ``training`` has manifest_hash, the splits of the data, and the initial_weights that it began from.
+    ``name`` is the hash of a checkpoint, or the origin of converted weights, whose training is unknown (``None``).
+    ``training`` holds manifest_hash, the splits of the data, and the initial_weights that it started from.
 
     Raises:
-        UserError: No such file, or no weights of ours.
+        UserError: The file does not exist or holds no weights of this package.
     """
     content = torch_content(path)
     if WEIGHTS_KEY in content:
@@ -99,9 +103,9 @@ def history(path: Path) -> dict[str, Any]:
 
 
 def torch_content(path: Path) -> dict[str, Any]:
-    """What is in a file of our own, ``{}`` if it is none; its reader then says why."""
+    """Return the content of a file of this package, ``{}`` if it is not one; ``read_checkpoint`` reports why."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # read_checkpoint tells what is wrong with it
+    except Exception:  # reported by read_checkpoint
         return {}
     return content if isinstance(content, dict) else {}

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from backbones.test_ptv3 import batch_of, cloud, tiny
+from helpers.tiny_ptv3 import batch_of, cloud, tiny
 from torch.optim import AdamW
 
 from pcseg.backbones.points.frozen import Frozen, Upcast

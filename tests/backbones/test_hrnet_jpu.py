@@ -63,7 +63,7 @@ def test_weights_of_a_classifier(tmp_path: Path) -> None:
     model = hrnet(name="hrnet_w18_small", pretrained=tmp_path / "hrnet.pth")
     theirs, ours = source.stage4[0].fuse_layers[0][3][0], model.net.stage4[0].fuse_layers[0][3][0]
     assert torch.equal(theirs.weight, ours.weight)
-    with pytest.raises(UserError, match=r"hrnet\.pth: not the weights of this backbone"):
+    with pytest.raises(UserError, match=r"hrnet\.pth: does not fit this backbone"):
         hrnet(name="hrnet_w18", pretrained=tmp_path / "hrnet.pth")
 
 

@@ -91,7 +91,7 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
     )
     loaded = resnet(name="resnet50", pretrained=tmp_path / "r50.pth")
     assert loaded.net.layer4[2].bn3.bias.eq(3).all()
-    with pytest.raises(UserError, match=r"r50\.pth: not the weights of this backbone; bn1\.weight "):
+    with pytest.raises(UserError, match=r"r50\.pth: does not fit this backbone: bn1\.weight "):
         resnet(name="resnet50s", pretrained=tmp_path / "r50.pth")
     with pytest.raises(UserError, match=r"no file of weights at .*nowhere\.pth"):
         resnet(name="resnet50", pretrained=tmp_path / "nowhere.pth")
@@ -99,10 +99,10 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
 
 def test_what_cannot_be_had_is_told() -> None:
     with mock.patch("timm.create_model", side_effect=OSError("no way out")):
-        with pytest.raises(UserError, match=r"weights for resnet50s cannot be had \(no way out\)"):
+        with pytest.raises(UserError, match=r"cannot download timm's weights for resnet50s \(no way out\)"):
             resnet(name="resnet50s", pretrained="timm")
     with mock.patch("timm.get_pretrained_cfg", return_value=None):
-        with pytest.raises(UserError, match="timm has no weights for resnet50s; name a file"):
+        with pytest.raises(UserError, match=r"timm has no weights for resnet50s\. Give a file"):
             resnet(name="resnet50s", pretrained="timm")
     with pytest.raises(UserError, match="output_stride is 4"):
         tiny(output_stride=4)

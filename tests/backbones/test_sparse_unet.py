@@ -5,12 +5,12 @@ from itertools import pairwise
 import pytest
 import torch
 from helpers.dense_conv import random_voxels
+from helpers.published_points import load_published_points, published_state
 from torch import nn
 from torch_geometric.data import Batch, Data
 
 from pcseg.backbones.points.sparse_unet import SparseUNet, sparse_unet_base, sparse_unet_small
 from pcseg.errors import UserError
-from pcseg.official.sparse_unet_names import load_official, official_state
 
 
 def tiny() -> SparseUNet:
@@ -107,10 +107,10 @@ def test_refuses_stages_that_do_not_fit(channels: tuple[int, ...]) -> None:
 def test_official_weights_there_and_back() -> None:
     one, other = tiny(), tiny()
     classify, other_classify = nn.Linear(8, 5), nn.Linear(8, 5)
-    state = {f"module.backbone.{name}": tensor for name, tensor in official_state(one, classify).items()}
+    state = {f"module.backbone.{name}": tensor for name, tensor in published_state(one, classify).items()}
     assert state["module.backbone.conv_input.0.weight"].shape == (8, 5, 5, 5, 3)
     assert state["module.backbone.final.weight"].shape == (5, 1, 1, 1, 8)
-    report = load_official(state, other, other_classify)
+    report = load_published_points(state, other, other_classify)
     assert len(report.taken) == len(state)
     assert not report.missing + report.unexpected
     batch = batch_of(100)
@@ -120,14 +120,14 @@ def test_official_weights_there_and_back() -> None:
 
 
 def test_reports_what_does_not_match() -> None:
-    state = official_state(tiny(), nn.Linear(8, 5))
+    state = published_state(tiny(), nn.Linear(8, 5))
     kernel = state.pop("down.0.0.weight")
-    report = load_official(state, tiny())
-    assert report.missing == ["down.0.0.weight"]
-    assert report.unexpected == ["final.weight", "final.bias"]
-    assert "1 missing: down.0.0.weight" in str(report)
+    report = load_published_points(state, tiny())
+    assert report.missing == ["backbone.down.0.conv.weight"]
+    assert report.ignored == ["final.weight", "final.bias"]
+    assert "1 missing here, initial values kept: backbone.down.0.conv.weight" in str(report)
     backbone = tiny()
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     with pytest.raises(UserError, match=r"down\.0\.0\.weight has shape \(8, 2, 2, 2, 7\)"):
-        load_official(state | {"down.0.0.weight": kernel[..., :7]}, backbone)
+        load_published_points(state | {"down.0.0.weight": kernel[..., :7]}, backbone)
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())

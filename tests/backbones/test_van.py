@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pcseg.backbones.images.van import SIZES, VAN, VanSize, van
+from pcseg.backbones.images.van import VAN, VanSize, van
 from pcseg.errors import UserError
-from pcseg.official.backbone_names import van_names
+from pcseg.official.image_names import van_names
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_weights_of_the_classification_and_of_the_segmentation_code(
     prefix: str, other: str, tmp_path: Path
 ) -> None:
     source = van(size="b0")
-    published = {ours: theirs for theirs, ours in van_names(SIZES["b0"][1]).items()}
+    published = {ours: theirs for theirs, ours in van_names(source, {}).names.items()}
     state = {other: torch.zeros(3, 3)}
     for name, tensor in source.state_dict().items():
         module, _, leaf = name.rpartition(".")

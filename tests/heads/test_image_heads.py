@@ -12,9 +12,6 @@ from pcseg.heads.ctnet import CTHead
 from pcseg.heads.encnet import EncHead
 from pcseg.heads.fcn import FCNHead
 from pcseg.heads.image_base import ImageHead, PixelConv, to_image, to_tokens
-from pcseg.nn.criss_cross import CrissCrossAttention
-from pcseg.official.head_names import CRISS_CROSS
-from pcseg.official.loading import load_official
 
 WIDTHS, K = (6, 7, 8), 4
 
@@ -122,27 +119,6 @@ def test_ctnet_starts_as_published_with_paddle() -> None:
         assert float(weights.std()) == pytest.approx((2 / size) ** 0.5, rel=0.15)
     mix = torch.stack([gate.mix.weight.detach() for gate in gates]).abs()
     assert 0.9 < float(mix.max()) <= 1.2**0.5
-
-
-def test_published_weights_are_reported() -> None:
-    state = {
-        "query_conv.weight": torch.ones(1, 8, 1, 1),
-        "key_conv.weight": torch.ones(1, 8, 1, 1),
-        "gamma": torch.ones(1),
-        "rel_pos": torch.ones(3),
-    }
-    module = CrissCrossAttention(8)
-    report = load_official(module, state, CRISS_CROSS)
-    assert list(report.taken.values()) == ["query.weight", "key.weight", "gamma"]
-    assert report.missing == ["query.bias", "key.bias", "value.weight", "value.bias"]
-    assert report.unexpected == ["rel_pos"]
-    assert module.query.weight.eq(1).all()
-
-
-def test_published_weights_of_another_shape_are_told() -> None:
-    state = {"value_conv.weight": torch.ones(4, 8, 1, 1)}
-    with pytest.raises(UserError, match=r"value_conv.weight .* \(4, 8, 1, 1\), not \(8, 8\)"):
-        load_official(CrissCrossAttention(8), state, CRISS_CROSS)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])

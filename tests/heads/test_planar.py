@@ -100,7 +100,7 @@ def shared(pair: Pair, training: bool) -> tuple[ImageHead, PointContextHead]:
         if isinstance(module, nn.BatchNorm1d):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
-    point.load_state_dict(inflate(image.state_dict()))
+    point.load_state_dict({name: inflate(name, tensor) for name, tensor in image.state_dict().items()})
     return image, point
 
 
@@ -126,7 +126,7 @@ def check_pair(pair: Pair, size: tuple[int, int], *, training: bool, batch_size:
         if a.grad is not None:
             compare(a.grad, b.grad)
     used = {name: p.grad for name, p in image.named_parameters() if p.grad is not None}
-    gradients = inflate(used)
+    gradients = {name: inflate(name, tensor) for name, tensor in used.items()}
     assert gradients.keys() == {name for name, p in point.named_parameters() if p.grad is not None}
     for name, parameter in point.named_parameters():
         if name in gradients:

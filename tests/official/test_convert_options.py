@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from official.test_convert import CONFIGS, STATES, write
+from helpers.conversions import CONFIGS, STATES, write
 from torch import nn
 
 from pcseg.backbones.images.hrnet import HRNet
 from pcseg.checkpoint import instantiate_parts
 from pcseg.errors import UserError
 from pcseg.official.convert import convert
-from pcseg.official.systems import SYSTEMS, other_options
+from pcseg.official.systems import SYSTEMS, differing_options
 
 ROOT = Path(__file__).resolve().parents[2] / "configs"
 SYSTEM = {"RCCAHead": "CCNet", "EncHead": "EncNet of PyTorch-Encoding", "CTHead": "CTNet of PaddleSeg"}
@@ -35,15 +35,13 @@ SYSTEM = {"RCCAHead": "CCNet", "EncHead": "EncNet of PyTorch-Encoding", "CTHead"
         ("ctnet", "head", "paddle", False, True),
     ],
 )
-def test_other_options_are_told(
+def test_differing_options_are_told(
     name: str, where: str, option: str, value: object, published: object, tmp_path: Path
 ) -> None:
     source = write(tmp_path / "official.pth", STATES[name]())
     part: dict[str, Any] = CONFIGS[name][where]
     config = CONFIGS[name] | {where: part | {"init_args": part["init_args"] | {option: value}}}
-    message = (
-        rf"official\.pth: .*, {where}\.{option} is {value}, published {published}; set that .* --partial$"
-    )
+    message = rf"official\.pth: .* {where}\.{option} is {value}, published {published}\. Set .* --partial"
     with pytest.raises(UserError, match=message):
         convert(source, config)
     assert convert(source, config, partial=True).report.missing == []
@@ -69,7 +67,7 @@ def test_recipes_have_the_options_of_their_system(path: Path) -> None:
         model.backbone, make_head = instantiate_parts(config, source=path.name)
         model.head = make_head(model.backbone.out_channels, 5)
     (system,) = [s for s in SYSTEMS if s.title == SYSTEM[type(model.head).__name__]]
-    differ = [text.split(" ")[0] for text in other_options(system, model)]
+    differ = [text.split(" ")[0] for text in differing_options(system, model)]
     mmseg = ["backbone.dilation", "backbone.ceil_pool", "head.inplace_abn", "head.align_corners"]
     assert differ == (mmseg if path.match("voc/ccnet*") else [])
 
@@ -79,4 +77,4 @@ def test_hrnet_of_the_original_is_not_paddles() -> None:
     with torch.device("meta"):
         model.backbone = HRNet(name="hrnet_w18_small")
     (ctnet,) = [system for system in SYSTEMS if system.title == SYSTEM["CTHead"]]
-    assert other_options(ctnet, model) == ["backbone.paddle is False, published True"]
+    assert differing_options(ctnet, model) == ["backbone.paddle is False, published True"]

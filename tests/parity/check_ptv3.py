@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from check_spconv import rows_of
 from golden import Golden
+from helpers.published_points import load_published_points, published_state
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pcseg.backbones.points.ptv3_curves import finest_level
 from pcseg.backbones.points.ptv3_network import Encoded, PTv3
-from pcseg.official.ptv3_names import load_official, official_state
 from pcseg.ops.voxels import VoxelSet
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
@@ -43,8 +43,8 @@ def options(args: Mapping[str, Any], variant: str) -> dict[str, Any]:
 def build(golden: Golden, variant: str, dtype: torch.dtype) -> PTv3:
     args = golden.meta["args"]
     network = PTv3(args["in_channels"], **options(args, variant))
-    report = load_official(golden.section("weight."), network)
-    assert not report.unexpected + report.missing + report.left_out
+    report = load_published_points(golden.section("weight."), network)
+    assert not report.unexpected + report.missing + report.ignored
     return network.to(dtype).eval()
 
 
@@ -147,7 +147,7 @@ def check_gradients(golden: Golden, out: Tensor, x: Tensor, network: PTv3) -> No
     torch.testing.assert_close(x.grad, golden.tensor("output.grad_feat64"), rtol=1e-9, atol=1e-9)
     for parameter in network.parameters():
         parameter.data = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-    gradients = official_state(network)
+    gradients = published_state(network)
     names = golden["output.grad_norm_names"].tolist()
     for name, expected in zip(names, golden["output.grad_norms64"].tolist()):
         assert abs(float(gradients[name].norm()) - expected) <= 1e-9 * max(1.0, expected), name
@@ -157,7 +157,7 @@ def check(golden: Golden, variant: str) -> None:
     weights = golden.section("weight.")
     for dtype in TOLERANCE:
         network = build(golden, variant, dtype)
-        for name, tensor in official_state(network).items():
+        for name, tensor in published_state(network).items():
             if not name.endswith("num_batches_tracked"):
                 assert torch.equal(tensor, weights[name].to(dtype)), name
         batch, recorder = batch_of(golden, dtype), Recorder(network)

@@ -3,12 +3,12 @@
 import torch
 from check_spconv import rows_of
 from golden import Golden
+from helpers.published_points import load_published_points, published_state, round_trip
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.nn.levels import Level
-from pcseg.official.sparse_unet_names import from_official, load_official, official_state, to_official
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
@@ -24,9 +24,11 @@ def build(golden: Golden, dtype: torch.dtype) -> tuple[SparseUNet, nn.Linear | N
     )
     width = args["channels"][len(args["channels"]) // 2 - 1 if args.get("enc_mode") else -1]
     classify = nn.Linear(width, args["num_classes"]) if args["num_classes"] else None
-    report = load_official(golden.section("weight."), backbone, classify)
+    report = load_published_points(golden.section("weight."), backbone, classify)
     assert not report.unexpected
-    assert all(args.get("enc_mode") and name.startswith(("up.", "dec.")) for name in report.missing)
+    assert all(
+        args.get("enc_mode") and name.startswith(("backbone.up.", "backbone.dec.")) for name in report.missing
+    )
     if classify is not None:
         classify.to(dtype)
     return backbone.to(dtype).eval(), classify
@@ -57,7 +59,7 @@ def check_gradients(out: Tensor, x: Tensor, backbone: nn.Module, classify: nn.Li
     torch.testing.assert_close(x.grad, golden.tensor("output.grad_feat64"), rtol=1e-9, atol=1e-9)
     for parameter in (*backbone.parameters(), *classify.parameters()):
         parameter.data = parameter.grad
-    gradients = official_state(backbone, classify)
+    gradients = published_state(backbone, classify)
     names = golden["output.grad_norm_names"].tolist()
     for name, expected in zip(names, golden["output.grad_norms64"].tolist()):
         assert abs(float(gradients[name].norm()) - expected) <= 1e-9 * max(1.0, expected), name
@@ -89,10 +91,10 @@ def check(golden: Golden) -> None:
 def check_round_trip(golden: Golden) -> None:
     """Weights survive the way in and out unchanged."""
     backbone, classify = build(golden, torch.float32)
-    back = official_state(backbone, classify)
+    back = published_state(backbone, classify)
     for name, expected in golden.section("weight.").items():
         assert torch.equal(back[name], expected), name
-        assert torch.equal(to_official(name, from_official(name, expected)), expected)
+        assert torch.equal(round_trip(name, expected, spunet=True), expected)
 
 
 def check_all(golden: Golden) -> None:

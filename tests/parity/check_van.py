@@ -6,7 +6,7 @@ from golden import Golden
 from torch import Tensor, nn
 
 from pcseg.backbones.images.van import VAN
-from pcseg.official.backbone_names import van_names
+from pcseg.official.image_names import van_names
 
 
 def check_van(golden: Golden) -> None:
@@ -23,7 +23,8 @@ def check_van(golden: Golden) -> None:
     def run(backbone: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return {f"stage{i + 1}": output for i, output in enumerate(backbone(inputs["image"]))}
 
-    check_module(golden, build, run, van_names(args["depths"]))
+    names = van_names(build(torch.float64), golden.section("weight.")).names
+    check_module(golden, build, run, names)
 
 
 CHECKS = {"van_": check_van}

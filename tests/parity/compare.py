@@ -6,8 +6,8 @@ import torch
 from golden import Golden
 from torch import Tensor, nn
 
-from pcseg.official.head_names import Names
-from pcseg.official.loading import load_official, our_name
+from pcseg.official.loading import load_published
+from pcseg.official.name_map import NameMap, Names
 
 WEIGHT_FLOOR = {torch.float64: 1e-3, torch.float32: 1e-1}
 """Gradients that are nothing but rounding (a bias before a batch norm, the bias of the keys) are compared with this
@@ -33,7 +33,7 @@ def tolerance(golden: Golden, dtype: torch.dtype) -> float:
 def load(module: nn.Module, golden: Golden, names: Names, dtype: torch.dtype) -> None:
     """Fill ``module`` with the file's weights, all of them, in the precision and the mode of the file."""
     module.to(dtype).train(golden.meta["mode"] == "train")
-    report = load_official(module, golden.section("weight.", dtype), names)
+    report = load_published(module, golden.section("weight.", dtype), NameMap(names=names))
     assert not report.unexpected, f"weights without a place: {report.unexpected}"
 
 
@@ -98,7 +98,7 @@ def compare_weight_gradients(golden: Golden, module: nn.Module, names: Names, dt
     floor = WEIGHT_FLOOR[dtype] * max((value.abs().max().item() for value in expected.values()), default=0.0)
     parameters = dict(module.named_parameters())
     for published, value in expected.items():
-        parameter = parameters[our_name(published, names) or ""]
+        parameter = parameters[NameMap(names=names).our_name(published) or ""]
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         found = error(gradient.reshape(value.shape), value, floor)
         assert found <= limit, f"grad_weight.{published} in {dtype}: {found:.2e} > {limit:.0e}"
@@ -113,5 +113,5 @@ def compare_running_statistics(golden: Golden, module: nn.Module, names: Names, 
     state = module.state_dict()
     limit = golden.meta["tolerance"].get("after_train", 1e-6)
     for published, value in golden.section(section).items():
-        found = error(state[our_name(published, names) or ""], value)
+        found = error(state[NameMap(names=names).our_name(published) or ""], value)
         assert found <= limit, f"{section}{published}: {found:.2e} > {limit:.0e}"

@@ -60,7 +60,7 @@ def test_with_data_the_file_is_a_checkpoint(
     assert model.network.head(model.network.backbone(torch.randn(1, 3, 32, 32))).logits.shape[1] == K
     names = out.with_name("converted.ckpt.txt").read_text()
     assert "head.conv6.1.bias -> head.body.classify.bias" in names
-    assert "0 missing here" in names
+    assert "missing here" not in names
 
 
 def test_without_data_it_starts_a_training_only(
@@ -69,7 +69,7 @@ def test_without_data_it_starts_a_training_only(
     config = write_config(tmp_path, tmp_path / "nowhere")
     script.main([str(source), str(tmp_path / "converted.ckpt"), "--config", str(config)])
     said = capsys.readouterr().out
-    assert "It cannot be evaluated as it is (" in said
+    assert "It cannot be evaluated as it is: " in said
     assert "nowhere" in said
     with pytest.raises(UserError, match="not a checkpoint of pcseg"):
         load_checkpoint(tmp_path / "converted.ckpt")
@@ -79,10 +79,10 @@ def test_what_is_wrong_is_one_line_and_leaves_no_file(
     script: ModuleType, source: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "converted.ckpt"
-    with pytest.raises(UserError, match=r"no configuration at .*nowhere\.yaml"):
+    with pytest.raises(UserError, match=r"nowhere\.yaml: no such configuration"):
         script.main([str(source), str(out), "--config", str(tmp_path / "nowhere.yaml")])
     torch.save(encnet_state(num_classes=4), source)
     config = write_config(tmp_path, write_images(tmp_path / "frames", "room_frames"))
-    with pytest.raises(UserError, match="the checkpoint has 4 classes, the data of --config 13"):
+    with pytest.raises(UserError, match=r"data has 13 classes .*, the checkpoint has 4"):
         script.main([str(source), str(out), "--config", str(config)])
     assert not out.exists()

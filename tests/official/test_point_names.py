@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from backbones.test_ptv3 import batch_of, cloud, tiny
 from conftest import SHARED
+from helpers.published_points import load_published_points, published_state
+from helpers.tiny_ptv3 import batch_of, cloud, tiny
 from torch import Tensor, nn
 
 from pcseg.backbones.points.ptv3 import ptv3_base, sonata_base
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.errors import UserError
-from pcseg.official.ptv3_names import load_official, load_pretrained, official_state
+from pcseg.official.loading import LoadReport, load_backbone
+from pcseg.official.point_names import ptv3_names
 
 VARIANTS = ["ptv3", "sonata"]
 PUBLISHED = {
@@ -34,13 +36,17 @@ def test_names_and_shapes_are_the_published_ones(name: str) -> None:
     facts = json.loads(path.read_text())[name]
     with torch.device("meta"):
         backbone = PUBLISHED[name]()
-    ours = {name: list(tensor.shape) for name, tensor in official_state(backbone).items()}
+    ours = {name: list(tensor.shape) for name, tensor in published_state(backbone).items()}
     assert ours == facts["state_dict"]
     assert sum(parameter.numel() for parameter in backbone.parameters()) == facts["parameters"]
 
 
+def load_file(backbone: PTv3, path: Path) -> LoadReport:
+    return load_backbone(backbone, path, ptv3_names)
+
+
 def published(backbone: PTv3, prefix: str = "module.backbone.") -> dict[str, Tensor]:
-    return {prefix + name: tensor for name, tensor in official_state(backbone).items()}
+    return {prefix + name: tensor for name, tensor in published_state(backbone).items()}
 
 
 def save(folder: Path, state: dict[str, Tensor]) -> Path:
@@ -53,9 +59,10 @@ def save(folder: Path, state: dict[str, Tensor]) -> Path:
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.backbone."])
 def test_there_and_back(variant: str, prefix: str, tmp_path: Path) -> None:
     one, other = (tiny(variant, layer_scale=0.5, relative_position=True).float() for _ in "12")
-    report = load_pretrained(other, save(tmp_path, published(one, prefix)))
-    assert len(report.taken) == len(official_state(one))
-    assert not report.missing + report.unexpected + report.left_out
+    report = load_file(other, save(tmp_path, published(one, prefix)))
+    assert len(report.taken) == len(published_state(one))
+    assert report.missing == ["input_shift"]
+    assert not report.unexpected + report.ignored
     batch = batch_of(cloud(60))
     batch.x = batch.x.float()
     assert torch.equal(one(batch)[0].x, other(batch)[0].x)
@@ -65,17 +72,23 @@ def test_classifier_and_report() -> None:
     one, other, classify = tiny(), tiny(), nn.Linear(8, 5)
     weight, bias = torch.randn(5, 8), torch.randn(5)
     state = published(one) | {"module.seg_head.weight": weight, "module.seg_head.bias": bias}
-    report = load_official(state, other, classify, strict=True)
+    report = load_published_points(state, other, classify, strict=True)
     assert torch.equal(classify.weight, weight)
-    assert not report.left_out
-    assert load_official(state, other, strict=True).left_out == ["seg_head.weight", "seg_head.bias"]
+    assert not report.ignored
+    assert load_published_points(state, other, strict=True).ignored == [
+        "module.seg_head.weight",
+        "module.seg_head.bias",
+    ]
     del state["module.backbone.enc.enc1.down.proj.weight"]
-    report = load_official(state | {"module.backbone.extra": bias}, other)
-    assert (report.missing, report.unexpected) == (["enc.enc1.down.proj.weight"], ["extra"])
+    report = load_published_points(state | {"module.backbone.extra": bias}, other)
+    assert (report.missing, report.unexpected) == (
+        ["backbone.pools.0.linear.weight"],
+        ["module.backbone.extra"],
+    )
     for text in (
-        "1 missing: enc.enc1.down.proj.weight",
-        "1 unexpected: extra",
-        "2 left out: seg_head.weight",
+        "1 missing here, initial values kept: backbone.pools.0.linear.weight",
+        "1 unexpected, left out: module.backbone.extra",
+        "2 not needed, left out: module.seg_head.weight",
     ):
         assert text in str(report)
 
@@ -86,27 +99,28 @@ def test_pretraining_file_gives_the_student(tmp_path: Path) -> None:
     state = {name: tensor for name, tensor in state.items() if ".dec." not in name}
     state["module.student.mask_head.weight"] = torch.zeros(2, 2)
     decoder = {name: tensor.clone() for name, tensor in other.dec.state_dict().items()}
-    report = load_pretrained(other, save(tmp_path, state))
+    report = load_file(other, save(tmp_path, state))
     assert torch.equal(other.stem.linear.weight, student.stem.linear.weight)
     assert all(torch.equal(tensor, decoder[name]) for name, tensor in other.dec.state_dict().items())
-    assert all(name.startswith("dec.") for name in report.missing)
-    assert "student.mask_head.weight" in report.left_out
-    assert len(report.taken) + len(report.left_out) == len(state), "every name is accounted for"
+    assert all(name.startswith(("dec.", "unpools.", "input_shift")) for name in report.missing)
+    assert "student.mask_head.weight" in report.ignored
+    assert len(report.taken) + len(report.ignored) == len(state), "every name is accounted for"
 
 
 def test_a_decoder_is_left_out_only_where_there_is_none(tmp_path: Path) -> None:
     path = save(tmp_path, published(tiny(dec_depths=(2, 2))))
-    with pytest.raises(UserError, match=r"unexpected: dec\.dec0\.block1"):
-        load_pretrained(tiny(), path)
+    with pytest.raises(UserError, match=r"no counterpart here for backbone\.dec\.dec0\.block1"):
+        load_file(tiny(), path)
     encoder = tiny(dec_channels=(), dec_depths=(), dec_heads=())
-    report = load_pretrained(encoder, path)
-    assert {name.split(".")[0] for name in report.left_out} == {"dec"}
-    assert (report.missing, report.unexpected) == ([], [])
+    report = load_file(encoder, path)
+    assert {name.split(".")[1] for name in report.ignored} == {"dec"}
+    assert (report.missing, report.unexpected) == (["input_shift"], [])
 
 
 def test_color_moves_by_half(tmp_path: Path) -> None:
     one, other = tiny("sonata"), tiny("sonata")
-    load_pretrained(other, save(tmp_path, published(one)), color=0)
+    load_file(other, save(tmp_path, published(one)))
+    other.expect_unit_colors(0)
     batch = batch_of(cloud(60))
     expected = one(batch)[0].x
     batch.x = batch.x - 0.5
@@ -120,12 +134,15 @@ def test_refusals_change_nothing(tmp_path: Path) -> None:
     whole = published(tiny())
     name = "module.backbone.enc.enc0.block0.cpe.0.weight"
     for state, message in (
-        ({key: value for key, value in whole.items() if key != name}, r"1 missing: enc\.enc0\.block0\.cpe"),
-        (whole | {"module.backbone.more": torch.zeros(1)}, "1 unexpected: more"),
+        (
+            {key: value for key, value in whole.items() if key != name},
+            r"lacks enc\.0\.blocks\.0\.position\.conv",
+        ),
+        (whole | {"module.backbone.more": torch.zeros(1)}, "no counterpart here for backbone.more"),
         (whole | {name: whole[name][:, :1]}, r"enc0\.block0\.cpe\.0\.weight has shape \(8, 1, 3, 3, 8\)"),
     ):
         with pytest.raises(UserError, match=message) as caught:
-            load_pretrained(backbone, save(tmp_path, state))
+            load_file(backbone, save(tmp_path, state))
         assert str(tmp_path) in str(caught.value)
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
     with pytest.raises(UserError, match="nowhere"):

@@ -1,0 +1,73 @@
+"""Tiny configurations of the published systems, and models that start from converted checkpoints."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from helpers.published import DEPTHS, STEM, WIDTHS, State, ccnet_state, ctnet_state, encnet_state
+
+from pcseg.checkpoint import instantiate_parts
+from pcseg.labels import LabelSchema
+from pcseg.official.convert import Conversion
+from pcseg.training.initial_weights import load_initial_weights, save_weights
+from pcseg.training.segmentor import Segmentor
+
+K = 3
+SCHEMA = LabelSchema(name="three", names=("a", "b", "c"), colors=((0, 0, 0),) * K)
+
+
+def part(path: str, **options: Any) -> dict[str, Any]:
+    return {"class_path": f"pcseg.{path}", "init_args": options}
+
+
+def resnet(stem: str = "s", **options: Any) -> dict[str, Any]:
+    shape = {"depths": list(DEPTHS), "widths": list(WIDTHS), "stem": stem, "stem_width": STEM[0]}
+    return part("backbones.images.resnet.ResNet", **shape, **options)
+
+
+UNET = part(
+    "backbones.points.sparse_unet.SparseUNet", base_channels=8, channels=[8, 8, 8, 40], layers=[1, 1, 1, 1]
+)
+CONFIGS: dict[str, dict[str, Any]] = {
+    "ccnet": {
+        "backbone": resnet(dilation="ccnet", ceil_pool=True),
+        "head": part("heads.ccnet.RCCAHead", channels=6),
+    },
+    "encnet": {
+        "backbone": resnet(),
+        "head": part("heads.encnet.EncHead", channels=6, num_codewords=5),
+    },
+    "ctnet": {
+        "backbone": resnet("d", dilation="ccnet"),
+        "head": part("heads.ctnet.CTHead", channels=6, key_channels=4, paddle=True),
+    },
+    "points": {
+        "backbone": UNET,
+        "head": part("heads.encnet.PointEncHead", level=0, width=6, num_codewords=5, reference_size=None),
+    },
+}
+CT_POINTS = {
+    "backbone": UNET,
+    "head": part("heads.ctnet.PointCTHead", level=0, width=6, key_width=4, class_batch_norm=True),
+}
+STATES = {"ccnet": ccnet_state, "encnet": encnet_state, "ctnet": ctnet_state}
+
+
+def write(path: Path, state: State) -> Path:
+    torch.save(state, path)
+    return path
+
+
+def segmentor(config: dict[str, Any], in_channels: int = 3) -> Segmentor:
+    backbone, head = instantiate_parts(config, source="test")
+    return Segmentor(backbone, head, in_channels=in_channels, schema=SCHEMA)
+
+
+def start(
+    config: dict[str, Any], conversion: Conversion, tmp_path: Path, in_channels: int = 3
+) -> tuple[Segmentor, list[str]]:
+    """A model that starts from what was converted, and what of it starts anew."""
+    path = tmp_path / "converted.ckpt"
+    save_weights(path, conversion.state, missing=conversion.report.missing, origin=conversion.title)
+    model = segmentor(config, in_channels).eval()
+    return model, load_initial_weights(model, path)
