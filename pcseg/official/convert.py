@@ -19,7 +19,7 @@ from pcseg.nn.norms import BatchNorm
 from pcseg.official.files import read_weights
 from pcseg.official.inflate import inflate
 from pcseg.official.loading import LoadReport, first, load_published
-from pcseg.official.name_map import NameMap, State, prefix_before
+from pcseg.official.names.name_map import NameMap, State, prefix_before
 from pcseg.official.systems import System, differing_options, find_system
 from pcseg.training.initial_weights import torch_content
 

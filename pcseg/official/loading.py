@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pcseg.errors import UserError
 from pcseg.official.files import read_weights
-from pcseg.official.name_map import NameMap, State
+from pcseg.official.names.name_map import NameMap, State
 
 UNCOUNTED = "num_batches_tracked"
 """End of the name of a counter that checkpoints may lack."""

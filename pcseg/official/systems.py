@@ -14,10 +14,10 @@ from pcseg.backbones.images.van import VAN
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.errors import UserError
-from pcseg.official import point_names as points
-from pcseg.official.head_names import CT_HEAD, DSN_BODY, ENC_HEAD, FCN_BODY, RCCA_HEAD
-from pcseg.official.image_names import hrnet_names, resnet_jpu_names, resnet_names, van_names
-from pcseg.official.name_map import NameMap, Names, State, prefix_before, under
+from pcseg.official.names import points
+from pcseg.official.names.heads import CT_HEAD, DSN_BODY, ENC_HEAD, FCN_BODY, RCCA_HEAD
+from pcseg.official.names.images import hrnet_names, resnet_jpu_names, resnet_names, van_names
+from pcseg.official.names.name_map import NameMap, Names, State, prefix_before, under
 
 
 @dataclass(frozen=True, kw_only=True)

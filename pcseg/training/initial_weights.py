@@ -11,7 +11,7 @@ from pcseg.checkpoint import KEY, file_hash, read_checkpoint
 from pcseg.errors import UserError
 from pcseg.files import atomic_path
 from pcseg.official.loading import load_published
-from pcseg.official.name_map import NameMap
+from pcseg.official.names.name_map import NameMap
 
 WEIGHTS_KEY = "pcseg_weights"
 """Key of the description of converted weights."""

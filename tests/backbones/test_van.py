@@ -7,7 +7,7 @@ import torch
 
 from pcseg.backbones.images.van import VAN, VanSize, van
 from pcseg.errors import UserError
-from pcseg.official.image_names import van_names
+from pcseg.official.names.images import van_names
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.official.loading import LoadReport, load_published
-from pcseg.official.point_names import (
+from pcseg.official.names.points import (
     PTV3,
     PTV3_HEAD,
     SPUNET,

@@ -5,9 +5,9 @@ import torch
 
 from pcseg.errors import UserError
 from pcseg.nn.criss_cross import CrissCrossAttention
-from pcseg.official.head_names import CRISS_CROSS
 from pcseg.official.loading import load_published
-from pcseg.official.name_map import NameMap, prefix_before
+from pcseg.official.names.heads import CRISS_CROSS
+from pcseg.official.names.name_map import NameMap, prefix_before
 
 NAMES = NameMap(names=CRISS_CROSS, ignored=("old.",))
 

@@ -14,7 +14,7 @@ from pcseg.losses.auxiliary import auxiliary_loss
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.losses.ohem import keep_hard, zoomed_threshold
 from pcseg.nn.criss_cross import CrissCrossAttention
-from pcseg.official.head_names import CRISS_CROSS, RCCA_HEAD
+from pcseg.official.names.heads import CRISS_CROSS, RCCA_HEAD
 from pcseg.ops.attention import union_attention
 from pcseg.ops.lines import pixel_lines
 

@@ -17,7 +17,7 @@ from pcseg.losses.auxiliary import auxiliary_loss
 from pcseg.losses.class_frequency import class_frequency, class_frequency_loss
 from pcseg.nn.channel_context import ChannelContext, ChannelGate
 from pcseg.nn.spatial_context import ClassAttention, SpatialContext
-from pcseg.official.head_names import (
+from pcseg.official.names.heads import (
     CHANNEL_CONTEXT,
     CHANNEL_GATE,
     CLASS_ATTENTION,

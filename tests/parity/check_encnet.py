@@ -22,7 +22,7 @@ from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.losses.presence import class_presence, presence_loss
 from pcseg.nn.encoding import ContextEncoding, EncodingLayer
 from pcseg.nn.norms import BatchNorm
-from pcseg.official.head_names import CONTEXT_ENCODING, ENC_HEAD, ENCODING, FCN_BODY
+from pcseg.official.names.heads import CONTEXT_ENCODING, ENC_HEAD, ENCODING, FCN_BODY
 
 
 def check_encoding(golden: Golden) -> None:

@@ -6,7 +6,7 @@ from golden import Golden
 from torch import Tensor, nn
 
 from pcseg.backbones.images.van import VAN
-from pcseg.official.image_names import van_names
+from pcseg.official.names.images import van_names
 
 
 def check_van(golden: Golden) -> None:

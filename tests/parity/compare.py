@@ -7,7 +7,7 @@ from golden import Golden
 from torch import Tensor, nn
 
 from pcseg.official.loading import load_published
-from pcseg.official.name_map import NameMap, Names
+from pcseg.official.names.name_map import NameMap, Names
 
 WEIGHT_FLOOR = {torch.float64: 1e-3, torch.float32: 1e-1}
 """Gradients that are nothing but rounding (a bias before a batch norm, the bias of the keys) are compared with this

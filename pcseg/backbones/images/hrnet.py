@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
-from pcseg.official.image_names import hrnet_names
 from pcseg.official.loading import load_backbone, timm_weights
+from pcseg.official.names.images import hrnet_names
 
 HRNetName = Literal["hrnet_w18_small", "hrnet_w18", "hrnet_w32", "hrnet_w48"]
 

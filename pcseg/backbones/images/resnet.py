@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
 from pcseg.errors import UserError
-from pcseg.official.image_names import resnet_names
 from pcseg.official.loading import load_backbone, timm_weights
+from pcseg.official.names.images import resnet_names
 
 Stem = Literal["plain", "s", "d"]
 Dilation = Literal["encnet", "ccnet"]

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
 from pcseg.errors import UserError
-from pcseg.official.image_names import van_names
 from pcseg.official.loading import load_backbone
+from pcseg.official.names.images import van_names
 
 VanSize = Literal["b0", "b1", "b2", "b3", "b4", "b5", "b6"]
 

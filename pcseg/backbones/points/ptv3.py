@@ -5,7 +5,7 @@ from typing import Literal
 
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.official.loading import load_backbone
-from pcseg.official.point_names import ptv3_names
+from pcseg.official.names.points import ptv3_names
 
 SONATA = {
     "small": ((32, 64, 128, 256, 512), (2, 2, 2, 6, 2)),

@@ -1,6 +1,6 @@
 """Names of the parameters of the published heads: CTNet, EncNet and CCNet."""
 
-from pcseg.official.name_map import Names, under
+from pcseg.official.names.name_map import Names, under
 
 
 def _paddle_unit(published: str, ours: str, kind: str) -> Names:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from pcseg.official.name_map import NameMap, State, prefix_before
+from pcseg.official.names.name_map import NameMap, State, prefix_before
 
 Rename = tuple[str, str | Callable[[re.Match], str]]
 """Pattern in our name and its replacement in the published one."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from pcseg.official.name_map import NameMap, Names, State, prefix_before, under
+from pcseg.official.names.name_map import NameMap, Names, State, prefix_before, under
 
 VAN_BLOCK = {
     "layer_scale_1": "scale1",

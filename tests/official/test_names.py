@@ -14,7 +14,7 @@ from pcseg.backbones.points.ptv3 import ptv3_base, sonata_base
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.errors import UserError
 from pcseg.official.loading import LoadReport, load_backbone
-from pcseg.official.point_names import ptv3_names
+from pcseg.official.names.points import ptv3_names
 
 VARIANTS = ["ptv3", "sonata"]
 PUBLISHED = {

@@ -1,0 +1,1 @@
+"""Names of published parameters and buffers, to ours."""
