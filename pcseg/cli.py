@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": "pcseg.evaluation.comparison:compare",
     "cross-validate": "pcseg.evaluation.cross_validation:cross_validate",
     "submit-scannet": "pcseg.evaluation.submission:submit",
+    "check": "data_prep.check:check",
     "prepare s3dis": "data_prep.s3dis:prepare",
     "prepare scannet": "data_prep.scannet:prepare",
     "prepare folder": "data_prep.folder:prepare",

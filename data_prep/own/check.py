@@ -32,7 +32,7 @@ class FileCheck:
         extent: Size in metres along x, y and z, if there are points.
         color: Smallest and largest colour value, if there are colours.
         histogram: Points of every class ``(K,)``; the rest has none.
-        unlabelled: Points without a class.
+        unlabeled: Points without a class.
         errors: What makes the file unusable.
         warnings: What is odd.
     """
@@ -43,7 +43,7 @@ class FileCheck:
     extent: tuple[float, float, float] | None = None
     color: tuple[int, int] | None = None
     histogram: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    unlabelled: int = 0
+    unlabeled: int = 0
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -85,13 +85,32 @@ def check_prepared(root: Path, manifest: Manifest) -> Iterator[FileCheck]:
         yield check
 
 
+def check_scan(file: Path, *, units: str, up: str) -> FileCheck:
+    """Check one file of points, whose labels have no known meaning."""
+    check = FileCheck(name=file.name, split="")
+    try:
+        cloud = read_cloud(file, allow_empty=True)
+    except UserError as error:
+        check.errors.append(str(error))
+    else:
+        check_points(check, cloud, units=units, up=up)
+    return check
+
+
 def check_cloud(
     check: FileCheck, cloud: Cloud, label: np.ndarray, schema: LabelSchema, *, units: str, up: str
 ) -> None:
-    """Fill ``check`` with what the points of a file show."""
-    check.points = len(cloud)
+    """Fill ``check`` with the findings about the points and labels of a file."""
     check.histogram = np.bincount(label[label >= 0], minlength=schema.num_classes)
-    check.unlabelled = int(np.count_nonzero(label < 0))
+    check.unlabeled = int(np.count_nonzero(label < 0))
+    if len(cloud) and check.unlabeled == len(cloud):
+        check.warnings.append("no point has a class")
+    check_points(check, cloud, units=units, up=up)
+
+
+def check_points(check: FileCheck, cloud: Cloud, *, units: str, up: str) -> None:
+    """Fill ``check`` with the findings about positions and colors."""
+    check.points = len(cloud)
     rows = np.flatnonzero(cloud.finite)
     if not len(rows):
         check.errors.append("no points" if not len(cloud) else "no point has a position")
@@ -100,8 +119,6 @@ def check_cloud(
         check.warnings.append(f"{len(cloud) - len(rows):,} points have no position (NaN or infinite)")
     if len(rows) < FEW_POINTS:
         check.warnings.append(f"only {len(rows)} points")
-    if check.unlabelled == len(cloud):
-        check.warnings.append("no point has a class")
     pos = cloud.pos[rows]
     _check_frame(check, pos, units=units, up=up)
     twice = count_duplicates(pos)

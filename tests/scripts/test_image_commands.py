@@ -1,12 +1,11 @@
-"""The commands for images: the kind of a checkpoint decides which is meant, and a data set is checked."""
+"""The commands for images: the kind of a checkpoint decides which is meant."""
 
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers.checkpoints import write_checkpoint, write_image_checkpoint
-from helpers.fake_images import save, write_images, write_room_frames
+from helpers.fake_images import write_room_frames
 from helpers.fakes import write_fake_building
 from helpers.script_modules import load_script
 
@@ -55,16 +54,3 @@ def test_a_cloud_is_no_picture(tmp_path: Path) -> None:
     cloud.write_text("0 0 0\n")
     with pytest.raises(UserError, match=r"room\.xyz: a cloud, but .*images\.ckpt was trained on images"):
         predict_image(cloud, ckpt=images, out=tmp_path)
-
-
-def test_a_data_set_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    script = load_script("check_images")
-    root = write_images(tmp_path / "ade", "ade20k")
-    script.check_images(root, dataset="ade20k")
-    said = capsys.readouterr().out
-    assert "training: 3 images, 3 read, 0 faults" in said
-    assert "the complete release has 20,210" in said
-    save(np.zeros((5, 5), np.uint8), next((root / "annotations" / "training").iterdir()))
-    with pytest.raises(UserError, match="1 images cannot be used"):
-        script.check_images(root, dataset="ade20k", splits="training")
-    assert "5 x 5 labels for the 64 x 48 pixels" in capsys.readouterr().out

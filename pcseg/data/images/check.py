@@ -51,20 +51,20 @@ class SplitCheck:
     pixels: np.ndarray
 
 
-def check_split(reader: ImageReader, split: str, *, most: int | None = None, workers: int = 1) -> SplitCheck:
+def check_split(reader: ImageReader, split: str, *, limit: int | None = None, workers: int = 1) -> SplitCheck:
     """Read the images of a split and say what is wrong.
 
     Args:
         reader: Of the data set.
         split: One of its splits.
-        most: Read that many images, evenly spread, instead of all.
+        limit: Number of images to read, evenly spread; default: all.
         workers: Processes that read.
 
     Raises:
         UserError: The split is unknown or empty.
     """
     pictures = reader.pictures(split)
-    step = 1 if most is None else -(-len(pictures) // max(most, 1))
+    step = 1 if limit is None else -(-len(pictures) // max(limit, 1))
     chosen = pictures[::step]
     pixels = np.zeros(reader.schema.num_classes, np.int64)
     problems = []

@@ -1,0 +1,143 @@
+"""Check data before training: your own scans, a prepared folder, or an image data set."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jsonargparse.typing import PositiveInt
+from rich.console import Console
+from rich.table import Table
+
+from data_prep.own.check import FileCheck, check_folder, check_prepared, check_scan, check_splits
+from data_prep.own.spec import read_spec
+from pcseg.data.alignment import Units, Up
+from pcseg.data.images.check import check_split
+from pcseg.data.images.readers import READERS, ImageSet
+from pcseg.data.manifest import MANIFEST_NAME, Manifest
+from pcseg.errors import UserError
+from pcseg.labels import LabelSchema
+
+
+def check(
+    data: Path,
+    *,
+    images: ImageSet | None = None,
+    splits: list[str] | str | None = None,
+    limit: PositiveInt | None = None,  # pyright: ignore[reportInvalidTypeForm]
+    workers: PositiveInt = 1,  # pyright: ignore[reportInvalidTypeForm]
+    units: Units = "auto",
+    up: Up = "auto",
+) -> list[str]:
+    """Check data before training and print what is wrong with it.
+
+    Of point clouds, labels, extents, units, axes, colors, NaN and duplicates are checked, and a histogram of the
+    classes is printed. Of images, every image and label file is read.
+
+    Args:
+        data: A scan, a YAML description of your own data, a prepared folder, or the folder of an image data set.
+        images: Kind of an image data set.
+        splits: One split of the image data set, or a list; default: all.
+        limit: Number of images that are read per split, evenly spread; default: all.
+        workers: Number of processes that read images.
+        units: Unit of a scan.
+        up: Axis of a scan that points up.
+
+    Raises:
+        UserError: A file cannot be used; the others are checked first.
+    """
+    if images is not None:
+        return check_images(data, images, splits=splits, limit=limit, workers=workers)
+    if splits is not None or limit is not None:
+        raise UserError("--splits, --limit: options of image data sets. Give --images too.")
+    if data.is_dir():
+        if not (data / MANIFEST_NAME).is_file():
+            raise UserError(f"{data}: no {MANIFEST_NAME} in it. For an image data set, give --images.")
+        manifest = Manifest.read(data)
+        return check_files(data, manifest.schema, check_prepared(data, manifest))
+    if data.suffix.lower() in (".yaml", ".yml"):
+        spec = read_spec(data)
+        return check_files(data, spec.schema, check_folder(spec))
+    return check_files(data, None, iter([check_scan(data, units=units, up=up)]))
+
+
+def check_files(data: Path, schema: LabelSchema | None, found: Iterator[FileCheck]) -> list[str]:
+    """Print problems as files are checked, then tables of files and classes; return the conclusion.
+
+    Raises:
+        UserError: A file cannot be used.
+    """
+    console = Console(width=120)
+    checks = []
+    for check in found:
+        checks.append(check)
+        for kind, texts in (("error", check.errors), ("warning", check.warnings)):
+            for text in texts:
+                name = "" if check.name in text else f"{check.name}: "
+                console.print(f"{kind}: {name}{text}", markup=False, highlight=False, soft_wrap=True)
+    warnings = sum(len(check.warnings) for check in checks)
+    if schema is not None:
+        for text in check_splits(checks, schema):
+            console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
+            warnings += 1
+    console.print(file_table(checks))
+    if schema is not None:
+        console.print(class_table(checks, schema))
+    bad = [check for check in checks if check.errors]
+    if bad:
+        raise UserError(
+            f"{data}: {len(bad)} of {len(checks)} files cannot be used. The errors are listed above."
+        )
+    number = "1 file" if len(checks) == 1 else f"{len(checks)} files"
+    problems = f"{warnings} warnings, listed above" if warnings else "no problems found"
+    return [f"{data}: {number} checked, {problems}."]
+
+
+def file_table(checks: list[FileCheck]) -> Table:
+    """Return a table of the points, size, colors and unlabeled share of every file."""
+    table = Table("file", "split", "points", "size in m", "colors", "unlabeled")
+    for check in checks:
+        size = " x ".join(f"{s:.1f}" for s in check.extent) if check.extent else "-"
+        color = f"{check.color[0]}..{check.color[1]}" if check.color else "-"
+        share = f"{check.unlabeled / check.points:.1%}" if check.points else "-"
+        table.add_row(check.name, check.split, f"{check.points:,}", size, color, share)
+    return table
+
+
+def class_table(checks: list[FileCheck], schema: LabelSchema) -> Table:
+    """Return a table of the points per class and split."""
+    splits = list(dict.fromkeys(check.split for check in checks))
+    counts = np.zeros((len(splits), schema.num_classes), dtype=np.int64)
+    for check in checks:
+        if len(check.histogram):
+            counts[splits.index(check.split)] += check.histogram
+    table = Table("class", *(f"points in {split}" for split in splits), "share")
+    for number, name in enumerate(schema.names):
+        share = counts[:, number].sum() / max(counts.sum(), 1)
+        table.add_row(name, *(f"{count:,}" for count in counts[:, number]), f"{share:.1%}")
+    return table
+
+
+def check_images(
+    root: Path, images: ImageSet, *, splits: list[str] | str | None, limit: int | None, workers: int
+) -> list[str]:
+    """Read the images and labels of a data set; return a report of every split.
+
+    Raises:
+        UserError: An image cannot be used; the message holds the report.
+    """
+    reader = READERS[images](root)
+    chosen = [splits] if isinstance(splits, str) else list(splits or reader.splits)
+    if not chosen:
+        raise UserError(f"{root}: no split found. {reader.dataset} has {reader.layout}.")
+    lines, errors = [], 0
+    for split in chosen:
+        found = check_split(reader, split, limit=limit, workers=workers)
+        errors += len(found.problems)
+        lines.append(f"{split}: {found.images:,} images, {found.read:,} read, {len(found.problems):,} errors")
+        lines += [f"  {problem}" for problem in found.problems[:20]]
+        lines += [f"  and {len(found.problems) - 20:,} more"] if len(found.problems) > 20 else []
+        lines += [f"  {remark}" for remark in found.remarks]
+    if errors:
+        print("\n".join(lines))
+        raise UserError(f"{root}: {errors:,} images cannot be used. The errors are listed above.")
+    return lines
