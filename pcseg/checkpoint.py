@@ -105,7 +105,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], ModelCard]:
     except Exception as error:  # torch raises anything from EOFError to UnpicklingError on a damaged file
         raise UserError(f"{path}: not a readable checkpoint ({type(error).__name__}); train again") from error
     if not isinstance(content, dict) or KEY not in content:
-        raise UserError(f"{path}: not a checkpoint of pcseg; convert it with scripts/convert_checkpoint.py")
+        raise UserError(f"{path}: not a checkpoint of pcseg; convert it with pcseg convert")
     fields = content[KEY]
     if fields.get("format_version") != FORMAT_VERSION:
         raise UserError(

@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": "pcseg.evaluation.comparison:compare",
     "cross-validate": "pcseg.evaluation.cross_validation:cross_validate",
     "submit-scannet": "pcseg.evaluation.submission:submit",
+    "convert": "pcseg.official.command:convert_checkpoint",
     "check": "data_prep.check:check",
     "prepare s3dis": "data_prep.s3dis:prepare",
     "prepare scannet": "data_prep.scannet:prepare",
@@ -82,7 +83,9 @@ def _no_command(args: list[str]) -> int:
 def run(function: Callable[..., Any], *, args: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Call ``function`` with the arguments of the command line and show its result; user errors take one line.
 
-    A result with ``as_markdown()`` is rendered, strings are printed, anything else is not shown.
+    A result with ``as_markdown()`` is rendered, strings are printed, anything else is not shown. A parameter
+    ``config`` with a default receives the resolved configuration of the call itself. Without a default, it receives
+    a configuration of training, made of ``--config`` and of all options that ``function`` does not have.
 
     Args:
         function: Keyword-only parameters become options, positional ones without a default positionals.
@@ -91,23 +94,61 @@ def run(function: Callable[..., Any], *, args: Sequence[str] | None = None, prog
     """
 
     def call() -> None:
-        parser = make_parser(function, prog=prog)
         words = list(sys.argv[1:] if args is None else args)
-        words, names = _with_config_files(words)
-        if names and CONFIG in inspect.signature(function).parameters:
-            parser.set_defaults({"out": Path("runs", run_name(names))})
-        config = parser.parse_args(_with_values(parser, words))
-        if "torch" in sys.modules and "seed" in config:  # objects of the configuration draw random weights
-            sys.modules["torch"].manual_seed(config.seed)
-        values = vars(parser.instantiate(config))
-        for name in [name for name in values if name == "config" or name.endswith(".config")]:
-            del values[name]
-        if CONFIG in inspect.signature(function).parameters:
-            values[CONFIG] = as_dict(parser, config)
+        parameter = inspect.signature(function).parameters.get(CONFIG)
+        if parameter is not None and parameter.default is parameter.empty:
+            words, rest = _split(function, words)
+            values = _parse(make_parser(function, prog=prog), words)[0]
+            values[CONFIG] = training_config(rest)
+        else:
+            parser = make_parser(function, prog=prog)
+            words, names = _with_config_files(words)
+            if names and parameter is not None:
+                parser.set_defaults({"out": Path("runs", run_name(names))})
+            values, config = _parse(parser, words)
+            if parameter is not None:
+                values[CONFIG] = as_dict(parser, config)
         show(function(**values))
 
     keep_freed_memory()
     exit_on_user_error(call)
+
+
+def training_config(args: Sequence[str]) -> dict[str, Any]:
+    """Return the resolved configuration of training with the options ``args``, without making its objects."""
+    module, _, function = COMMANDS["train"].partition(":")
+    parser = make_parser(getattr(importlib.import_module(module), function), prog="pcseg train")
+    words, names = _with_config_files(args)
+    if not names:
+        parser.error("--config: give the configuration of the model")
+    parser.set_defaults({"out": Path("runs", run_name(names))})
+    return as_dict(parser, parser.parse_args(_with_values(parser, words)))
+
+
+def _parse(parser: ArgumentParser, words: list[str]) -> tuple[dict[str, Any], Namespace]:
+    """Return the arguments as a function takes them, and as they were given."""
+    config = parser.parse_args(_with_values(parser, words))
+    if "torch" in sys.modules and "seed" in config:  # objects of the configuration draw random weights
+        sys.modules["torch"].manual_seed(config.seed)
+    values = vars(parser.instantiate(config))
+    for name in [name for name in values if name == CONFIG or name.endswith(f".{CONFIG}")]:
+        del values[name]
+    return values, config
+
+
+def _split(function: Callable[..., Any], args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Separate the arguments of ``function`` from all other options; a value follows its option."""
+    names = {f"--{name}" for name in inspect.signature(function).parameters if name != CONFIG}
+    ours: list[str] = []
+    others: list[str] = []
+    target = ours
+    for word, before in zip(args, ["", *args]):
+        if word.startswith("--"):
+            target = ours if word.partition("=")[0] in names else others
+        elif not before.startswith("--") or "=" in before:
+            target = ours
+        target.append(word)
+    return ours, others
 
 
 def show(result: object) -> None:
@@ -135,7 +176,7 @@ class ShortErrorParser(ArgumentParser):
 
 
 def make_parser(function: Callable[..., object], *, prog: str | None = None) -> ArgumentParser:
-    """Return a parser of the parameters of ``function`` (help from its docstring) and of ``--config`` files."""
+    """Return a parser of the parameters of ``function`` and of ``--config`` files."""
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     summary = (function.__doc__ or "").strip().splitlines()[0]
     parser = ShortErrorParser(prog=prog, description=summary, allow_abbrev=False)

@@ -57,16 +57,20 @@ class HelpPage:
         description: Text between the summary and the sections of the docstring.
         options: Arguments in the order of the signature.
         takes_classes: Whether an option takes a class, which has options of its own.
+        takes_training: Whether the command needs a configuration of training and accepts its options.
     """
 
     summary: str
     description: str
     options: tuple[Option, ...]
     takes_classes: bool
+    takes_training: bool
 
     def format(self, prog: str) -> str:
         """Return the page as text."""
         epilog = f"Options of a class: {prog} --OPTION.help CLASS" if self.takes_classes else None
+        if self.takes_training:
+            epilog = "--config is required. All options of pcseg train are accepted."
         parser = argparse.ArgumentParser(
             prog=prog, description=f"{self.summary} {self.description}", epilog=epilog, allow_abbrev=False
         )
@@ -90,9 +94,11 @@ def read_help_page(target: str) -> HelpPage:
     docs = docstring_parser.parse(ast.get_docstring(function) or "", DocstringStyle.GOOGLE)
     helps = {param.arg_name: " ".join((param.description or "").split()) for param in docs.params}
     options: list[Option] = []
-    takes_classes = False
+    takes_classes = takes_training = False
     for argument, default, positional in _parameters(function):
         annotation = argument.annotation
+        if argument.arg == HIDDEN:
+            takes_training = default is None
         if argument.arg == HIDDEN or annotation is None:
             continue
         if isinstance(annotation, ast.Name) and source.is_dataclass(annotation.id):
@@ -114,6 +120,7 @@ def read_help_page(target: str) -> HelpPage:
         description=" ".join(description.split()),
         options=tuple(options),
         takes_classes=takes_classes,
+        takes_training=takes_training,
     )
 
 

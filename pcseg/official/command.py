@@ -16,8 +16,8 @@ from pcseg.training.initial_weights import save_weights
 def convert_checkpoint(
     source: Path,
     out: Path,
-    config: dict[str, Any],
     *,
+    config: dict[str, Any],
     num_classes: int | None = None,
     inflate: bool = False,
     partial: bool = False,

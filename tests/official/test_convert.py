@@ -298,7 +298,7 @@ def test_converted_weights_lack_nothing_in_silence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no checkpoint at .*nowhere"):
         load_initial_weights(model, tmp_path / "nowhere.ckpt")
     torch.save({"weight": torch.ones(1)}, tmp_path / "w.ckpt")
-    with pytest.raises(UserError, match=r"convert it with scripts/convert_checkpoint\.py"):
+    with pytest.raises(UserError, match=r"convert it with pcseg convert"):
         load_initial_weights(model, tmp_path / "w.ckpt")
 
 

@@ -1,7 +1,7 @@
-"""The command that converts checkpoints: report, model card where there is data, and one line for what is wrong."""
+"""``pcseg convert``: the report, a model card where there is data, and one-line errors."""
 
+import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -9,17 +9,12 @@ import torch
 import yaml
 from helpers.fake_images import write_images
 from helpers.published import DEPTHS, STEM, WIDTHS, encnet_state
-from helpers.script_modules import load_script
 
 from pcseg.checkpoint import load_checkpoint
+from pcseg.cli import main
 from pcseg.errors import UserError
 
 K = 13
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    return load_script("convert_checkpoint")
 
 
 def write_config(folder: Path, root: Path, dataset: str = "room_frames") -> Path:
@@ -48,14 +43,14 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_with_data_the_file_is_a_checkpoint(
-    script: ModuleType, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     config = write_config(tmp_path, write_images(tmp_path / "frames", "room_frames"))
     out = tmp_path / "new" / "converted.ckpt"
-    script.main([str(source), str(out), "--config", str(config)])
-    said = capsys.readouterr().out
-    assert "EncNet of PyTorch-Encoding: " in said
-    assert "It can be evaluated as it is." in said
+    main(["convert", str(source), str(out), "--config", str(config)])
+    output = capsys.readouterr().out
+    assert "EncNet of PyTorch-Encoding: " in output
+    assert "It can be evaluated as it is." in output
     model = load_checkpoint(out)
     assert model.network.head(model.network.backbone(torch.randn(1, 3, 32, 32))).logits.shape[1] == K
     names = out.with_name("converted.ckpt.txt").read_text()
@@ -64,25 +59,33 @@ def test_with_data_the_file_is_a_checkpoint(
 
 
 def test_without_data_it_starts_a_training_only(
-    script: ModuleType, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     config = write_config(tmp_path, tmp_path / "nowhere")
-    script.main([str(source), str(tmp_path / "converted.ckpt"), "--config", str(config)])
-    said = capsys.readouterr().out
-    assert "It cannot be evaluated as it is: " in said
-    assert "nowhere" in said
+    main(["convert", str(source), str(tmp_path / "converted.ckpt"), "--config", str(config)])
+    output = capsys.readouterr().out
+    assert "It cannot be evaluated as it is: " in output
+    assert "nowhere" in output
     with pytest.raises(UserError, match="not a checkpoint of pcseg"):
         load_checkpoint(tmp_path / "converted.ckpt")
 
 
-def test_what_is_wrong_is_one_line_and_leaves_no_file(
-    script: ModuleType, source: Path, tmp_path: Path
+def test_errors_take_one_line_and_leave_no_file(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     out = tmp_path / "converted.ckpt"
-    with pytest.raises(UserError, match=r"nowhere\.yaml: no such configuration"):
-        script.main([str(source), str(out), "--config", str(tmp_path / "nowhere.yaml")])
+
+    def error(*args: object, status: int = 1) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(["convert", *map(str, args)])
+        assert stop.value.code == status
+        return capsys.readouterr().err
+
+    assert "nowhere.yaml: not a file" in error(source, out, "--config", tmp_path / "nowhere.yaml")
+    assert "--config: give the configuration" in error(source, out, status=2)
     torch.save(encnet_state(num_classes=4), source)
     config = write_config(tmp_path, write_images(tmp_path / "frames", "room_frames"))
-    with pytest.raises(UserError, match=r"data has 13 classes .*, the checkpoint has 4"):
-        script.main([str(source), str(out), "--config", str(config)])
+    found = error(source, out, "--config", config)
+    assert re.search(r"data has 13 classes .*, the checkpoint has 4", found)
+    assert "--partail" in error(source, out, "--config", config, "--partail", "true", status=2)
     assert not out.exists()
