@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pcseg.ops.kernel_lookup import coarsen, submanifold_map
 from pcseg.ops.sparse_conv import inverse_conv, sparse_conv
 from pcseg.ops.voxels import VoxelSet
 
@@ -65,11 +66,13 @@ class SubmanifoldConv(_SparseConvLayer):
         x = x if isinstance(x, Tensor) else torch.cat(list(x), 1)
         if self.kernel_size == 1:
             return self._biased(x @ self.weight[0])
-        return self._biased(sparse_conv(x, self.weight, voxels.kernel_map(self.kernel_size, self.dilation)))
+        return self._biased(
+            sparse_conv(x, self.weight, submanifold_map(voxels, self.kernel_size, self.dilation))
+        )
 
 
 class StridedConv(_SparseConvLayer):
-    """``out[q] = bias + sum_k x[q * stride - padding + k] @ weight[k]`` at ``voxels.coarsen(...)``.
+    """``out[q] = bias + sum_k x[q * stride - padding + k] @ weight[k]`` at ``coarsen(voxels, ...).voxels``.
 
     Args:
         in_channels: Width of the input.
@@ -94,7 +97,7 @@ class StridedConv(_SparseConvLayer):
         self.stride, self.padding = stride, padding
 
     def forward(self, x: Tensor, voxels: VoxelSet) -> Tensor:
-        kernel_map = voxels.strided_map(self.kernel_size, self.stride, padding=self.padding)
+        kernel_map = coarsen(voxels, self.kernel_size, self.stride, padding=self.padding).kernel_map
         return self._biased(sparse_conv(x, self.weight, kernel_map))
 
 
@@ -107,5 +110,5 @@ class InverseConv(StridedConv):
     """
 
     def forward(self, x: Tensor, voxels: VoxelSet) -> Tensor:
-        kernel_map = voxels.strided_map(self.kernel_size, self.stride, padding=self.padding)
+        kernel_map = coarsen(voxels, self.kernel_size, self.stride, padding=self.padding).kernel_map
         return self._biased(inverse_conv(x, self.weight, kernel_map))

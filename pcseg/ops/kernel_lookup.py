@@ -1,29 +1,41 @@
-"""Building kernel maps: looking up the neighbours of every voxel."""
-
-from __future__ import annotations
+"""Build the kernel maps of submanifold and strided convolutions by looking up the neighbors of every voxel."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from pcseg.errors import UserError
 from pcseg.ops.kernel_map import MAX_KERNEL, KernelMap, map_from_pairs
+from pcseg.ops.voxels import VoxelSet
 
-if TYPE_CHECKING:
-    from pcseg.ops.voxels import VoxelSet
-
-DENSE_CELLS = 1 << 26  # the look-up table takes 256 MB there
-DENSE_CELLS_A_VOXEL = 256  # to fill a sparser table costs more than binary search
+DENSE_CELLS = 1 << 26  # the look-up table then takes 256 MB
+DENSE_CELLS_PER_VOXEL = 256  # filling a sparser table costs more than a binary search
 
 
 def submanifold_map(voxels: VoxelSet, kernel_size: int, dilation: int = 1) -> KernelMap:
-    """Map of a convolution whose outputs are its inputs' voxels; the kernel is centred and odd."""
+    """Return the kernel map of a submanifold convolution, built once per voxel set.
+
+    Args:
+        voxels: Voxels of both inputs and outputs.
+        kernel_size: Edge of the cubic, centered kernel: 1, 3, 5 or 7.
+        dilation: Voxels between neighboring kernel offsets.
+
+    Raises:
+        UserError: Another kernel size, or a dilation below 1.
+    """
     if kernel_size % 2 == 0 or not 0 < kernel_size <= MAX_KERNEL or dilation < 1:
         raise UserError(
-            f"a submanifold kernel has size 1, 3, 5 or 7 and a dilation from 1, not {kernel_size} and {dilation}"
+            f"kernel_size, dilation: {kernel_size} and {dilation} do not define a submanifold convolution. "
+            "Use kernel size 1, 3, 5 or 7 and a dilation of at least 1."
         )
+    key = ("submanifold", kernel_size, dilation)
+    return voxels.cached(key, lambda: _submanifold_map(voxels, kernel_size, dilation))
+
+
+def _submanifold_map(voxels: VoxelSet, kernel_size: int, dilation: int) -> KernelMap:
     radius = kernel_size // 2
     margin = radius * dilation
     keys, order = voxels.keys(margin, dilation), voxels.order
@@ -33,10 +45,10 @@ def submanifold_map(voxels: VoxelSet, kernel_size: int, dilation: int = 1) -> Ke
         keys = keys.index_select(0, order)
     _, size_y, size_z = voxels.key_sizes(margin, dilation)
     around = range(-margin, margin + 1, dilation)
-    # from a voxel's key to that of the lowest place of each column
+    # from the key of a voxel to that of the lowest kernel offset of each column
     steps = [(x * size_y + y) * dilation * size_z - radius for x in around for y in around]
     cells = voxels.num_cells(margin, dilation)
-    if cells <= min(DENSE_CELLS, DENSE_CELLS_A_VOXEL * len(voxels)):
+    if cells <= min(DENSE_CELLS, DENSE_CELLS_PER_VOXEL * len(voxels)):
         start, pattern = dense_columns(keys, steps, kernel_size, cells)
     else:
         start, pattern = sorted_columns(keys, steps, kernel_size)
@@ -52,7 +64,17 @@ def submanifold_map(voxels: VoxelSet, kernel_size: int, dilation: int = 1) -> Ke
 
 
 def dense_columns(keys: Tensor, steps: Sequence[int], line: int, cells: int) -> tuple[Tensor, Tensor]:
-    """Start and pattern of the ``line`` keys from ``keys + step`` on, by a table of all ``cells`` keys."""
+    """Look up ``line`` consecutive keys from ``keys + step`` on in a table of all ``cells`` keys.
+
+    Args:
+        keys: Keys of the voxels, ascending, ``(N,)`` int64.
+        steps: One step per column of the kernel.
+        line: Kernel offsets per column.
+        cells: Number of keys.
+
+    Returns:
+        ``start`` and ``pattern`` of a :class:`KernelMap`, ``(columns, N)``.
+    """
     num, below = len(keys), max(0, -min(steps))
     table = torch.full((cells + below + max(steps) + line,), num, dtype=torch.int32, device=keys.device)
     keys = keys + below
@@ -60,15 +82,18 @@ def dense_columns(keys: Tensor, steps: Sequence[int], line: int, cells: int) -> 
     start = torch.full((len(steps), num), num, dtype=torch.int32, device=keys.device)
     pattern = torch.zeros_like(start, dtype=torch.uint8)
     for column, step in enumerate(steps):
-        for place in range(line):
-            found = table.index_select(0, keys + (step + place))
+        for bit in range(line):
+            found = table.index_select(0, keys + (step + bit))
             torch.minimum(start[column], found, out=start[column])
-            pattern[column] += (found < num).to(torch.uint8) << place
+            pattern[column] += (found < num).to(torch.uint8) << bit
     return start, pattern
 
 
 def sorted_columns(keys: Tensor, steps: Sequence[int], line: int) -> tuple[Tensor, Tensor]:
-    """The same for boxes of any size, by one binary search a column: its later places are the rows that follow."""
+    """Return the same as :func:`dense_columns` for boxes of any size, by one binary search per column.
+
+    The voxels at the later kernel offsets of a column are the rows that follow.
+    """
     num = len(keys)
     padded = torch.cat([keys, keys.new_full((1,), torch.iinfo(torch.int64).min)])
     start = torch.empty((len(steps), num), dtype=torch.int32, device=keys.device)
@@ -76,48 +101,82 @@ def sorted_columns(keys: Tensor, steps: Sequence[int], line: int) -> tuple[Tenso
     for column, step in enumerate(steps):
         row = torch.searchsorted(keys, keys + step, out_int32=True)
         start[column] = row
-        for place in range(line):
-            found = padded.index_select(0, row) == keys + (step + place)
-            pattern[column] += found.to(torch.uint8) << place
+        for bit in range(line):
+            found = padded.index_select(0, row) == keys + (step + bit)
+            pattern[column] += found.to(torch.uint8) << bit
             row += found
     return start, pattern
 
 
-def strided_map(
-    voxels: VoxelSet, kernel_size: int, stride: int, padding: int, out_shape: Sequence[int] | None
-) -> tuple[Tensor, Tensor, Tensor, KernelMap]:
-    """The sites that a strided convolution reaches and how, see :meth:`VoxelSet.coarsen`.
+@dataclass(kw_only=True, eq=False)
+class Coarsening:
+    """The voxels that a strided convolution reaches, and how it reaches them.
 
-    Returns:
-        ``grid_pos`` of the sites, ascending; their ``ptr``; the site of each row's ``grid_pos // stride`` or -1;
-        the map.
+    Args:
+        voxels: The coarse voxels, sorted by (cloud, x, y, z).
+        parent: Row in ``voxels`` of ``grid_pos // stride`` of every fine voxel, ``(N,)`` int64; -1 if it is not
+            reached, which needs a stride above the kernel size.
+        kernel_size: Edge of the kernel.
+        pairs: Fine and coarse rows, fine ones in sorted order, that meet at each kernel offset.
+        num_fine, fine_order: Number and order of the fine voxels.
+    """
+
+    voxels: VoxelSet
+    parent: Tensor
+    kernel_size: int
+    pairs: list[tuple[Tensor, Tensor]]
+    num_fine: int
+    fine_order: Tensor | None
+
+    @cached_property
+    def kernel_map(self) -> KernelMap:
+        """The kernel map of the strided convolution, from fine to coarse voxels."""
+        return map_from_pairs(
+            self.pairs,
+            self.kernel_size,
+            self.num_fine,
+            len(self.voxels),
+            in_order=self.fine_order,
+            out_order=None,
+        )
+
+
+def coarsen(voxels: VoxelSet, kernel_size: int = 2, stride: int = 2, *, padding: int = 0) -> Coarsening:
+    """Return the coarse voxels of a strided convolution, built once per voxel set.
+
+    Args:
+        voxels: The fine voxels.
+        kernel_size: Edge of the cubic kernel.
+        stride: Edge of a coarse voxel in fine voxels.
+        padding: Coarse voxel q covers the fine voxels ``q * stride - padding + (0 ... kernel_size - 1)``.
+
+    Raises:
+        UserError: The kernel cannot be built.
+
+    Convention:
+        A coarse voxel exists if a fine one lies under its kernel, whatever the size of the box. Libraries with a
+        fixed box drop the last cell of an odd axis.
     """
     if not 0 < kernel_size <= MAX_KERNEL or stride < 1 or not 0 <= padding < kernel_size:
         raise UserError(
-            "a strided kernel has a size of 1 to 8, a stride from 1 and less padding than its size, "
-            f"not {kernel_size}, {stride} and {padding}"
+            f"kernel_size, stride, padding: {kernel_size}, {stride} and {padding} do not define a strided convolution. "
+            "Use a kernel size of 1 to 8, a stride of at least 1, and less padding than the kernel size."
         )
+    key = ("strided", kernel_size, stride, padding)
+    return voxels.cached(key, lambda: _coarsen(voxels, kernel_size, stride, padding))
+
+
+def _coarsen(voxels: VoxelSet, kernel_size: int, stride: int, padding: int) -> Coarsening:
     pos, batch, order = voxels.grid_pos.long(), voxels.batch, voxels.order
     if order is not None:
         pos, batch = pos.index_select(0, order), batch.index_select(0, order)
-    # coarse coordinates are counted from the lowest site that a cloud could reach
+    # Coarse coordinates are counted from the lowest site that a cloud could reach.
     origin = (voxels.corner + (padding - kernel_size + 1)).div(stride, rounding_mode="floor")
     size = [(extent + kernel_size) // stride + 2 for extent in voxels.extent]
     weight = (size[1] * size[2], size[2], 1)
     cloud = batch * (size[0] * weight[0])
-    low = origin[batch]
-    shifted = pos - low * stride
-    reach = [
-        [_reach(axis + padding - place, start, stride, limit, step) for place in range(kernel_size)]
-        for axis, start, limit, step in zip(shifted.unbind(1), low.unbind(1), out_shape or [None] * 3, weight)
-    ]
-    into, keys = [], []
-    for on_x, x in reach[0]:
-        for on_y, y in reach[1]:
-            for on_z, z in reach[2]:
-                row = (on_x & on_y & on_z).nonzero().squeeze(1)
-                into.append(row)
-                keys.append((cloud + x + y + z).index_select(0, row))
+    shifted = pos - origin[batch] * stride
+    into, keys = _reached_keys(shifted, cloud, weight, kernel_size, stride, padding)
     site, out = torch.cat(keys).unique(return_inverse=True)
     clouds = site // (size[0] * weight[0])
     ptr = torch.searchsorted(clouds, torch.arange(voxels.num_clouds + 1, device=site.device))
@@ -127,22 +186,37 @@ def strided_map(
     parent = _position(home, site)
     if order is not None:
         parent = torch.empty_like(parent).index_copy_(0, order, parent)
-    pairs = list(zip(into, out.split([len(row) for row in into])))
-    kernel_map = map_from_pairs(pairs, kernel_size, len(voxels), len(site), in_order=order, out_order=None)
-    return grid_pos.to(voxels.grid_pos.dtype), ptr, parent, kernel_map
+    return Coarsening(
+        voxels=VoxelSet(grid_pos.to(voxels.grid_pos.dtype), ptr),
+        parent=parent,
+        kernel_size=kernel_size,
+        pairs=list(zip(into, out.split([len(row) for row in into]))),
+        num_fine=len(voxels),
+        fine_order=order,
+    )
 
 
-def _reach(target: Tensor, start: Tensor, stride: int, limit: int | None, step: int) -> tuple[Tensor, Tensor]:
-    """Along one axis: whether ``target`` is a multiple of ``stride`` within ``limit``, and the quotient's key."""
-    site = target.div(stride, rounding_mode="floor")
-    hit = site * stride == target
-    if limit is not None:
-        hit &= (site + start >= 0) & (site + start < limit)
-    return hit, site * step
+def _reached_keys(
+    pos: Tensor, cloud: Tensor, weight: tuple[int, int, int], kernel_size: int, stride: int, padding: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return, for each kernel offset, the fine rows that meet a coarse voxel there and the keys of these voxels."""
+    along = []
+    for axis, step in zip(pos.unbind(1), weight):
+        targets = [axis + (padding - offset) for offset in range(kernel_size)]
+        sites = [target.div(stride, rounding_mode="floor") for target in targets]
+        along.append([(site * stride == target, site * step) for site, target in zip(sites, targets)])
+    rows, keys = [], []
+    for on_x, x in along[0]:
+        for on_y, y in along[1]:
+            for on_z, z in along[2]:
+                row = (on_x & on_y & on_z).nonzero().squeeze(1)
+                rows.append(row)
+                keys.append((cloud + x + y + z).index_select(0, row))
+    return rows, keys
 
 
 def _position(wanted: Tensor, ascending: Tensor) -> Tensor:
-    """Index of every ``wanted`` in ``ascending``, -1 where it is missing."""
+    """Return the index of every ``wanted`` in ``ascending``, -1 where it is missing."""
     if not len(ascending):
         return torch.full_like(wanted, -1)
     found = torch.searchsorted(ascending, wanted).clamp_(max=len(ascending) - 1)

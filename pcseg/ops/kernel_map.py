@@ -1,9 +1,8 @@
-"""Which input rows each output row of a sparse convolution reads.
+"""Kernel maps: the input rows that every output row of a sparse convolution reads.
 
-The places of a cubic kernel fall into columns along z. Inputs are held in ascending (cloud, x, y, z), so the occupied
-places of a column are consecutive input rows, whatever is missing between them: a column of an output is a first row
-and a pattern of bits. Outputs that share a column and a pattern are multiplied by the same weights with no zero among
-the factors, after one gather of whole windows.
+The offsets of a cubic kernel form columns along z. Inputs are sorted by (cloud, x, y, z), so the occupied offsets of a
+column are consecutive input rows, and one column of an output is stored as a first row and a bit pattern. Outputs with
+the same column and pattern are multiplied by the same weights after one gather of whole windows, without zeros.
 """
 
 from __future__ import annotations
@@ -17,27 +16,27 @@ import torch
 from torch import Tensor
 
 MAX_KERNEL = 8  # bits of a pattern
-# Outputs of a block and rows of a group: few enough for the cache, enough for a matrix product to be fast.
+# Outputs per block and rows per group: few enough for the cache, enough for a fast matrix product.
 BLOCK_ROWS = {"cpu": 1 << 14, "cuda": 1 << 18}
 GROUP_ROWS = {"cpu": 1 << 12, "cuda": 1 << 18}
 
 
 class ProductGroup(NamedTuple):
-    """Outputs of a block that see the same places of one column.
+    """Outputs of a block that read the same kernel offsets of one column.
 
-    ``start`` (n,) int32 are the first inputs, ``rows`` (n,) int32 the outputs, in sorted order both.
+    ``start`` (n,) int32 holds the first inputs and ``rows`` (n,) int32 the outputs, both in sorted order.
     """
 
-    places: tuple[int, ...]
+    offsets: tuple[int, ...]
     start: Tensor
     rows: Tensor
 
 
 class OutputBlock(NamedTuple):
-    """Some outputs: the products of all groups, one after the other, and which of them to add.
+    """Consecutive outputs, and the products of all groups that sum to them.
 
-    ``sizes`` are those of the groups; ``entries`` (outputs, columns) int32 number the products, and their sum
-    stands for none.
+    ``sizes`` are the numbers of rows of the groups. ``entries`` (outputs, columns) int32 are rows of the concatenated
+    products; ``sum(sizes)`` stands for none.
     """
 
     groups: list[ProductGroup]
@@ -50,13 +49,13 @@ class KernelMap:
     """Input rows that every output reads, by columns of the kernel.
 
     Args:
-        start: First input of every column and output, ``(columns, num_out)`` int32; both in sorted order.
-        pattern: Bit j is set where place j of the column is occupied, ``(columns, num_out)`` uint8.
-        line: Places in a column; place j of column c is entry ``c * line + j`` of the weight.
+        start: First input of every column and output, ``(columns, num_out)`` int32, in sorted order.
+        pattern: Bit j is set if offset j of the column is occupied, ``(columns, num_out)`` uint8.
+        line: Kernel offsets per column; offset j of column c is entry ``c * line + j`` of the weight.
         num_in: Number of inputs.
-        in_order: Row of every input in sorted order, ``None`` where rows are sorted.
-        out_order: The same of the outputs.
-        symmetric: Opposite places lead back and forth, as in a submanifold convolution.
+        in_order: Rows of the inputs in sorted order, ``None`` if they are sorted.
+        out_order: Rows of the outputs in sorted order, ``None`` if they are sorted.
+        symmetric: Opposite offsets are mutually inverse, as in a submanifold convolution.
     """
 
     start: Tensor
@@ -77,20 +76,20 @@ class KernelMap:
 
     @property
     def volume(self) -> int:
-        """Places of the kernel."""
+        """Number of kernel offsets."""
         return self.num_columns * self.line
 
     @cached_property
     def num_pairs(self) -> int:
-        """Occupied places of all outputs together."""
-        return int(sum((self.pattern >> place & 1).sum() for place in range(self.line)))
+        """Occupied kernel offsets, summed over all outputs."""
+        return int(sum((self.pattern >> bit & 1).sum() for bit in range(self.line)))
 
     @cached_property
     def transposed(self) -> KernelMap:
-        """The map from outputs back to inputs: of the input gradient and of the inverse convolution.
+        """The map from outputs to inputs, for the input gradient and the inverse convolution.
 
         Convention:
-            Its places are counted from the other end: use it with ``weight.flip(0)``.
+            Its kernel offsets run in reverse order: use it with ``weight.flip(0)``.
         """
         if self.symmetric:
             return self
@@ -120,7 +119,7 @@ class KernelMap:
         rows = (numbers[:num] + first).repeat(columns).index_select(0, order).split(counts)
         limit = of_device(GROUP_ROWS, pattern)
         groups = [
-            ProductGroup(self._places(bits), *part)
+            ProductGroup(self._offsets(bits), *part)
             for bits, count in enumerate(counts, 1)
             if count
             for part in zip(start[bits - 1].split(limit), rows[bits - 1].split(limit))
@@ -128,37 +127,37 @@ class KernelMap:
         sizes = [len(group.rows) for group in groups]
         return OutputBlock(groups, sizes, entries.view(columns, num).t().contiguous())
 
-    def _places(self, code: int) -> tuple[int, ...]:
+    def _offsets(self, code: int) -> tuple[int, ...]:
         column, bits = divmod(code, 1 << self.line)
-        return tuple(column * self.line + place for place in range(self.line) if bits >> place & 1)
+        return tuple(column * self.line + bit for bit in range(self.line) if bits >> bit & 1)
 
     @cached_property
     def neighbors(self) -> Tensor:
-        """Input of every output and place, ``(num_out, volume)`` int32, in sorted order both; ``num_in`` for none."""
+        """Input of every output and kernel offset, ``(num_out, volume)`` int32, sorted; ``num_in`` for none."""
         table = self.start.new_empty(self.volume, self.num_out)
         row = 0
         for start, pattern in zip(self.start, self.pattern):
             into = start.clone()
-            for place in range(self.line):
-                occupied = pattern >> place & 1
+            for bit in range(self.line):
+                occupied = pattern >> bit & 1
                 table[row] = into.masked_fill(occupied == 0, self.num_in)
                 into += occupied
                 row += 1
         return table.t().contiguous()
 
     def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs and outputs, both in sorted order, that meet at place 0, at place 1, ..."""
+        """Yield the inputs and outputs, both in sorted order, that meet at each kernel offset."""
         for start, pattern in zip(self.start, self.pattern):
             into = start.clone()
-            for place in range(self.line):
-                occupied = pattern >> place & 1
+            for bit in range(self.line):
+                occupied = pattern >> bit & 1
                 out = occupied.nonzero().squeeze(1)
                 yield into[out], out
                 into += occupied
 
 
 def of_device(limits: dict[str, int], tensor: Tensor) -> int:
-    """The limit for the kind of device that ``tensor`` is on."""
+    """Return the limit for the type of device that ``tensor`` is on."""
     return limits["cpu" if tensor.device.type == "cpu" else "cuda"]
 
 
@@ -171,13 +170,13 @@ def map_from_pairs(
     in_order: Tensor | None,
     out_order: Tensor | None,
 ) -> KernelMap:
-    """A map from the (inputs, outputs) that meet at every place, see :meth:`KernelMap.pairs`."""
+    """Return the kernel map of the (inputs, outputs) that meet at each kernel offset, see :meth:`KernelMap.pairs`."""
     device = pairs[0][0].device
     start = torch.full((len(pairs) // line, num_out), num_in, dtype=torch.int32, device=device)
     pattern = torch.zeros_like(start, dtype=torch.uint8)
-    for place, (into, out) in enumerate(pairs):
-        column, bit = divmod(place, line)
-        # outputs of one place are distinct
+    for offset, (into, out) in enumerate(pairs):
+        column, bit = divmod(offset, line)
+        # outputs of one kernel offset are distinct
         start[column].scatter_(0, out, start[column].index_select(0, out).minimum(into.int()))
         pattern[column].scatter_(0, out, pattern[column].index_select(0, out) + (1 << bit))
     return KernelMap(

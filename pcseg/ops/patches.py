@@ -133,11 +133,6 @@ def patch_attention(
     return torch.cat(out) if out else query.new_empty(query.shape)
 
 
-def permute_rows(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-    """``x[order]``, whose gradient is gathered by ``inverse`` and not scattered by ``order``."""
-    return _PermuteRows.apply(x, order, inverse)
-
-
 def _with_borrowed(x: Tensor, parts: Sequence[Tensor], patches: Patches) -> list[Tensor]:
     """The rows of every run, and what it borrows before them."""
     lent = iter(patches.lent(x))
@@ -190,15 +185,3 @@ def _varlen_attention() -> Callable | None:
         return import_module("torch.nn.attention.varlen").varlen_attn
     except (ImportError, AttributeError):  # since torch 2.10
         return None
-
-
-class _PermuteRows(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(order, inverse)
-        return x.index_select(0, order)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
-        order, inverse = ctx.saved_tensors
-        return _PermuteRows.apply(grad, inverse, order), None, None

@@ -1,4 +1,4 @@
-"""Sparse convolution and its gradients in plain PyTorch: gathers, dense matrix products, and nothing kept."""
+"""Sparse convolution and its gradients in plain PyTorch, by gathers and dense matrix products."""
 
 from collections.abc import Iterator
 
@@ -9,31 +9,34 @@ from torch.nn.functional import embedding_bag
 
 from pcseg.ops.kernel_map import BLOCK_ROWS, KernelMap, of_device
 
-# Numbers gathered at a time where every place is gathered: the second-level cache, or some memory of a GPU.
+# Values gathered at a time if every kernel offset is gathered: the second-level cache, or some memory of a GPU.
 GATHERED = {"cpu": 1 << 19, "cuda": 1 << 26}
-# Multiplications by zero that take as long as the handling of one group.
+# Multiplications by zero that take as long as the overhead of one group.
 GROUP_COST = {"cpu": 500_000, "cuda": 100_000_000}
-# Narrower rows leave too little to multiply in a group.
+# With narrower rows, the products of a group are too small to pay for its overhead.
 GROUP_CHANNELS = 16
 
 
 def sparse_conv(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """``out[q] = sum_k x[p(q, k)] @ weight[k]`` over the places k of the kernel that are occupied.
+    """Compute a sparse convolution: ``out[q] = sum_k x[p(q, k)] @ weight[k]`` over occupied kernel offsets k.
 
     Args:
         x: Features of the inputs, ``(num_in, C)``.
-        weight: ``(K, C, C_out)``; places of the kernel in (x, y, z) order, z fastest.
+        weight: ``(K, C, C_out)``; kernel offsets in (x, y, z) order, z fastest.
         kernel_map: From the inputs to the outputs.
 
     Returns:
-        ``(num_out, C_out)``. Under autocast both operands are cast as in a linear layer. Backward needs ``x`` and
-        ``weight`` alone: what was gathered is gathered again.
+        ``(num_out, C_out)``.
+
+    Convention:
+        Under autocast both operands are cast as in a linear layer. Backward stores only ``x`` and ``weight`` and
+        gathers again.
     """
     return _SparseConv.apply(*_autocast(x, weight), kernel_map, False)
 
 
 def inverse_conv(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """The way back of a strided convolution: ``out[p] = sum_k x[q(p, k)] @ weight[k]`` over the q that read p at k.
+    """Compute an inverse convolution: ``out[p] = sum_k x[q(p, k)] @ weight[k]`` over the q that read p at k.
 
     Args:
         x: Features of the outputs of ``kernel_map``, ``(num_out, C)``.
@@ -69,7 +72,7 @@ class _SparseConv(torch.autograd.Function):
             there, back = back, there
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
-            # gathered with the mirrored kernel: a scatter to the inputs would be several times slower
+            # Gather with the mirrored kernel: scattering to the inputs is several times slower.
             mirrored = weight.flip(0).transpose(1, 2).contiguous()
             grad_x = gather_product(grad, mirrored, back)
         if ctx.needs_input_grad[1]:
@@ -78,20 +81,20 @@ class _SparseConv(torch.autograd.Function):
 
 
 def gather_product(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """The sum of :func:`sparse_conv`, without a graph."""
+    """Compute :func:`sparse_conv` without autograd."""
     x = _sorted(x, kernel_map.in_order)
     if pays_to_group(kernel_map, *weight.shape[1:]):
         out = _product_by_groups(x, weight, kernel_map)
     else:
-        out = _product_of_every_place(x, weight, kernel_map)
+        out = _product_by_offsets(x, weight, kernel_map)
     order = kernel_map.out_order
     return out if order is None else torch.empty_like(out).index_copy_(0, order, out)
 
 
 def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap) -> Tensor:
-    """Gradient of :func:`gather_product` with respect to ``weight``, ``(K, C, C_out)``."""
+    """Return the gradient of :func:`gather_product` with respect to ``weight``, ``(K, C, C_out)``."""
     channels, out_channels = x.shape[1], grad.shape[1]
-    # many small sums: in half precision they would be rounded once too often
+    # Accumulated in float32: many small sums would lose too much in half precision.
     dtype = torch.promote_types(x.dtype, torch.float32)
     total = torch.zeros(kernel_map.volume, channels, out_channels, dtype=dtype, device=x.device)
     x, grad = _sorted(x, kernel_map.in_order), _sorted(grad, kernel_map.out_order)
@@ -99,18 +102,18 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap) -> Tensor:
         windows = _windows(x, kernel_map.line)
         for block in kernel_map.blocks:
             for group in block.groups:
-                seen = windows[len(group.places)].index_select(0, group.start)
+                seen = windows[len(group.offsets)].index_select(0, group.start)
                 part = seen.t() @ grad.index_select(0, group.rows)
-                for place, gradient in zip(group.places, part.view(-1, channels, out_channels)):
-                    total[place] += gradient
+                for offset, gradient in zip(group.offsets, part.view(-1, channels, out_channels)):
+                    total[offset] += gradient
     else:
-        for rows, seen in _every_place(x, kernel_map):
+        for rows, seen in _gathered(x, kernel_map):
             total += (seen.t() @ grad[rows]).view_as(total)
     return total.to(x.dtype)
 
 
 def pays_to_group(kernel_map: KernelMap, channels: int, out_channels: int) -> bool:
-    """Whether multiplying by the zeros of empty places would take longer than handling groups without them."""
+    """Return whether multiplying by the zeros of empty kernel offsets takes longer than the overhead of groups."""
     device = kernel_map.pattern
     blocks = -(-kernel_map.num_out // of_device(BLOCK_ROWS, device))
     groups = blocks * kernel_map.num_columns * (2**kernel_map.line - 1)
@@ -120,7 +123,7 @@ def pays_to_group(kernel_map: KernelMap, channels: int, out_channels: int) -> bo
 
 
 def _product_by_groups(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """Every group times its weights, then for every output the sum of its products."""
+    """Multiply every group by its weights, then sum the products of every output."""
     out = x.new_empty(kernel_map.num_out, weight.shape[2])
     space = x.new_empty(1 + max(sum(block.sizes) for block in kernel_map.blocks), weight.shape[2])
     windows = _windows(x, kernel_map.line)
@@ -131,25 +134,25 @@ def _product_by_groups(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tens
         *some, none = products.split([*block.sizes, 1])
         none.zero_()
         for group, product in zip(block.groups, some):
-            if group.places not in parts:
-                parts[group.places] = _weights(weight, group.places)
-            seen = windows[len(group.places)].index_select(0, group.start)
-            torch.mm(seen, parts[group.places], out=product)
+            if group.offsets not in parts:
+                parts[group.offsets] = _weights(weight, group.offsets)
+            seen = windows[len(group.offsets)].index_select(0, group.start)
+            torch.mm(seen, parts[group.offsets], out=product)
         out[first : first + len(block.entries)] = embedding_bag(block.entries, products, mode="sum")
         first += len(block.entries)
     return out
 
 
-def _product_of_every_place(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """Rows of all places side by side, with zeros where nothing is, times all weights."""
+def _product_by_offsets(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
+    """Multiply the rows at all kernel offsets, with zeros where none is occupied, by all weights."""
     out = x.new_empty(kernel_map.num_out, weight.shape[2])
-    for rows, seen in _every_place(x, kernel_map):
+    for rows, seen in _gathered(x, kernel_map):
         torch.mm(seen, weight.flatten(0, 1), out=out[rows])
     return out
 
 
-def _every_place(x: Tensor, kernel_map: KernelMap) -> Iterator[tuple[slice, Tensor]]:
-    """Outputs in turn, and what they see at every place, ``(rows, K * C)``."""
+def _gathered(x: Tensor, kernel_map: KernelMap) -> Iterator[tuple[slice, Tensor]]:
+    """Yield slices of outputs and their inputs at all kernel offsets, ``(rows, K * C)``."""
     padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
     width = kernel_map.volume * x.shape[1]
     step = max(of_device(GATHERED, x) // width, 512)
@@ -159,7 +162,7 @@ def _every_place(x: Tensor, kernel_map: KernelMap) -> Iterator[tuple[slice, Tens
 
 
 def _windows(x: Tensor, longest: int) -> list[Tensor]:
-    """Views of sorted ``x``: entry n holds every n consecutive rows side by side, ``(rows, n * C)``."""
+    """Return views of sorted ``x``: entry n holds every n consecutive rows side by side, ``(rows, n * C)``."""
     channels = x.shape[1]
     return [
         x.as_strided((max(len(x) - length + 1, 0), length * channels), (channels, 1))
@@ -167,10 +170,10 @@ def _windows(x: Tensor, longest: int) -> list[Tensor]:
     ]
 
 
-def _weights(weight: Tensor, places: tuple[int, ...]) -> Tensor:
-    """The weights of some places, ``(places * C, C_out)``."""
-    dense = places[-1] - places[0] + 1 == len(places)
-    part = weight[places[0] : places[-1] + 1] if dense else weight[list(places)]
+def _weights(weight: Tensor, offsets: tuple[int, ...]) -> Tensor:
+    """Return the weights of some kernel offsets, ``(offsets * C, C_out)``."""
+    dense = offsets[-1] - offsets[0] + 1 == len(offsets)
+    part = weight[offsets[0] : offsets[-1] + 1] if dense else weight[list(offsets)]
     return part.reshape(-1, weight.shape[2])
 
 

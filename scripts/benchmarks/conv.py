@@ -9,6 +9,7 @@ import torch
 from benchmarks.harness import Row, measure
 from torch import Tensor
 
+from pcseg.ops.kernel_lookup import submanifold_map
 from pcseg.ops.sparse_conv import sparse_conv
 from pcseg.ops.voxels import VoxelSet
 
@@ -77,7 +78,7 @@ def ours(grid_pos: Tensor) -> Layer:
 
     def layer(x: Tensor, weight: Tensor) -> Tensor:
         size = round(len(weight) ** (1 / 3))
-        return sparse_conv(x, weight, VoxelSet(grid_pos, ptr).kernel_map(size))
+        return sparse_conv(x, weight, submanifold_map(VoxelSet(grid_pos, ptr), size))
 
     return layer
 

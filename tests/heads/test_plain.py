@@ -6,11 +6,13 @@ from torch_geometric.data import Batch
 
 from pcseg.heads.plain import PlainHead
 from pcseg.nn.levels import Level
+from pcseg.ops.kernel_lookup import coarsen
 
 
 def test_linear_on_the_finest_level() -> None:
     fine = random_voxels([30, 20])
-    coarse, parent = fine.coarsen()
+    step = coarsen(fine)
+    coarse, parent = step.voxels, step.parent
     levels = [
         Level(x=torch.randn(50, 8), voxels=fine, stride=1),
         Level(x=torch.randn(len(coarse), 16), voxels=coarse, stride=2, parent=parent),

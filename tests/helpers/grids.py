@@ -7,6 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from pcseg.nn.levels import Level
+from pcseg.ops.kernel_lookup import coarsen
 from pcseg.ops.voxels import VoxelSet
 
 
@@ -26,7 +27,8 @@ def make_levels(scenes: Sequence[tuple[Tensor, Tensor]], depth: int = 3) -> tupl
     levels = [Level(x=torch.cat([x for _, x in scenes]), voxels=voxels, stride=1)]
     for _ in range(depth - 1):
         fine = levels[-1]
-        coarse, parent = fine.voxels.coarsen()
+        step = coarsen(fine.voxels)
+        coarse, parent = step.voxels, step.parent
         counts = torch.bincount(parent, minlength=len(coarse))[:, None]
         total = fine.x.new_zeros(len(coarse), fine.x.shape[1]).index_add(0, parent, fine.x)
         levels.append(Level(x=total / counts, voxels=coarse, stride=2 * fine.stride, parent=parent))

@@ -10,7 +10,7 @@ from pcseg.errors import UserError
 from pcseg.ops import groups
 from pcseg.ops.attention import Support, union_attention
 from pcseg.ops.groups import group_by
-from pcseg.ops.lines import axis_lines, axis_planes, pixel_lines
+from pcseg.ops.lines import axis_lines, pixel_lines
 from pcseg.ops.voxels import VoxelSet
 
 
@@ -62,6 +62,12 @@ def on_plane(equal: Tensor, axis: int) -> Tensor:
     return equal[..., axis]
 
 
+def axis_planes(voxels: VoxelSet) -> Support:
+    """Voxels of a cloud that share one coordinate: partitions that overlap more than lines do."""
+    keys = [voxels.batch * 100 + local(voxels)[:, axis] for axis in range(3)]
+    return Support(partitions=[group_by(key) for key in keys], overlapping=True)
+
+
 def local(voxels: VoxelSet) -> Tensor:
     return voxels.grid_pos - voxels.corner[voxels.batch]
 
@@ -89,7 +95,7 @@ def test_planes() -> None:
     check(axis_planes(voxels), visible_along(voxels, voxels.grid_pos, (0, 1, 2), on_plane))
 
 
-def test_large_groups_are_worked_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_groups_are_processed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(groups.PAIRS_PER_BLOCK, "cpu", 40)
     monkeypatch.setattr(groups, "SMALL_BLOCK", 0)
     voxels = random_voxels(90, 30)
@@ -193,12 +199,12 @@ def test_lines_are_built_once_for_a_set_of_voxels() -> None:
     assert axis_lines(random_voxels(40, 30)) is not lines
 
 
-def test_floating_point_coordinates_are_told() -> None:
-    with pytest.raises(UserError, match="integers"):
+def test_floating_point_coordinates_are_refused() -> None:
+    with pytest.raises(UserError, match="Pass integers"):
         axis_lines(VoxelSet(torch.rand(4, 3), torch.tensor([0, 4])))
 
 
-def test_a_voxel_twice_is_told() -> None:
+def test_a_duplicate_voxel_is_refused() -> None:
     with pytest.raises(UserError, match="twice"):
         axis_lines(VoxelSet(torch.zeros(2, 3, dtype=torch.int32), torch.tensor([0, 2])))
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from pcseg.ops import patches as patches_module
-from pcseg.ops.patches import cut_patches, patch_attention, permute_rows
+from pcseg.ops.patches import cut_patches, patch_attention
 
 SIZES = [13, 0, 3, 8, 1, 6]
 HEADS, WIDTH = 2, 8
@@ -98,11 +98,3 @@ def test_nothing_to_attend_to() -> None:
     empty = torch.zeros(0, HEADS, WIDTH)
     patches = cut_patches(torch.tensor([0, 0]), 4)
     assert patch_attention(empty, empty, empty, patches, scale=1.0).shape == (0, HEADS, WIDTH)
-
-
-def test_permuted_rows_and_their_gradient() -> None:
-    x = torch.randn(9, 2, dtype=torch.float64, requires_grad=True)
-    order = torch.randperm(9)
-    inverse = order.argsort()
-    assert torch.equal(permute_rows(x, order, inverse), x[order])
-    assert torch.autograd.gradcheck(lambda x: permute_rows(x, order, inverse), x)

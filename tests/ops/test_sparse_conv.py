@@ -8,7 +8,7 @@ from helpers.dense_conv import dense_conv, random_voxels
 from torch import Tensor
 
 from pcseg.ops import kernel_lookup, kernel_map, sparse_conv
-from pcseg.ops.kernel_lookup import dense_columns, sorted_columns
+from pcseg.ops.kernel_lookup import coarsen, dense_columns, sorted_columns, submanifold_map
 from pcseg.ops.sparse_conv import inverse_conv
 from pcseg.ops.voxels import VoxelSet
 
@@ -47,7 +47,7 @@ def test_submanifold(size: int, dilation: int, lookup: str, monkeypatch: pytest.
         monkeypatch.setattr(kernel_lookup, "DENSE_CELLS", 0)
     voxels = random_voxels(SIZES)
     x, weight = operands(voxels, size**3)
-    ours = sparse_conv.sparse_conv(x, weight, voxels.kernel_map(size, dilation))
+    ours = sparse_conv.sparse_conv(x, weight, submanifold_map(voxels, size, dilation))
     padding = size // 2 * dilation
     brute = dense_conv(x, voxels, weight, voxels, stride=1, padding=padding, dilation=dilation)
     same_with_gradients(ours, brute, x, weight)
@@ -59,8 +59,8 @@ def test_submanifold(size: int, dilation: int, lookup: str, monkeypatch: pytest.
 )
 def test_strided_and_inverse(size: int, stride: int, padding: int) -> None:
     voxels = random_voxels(SIZES)
-    coarse, _ = voxels.coarsen(size, stride, padding=padding)
-    strided = voxels.strided_map(size, stride, padding=padding)
+    step = coarsen(voxels, size, stride, padding=padding)
+    coarse, strided = step.voxels, step.kernel_map
     x, weight = operands(voxels, size**3)
     ours = sparse_conv.sparse_conv(x, weight, strided)
     brute = dense_conv(x, voxels, weight, coarse, stride=stride, padding=padding)
@@ -75,7 +75,7 @@ def test_strided_and_inverse(size: int, stride: int, padding: int) -> None:
 
 def test_every_site_is_a_voxel_reached() -> None:
     voxels = random_voxels([25])
-    coarse, _ = voxels.coarsen(3, 2, padding=1)
+    coarse = coarsen(voxels, 3, 2, padding=1).voxels
     steps = torch.cartesian_prod(*[torch.arange(3)] * 3)
     targets = (voxels.grid_pos[:, None] + 1 - steps).flatten(0, 1)
     reached = targets[(targets % 2 == 0).all(1)] // 2
@@ -86,11 +86,11 @@ def test_every_site_is_a_voxel_reached() -> None:
 def test_gradcheck() -> None:
     voxels = random_voxels([9, 0, 12], edge=3)
     x, weight = operands(voxels, 27, 2, 2)
-    assert torch.autograd.gradcheck(sparse_conv.sparse_conv, (x, weight, voxels.kernel_map(3)))
+    assert torch.autograd.gradcheck(sparse_conv.sparse_conv, (x, weight, submanifold_map(voxels, 3)))
     x, weight = operands(voxels, 8, 2, 2)
-    assert torch.autograd.gradcheck(sparse_conv.sparse_conv, (x, weight, voxels.strided_map()))
-    y, weight = operands(voxels.coarsen()[0], 8, 2, 2)
-    assert torch.autograd.gradcheck(inverse_conv, (y, weight, voxels.strided_map()))
+    assert torch.autograd.gradcheck(sparse_conv.sparse_conv, (x, weight, coarsen(voxels).kernel_map))
+    y, weight = operands(coarsen(voxels).voxels, 8, 2, 2)
+    assert torch.autograd.gradcheck(inverse_conv, (y, weight, coarsen(voxels).kernel_map))
 
 
 @pytest.mark.parametrize("size", [3, 5])
@@ -116,17 +116,17 @@ def test_clouds_do_not_see_each_other() -> None:
     ptr = torch.tensor([0, 60, 120, 180])
     x, weight = torch.randn(180, 3, dtype=torch.float64), torch.randn(27, 3, 4, dtype=torch.float64)
     alone = [
-        sparse_conv.sparse_conv(part, weight, VoxelSet(pos, torch.tensor([0, 60])).kernel_map(3))
+        sparse_conv.sparse_conv(part, weight, submanifold_map(VoxelSet(pos, torch.tensor([0, 60])), 3))
         for pos, part in zip(clouds, x.split(60))
     ]
     for together in (clouds, far):
-        out = sparse_conv.sparse_conv(x, weight, VoxelSet(torch.cat(together), ptr).kernel_map(3))
+        out = sparse_conv.sparse_conv(x, weight, submanifold_map(VoxelSet(torch.cat(together), ptr), 3))
         torch.testing.assert_close(out, torch.cat(alone), rtol=0, atol=1e-12)
 
 
 @pytest.mark.usefixtures("_way")
 @pytest.mark.parametrize(
-    "build", [lambda voxels: voxels.kernel_map(3), lambda voxels: voxels.kernel_map(3, 2)]
+    "build", [lambda voxels: submanifold_map(voxels, 3), lambda voxels: submanifold_map(voxels, 3, 2)]
 )
 def test_rows_may_come_in_any_order(build: Callable) -> None:
     voxels = random_voxels([80])
@@ -143,7 +143,7 @@ def test_backward_keeps_its_inputs_alone() -> None:
     weight = torch.randn(27, 16, 16, requires_grad=True)
     saved: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda t: t):
-        out = sparse_conv.sparse_conv(x, weight, voxels.kernel_map(3))
+        out = sparse_conv.sparse_conv(x, weight, submanifold_map(voxels, 3))
     assert out.requires_grad
     assert sum(tensor.nbytes for tensor in saved) <= x.nbytes + weight.nbytes
 
@@ -154,7 +154,7 @@ def test_same_bits_every_time() -> None:
     x, weight = (tensor.detach().float().requires_grad_() for tensor in operands(voxels, 27, 16, 16))
     runs = []
     for _ in range(2):
-        out = sparse_conv.sparse_conv(x, weight, voxels.kernel_map(3))
+        out = sparse_conv.sparse_conv(x, weight, submanifold_map(voxels, 3))
         runs.append((out, *torch.autograd.grad(out.square().sum(), (x, weight))))
     assert all(torch.equal(a, b) for a, b in zip(*runs))
 
@@ -163,9 +163,9 @@ def test_same_bits_every_time() -> None:
 def test_autocast() -> None:
     voxels = random_voxels([150])
     x, weight = (tensor.detach().float().requires_grad_() for tensor in operands(voxels, 27, 16, 16))
-    exact = sparse_conv.sparse_conv(x, weight, voxels.kernel_map(3))
+    exact = sparse_conv.sparse_conv(x, weight, submanifold_map(voxels, 3))
     with torch.autocast("cpu", torch.bfloat16):
-        out = sparse_conv.sparse_conv(x, weight, voxels.kernel_map(3))
+        out = sparse_conv.sparse_conv(x, weight, submanifold_map(voxels, 3))
     assert out.dtype == torch.bfloat16
     torch.testing.assert_close(out.float(), exact, rtol=0.02, atol=0.3)
     gradients = torch.autograd.grad(out.float().square().sum(), (x, weight))
@@ -177,6 +177,6 @@ def test_autocast() -> None:
 def test_no_rows() -> None:
     voxels = random_voxels([0, 0])
     x, weight = operands(voxels, 27)
-    out = sparse_conv.sparse_conv(x, weight, voxels.kernel_map(3))
+    out = sparse_conv.sparse_conv(x, weight, submanifold_map(voxels, 3))
     assert out.shape == (0, 4)
     assert not torch.autograd.grad(out.sum(), weight)[0].any()

@@ -5,6 +5,7 @@ import torch
 from helpers.dense_conv import random_voxels
 
 from pcseg.errors import UserError
+from pcseg.ops.kernel_lookup import coarsen, submanifold_map
 from pcseg.ops.voxels import VoxelSet
 
 PTR = torch.tensor([0, 2, 3])
@@ -29,11 +30,11 @@ def test_bounds_are_those_of_every_cloud() -> None:
 @pytest.mark.parametrize(
     ("pos", "ptr", "message"),
     [
-        (POS.float(), PTR, "grid_pos must hold integers"),
-        (POS, PTR.float(), "ptr must hold integers"),
-        (POS[:, :2], PTR, r"shape \(N, 3\)"),
-        (POS, torch.tensor([0, 2]), "ptr must ascend from 0 to 3"),
-        (POS, torch.tensor([0, 3, 2, 3]), "ptr must ascend"),
+        (POS.float(), PTR, "grid_pos: has type torch.float32"),
+        (POS, PTR.float(), "ptr: has type torch.float32"),
+        (POS[:, :2], PTR, r"Pass \(N, 3\)"),
+        (POS, torch.tensor([0, 2]), "ptr: must ascend from 0 to 3"),
+        (POS, torch.tensor([0, 3, 2, 3]), "ptr: must ascend"),
         (POS, torch.tensor([0, 3]), r"cloud 0 holds voxel \(0, 0, 0\) twice"),
         (
             torch.tensor([[0, 0, 0], [2, -3, 4], [2, -3, 4]]),
@@ -50,7 +51,8 @@ def test_refuses(pos: torch.Tensor, ptr: torch.Tensor, message: str) -> None:
 
 def test_coarsen_floors_and_links() -> None:
     voxels = random_voxels([40, 0, 1, 60])
-    coarse, parent = voxels.coarsen()
+    step = coarsen(voxels)
+    coarse, parent = step.voxels, step.parent
     expected = voxels.grid_pos.div(2, rounding_mode="floor")
     assert torch.equal(coarse.grid_pos[parent], expected)
     assert torch.equal(coarse.batch[parent], voxels.batch)
@@ -61,45 +63,42 @@ def test_coarsen_floors_and_links() -> None:
     assert coarse.order is None, "coarse rows ascend by cloud, x, y, z"
 
 
-def test_fixed_shape_drops_the_last_cell() -> None:
-    voxels = VoxelSet(torch.tensor([[0, 0, 0], [4, 0, 0], [3, 1, 1]]), torch.tensor([0, 3]))
-    coarse, parent = voxels.coarsen(out_shape=(2, 1, 1))
-    assert coarse.grid_pos.tolist() == [[0, 0, 0], [1, 0, 0]]
-    assert parent.tolist() == [0, -1, 1]
-
-
 def test_wide_stride_leaves_voxels_without_a_site() -> None:
     voxels = VoxelSet(torch.tensor([[0, 0, 0], [2, 0, 0], [-2, 1, 0], [5, 5, 5]]), torch.tensor([0, 4]))
-    coarse, parent = voxels.coarsen(kernel_size=2, stride=3)
+    step = coarsen(voxels, kernel_size=2, stride=3)
+    coarse, parent = step.voxels, step.parent
     assert coarse.grid_pos.tolist() == [[-1, 0, 0], [0, 0, 0]]
     assert parent.tolist() == [1, 1, 0, -1]
 
 
 def test_maps_are_shared() -> None:
     voxels = random_voxels([30])
-    assert voxels.kernel_map(3) is voxels.kernel_map(3)
-    assert voxels.kernel_map(3) is not voxels.kernel_map(3, 2)
-    assert voxels.coarsen()[0] is voxels.coarsen()[0]
-    assert voxels.strided_map().transposed is voxels.strided_map().transposed
-    assert voxels.kernel_map(3).transposed is voxels.kernel_map(3), "a gradient needs no map of its own"
+    assert submanifold_map(voxels, 3) is submanifold_map(voxels, 3)
+    assert submanifold_map(voxels, 3) is not submanifold_map(voxels, 3, 2)
+    assert coarsen(voxels) is coarsen(voxels)
+    assert coarsen(voxels).kernel_map.transposed is coarsen(voxels).kernel_map.transposed
+    assert submanifold_map(voxels, 3).transposed is submanifold_map(voxels, 3), (
+        "a gradient needs no map of its own"
+    )
 
 
 @pytest.mark.parametrize(("size", "dilation"), [(2, 1), (0, 1), (9, 1), (3, 0)])
 def test_refuses_kernels(size: int, dilation: int) -> None:
-    with pytest.raises(UserError, match="kernel has size"):
-        random_voxels([3]).kernel_map(size, dilation)
+    with pytest.raises(UserError, match="do not define a submanifold convolution"):
+        submanifold_map(random_voxels([3]), size, dilation)
 
 
 @pytest.mark.parametrize(
     ("size", "stride", "padding"), [(0, 2, 0), (9, 2, 0), (2, 0, 0), (2, 2, 2), (2, 2, -1)]
 )
 def test_refuses_strided_kernels(size: int, stride: int, padding: int) -> None:
-    with pytest.raises(UserError, match="strided kernel has a size"):
-        random_voxels([3]).coarsen(size, stride, padding=padding)
+    with pytest.raises(UserError, match="do not define a strided convolution"):
+        coarsen(random_voxels([3]), size, stride, padding=padding)
 
 
 def test_no_voxels_at_all() -> None:
     voxels = VoxelSet(torch.empty(0, 3, dtype=torch.int32), torch.tensor([0, 0, 0]))
-    coarse, parent = voxels.coarsen()
+    step = coarsen(voxels)
+    coarse, parent = step.voxels, step.parent
     assert (len(coarse), coarse.num_clouds, len(parent)) == (0, 2, 0)
-    assert voxels.kernel_map(3).num_pairs == 0
+    assert submanifold_map(voxels, 3).num_pairs == 0

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from pcseg.backbones.points.ptv3_curves import CurveLevel
 from pcseg.nn.rows import by_rows
 from pcseg.nn.sparse_conv import SubmanifoldConv
-from pcseg.ops.patches import PairBias, Patches, Run, attend_run, patch_attention, permute_rows
+from pcseg.ops.patches import PairBias, Patches, Run, attend_run, patch_attention
+from pcseg.ops.segment import permute_rows
 
 RUN_ROWS = 4096
 """Rows whose patches are attended to at once on a CPU."""

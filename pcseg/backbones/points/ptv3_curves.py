@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pcseg.errors import UserError
+from pcseg.ops.kernel_lookup import coarsen
 from pcseg.ops.patches import Patches, cut_patches
 from pcseg.ops.serialization import MAX_DEPTH, Curve, bits_needed, encode
 from pcseg.ops.voxels import VoxelSet
@@ -86,7 +87,8 @@ class CurveLevel:
             curves: Curves there by number.
             fresh_depth: Measure the depth anew; otherwise the codes there are those here without their last bits.
         """
-        voxels, parent = self.voxels.coarsen(stride, stride)
+        coarse = coarsen(self.voxels, stride, stride)
+        voxels = coarse.voxels
         origin = self.origin.div(stride, rounding_mode="floor")
         if fresh_depth:
             depth = _depths(voxels, origin, self.batching)
@@ -95,7 +97,7 @@ class CurveLevel:
         level = CurveLevel(
             voxels=voxels, curves=tuple(curves), depth=depth, origin=origin, batching=self.batching
         )
-        return level, parent
+        return level, coarse.parent
 
 
 def finest_level(

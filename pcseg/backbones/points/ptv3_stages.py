@@ -11,8 +11,7 @@ from pcseg.backbones.points.ptv3_curves import CurveLevel
 from pcseg.nn.norms import BatchNorm, NormFactory
 from pcseg.nn.rows import by_rows
 from pcseg.nn.sparse_conv import SubmanifoldConv
-from pcseg.ops.patches import permute_rows
-from pcseg.ops.segment import segment_max
+from pcseg.ops.segment import permute_rows, repeat_rows, segment_max
 
 BlockFactory = Callable[..., PTv3Block]
 """Takes width, heads, ``curve`` and ``drop_path``."""
@@ -102,7 +101,7 @@ class Unpool(nn.Module):
             skip, coarse = self._skipped(skip), self._raised(coarse)
         else:
             skip, coarse = by_rows(self._skipped, skip), by_rows(self._raised, coarse)
-        return skip + coarse.index_select(0, parent), skip
+        return skip + repeat_rows(coarse, parent), skip
 
     def _skipped(self, x: Tensor) -> Tensor:
         return F.gelu(self.skip_norm(self.skip(x)))

@@ -14,6 +14,7 @@ from pcseg.errors import UserError
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.norms import BatchNorm
 from pcseg.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
+from pcseg.ops.kernel_lookup import coarsen
 from pcseg.ops.voxels import VoxelSet
 
 
@@ -94,9 +95,9 @@ class SparseUNet(PointBackbone):
         levels = [Level(x=self.stem(batch.x, voxels), voxels=voxels, stride=1)]
         for down, stage in zip(self.down, self.enc):
             fine = levels[-1]
-            voxels, parent = fine.voxels.coarsen()
-            x = _run(stage, down(fine.x, fine.voxels), voxels)
-            levels.append(Level(x=x, voxels=voxels, stride=fine.stride * 2, parent=parent))
+            coarse = coarsen(fine.voxels)
+            x = _run(stage, down(fine.x, fine.voxels), coarse.voxels)
+            levels.append(Level(x=x, voxels=coarse.voxels, stride=fine.stride * 2, parent=coarse.parent))
         return levels
 
 
