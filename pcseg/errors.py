@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from typing import Any, get_args
 
 
 class UserError(Exception):
@@ -9,6 +10,17 @@ class UserError(Exception):
 
     *Convention*: the message reads ``<file or option>: <what is wrong>. <What to do>.`` and fits on one line.
     """
+
+
+def require_choice(option: str, value: Any, choices: Any) -> None:
+    """Refuse an option value that its ``Literal`` type does not list; Python callers bypass the YAML parser's check.
+
+    Raises:
+        UserError: ``value`` is not one of ``choices``.
+    """
+    allowed = get_args(choices)
+    if value not in allowed:
+        raise UserError(f"{option}: unknown value {value!r}. Choose one of {', '.join(map(str, allowed))}.")
 
 
 def reason(error: BaseException, *, most: int = 200) -> str:

@@ -41,5 +41,6 @@ class Network(nn.Module):
         self.schema = schema
 
     def forward(self, batch: Batch) -> HeadOutput:
-        """Logits of a batch, and what the head's own losses need."""
-        return self.head.segment(self.backbone, batch)
+        """Return the logits of a batch, and what the head's own losses need."""
+        levels = self.backbone(batch)
+        return self.head(levels, batch)

@@ -79,7 +79,8 @@ def test_point_transformer_goes_under_every_head(
         parts.backbone, parts.head, in_channels=parts.data.in_channels, schema=parts.data.schema
     )
     assert type(network.backbone).__name__ == "PTv3"
-    assert type(network.head).__module__ == f"pcseg.heads.{head}"
+    part = network.head if head == "plain" else network.head.body
+    assert type(part).__module__ == f"pcseg.heads.{'linear' if head == 'plain' else head}"
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONFIGS)))

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from pcseg.nn.levels import Level, PointBatch
+from pcseg.nn.levels import ImageBatch, Level, PointBatch
 from pcseg.ops.voxels import VoxelSet
 
 
@@ -32,8 +32,8 @@ class ImageBackbone(nn.Module, ABC):
     out_channels: list[int]
 
     @abstractmethod
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Return features ``(B, C_i, H_i, W_i)`` of images ``(B, 3, H, W)``, finest first."""
+    def forward(self, batch: ImageBatch) -> list[Tensor]:
+        """Return features ``(B, C_i, H_i, W_i)`` of ``batch.image`` ``(B, 3, H, W)``, finest first."""
 
 
 def batch_voxels(batch: PointBatch) -> VoxelSet:

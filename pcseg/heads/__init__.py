@@ -1,1 +1,27 @@
-"""Segmentation heads: a point head and an image head in each file."""
+"""Segmentation heads: one body per paper, and two adapters that put a body on points or on images."""
+
+from pcseg.heads.base import Head, HeadOutput
+from pcseg.heads.body import Body, BodyFactory, BodyOutput
+from pcseg.heads.ccnet import RCCABody
+from pcseg.heads.ctnet import CTBody, PointwiseBody
+from pcseg.heads.encnet import EncBody
+from pcseg.heads.fcn import FCNBody
+from pcseg.heads.images import ImageHead
+from pcseg.heads.linear import LinearHead
+from pcseg.heads.points import PointHead
+
+__all__ = [
+    "Body",
+    "BodyFactory",
+    "BodyOutput",
+    "CTBody",
+    "EncBody",
+    "FCNBody",
+    "Head",
+    "HeadOutput",
+    "ImageHead",
+    "LinearHead",
+    "PointHead",
+    "PointwiseBody",
+    "RCCABody",
+]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pcseg.errors import UserError
 from pcseg.nn.process_statistics import follow_statistics, several_processes, statistics_of_processes
-from pcseg.nn.sites import Sites
+from pcseg.nn.tokens import Sites
 from pcseg.ops.clouds import spread
 
 NormFactory = Callable[[int], nn.Module]
@@ -25,34 +25,27 @@ class BatchNorm(nn.BatchNorm1d):
     Args:
         channels: C.
         eps: Added to the variance.
-        momentum: Share of a batch in the running statistics.
-        biased_variance: Move the running variance by the biased variance of the batch, as Paddle and
-            PyTorch-Encoding do; PyTorch takes the unbiased one.
-        absolute_gain: Scale by ``|weight| + eps``, as InPlaceABN does.
-        skip_single: Return a batch with one value a channel as it is while training, as Paddle does.
+        momentum: Weight of a batch in the running statistics.
 
     Convention:
-        With one value a channel there is no variance (one cloud in a batch, one token in a cloud): then the
-        running statistics normalise it, and stay as they are. PyTorch raises.
-        While ``synchronised`` (see :func:`synchronise_norms`) the batch is that of all processes together, on any
-        device; PyTorch's ``SyncBatchNorm`` needs a GPU and knows none of the options here.
+        With a single value per channel there is no variance (a batch of one cloud, a cloud of one token). The
+        running statistics then normalize it and do not change; PyTorch raises an error.
+        While ``synchronized`` (see :func:`synchronize_norms`) the batch is that of all processes together, on any
+        device; PyTorch's ``SyncBatchNorm`` needs a GPU and knows none of the variants below.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-        biased_variance: bool = False,
-        absolute_gain: bool = False,
-        skip_single: bool = False,
-    ) -> None:
+    biased_variance = False
+    """Whether the running variance follows the biased variance of the batch; in PyTorch it is the unbiased one."""
+    absolute_gain = False
+    """Whether the scale is ``|weight| + eps``."""
+    skip_single = False
+    """Whether a batch with a single value per channel is returned unchanged during training."""
+    negative_slope = 0.0
+    """Slope of the leaky ReLU that follows the norm in :class:`ConvNorm`; 0 is ReLU."""
+
+    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(channels, eps=eps, momentum=momentum)
-        self.biased_variance = biased_variance
-        self.absolute_gain = absolute_gain
-        self.skip_single = skip_single
-        self.synchronised = False
+        self.synchronized = False
 
     @property
     def gain(self) -> Tensor:
@@ -62,7 +55,7 @@ class BatchNorm(nn.BatchNorm1d):
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.momentum is not None
-        if self.training and self.synchronised and several_processes():
+        if self.training and self.synchronized and several_processes():
             return self._over_processes(x)
         count = x.numel() // self.num_features
         if count == 0 or (count == 1 and self.training and self.skip_single):
@@ -97,7 +90,26 @@ class BatchNorm(nn.BatchNorm1d):
         return F.batch_norm(x, mean, variance, self.gain, self.bias, False, 0.0, self.eps)
 
 
-def synchronise_norms(module: nn.Module) -> None:
+class BiasedBatchNorm(BatchNorm):
+    """Batch norm of PyTorch-Encoding: the running variance follows the biased variance."""
+
+    biased_variance = True
+
+
+class PaddleBatchNorm(BiasedBatchNorm):
+    """Batch norm of Paddle: as :class:`BiasedBatchNorm`, and single values are not normalized during training."""
+
+    skip_single = True
+
+
+class InPlaceABN(BatchNorm):
+    """The norm of the released CCNet: scales by ``|weight| + eps`` and precedes a leaky ReLU."""
+
+    absolute_gain = True
+    negative_slope = 0.01
+
+
+def synchronize_norms(module: nn.Module) -> None:
     """Let every batch norm of ``module`` see the batches of all processes together while training.
 
     Convention:
@@ -110,7 +122,7 @@ def synchronise_norms(module: nn.Module) -> None:
     for parent_name, parent in list(module.named_modules()):
         for name, child in parent.named_children():
             if isinstance(child, BatchNorm):
-                child.synchronised = True
+                child.synchronized = True
             elif isinstance(child, nn.modules.batchnorm._BatchNorm):
                 if child not in known:
                     known[child] = _stand_in(child, f"{parent_name}.{name}".lstrip("."))
@@ -118,14 +130,14 @@ def synchronise_norms(module: nn.Module) -> None:
 
 
 def separate_norms(module: nn.Module) -> None:
-    """Undo :func:`synchronise_norms`: every process sees its own batch."""
+    """Undo :func:`synchronize_norms`: every process sees its own batch."""
     for part in module.modules():
         if isinstance(part, BatchNorm):
-            part.synchronised = False
+            part.synchronized = False
 
 
 def _stand_in(norm: nn.modules.batchnorm._BatchNorm, name: str) -> BatchNorm:
-    """A synchronised norm with the tensors of one of PyTorch's."""
+    """A synchronized norm with the tensors of one of PyTorch's."""
     momentum = norm.momentum
     if type(norm) not in PLAIN or not norm.affine or not norm.track_running_stats or momentum is None:
         raise UserError(
@@ -135,7 +147,7 @@ def _stand_in(norm: nn.modules.batchnorm._BatchNorm, name: str) -> BatchNorm:
     ours = BatchNorm(norm.num_features, eps=norm.eps, momentum=momentum)
     for key, tensor in [*norm._parameters.items(), *norm._buffers.items()]:
         setattr(ours, key, tensor)
-    ours.synchronised = True
+    ours.synchronized = True
     return ours.train(norm.training)
 
 
@@ -157,24 +169,31 @@ class ChannelDropout(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """A local convolution, its norm and its activation."""
+    """A local convolution, its norm, and the activation that belongs to the norm (ReLU by default)."""
 
-    def __init__(self, conv: nn.Module, norm: nn.Module, activation: nn.Module) -> None:
+    def __init__(self, conv: nn.Module, norm: nn.Module) -> None:
         super().__init__()
-        self.conv, self.norm, self.activation = conv, norm, activation
+        self.conv, self.norm, self.activation = conv, norm, activation_after(norm)
 
     def forward(self, x: Tensor | Sequence[Tensor], sites: Sites) -> Tensor:
-        """Tokens ``x`` ``(N, in_channels)``, or several side by side, to ``(N, out_channels)``."""
+        """Return ``(N, out_channels)`` for tokens ``(N, in_channels)``, or several to be concatenated."""
         return self.activation(self.norm(self.conv(x, sites)))
+
+
+def activation_after(norm: nn.Module) -> nn.Module:
+    """Return the activation that belongs to a norm."""
+    slope = norm.negative_slope if isinstance(norm, BatchNorm) else 0.0
+    return nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True)
 
 
 def linear_norm(
     in_channels: int, out_channels: int, *, bias: bool, norm: NormFactory = BatchNorm
 ) -> nn.Sequential:
-    """A linear map of each token (a 1×1 convolution), norm and ReLU."""
+    """Return a linear layer (a 1×1 convolution), a norm, and the activation that belongs to the norm."""
+    normalize = norm(out_channels)
     layers = {
         "linear": nn.Linear(in_channels, out_channels, bias=bias),
-        "norm": norm(out_channels),
-        "activation": nn.ReLU(),
+        "norm": normalize,
+        "activation": activation_after(normalize),
     }
     return nn.Sequential(OrderedDict(layers))

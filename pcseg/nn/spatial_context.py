@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.nn.norms import BatchNorm, ConvNorm, NormFactory, linear_norm
-from pcseg.nn.sites import LocalConv, Sites
+from pcseg.nn.tokens import LocalConv, Sites
 from pcseg.ops.clouds import split_clouds
 
 
@@ -31,11 +31,11 @@ class ClassAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = key_channels**-0.5
-        self.query = ConvNorm(conv(channels, key_channels, bias=True), norm(key_channels), nn.ReLU())
+        self.query = ConvNorm(conv(channels, key_channels, bias=True), norm(key_channels))
         self.key = linear_norm(channels, key_channels, bias=True, norm=norm)
         self.value = linear_norm(channels, key_channels, bias=True, norm=norm)
         self.up = linear_norm(key_channels, channels, bias=True, norm=norm)
-        self.fuse = ConvNorm(conv(channels, channels, bias=True), norm(channels), nn.ReLU())
+        self.fuse = ConvNorm(conv(channels, channels, bias=True), norm(channels))
 
     def attend(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
         """``up(S V) + X``, ``(N, C)``: what is left to be fused."""
@@ -80,7 +80,7 @@ class SpatialContext(nn.Module):
     ) -> None:
         super().__init__()
         self.attention = ClassAttention(channels, key_channels, conv=conv, norm=norm)
-        self.local = ConvNorm(conv(channels, channels, bias=True), norm(channels), nn.ReLU())
+        self.local = ConvNorm(conv(channels, channels, bias=True), norm(channels))
         self.merge = linear_norm(2 * channels, channels, bias=True, norm=norm)
 
     def forward(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:

@@ -12,9 +12,7 @@ from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.checkpoint import KEY, instantiate_parts, load_checkpoint
 from pcseg.data.features import WIDTHS, num_features
 from pcseg.errors import UserError
-from pcseg.heads.image_base import ImageHead
-from pcseg.heads.plain import PlainHead
-from pcseg.heads.point_base import PointContextHead
+from pcseg.heads import ImageHead, LinearHead, PointHead
 from pcseg.nn.norms import BatchNorm
 from pcseg.official.files import read_weights
 from pcseg.official.inflate import inflate
@@ -112,8 +110,8 @@ def inflate_head(
 
     Convention:
         On a planar grid the inflated head computes what the image head does: EncNet's without a ``reference_size``,
-        CTNet's with ``class_batch_norm``, CCNet's with ``inplace_abn``. Without ``inplace_abn`` CCNet's only comes
-        close, because ReLU replaces leaky ReLU.
+        CTNet's with ``class_batch_norm``, CCNet's with :class:`~pcseg.nn.norms.InPlaceABN` norms. With other norms
+        CCNet's only comes close, because ReLU replaces leaky ReLU.
     """
     backbone, make_head = instantiate_parts(dict(config), source="--config")
     if isinstance(backbone, ImageBackbone):
@@ -123,7 +121,7 @@ def inflate_head(
     channels = backbone(1)
     model = nn.Module()
     model.head = make_head(channels.out_channels, classes or 0)
-    if not isinstance(model.head, PointContextHead):
+    if not isinstance(model.head, PointHead):
         raise UserError(
             f"--config: head {type(model.head).__name__} has no context. Name a context head for --inflate."
         )
@@ -137,7 +135,7 @@ def inflate_head(
     report = _load(source, model, state, names, partial)
     if not any(name.startswith("head.body.") for name in report.taken.values()):
         raise UserError(
-            f"{source}: nothing of {title} fits {type(model.head).__name__}. Name the head of the same system."
+            f"{source}: nothing of {title} fits {type(model.head.body).__name__}. Name the body of the same system."
         )
     weights = _filled(model, report)
     report.missing += [f"backbone.{name}" for name in channels.state_dict()]
@@ -153,7 +151,7 @@ def _image_head(source: Path) -> tuple[str, State, NameMap, int]:
         state = model.head.state_dict()
         gains = any(isinstance(m, BatchNorm) and m.absolute_gain for m in model.head.modules())
         names = NameMap(names={name: f"head.{name}" for name in state}, absolute_gain=gains)
-        return type(model.head).__name__, state, names, model.schema.num_classes
+        return type(model.head.body).__name__, state, names, model.schema.num_classes
     state = read_weights(source)
     system = find_system(state, source=str(source))
     classes = system.num_classes(state, source=str(source))
@@ -200,7 +198,7 @@ def _is_linear(system: System, head: nn.Module, state: State) -> bool:
     """Return whether ``head`` is a linear layer on features of the width that the classifier of ``state`` reads."""
     prefix = prefix_before(system.classifier or "", state)
     return (
-        isinstance(head, PlainHead)
+        isinstance(head, LinearHead)
         and state[f"{prefix}{system.classifier}"].shape[-1] == head.classify.in_features
     )
 

@@ -33,8 +33,8 @@ class System:
         head: Published names of the head, to ours.
         classifier: Name of the weight with one row per class, ``None`` for a backbone alone.
         absolute_gain: Norms scale by ``|weight| + eps``.
-        options: Attributes of backbone and head with which the weights compute what was published. Their names and
-            shapes fit other values too.
+        options: Attributes of backbone and head, or class names of modules, with which the weights compute what was
+            published. Their names and shapes fit other values too.
     """
 
     title: str
@@ -101,7 +101,7 @@ SYSTEMS = (
             "backbone.output_stride": 8,
             "backbone.dilation": "ccnet",
             "backbone.ceil_pool": True,
-            "head.inplace_abn": True,
+            "head.body.merge.norm": "InPlaceABN",
             "head.align_corners": True,
         },
     ),
@@ -116,9 +116,9 @@ SYSTEMS = (
             "backbone.output_stride": 8,
             "backbone.dilation": "encnet",
             "backbone.ceil_pool": False,
-            "head.reference_size": None,
-            "head.sum_codewords": False,
-            "head.pure_gate": False,
+            "head.body.context.encoding.reference_size": None,
+            "head.body.context.sum_codewords": False,
+            "head.body.context.pure_gate": False,
             "head.align_corners": True,
         },
     ),
@@ -134,7 +134,7 @@ SYSTEMS = (
             "backbone.dilation": "ccnet",
             "backbone.ceil_pool": False,
             "backbone.paddle": True,
-            "head.paddle": True,
+            "head.body.reduce.norm": "PaddleBatchNorm",
             "head.align_corners": False,
         },
     ),
@@ -189,6 +189,7 @@ def differing_options(system: System, model: nn.Module) -> list[str]:
     for name, published in system.options.items():
         try:
             value = attrgetter(name)(model)
+            value = type(value).__name__ if isinstance(value, nn.Module) else value
         except AttributeError:  # this backbone or head has no such option
             continue
         if value != published:

@@ -276,7 +276,7 @@ def drop_gradients(module: nn.Module, *, trainer: L.Trainer, checked: bool = Fal
 
 def shares_norms(module: nn.Module) -> bool:
     """Whether processes wait for each other in the forward pass, to share the statistics of batch norms."""
-    return several_processes() and any(getattr(part, "synchronised", False) for part in module.modules())
+    return several_processes() and any(getattr(part, "synchronized", False) for part in module.modules())
 
 
 def is_mixed(trainer: L.Trainer) -> bool:

@@ -29,7 +29,7 @@ from pcseg.data.worker_errors import naming_files
 from pcseg.errors import UserError, reason
 from pcseg.files import make_folder, write_text
 from pcseg.losses.segmentation import SegmentationLoss
-from pcseg.nn.norms import separate_norms, synchronise_norms
+from pcseg.nn.norms import separate_norms, synchronize_norms
 from pcseg.training.initial_weights import history, load_initial_weights
 from pcseg.training.logs import EpochLines, MetricsTable
 from pcseg.training.recovery import Survival
@@ -197,7 +197,7 @@ class SharedNorms(LayerSync):
     """Batch norms over all processes; Lightning's own would put PyTorch's in their place, without their options."""
 
     def apply(self, model: torch.nn.Module) -> torch.nn.Module:
-        synchronise_norms(model)
+        synchronize_norms(model)
         return model
 
     def revert(self, model: torch.nn.Module) -> torch.nn.Module:

@@ -7,10 +7,10 @@ from benchmarks.harness import Row, gpu_row, measure
 from torch import Tensor, nn
 from torch_geometric.utils import softmax
 
-from pcseg.heads.image_base import to_image, to_tokens
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.nn.encoding import EncodingLayer
 from pcseg.nn.spatial_context import SpatialContext
+from pcseg.nn.tokens import to_image, to_tokens
 from pcseg.ops.attention import Support
 from pcseg.ops.lines import axis_lines, pixel_lines
 from pcseg.ops.voxels import VoxelSet

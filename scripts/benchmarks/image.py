@@ -1,6 +1,8 @@
 """CCNet's and EncNet's heads for images against their published formulations: training step and inference."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
@@ -8,11 +10,9 @@ from benchmarks.harness import Row, measure
 from benchmarks.heads import materialised_encoding, published_criss_cross
 from torch import Tensor, nn
 
-from pcseg.heads.ccnet import RCCABody, RCCAHead
-from pcseg.heads.encnet import EncBody, EncHead
-from pcseg.heads.fcn import FCNBody
-from pcseg.heads.image_base import ImageHead
+from pcseg.heads import EncBody, FCNBody, ImageHead, RCCABody
 from pcseg.nn.norms import BatchNorm, ConvNorm
+from pcseg.nn.tokens import Pixels, to_image
 
 WIDTHS = (1024, 2048)
 """Of the features of a ResNet-50 or -101 that the heads read."""
@@ -33,10 +33,13 @@ def run() -> list[Row]:
     """
     torch.set_num_threads(2)
     torch.manual_seed(0)
-    ccnet = RCCAHead(WIDTHS, 19, dropout=0.0, inplace_abn=False)
+    wide = partial(FCNBody, width=512, dropout=0.0)
+    rcca = partial(RCCABody, width=512, recurrence=2, dropout=0.0)
+    ccnet = ImageHead(WIDTHS, 19, body=rcca, auxiliary=wide)
     assert isinstance(ccnet.body, RCCABody)
     nn.init.ones_(ccnet.body.attention.gamma)  # 0 would hide the attention
-    encnet = EncHead(WIDTHS, 150, dropout=0.0)
+    encoding = partial(EncBody, width=512, reference_size=None, dropout=0.0)
+    encnet = ImageHead(WIDTHS, 150, body=encoding, auxiliary=partial(FCNBody, dropout=0.0))
     return [
         *rows("CCNet", ccnet, "published permute and bmm", lambda x: published_ccnet(ccnet, x)),
         *rows("EncNet", encnet, "residuals materialised", lambda x: published_encnet(encnet, x)),
@@ -46,11 +49,15 @@ def run() -> list[Row]:
 def rows(name: str, head: ImageHead, other: str, published: HeadFunction) -> Iterator[Row]:
     """A training step and an inference of ``head``, once their results are known to be equal."""
     features = [torch.randn(1, width, EDGE, EDGE).relu() for width in WIDTHS]
+    batch = SimpleNamespace(image=features[0][:, :3])  # logits stay at the size of the features
     shape = f"features {tuple(features[-1].shape)}"
 
     def ours(features: Sequence[Tensor]) -> list[Tensor]:
-        output = head(features)
-        return [output.logits, *(output.aux[key] for key in sorted(output.aux))]
+        output = head(features, batch)
+        logits = to_image(
+            output.logits, Pixels(batch_size=1, height=EDGE, width=EDGE, device=output.logits.device)
+        )
+        return [logits, *(output.aux[key] for key in sorted(output.aux))]
 
     head.train()
     steps = [training_step(head, function, features) for function in (ours, published)]
@@ -110,7 +117,7 @@ def require_equal(ours: list[Tensor], theirs: list[Tensor]) -> None:
 # --- the published formulations, on images
 
 
-def published_ccnet(head: RCCAHead, features: Sequence[Tensor]) -> list[Tensor]:
+def published_ccnet(head: ImageHead, features: Sequence[Tensor]) -> list[Tensor]:
     """RCCA as released, with ReLU as in mmsegmentation: attention by copies of rows and columns."""
     body = head.body
     assert isinstance(body, RCCABody)
@@ -122,7 +129,7 @@ def published_ccnet(head: RCCAHead, features: Sequence[Tensor]) -> list[Tensor]:
     return [pointwise(body.classify, merged), *auxiliary(head, features)]
 
 
-def published_encnet(head: EncHead, features: Sequence[Tensor]) -> list[Tensor]:
+def published_encnet(head: ImageHead, features: Sequence[Tensor]) -> list[Tensor]:
     """EncNet as in mmsegmentation: all residuals of pixels to codewords are stored."""
     body = head.body
     assert isinstance(body, EncBody)

@@ -10,7 +10,7 @@ from pcseg.data.collate import to_data
 from pcseg.data.dataset import with_height
 from pcseg.data.sample import Sample
 from pcseg.data.voxels import group_by_voxel
-from pcseg.heads.plain import PlainHead
+from pcseg.heads.linear import LinearHead
 from pcseg.inference.points import predict_scene
 from pcseg.labels import S3DIS
 from pcseg.training.segmentor import Segmentor
@@ -24,7 +24,7 @@ def run() -> list[Row]:
     """Some fragments against the usual way (every fragment indexed and mapped anew), and the single pass."""
     torch.manual_seed(0)
     torch.set_num_threads(2)
-    model = Segmentor(sparse_unet_small, PlainHead, in_channels=4, schema=S3DIS).eval()
+    model = Segmentor(sparse_unet_small, LinearHead, in_channels=4, schema=S3DIS).eval()
     room = empty_room(NUM_POINTS)
 
     def ours(fragments: int) -> None:

@@ -12,7 +12,7 @@ from benchmarks.predict import empty_room
 from data_prep.s3dis import prepare_room
 from pcseg.backbones.points.sparse_unet import sparse_unet_small
 from pcseg.data.room_data import RoomData
-from pcseg.heads.encnet import PointEncHead
+from pcseg.heads import EncBody, PointHead
 from pcseg.inference.points import predict_scene
 from pcseg.labels import S3DIS
 from pcseg.losses.segmentation import SegmentationLoss
@@ -29,7 +29,7 @@ def run() -> list[Row]:
     """One row a stage, on two threads of the CPU."""
     torch.set_num_threads(2)
     torch.manual_seed(0)
-    head = partial(PointEncHead, level=2)
+    head = partial(PointHead, body=EncBody)
     counts = torch.ones(S3DIS.num_classes)
     model = Segmentor(
         sparse_unet_small, head, in_channels=4, schema=S3DIS, loss=SegmentationLoss(class_counts=counts)

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,10 +29,9 @@ from pcseg.backbones.points.sparse_unet import sparse_unet_small
 from pcseg.checkpoint import KEY, ModelCard, load_checkpoint
 from pcseg.data.io.clouds import read_cloud
 from pcseg.data.scenes import write_scene
-from pcseg.heads.ccnet import PointRCCAHead
-from pcseg.heads.ctnet import PointCTHead
+from pcseg.heads import Body, CTBody, PointHead, RCCABody
 from pcseg.labels import S3DIS
-from pcseg.training.segmentor import HeadFactory, Segmentor
+from pcseg.training.segmentor import Segmentor
 from pcseg.views.interactive.browser import MAX_POINTS, BrowserView
 from pcseg.views.layers.coloring import By
 from pcseg.views.layers.explain_points import explain_cloud
@@ -68,8 +68,8 @@ def run() -> list[Row]:
         folder = Path(temporary)
         room = folder / "office_1.h5"
         write_room(room)
-        for name, head in (("ctnet", PointCTHead), ("ccnet", PointRCCAHead)):
-            write_model(folder / f"{name}.ckpt", head)
+        for name, body in (("ctnet", CTBody), ("ccnet", RCCABody)):
+            write_model(folder / f"{name}.ckpt", body)
         show = ["scripts/visualize.py", str(room), "--ckpt", str(folder / "ctnet.ckpt"), "--by", "affinity"]
         page, imports = folder / "room.html", folder / "imports.py"
         imports.write_text("import pcseg.checkpoint, pcseg.views.layers.explain_points")
@@ -223,11 +223,12 @@ def write_room(path: Path) -> None:
     write_scene(path, **arrays, dataset="benchmark", scene=path.stem, schema=S3DIS)
 
 
-def write_model(path: Path, head: HeadFactory) -> None:
+def write_model(path: Path, body: type[Body]) -> None:
     """An untrained model as the generated rooms are trained with; what it says does not matter here."""
     torch.manual_seed(0)
-    model = Segmentor(sparse_unet_small, head, in_channels=4, schema=S3DIS)
-    config = {"backbone": PART, "head": {"class_path": f"{head.__module__}.{head.__qualname__}"}}
+    model = Segmentor(sparse_unet_small, partial(PointHead, body=body), in_channels=4, schema=S3DIS)
+    head = {"class_path": "pcseg.heads.PointHead", "init_args": {"body": f"pcseg.heads.{body.__name__}"}}
+    config = {"backbone": PART, "head": head}
     card = ModelCard(
         config=config, schema=S3DIS.to_json(), features=["color", "height"], grid_size=GRID_SIZE, in_channels=4,
         manifest_hash="", seed=0,

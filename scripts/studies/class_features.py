@@ -6,14 +6,14 @@ from studies.harness import Intervention, Study, Variant, chosen
 from studies.head_options import CTNET, OPTIONS, option
 from studies.heads import HEADS
 
-TAKEN_APART = "studies.ctnet_variants.PointCTVariantHead"
+TAKEN_APART = "studies.ctnet_variants.CTVariantBody"
 SHARED = {variant.name: variant for variant in (*HEADS, *OPTIONS)}
 """Variants of the other studies; runs are shared too."""
 
 
 def apart(name: str, note: str, **values: object) -> Variant:
     """A variant of CTNet with other modules or class features."""
-    return option(name, CTNET, note, head=TAKEN_APART, **values)
+    return option(name, CTNET, note, body=TAKEN_APART, **values)
 
 
 VARIANTS = (

@@ -7,18 +7,19 @@ from studies.harness import Study, Variant, chosen
 CCNET, CTNET, ENCNET = (f"configs/rooms/{name}.yaml" for name in ("ccnet", "ctnet", "encnet"))
 
 
-def option(name: str, config: str, note: str, *, head: str | None = None, **values: object) -> Variant:
-    """A variant whose head has other options than its configuration says, or is of another class ``head``.
+def option(name: str, config: str, note: str, *, body: str | None = None, **values: object) -> Variant:
+    """Return a variant whose head has other options than its configuration, or another class of body.
 
     It is compared with the variant that has the configuration's name.
     """
-    options = tuple(f"--head.{key}={value}" for key, value in values.items())
+    inside = "--head.init_args.body"
+    options = [
+        f"--head.init_args.{key}={value}" if key == "level" else f"{inside}.init_args.{key}={value}"
+        for key, value in values.items()
+    ]
+    chosen_body = [] if body is None else [f"{inside}={body}"]
     return Variant(
-        name=name,
-        config=config,
-        note=note,
-        options=options if head is None else (f"--head={head}", *options),
-        base=Path(config).stem,
+        name=name, config=config, note=note, options=(*chosen_body, *options), base=Path(config).stem
     )
 
 

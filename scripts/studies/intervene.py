@@ -1,31 +1,27 @@
 """Score a trained CTNet with other class features put in: ``python scripts/studies/intervene.py --ckpt … --out …``."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from studies.interventions import (
-    CHANGES,
-    BackboneOnce,
-    CloudContext,
-    Replacement,
-    listening,
-    putting_in,
-)
+from pcseg.inference.scene_batch import scene_batch
+from studies.interventions import CHANGES, CloudContext, cloud_contexts, putting_in
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.cli import run
+from pcseg.data.dataset import with_height
 from pcseg.data.manifest import Manifest
 from pcseg.data.sample import Sample, load_sample
+from pcseg.data.voxels import group_by_voxel
 from pcseg.errors import UserError
 from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import protocol_of, protocol_stamp, trained_on
 from pcseg.evaluation.report import Report
-from pcseg.inference.points import Prediction, predict_scene
 from pcseg.inference.tta import SINGLE
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.metrics.rooms import RoomMatrices
+from pcseg.nn.levels import Level, PointBatch
 
 
 def intervene(
@@ -63,18 +59,18 @@ def intervene(
     if len(entries) < 2:
         raise UserError(f"{root}: {splits} hold one room; class features of another one need two")
     options = {"fragments": 1, "points_per_pass": points_per_pass, "margin": 1.0}
-    patient = Patient(model=model, once=BackboneOnce(model.network).eval(), points_per_pass=points_per_pass)
-    scenes = [open_scene(root, entry, model) for entry in entries]
-    rooms = [load_sample(scene, name=entry.name) for scene, entry in zip(scenes, entries)]
-    contexts = [patient.context(room) for room in rooms]
-    counts: dict[str, list[torch.Tensor]] = {name: [] for name in changes}
-    for number, room in enumerate(rooms):
-        patient.once.forget()
-        for name in changes:
-            prediction = patient.predict(room, CHANGES[name](number, contexts))
-            matrix = ConfusionMatrix(model.schema.num_classes)
-            matrix.update(torch.from_numpy(prediction.label), torch.from_numpy(np.array(room.label)))
-            counts[name].append(matrix.counts)
+    rooms = [load_sample(open_scene(root, entry, model), name=entry.name) for entry in entries]
+    with torch.inference_mode():
+        contexts = [context_of(model, room, points_per_pass) for room in rooms]
+        counts: dict[str, list[torch.Tensor]] = {name: [] for name in changes}
+        for number, room in enumerate(rooms):
+            levels, batch, row = run_backbone(model, room)
+            for name in changes:
+                with putting_in(model.network.head, CHANGES[name](number, contexts)):
+                    logits = model.network.head(levels, batch).logits
+                matrix = ConfusionMatrix(model.schema.num_classes)
+                matrix.update(logits.argmax(1)[row], torch.from_numpy(np.array(room.label)))
+                counts[name].append(matrix.counts)
     stamp = protocol_stamp(
         model, manifest, entries, options, SINGLE, protocol=protocol_of(model.schema), boundary=0.0
     )
@@ -91,37 +87,26 @@ def intervene(
         print(f"{name}: mIoU {100 * total.mean_iou():.2f}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Patient:
-    """A model on whose channel context module is operated."""
+def run_backbone(model: LoadedModel, room: Sample) -> tuple[list[Level], PointBatch, np.ndarray]:
+    """Return the levels of a whole room, its batch, and the row of the logits that each point reads."""
+    groups = group_by_voxel(room.pos, model.grid_size)
+    shown = replace(with_height(room).take(groups.pick(0)), grid_pos=groups.grid_pos)
+    batch = scene_batch(shown, model.features)
+    return model.network.backbone(batch), batch, groups.inverse
 
-    model: LoadedModel
-    once: BackboneOnce
-    points_per_pass: int
 
-    def predict(self, room: Sample, replacement: Replacement | None = None) -> Prediction:
-        """What the model says of a room's points, with something put in."""
-        with putting_in(self.once, replacement or Replacement()):
-            return predict_scene(
-                self.once,
-                room,
-                grid_size=self.model.grid_size,
-                features=self.model.features,
-                fragments=1,
-                points_per_pass=self.points_per_pass,
-            )
+def context_of(model: LoadedModel, room: Sample, points_per_pass: int) -> CloudContext:
+    """Return what the channel context module computes for a room.
 
-    def context(self, room: Sample) -> CloudContext:
-        """What the channel context module says of a room."""
-        self.once.forget()
-        with listening(self.once) as heard:
-            self.predict(room)
-        if len(heard) != 1:
-            raise UserError(
-                f"{room.name}: does not fit into one pass of {self.points_per_pass} voxels; "
-                "raise --points_per_pass"
-            )
-        return heard[0]
+    Raises:
+        UserError: The room has more than ``points_per_pass`` voxels.
+    """
+    levels, batch, _ = run_backbone(model, room)
+    if len(levels[0].x) > points_per_pass:
+        raise UserError(
+            f"{room.name}: does not fit into one pass of {points_per_pass} voxels. Raise --points_per_pass."
+        )
+    return cloud_contexts(model.network.head, levels, batch)[0]
 
 
 if __name__ == "__main__":

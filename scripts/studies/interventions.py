@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
-from pcseg.heads.base import HeadOutput
+from pcseg.heads.base import Head
 from pcseg.losses.class_frequency import class_frequency
-from pcseg.network import Network
 from pcseg.nn.channel_context import ChannelContext, ChannelContextOutput
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.ops.clouds import spread
@@ -46,27 +45,6 @@ Change = Callable[[int, Sequence[CloudContext]], Replacement]
 """Takes the number of a room and the contexts of all rooms."""
 
 
-class BackboneOnce(nn.Module):
-    """A point model that runs its backbone once for passes over the same voxels one after the other.
-
-    :meth:`forget` frees what it keeps, and must come before other features of the same voxels.
-    """
-
-    def __init__(self, model: Network) -> None:
-        super().__init__()
-        self.model = model
-        self.levels: list[Level] = []
-        self.grid_pos: Tensor | None = None
-
-    def forget(self) -> None:
-        self.levels, self.grid_pos = [], None
-
-    def forward(self, batch: PointBatch) -> HeadOutput:
-        if self.grid_pos is None or not torch.equal(self.grid_pos, batch.grid_pos):
-            self.levels, self.grid_pos = self.model.backbone(batch), batch.grid_pos
-        return self.model.head(self.levels, batch)
-
-
 def channel_context_of(model: nn.Module) -> ChannelContext:
     """The channel context module of a model.
 
@@ -81,39 +59,21 @@ def channel_context_of(model: nn.Module) -> ChannelContext:
     return found[0]
 
 
-@contextmanager
-def listening(model: nn.Module) -> Iterator[list[CloudContext]]:
-    """Collect what the channel context module says of every cloud that ``model(batch)`` sees."""
-    module = channel_context_of(model)
-    heard: list[CloudContext] = []
-    batches: list[PointBatch] = []
+def cloud_contexts(head: Head, levels: list[Level], batch: PointBatch) -> list[CloudContext]:
+    """Return what the channel context module of ``head`` computes for every cloud of a batch."""
     gates: list[Tensor] = []
-
-    def describe(_module: nn.Module, _inputs: Any, output: ChannelContextOutput) -> None:
-        batch = batches.pop()
-        frequency = class_frequency(batch.y, batch.ptr, output.class_prob.shape[1]).to(output.class_prob)
-        clouds = zip(gates.pop(), output.class_prob, output.class_features, frequency, strict=True)
-        heard.extend(
-            CloudContext(gate=gate, class_prob=prob, class_features=features, frequency=share)
-            for gate, prob, features, share in clouds
-        )
-
-    def remember_batch(_module: nn.Module, inputs: Any) -> None:
-        batches.append(inputs[0])
-
-    def remember_gates(_module: nn.Module, _inputs: Any, vectors: Tensor) -> None:
-        gates.append(vectors)
-
-    handles = (
-        model.register_forward_pre_hook(remember_batch),
-        module.gate.register_forward_hook(remember_gates),
-        module.register_forward_hook(describe),
-    )
+    gate = channel_context_of(head).gate
+    handle = gate.register_forward_hook(lambda module, inputs, vectors: gates.append(vectors))
     try:
-        yield heard
+        aux = head(levels, batch).aux
     finally:
-        for handle in handles:
-            handle.remove()
+        handle.remove()
+    prob = aux["class_prob"]
+    frequency = class_frequency(batch.y, batch.ptr, prob.shape[1]).to(prob)
+    return [
+        CloudContext(gate=gate, class_prob=prob, class_features=features, frequency=share)
+        for gate, prob, features, share in zip(gates[0], prob, aux["class_features"], frequency, strict=True)
+    ]
 
 
 @contextmanager

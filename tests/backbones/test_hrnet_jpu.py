@@ -1,6 +1,7 @@
 """HRNet and JPU for images: widths, sizes that are no multiples of 32, and their parts against plain formulas."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def test_equals_timm_where_timm_can(small: HRNet) -> None:
 @pytest.mark.parametrize("paddle", [False, True])
 def test_any_size(small: HRNet, paddle: bool) -> None:
     model = HRNet(name="hrnet_w18_small", paddle=True).eval() if paddle else small
-    (x,) = model(torch.randn(1, 3, 65, 90))
+    (x,) = model(SimpleNamespace(image=torch.randn(1, 3, 65, 90)))
     assert x.shape == (1, model.out_channels[0], 17, 23)
 
 
@@ -112,5 +113,5 @@ def test_jpu_is_its_formula() -> None:
 def test_jpu_replaces_the_last_feature() -> None:
     backbone = ResNet(depths=(1, 1, 1, 1), widths=(4, 4, 8, 8), stem="d", stem_width=4, output_stride=32)
     model = JPUBackbone(backbone, width=8).eval()
-    outputs = model(torch.randn(1, 3, 65, 97))
+    outputs = model(SimpleNamespace(image=torch.randn(1, 3, 65, 97)))
     assert [tuple(x.shape[1:]) for x in outputs] == [(16, 17, 25), (16, 9, 13), (32, 5, 7), (32, 9, 13)]

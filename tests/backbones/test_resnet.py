@@ -1,6 +1,7 @@
 """ResNets for images: published sizes, strides, dilations, pooling, and weights from files."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -77,7 +78,7 @@ def test_only_strided_shortcuts_pool() -> None:
 )
 def test_sizes(edge: int, ceil_pool: bool, edges: list[int]) -> None:
     model = tiny(stem="s", ceil_pool=ceil_pool)
-    outputs = model(torch.randn(2, 3, edge, edge))
+    outputs = model(SimpleNamespace(image=torch.randn(2, 3, edge, edge)))
     assert [tuple(x.shape[1:]) for x in outputs] == [(c, e, e) for c, e in zip((16, 16, 32, 32), edges)]
     assert model.out_channels == [16, 16, 32, 32]
 

@@ -1,6 +1,7 @@
 """VAN: published sizes, strides of odd images, what drop path does."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def small(drop_path: float = 0.0) -> VAN:
 
 
 def test_strides_round_up() -> None:
-    outputs = small().eval()(torch.randn(1, 3, 33, 70))
+    outputs = small().eval()(SimpleNamespace(image=torch.randn(1, 3, 33, 70)))
     assert [tuple(output.shape[1:]) for output in outputs] == [(4, 9, 18), (8, 5, 9), (8, 3, 5), (8, 2, 3)]
 
 
@@ -45,8 +46,8 @@ def test_drop_path_drops_branches_of_whole_images_in_training_only() -> None:
     out = drop(torch.ones(200, 2, 3, 3))
     assert (out == out[:, :1, :1, :1]).all()
     assert out.unique().tolist() == pytest.approx([0, 10])
-    x = torch.randn(1, 3, 32, 32)
-    assert torch.equal(model.eval()(x)[3], model(x)[3])
+    batch = SimpleNamespace(image=torch.randn(1, 3, 32, 32))
+    assert torch.equal(model.eval()(batch)[3], model(batch)[3])
 
 
 def test_stages_must_agree() -> None:

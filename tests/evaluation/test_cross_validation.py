@@ -31,7 +31,7 @@ data:
   class_path: pcseg.data.room_data.RoomData
   init_args: {root: ROOT, grid_size: 0.3, batch_size: 2}
 backbone: {class_path: fakes.ConvBackbone}
-head: {class_path: pcseg.heads.plain.PlainHead}
+head: {class_path: pcseg.heads.LinearHead}
 optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.01}}
 trainer: {max_epochs: 3, progress_bar: false, accelerator: cpu}
 out: unused

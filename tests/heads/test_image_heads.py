@@ -1,29 +1,36 @@
 """Image heads: sizes, losses, single images, published weights and what is told about bad input."""
 
+from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from helpers.heads import (
+    build_head,
+    image_head,
+    part,
+    published_ccnet,
+    published_ctnet,
+    published_encnet,
+    run_image_head,
+)
 
 from pcseg.errors import UserError
-from pcseg.heads.base import HeadOutput
-from pcseg.heads.ccnet import RCCAHead
-from pcseg.heads.ctnet import CTHead
-from pcseg.heads.encnet import EncHead
-from pcseg.heads.fcn import FCNHead
-from pcseg.heads.image_base import ImageHead, PixelConv, to_image, to_tokens
+from pcseg.heads import EncBody, FCNBody, HeadOutput, ImageHead, RCCABody
+from pcseg.nn.tokens import PixelConv, to_image, to_tokens
 
 WIDTHS, K = (6, 7, 8), 4
 
 
 def make(name: str) -> ImageHead:
     heads = {
-        "fcn": lambda: FCNHead(WIDTHS, K),
-        "ctnet": lambda: CTHead(WIDTHS, K, channels=12, key_channels=6),
-        "encnet": lambda: EncHead(WIDTHS, K, channels=8, num_codewords=3, lateral=True),
-        "ccnet": lambda: RCCAHead(WIDTHS, K, context_channels=8, channels=8, category_weight=1.0),
+        "fcn": image_head(part("heads.FCNBody")),
+        "ctnet": published_ctnet(width=12, key_width=6, norm=None, init=False),
+        "encnet": published_encnet(width=8, num_codewords=3, lateral=True, norm=None),
+        "ccnet": published_ccnet(width=8, category_weight=1.0),
     }
-    return heads[name]()
+    return build_head(heads[name], WIDTHS, K)
 
 
 def features(batch_size: int = 2, height: int = 5, width: int = 7) -> list[torch.Tensor]:
@@ -43,7 +50,7 @@ LOSSES = {
 def test_trains_at_the_size_of_the_image(name: str, batch_size: int) -> None:
     head = make(name)
     y = torch.randint(-1, K, (batch_size, 33, 45))
-    output = head(features(batch_size), (33, 45))
+    output = run_image_head(head, features(batch_size), (33, 45))
     assert output.logits.shape == (batch_size, K, 33, 45)
     losses = head.losses(output, SimpleNamespace(labels=y))
     assert losses.keys() == LOSSES[name]
@@ -54,22 +61,22 @@ def test_trains_at_the_size_of_the_image(name: str, batch_size: int) -> None:
 @pytest.mark.parametrize("name", LOSSES)
 def test_images_do_not_see_each_other(name: str) -> None:
     head, images = make(name).eval(), features()
-    together = head(images).logits
-    alone = head([image[1:] for image in images]).logits
+    together = run_image_head(head, images).logits
+    alone = run_image_head(head, [image[1:] for image in images]).logits
     torch.testing.assert_close(together[1:], alone, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_layout_of_the_features_does_not_matter(name: str) -> None:
     head, images = make(name).eval(), features()
-    found = head([image.to(memory_format=torch.channels_last) for image in images]).logits
-    torch.testing.assert_close(found, head(images).logits, rtol=1e-4, atol=1e-5)
+    found = run_image_head(head, [image.to(memory_format=torch.channels_last) for image in images]).logits
+    torch.testing.assert_close(found, run_image_head(head, images).logits, rtol=1e-4, atol=1e-5)
 
 
 def test_corners_stay_in_place_where_they_are_aligned() -> None:
-    head = EncHead(WIDTHS, K, channels=8, num_codewords=3).eval()
+    head = make("encnet").eval()
     images = features()
-    small, large = head(images).logits, head(images, (33, 45)).logits
+    small, large = (run_image_head(head, images, size).logits for size in (None, (33, 45)))
     torch.testing.assert_close(large[..., 0, 0], small[..., 0, 0])
     torch.testing.assert_close(large[..., -1, -1], small[..., -1, -1])
 
@@ -84,35 +91,44 @@ def test_the_category_loss_sees_the_label_in_the_middle_of_a_feature() -> None:
     assert torch.equal(seen[0], y[0, ::8, ::8].flatten())
 
 
-def test_features_that_do_not_fit_are_told() -> None:
-    with pytest.raises(UserError, match=r"widths \[6, 7, 8\], not \[7, 8\]"):
-        make("ctnet")(features()[1:])
+def test_features_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(UserError, match=r"\[6, 7, 8\] channels, not \[7, 8\]"):
+        run_image_head(make("ctnet"), features()[1:])
     images = features()
     images[0] = torch.randn(2, 6, 10, 14)
     with pytest.raises(UserError, match=r"one size, not \(10, 14\) and \(5, 7\)"):
-        make("encnet")(images)
+        run_image_head(make("encnet"), images)
+    with pytest.raises(UserError, match=r"images of 64 x 64 pixels leave 7 x 1 features"):
+        run_image_head(make("ctnet"), features(height=1), (64, 64))
 
 
-def test_bad_options_are_told() -> None:
-    with pytest.raises(UserError, match="0 codewords"):
-        EncHead(WIDTHS, K, num_codewords=0)
-    with pytest.raises(
-        UserError, match=r"head\.lateral fuses the last three features, and the backbone has 2"
-    ):
-        EncHead(WIDTHS[1:], K, lateral=True)
-    with pytest.raises(UserError, match="recurrence is 0"):
-        RCCAHead(WIDTHS, K, context_channels=8, recurrence=0)
+@pytest.mark.parametrize(
+    ("body", "options", "message"),
+    [
+        (partial(EncBody, num_codewords=0), {}, "0 codewords"),
+        (EncBody, {"laterals": [-4]}, r"head\.laterals has -4, but the backbone has 3 features"),
+        (partial(RCCABody, recurrence=0), {}, "recurrence is 0"),
+    ],
+)
+def test_bad_options_are_refused(body: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ImageHead(WIDTHS, K, body=body, **options)
+
+
+def test_an_auxiliary_body_without_weight_is_left_out() -> None:
+    head = ImageHead(WIDTHS, K, body=FCNBody, auxiliary=FCNBody, aux_weight=0.0)
+    assert not any(name.startswith("auxiliary") for name, _ in head.named_parameters())
 
 
 def test_ctnet_starts_as_published_with_paddle() -> None:
     """N(0, 0.001²) and no bias in convolutions, He's deviation in those over channels, Xavier's bound in their mix."""
-    head = CTHead((64, 64), 20, channels=64, key_channels=64, paddle=True)
+    head = build_head(published_ctnet(width=64, key_width=64), (64, 64), 20)
     gate = head.body.channel_context.gate
     for name, module in head.named_modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear) and module is not gate.mix:
             assert float(module.weight.detach().std()) == pytest.approx(0.001, rel=0.1), name
             assert not module.bias.any(), name
-    drawn = [CTHead((8, 8), 4, channels=8, key_channels=8, paddle=True) for _ in range(30)]
+    drawn = [build_head(published_ctnet(width=8, key_width=8), (8, 8), 4) for _ in range(30)]
     gates = [head.body.channel_context.gate for head in drawn]
     for i, size in enumerate((9, 17, 33, 65)):
         weights = torch.stack([gate.convs[i].weight.detach() for gate in gates])

@@ -1,20 +1,28 @@
 """A point head on a planar grid of voxels computes what the image head does, shared weights inflated."""
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from helpers.grids import as_images, join_levels, planar_levels
+from helpers.heads import run_image_head
 from torch import Tensor, nn
 
-from pcseg.heads.base import HeadOutput
-from pcseg.heads.ccnet import PointRCCAHead, RCCAHead
-from pcseg.heads.ctnet import CTHead, PointCTHead
-from pcseg.heads.encnet import EncHead, PointEncHead
-from pcseg.heads.fcn import FCNHead, PointFCNHead
-from pcseg.heads.image_base import ImageHead
-from pcseg.heads.point_base import PointContextHead
+from pcseg.heads import (
+    Body,
+    CTBody,
+    EncBody,
+    FCNBody,
+    HeadOutput,
+    ImageHead,
+    PointHead,
+    PointwiseBody,
+    RCCABody,
+)
+from pcseg.nn.norms import BiasedBatchNorm, InPlaceABN, PaddleBatchNorm
 from pcseg.official.inflate import inflate
 
 CHANNELS, NUM_CLASSES = (6, 7, 8), 4
@@ -22,76 +30,50 @@ POINT_CHANNELS = (8, 6, 7)  # the image's last features are the finest level
 PIXELWISE = ("aux_logits", "embedding")
 """Further outputs with a value a pixel; others have one an image."""
 
-Pair = Callable[[], tuple[ImageHead, PointContextHead]]
+Pair = Callable[[], tuple[ImageHead, PointHead]]
 
 
-def fcn() -> tuple[ImageHead, PointContextHead]:
-    return FCNHead(CHANNELS, NUM_CLASSES, dropout=0.0), PointFCNHead(POINT_CHANNELS, NUM_CLASSES, dropout=0.0)
-
-
-def ctnet() -> tuple[ImageHead, PointContextHead]:
-    image = CTHead(CHANNELS, NUM_CLASSES, channels=12, key_channels=5)
-    point = PointCTHead(
-        POINT_CHANNELS, NUM_CLASSES, level=0, width=12, key_width=5, class_batch_norm=True, aux_level=2
+def pair_of(
+    body: type[Body], *, lateral: bool = False, auxiliary: Callable[..., Body] | None = None, **options: Any
+) -> tuple[ImageHead, PointHead]:
+    """The same body with the same options on pixels and on voxels."""
+    factory = partial(body, **options)
+    image = ImageHead(
+        CHANNELS, NUM_CLASSES, body=factory, auxiliary=auxiliary, laterals=[0, 1] if lateral else []
     )
-    return image, point
-
-
-def encnet(lateral: bool = False) -> tuple[ImageHead, PointContextHead]:
-    image = EncHead(CHANNELS, NUM_CLASSES, channels=10, num_codewords=3, lateral=lateral, dropout=0.0)
-    point = PointEncHead(
-        POINT_CHANNELS,
-        NUM_CLASSES,
-        level=0,
-        width=10,
-        num_codewords=3,
-        reference_size=None,
+    point = PointHead(
+        POINT_CHANNELS, NUM_CLASSES, body=factory, level=0, auxiliary=auxiliary, aux_level=2,
         laterals=[1, 2] if lateral else [],
-        aux_level=2,
-        dropout=0.0,
-    )
+    )  # fmt: skip
     return image, point
 
 
-def encnet_lateral() -> tuple[ImageHead, PointContextHead]:
-    return encnet(lateral=True)
+CT = partial(pair_of, CTBody, width=12, key_width=5)
+ENC = partial(pair_of, EncBody, width=10, num_codewords=3, dropout=0.0)
+RCCA = partial(pair_of, RCCABody, width=16, dropout=0.0)
+PAIRS: dict[str, Pair] = {
+    "fcn": partial(pair_of, FCNBody, dropout=0.0),
+    "fcn_wide": partial(pair_of, FCNBody, width=9, bias=True, norm=InPlaceABN, dropout=0.0),
+    "ctnet": partial(CT, auxiliary=PointwiseBody),
+    "ctnet_published": partial(
+        CT, class_batch_norm=True, paddle_init=True, norm=PaddleBatchNorm,
+        auxiliary=partial(PointwiseBody, paddle_init=True, norm=PaddleBatchNorm),
+    ),
+    "encnet": partial(ENC, auxiliary=partial(FCNBody, dropout=0.0)),
+    "encnet_lateral": partial(ENC, lateral=True, reference_size=None, norm=BiasedBatchNorm),
+    "encnet_paper": partial(ENC, sum_codewords=True, pure_gate=True, presence_weight=0.0),
+    "ccnet": RCCA,
+    "ccnet_thick": partial(RCCA, thickness=2, attention_width=8),
+    "ccnet_rows": partial(RCCA, axes=(0,), recurrence=1),
+    "ccnet_published": partial(
+        RCCA, recurrence=2, norm=InPlaceABN, category_weight=0.5,
+        auxiliary=partial(FCNBody, width=16, bias=True, norm=InPlaceABN, dropout=0.0),
+    ),
+}  # fmt: skip
+"""Every option of every body at least once."""
 
 
-def ccnet(
-    recurrence: int = 2, axes: tuple[int, ...] = (0, 1, 2), *, released: bool = False
-) -> tuple[ImageHead, PointContextHead]:
-    image = RCCAHead(
-        CHANNELS,
-        NUM_CLASSES,
-        context_channels=16,
-        channels=16,
-        recurrence=recurrence,
-        category_weight=0.5 if released else 0.0,
-        inplace_abn=released,
-        dropout=0.0,
-    )
-    point = PointRCCAHead(
-        POINT_CHANNELS,
-        NUM_CLASSES,
-        level=0,
-        width=16,
-        recurrence=recurrence,
-        axes=axes,
-        category_weight=0.5 if released else 0.0,
-        aux_level=2 if released else None,
-        dropout=0.0,
-        inplace_abn=released,
-    )
-    if not released:
-        image.auxiliary = None  # wider, and with a bias, than the auxiliary head of points
-    return image, point
-
-
-def ccnet_released() -> tuple[ImageHead, PointContextHead]:
-    return ccnet(released=True)
-
-
-def shared(pair: Pair, training: bool) -> tuple[ImageHead, PointContextHead]:
+def shared(pair: Pair, training: bool) -> tuple[ImageHead, PointHead]:
     """Both heads in float64 with the same random parameters and running statistics."""
     image, point = (head.double().train(training) for head in pair())
     for parameter in image.parameters():
@@ -110,7 +92,7 @@ def check_pair(pair: Pair, size: tuple[int, int], *, training: bool, batch_size:
     orders = [torch.randperm(size[0] * size[1]) for _ in range(batch_size)]
     by_image = [feature.clone().requires_grad_() for feature in features]
     by_point = [feature.clone().requires_grad_() for feature in features]
-    expected = image(by_image)
+    expected = run_image_head(image, by_image)
     levels, batch = planar_levels([by_point[2], by_point[0], by_point[1]], orders)
     found = point(levels, batch)
     compare(as_images(found.logits, orders, *size), expected.logits)
@@ -155,26 +137,26 @@ def compare(found: Tensor, expected: Tensor) -> None:
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("size", [(4, 7), (1, 6), (5, 1), (1, 1)])
-@pytest.mark.parametrize("pair", [fcn, ctnet, encnet, encnet_lateral, ccnet, ccnet_released])
-def test_point_head_is_image_head(pair: Pair, size: tuple[int, int], training: bool) -> None:
-    check_pair(pair, size, training=training, batch_size=3)
+@pytest.mark.parametrize("name", PAIRS)
+def test_point_head_is_image_head(name: str, size: tuple[int, int], training: bool) -> None:
+    check_pair(PAIRS[name], size, training=training, batch_size=3)
 
 
 @pytest.mark.parametrize("axes", [(0, 1), (0, 1, 2), (1, 0)])
 @pytest.mark.parametrize("recurrence", [1, 2, 3])
 def test_recurrences_and_axes(recurrence: int, axes: tuple[int, ...]) -> None:
-    check_pair(lambda: ccnet(recurrence, axes), (3, 5), training=False)
+    check_pair(partial(RCCA, recurrence=recurrence, axes=axes), (3, 5), training=False)
 
 
-@pytest.mark.parametrize("pair", [fcn, ctnet, encnet, ccnet])
+@pytest.mark.parametrize("name", ["fcn", "ctnet", "encnet", "ccnet", "ccnet_thick"])
 @pytest.mark.parametrize("size", [(8, 9), (16, 17)])
-def test_even_and_odd_sizes(pair: Pair, size: tuple[int, int]) -> None:
-    check_pair(pair, size, training=False, batch_size=1)
+def test_even_and_odd_sizes(name: str, size: tuple[int, int]) -> None:
+    check_pair(PAIRS[name], size, training=False, batch_size=1)
 
 
-@pytest.mark.parametrize("pair", [fcn, ctnet, encnet_lateral, ccnet])
-def test_images_of_different_size_in_one_batch(pair: Pair) -> None:
-    _, point = shared(pair, training=False)
+@pytest.mark.parametrize("name", ["fcn", "ctnet", "encnet_lateral", "ccnet"])
+def test_images_of_different_size_in_one_batch(name: str) -> None:
+    _, point = shared(PAIRS[name], training=False)
     sizes = [(3, 5), (6, 2)]
     images = [[torch.randn(1, width, *size, dtype=torch.float64) for width in CHANNELS] for size in sizes]
     parts = [planar_levels([f[2], f[0], f[1]], [torch.randperm(s[0] * s[1])]) for f, s in zip(images, sizes)]

@@ -1,79 +1,82 @@
 """Every point head keeps the contract, on the finest level and on a coarse one."""
 
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
 from helpers.grids import make_levels, random_scene
 from helpers.head_contract import CHANNELS, NUM_CLASSES, PointHeadContract
 
 from pcseg.errors import UserError
-from pcseg.heads.base import PointHead
-from pcseg.heads.ccnet import PointRCCAHead
-from pcseg.heads.ctnet import PointCTHead
-from pcseg.heads.encnet import PointEncHead
-from pcseg.heads.fcn import PointFCNHead
+from pcseg.heads import Body, CTBody, EncBody, FCNBody, PointHead, PointwiseBody, RCCABody
 
 WIDTHS = [CHANNELS] * 3
 
 
+def make(body: type[Body], *, level: int = 2, **options: Any) -> PointHead:
+    """A head; options that the adapter has are its own, others those of the body."""
+    ours = {name: options.pop(name) for name in ADAPTER & options.keys()}
+    return PointHead(WIDTHS, NUM_CLASSES, body=partial(body, **options), level=level, **ours)
+
+
+ADAPTER = {"laterals", "auxiliary", "aux_level", "aux_weight"}
+
+
 class TestFCN(PointHeadContract):
     def make(self) -> PointHead:
-        return PointFCNHead(WIDTHS, NUM_CLASSES, dropout=0.0)
+        return make(FCNBody, level=0, dropout=0.0)
 
 
 class TestCTNet(PointHeadContract):
     def make(self) -> PointHead:
-        return PointCTHead(WIDTHS, NUM_CLASSES, level=0, width=12, key_width=6, aux_level=1)
+        return make(CTBody, level=0, width=12, key_width=6, auxiliary=PointwiseBody, aux_level=1)
 
 
 class TestCTNetCoarse(PointHeadContract):
     def make(self) -> PointHead:
-        return PointCTHead(WIDTHS, NUM_CLASSES, level=1, width=12, key_width=6, class_batch_norm=True)
+        return make(CTBody, level=1, width=12, key_width=6, class_batch_norm=True)
 
 
 class TestEncNet(PointHeadContract):
     def make(self) -> PointHead:
-        return PointEncHead(
-            WIDTHS, NUM_CLASSES, level=0, width=12, num_codewords=4, laterals=[1, 2], aux_level=1, dropout=0.0
-        )
+        return make(
+            EncBody, level=0, width=12, num_codewords=4, laterals=[1, 2], dropout=0.0,
+            auxiliary=partial(FCNBody, dropout=0.0), aux_level=1,
+        )  # fmt: skip
 
 
 class TestEncNetCoarse(PointHeadContract):
     def make(self) -> PointHead:
-        return PointEncHead(WIDTHS, NUM_CLASSES, level=2, width=12, num_codewords=4, dropout=0.0)
+        return make(EncBody, level=2, width=12, num_codewords=4, dropout=0.0)
 
 
 class TestCCNet(PointHeadContract):
     def make(self) -> PointHead:
-        return PointRCCAHead(
-            WIDTHS,
-            NUM_CLASSES,
-            level=0,
-            width=16,
-            recurrence=2,
-            category_weight=1.0,
-            aux_level=1,
-            dropout=0.0,
-        )
+        return make(
+            RCCABody, level=0, width=16, recurrence=2, category_weight=1.0, dropout=0.0,
+            auxiliary=partial(FCNBody, dropout=0.0), aux_level=1,
+        )  # fmt: skip
 
 
 class TestCCNetThick(PointHeadContract):
     def make(self) -> PointHead:
-        return PointRCCAHead(WIDTHS, NUM_CLASSES, level=1, width=16, thickness=2, dropout=0.0)
+        return make(RCCABody, level=1, width=16, thickness=2, dropout=0.0)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: PointFCNHead(WIDTHS, 5, level=3), "levels 0 to 2"),
-        (lambda: PointCTHead(WIDTHS, 5, level=0, aux_level=-1), "head.aux_level is -1"),
-        (lambda: PointEncHead(WIDTHS, 5, level=1, laterals=[0]), "not finer than level 1"),
-        (lambda: PointEncHead(WIDTHS, 5, num_codewords=0), "0 codewords"),
-        (lambda: PointEncHead(WIDTHS, 5, reference_size=0), "reference_size is 0"),
-        (lambda: PointRCCAHead(WIDTHS, 5, recurrence=0), "recurrence is 0"),
-        (lambda: PointRCCAHead(WIDTHS, 5, width=4), "cannot reduce"),
-        (lambda: PointRCCAHead(WIDTHS, 5, thickness=0), "thickness is 0"),
-        (lambda: PointRCCAHead(WIDTHS, 5, axes=[0, 3]), "axes are"),
-        (lambda: PointRCCAHead(WIDTHS, 5, axes=[]), "axes are"),
+        (lambda: make(FCNBody, level=3), "levels 0 to 2"),
+        (lambda: make(CTBody, level=0, aux_level=-1), "head.aux_level is -1"),
+        (lambda: make(EncBody, level=1, laterals=[0]), "not finer than level 1"),
+        (lambda: make(EncBody, num_codewords=0), "0 codewords"),
+        (lambda: make(EncBody, reference_size=0), "reference_size is 0"),
+        (lambda: make(RCCABody, recurrence=0), "recurrence is 0"),
+        (lambda: make(RCCABody, width=4), "cannot reduce"),
+        (lambda: make(RCCABody, thickness=0), "thickness is 0"),
+        (lambda: make(RCCABody, axes=[0, 3]), "axes are"),
+        (lambda: make(RCCABody, axes=[]), "axes are"),
     ],
 )
 def test_bad_options_are_told(make, message: str) -> None:
@@ -82,7 +85,7 @@ def test_bad_options_are_told(make, message: str) -> None:
 
 
 def test_losses_reach_a_weight_of_zero() -> None:
-    head = PointEncHead(WIDTHS, NUM_CLASSES, level=0, width=8, num_codewords=2, presence_weight=0).double()
+    head = make(EncBody, level=0, width=8, num_codewords=2, presence_weight=0).double()
     levels, batch = make_levels([random_scene(20, CHANNELS)])
     assert head.losses(head(levels, batch), batch) == {}
 
@@ -91,7 +94,7 @@ def test_head_losses_are_named_and_weighted() -> None:
     levels, batch = make_levels([random_scene(50, CHANNELS, seed=i) for i in range(2)])
     torch.manual_seed(0)
     heads = [
-        PointCTHead(WIDTHS, NUM_CLASSES, level=0, aux_level=1, class_weight=w, aux_weight=2 * w).double()
+        make(CTBody, level=0, class_weight=w, auxiliary=PointwiseBody, aux_level=1, aux_weight=2 * w).double()
         for w in (1.0, 0.5)
     ]
     heads[1].load_state_dict(heads[0].state_dict())

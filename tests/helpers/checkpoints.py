@@ -5,25 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from helpers.heads import head_factory, published_ccnet, published_ctnet, published_encnet
 
 from pcseg.backbones.images.resnet import ResNet
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import KEY, ModelCard
 from pcseg.data.manifest import Manifest
-from pcseg.heads.ccnet import RCCAHead
-from pcseg.heads.ctnet import CTHead
-from pcseg.heads.encnet import EncHead
-from pcseg.heads.plain import PlainHead
+from pcseg.heads.linear import LinearHead
 from pcseg.labels import S3DIS, LabelSchema
 from pcseg.training.segmentor import Segmentor
 
 GRID_SIZE = 0.2
 UNET = {"channels": [4, 4], "layers": [1, 1], "base_channels": 4}
 RESNET = {"depths": [1, 1, 1, 1], "widths": [8, 8, 8, 8], "stem": "s", "stem_width": 8}
-IMAGE_HEADS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "ccnet": (RCCAHead, {"context_channels": 16, "channels": 16}),
-    "encnet": (EncHead, {"channels": 16, "num_codewords": 4, "lateral": True}),
-    "ctnet": (CTHead, {"channels": 16, "key_channels": 8}),
+IMAGE_HEADS = {
+    "ccnet": published_ccnet(width=16),
+    "encnet": published_encnet(width=16, num_codewords=4, norm=None, lateral=True),
+    "ctnet": published_ctnet(width=16, key_width=8, norm=None, init=False),
 }
 FEATURE_WIDTH = {"color": 3, "height": 1, "normal": 3}
 
@@ -50,11 +48,11 @@ def write_checkpoint(
     torch.manual_seed(seed)
     width = sum(FEATURE_WIDTH[name] for name in features)
     model = Segmentor(
-        lambda channels: SparseUNet(channels, **UNET), PlainHead, in_channels=width, schema=schema
+        lambda channels: SparseUNet(channels, **UNET), LinearHead, in_channels=width, schema=schema
     )
     config: dict[str, Any] = {
         "backbone": {"class_path": "pcseg.backbones.points.sparse_unet.SparseUNet", "init_args": UNET},
-        "head": {"class_path": "pcseg.heads.plain.PlainHead"},
+        "head": {"class_path": "pcseg.heads.LinearHead"},
     }
     if root is not None:
         arguments = {"root": str(root), "test_splits": ["Area_5"]}
@@ -71,12 +69,7 @@ def write_image_checkpoint(path: Path, root: Path, **data: Any) -> Path:
     """Write an untrained EncNet whose card names the frames in ``root`` as its training data and return ``path``."""
     torch.manual_seed(0)
     config = image_config(root, "encnet", **{"test_splits": ["Area_5"], **data})
-    model = Segmentor(
-        ResNet(**RESNET),
-        lambda widths, k: EncHead(widths, k, **config["head"]["init_args"]),
-        in_channels=3,
-        schema=S3DIS,
-    )
+    model = Segmentor(ResNet(**RESNET), head_factory(config["head"]), in_channels=3, schema=S3DIS)
     card = ModelCard(
         config=config, schema=S3DIS.to_json(), kind="images", features=["image"], grid_size=0.0, in_channels=3,
         manifest_hash="", seed=0,
@@ -86,12 +79,11 @@ def write_image_checkpoint(path: Path, root: Path, **data: Any) -> Path:
 
 def image_config(root: Path, head: str, **data: Any) -> dict[str, Any]:
     """Return the training configuration of a small image model; ``data`` are further arguments of the data."""
-    kind, options = IMAGE_HEADS[head]
     arguments = {"root": str(root), "dataset": "room_frames", "crop_size": [32, 40], "batch_size": 2}
     return {
         "data": {"class_path": "pcseg.data.images.image_data.ImageData", "init_args": arguments | data},
         "backbone": {"class_path": "pcseg.backbones.images.resnet.ResNet", "init_args": RESNET},
-        "head": {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": options},
+        "head": IMAGE_HEADS[head],
     }
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from helpers.heads import part, point_head, published_ccnet, published_ctnet, published_encnet
 from helpers.published import DEPTHS, STEM, WIDTHS, State, ccnet_state, ctnet_state, encnet_state
 
 from pcseg.checkpoint import instantiate_parts
@@ -14,10 +15,6 @@ from pcseg.training.segmentor import Segmentor
 
 K = 3
 SCHEMA = LabelSchema(name="three", names=("a", "b", "c"), colors=((0, 0, 0),) * K)
-
-
-def part(path: str, **options: Any) -> dict[str, Any]:
-    return {"class_path": f"pcseg.{path}", "init_args": options}
 
 
 def resnet(stem: str = "s", **options: Any) -> dict[str, Any]:
@@ -31,24 +28,24 @@ UNET = part(
 CONFIGS: dict[str, dict[str, Any]] = {
     "ccnet": {
         "backbone": resnet(dilation="ccnet", ceil_pool=True),
-        "head": part("heads.ccnet.RCCAHead", channels=6),
+        "head": published_ccnet(width=6, attention_width=WIDTHS[3]),
     },
     "encnet": {
         "backbone": resnet(),
-        "head": part("heads.encnet.EncHead", channels=6, num_codewords=5),
+        "head": published_encnet(width=6, num_codewords=5),
     },
     "ctnet": {
         "backbone": resnet("d", dilation="ccnet"),
-        "head": part("heads.ctnet.CTHead", channels=6, key_channels=4, paddle=True),
+        "head": published_ctnet(width=6, key_width=4),
     },
     "points": {
         "backbone": UNET,
-        "head": part("heads.encnet.PointEncHead", level=0, width=6, num_codewords=5, reference_size=None),
+        "head": point_head("EncBody", level=0, width=6, num_codewords=5, reference_size=None),
     },
 }
 CT_POINTS = {
     "backbone": UNET,
-    "head": part("heads.ctnet.PointCTHead", level=0, width=6, key_width=4, class_batch_norm=True),
+    "head": point_head("CTBody", level=0, width=6, key_width=4, class_batch_norm=True),
 }
 STATES = {"ccnet": ccnet_state, "encnet": encnet_state, "ctnet": ctnet_state}
 

@@ -6,7 +6,7 @@ from helpers.grids import make_levels, random_scene
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from pcseg.heads.base import HeadOutput, PointHead
+from pcseg.heads import HeadOutput, PointHead
 from pcseg.nn.levels import Level
 
 CHANNELS, NUM_CLASSES = 16, 5

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from helpers.fake_images import save
+from helpers.heads import head_factory, point_head, published_ccnet, published_ctnet, published_encnet
 
 from pcseg.backbones.images.resnet import ResNet
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import KEY, ModelCard
 from pcseg.data.predictions import SavedPrediction, write_prediction
 from pcseg.data.scenes import write_scene
-from pcseg.heads.ccnet import PointRCCAHead, RCCAHead
-from pcseg.heads.ctnet import CTHead, PointCTHead
-from pcseg.heads.encnet import EncHead, PointEncHead
 from pcseg.labels import S3DIS
 from pcseg.training.segmentor import Segmentor
 
@@ -34,13 +32,15 @@ SURFACES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]
 
 UNET = {"channels": [8, 8, 8, 8], "layers": [1, 1, 1, 1], "base_channels": 8}
 RESNET = {"depths": [1, 1, 1, 1], "widths": [8, 8, 8, 8], "stem": "s", "stem_width": 8}
-POINT_HEADS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "ctnet": (PointCTHead, {}), "encnet": (PointEncHead, {"width": 128}), "ccnet": (PointRCCAHead, {}),
-}  # fmt: skip
-IMAGE_HEADS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "ctnet": (CTHead, {"channels": 16, "key_channels": 8}), "encnet": (EncHead, {"channels": 16}),
-    "ccnet": (RCCAHead, {"channels": 16, "context_channels": 16}),
-}  # fmt: skip
+POINT_HEADS = {
+    name: point_head(body)
+    for name, body in (("ctnet", "CTBody"), ("encnet", "EncBody"), ("ccnet", "RCCABody"))
+}
+IMAGE_HEADS = {
+    "ctnet": published_ctnet(width=16, key_width=8, norm=None, init=False),
+    "encnet": published_encnet(width=16, norm=None),
+    "ccnet": published_ccnet(width=16),
+}
 """Point heads have the widths of the texts' models, for charts show them."""
 
 
@@ -110,25 +110,25 @@ def write_office_frame(color: Path, *, size: tuple[int, int] = (48, 64)) -> None
 
 def write_point_model(path: Path, head: str) -> None:
     """An untrained model of points, that says wall of everything."""
-    kind, options = POINT_HEADS[head]
-    model = Segmentor(partial(SparseUNet, **UNET), partial(kind, **options), in_channels=4, schema=S3DIS)
+    config = POINT_HEADS[head]
+    model = Segmentor(partial(SparseUNet, **UNET), head_factory(config), in_channels=4, schema=S3DIS)
     detail = model.get_submodule("head.detail").get_parameter("bias")
     detail.data[S3DIS.names.index("wall")] += 100
     parts = {
         "backbone": {"class_path": "pcseg.backbones.points.sparse_unet.SparseUNet", "init_args": UNET},
-        "head": {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": options},
+        "head": config,
     }
     _write(path, model, parts, features=["color", "height"], grid_size=0.1, in_channels=4)
 
 
 def write_image_model(path: Path, head: str, *, crop_size: tuple[int, int] = (48, 64)) -> None:
     """An untrained model of images."""
-    kind, options = IMAGE_HEADS[head]
-    model = Segmentor(ResNet(**RESNET), partial(kind, **options), in_channels=3, schema=S3DIS)
+    config = IMAGE_HEADS[head]
+    model = Segmentor(ResNet(**RESNET), head_factory(config), in_channels=3, schema=S3DIS)
     parts = {
         "data": {"class_path": "pcseg.data.images.image_data.ImageData", "init_args": {"crop_size": list(crop_size)}},
         "backbone": {"class_path": "pcseg.backbones.images.resnet.ResNet", "init_args": RESNET},
-        "head": {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": options},
+        "head": config,
     }  # fmt: skip
     _write(path, model, parts, kind="images", features=["image"], grid_size=0.0, in_channels=3)
 

@@ -1,6 +1,7 @@
 """Batch norms of two processes are those of one; a file of its own, so that the processes import little."""
 
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,26 @@ import torch.multiprocessing as mp
 from torch import nn
 
 from pcseg.errors import UserError
-from pcseg.nn.norms import BatchNorm, separate_norms, synchronise_norms
+from pcseg.nn.norms import (
+    BatchNorm,
+    BiasedBatchNorm,
+    InPlaceABN,
+    PaddleBatchNorm,
+    separate_norms,
+    synchronize_norms,
+)
 
 C = 5
-CASES: list[tuple[tuple[int, int], tuple[int, ...], dict[str, Any]]] = [
-    ((6, 11), (), {}),
-    ((1, 4), (), {"biased_variance": True}),
-    ((3, 2), (6,), {"absolute_gain": True, "eps": 1e-3, "momentum": 0.01}),
-    ((1, 1), (), {}),
-    ((7, 0), (), {}),
-    ((0, 1), (), {}),
-    ((1, 0), (), {"skip_single": True}),
+CASES: list[tuple[tuple[int, int], tuple[int, ...], Any]] = [
+    ((6, 11), (), BatchNorm),
+    ((1, 4), (), BiasedBatchNorm),
+    ((3, 2), (6,), partial(InPlaceABN, eps=1e-3, momentum=0.01)),
+    ((1, 1), (), BatchNorm),
+    ((7, 0), (), BatchNorm),
+    ((0, 1), (), BatchNorm),
+    ((1, 0), (), PaddleBatchNorm),
 ]
-"""Rows of both processes, axes after the channels, options. One row in all: the running statistics normalise it."""
+"""Rows of both processes, axes after the channels, norm. With one row in all, running statistics normalize it."""
 
 
 def two_processes(function: Any, folder: Path) -> None:
@@ -37,19 +45,19 @@ def in_a_process(rank: int, function: Any, file: str) -> None:
 
 
 def check_all(rank: int) -> None:
-    for rows, more, options in CASES:
-        check(rank, rows, more, options)
+    for rows, more, kind in CASES:
+        check(rank, rows, more, kind)
     check_pytorchs_own(rank)
     check_single_precision(rank)
 
 
-def check(rank: int, rows: tuple[int, int], more: tuple[int, ...], options: dict[str, Any]) -> None:
+def check(rank: int, rows: tuple[int, int], more: tuple[int, ...], kind: Any) -> None:
     """Output, running statistics and gradients, against one process with all rows."""
-    one = BatchNorm(C, **options).double()
+    one = kind(C).double()
     for tensor in (*one.parameters(), one.running_mean, one.running_var):
         tensor.data += torch.rand(C, dtype=torch.float64)
     shared = deepcopy(one)
-    synchronise_norms(nn.Sequential(shared))
+    synchronize_norms(nn.Sequential(shared))
     whole = (7 * torch.randn(sum(rows), C, *more, dtype=torch.float64) + 40).requires_grad_()
     part = whole.detach().split(list(rows))[rank].clone().requires_grad_()
     weights = torch.randn(whole.shape, dtype=torch.float64)
@@ -60,7 +68,7 @@ def check(rank: int, rows: tuple[int, int], more: tuple[int, ...], options: dict
     torch.testing.assert_close(part.grad, whole.grad.split(list(rows))[rank])
     for ours, theirs in ((shared.running_mean, one.running_mean), (shared.running_var, one.running_var)):
         torch.testing.assert_close(ours, theirs)
-    if options.get("skip_single"):  # nothing was normalised: the parameters take no part
+    if one.skip_single:  # nothing was normalised: the parameters take no part
         return
     for ours, theirs in zip(shared.parameters(), one.parameters()):
         torch.distributed.all_reduce(ours.grad)
@@ -73,7 +81,7 @@ def check_pytorchs_own(rank: int) -> None:
     """Norms of image backbones take part, under their names."""
     model = nn.Sequential(nn.Conv2d(2, C, 3), nn.Sequential(nn.BatchNorm2d(C, eps=1e-2))).double()
     shared = deepcopy(model)
-    synchronise_norms(shared)
+    synchronize_norms(shared)
     assert shared.state_dict().keys() == model.state_dict().keys()
     images = torch.randn(4, 2, 6, 7, dtype=torch.float64)
     torch.testing.assert_close(shared(images[2 * rank :][:2]), model(images)[2 * rank :][:2])
@@ -84,7 +92,7 @@ def check_single_precision(rank: int) -> None:
     """A mean far from 0 costs no more than it does on one process."""
     x = torch.randn(40, C) + 1000
     shared, exact = BatchNorm(C), BatchNorm(C).double()
-    synchronise_norms(nn.Sequential(shared))
+    synchronize_norms(nn.Sequential(shared))
     expected = exact(x.double()).split([30, 10])[rank]
     found = shared(x.split([30, 10])[rank])
     assert found.dtype == torch.float32
@@ -99,7 +107,7 @@ def test_a_single_process_shares_with_none() -> None:
     norm = BatchNorm(C)
     x = torch.randn(6, C)
     expected = deepcopy(norm)(x)
-    synchronise_norms(nn.Sequential(norm))
+    synchronize_norms(nn.Sequential(norm))
     assert torch.equal(norm(x), expected)
 
 
@@ -111,4 +119,4 @@ def test_norms_of_another_kind_are_refused() -> None:
     for norm, name in ((Activated(C), "Activated"), (nn.BatchNorm1d(C, affine=False), "BatchNorm1d")):
         model = nn.ModuleDict({"stem": nn.Sequential(norm)})
         with pytest.raises(UserError, match=rf"sync_batchnorm: stem\.0 is a {name} .*set it to false"):
-            synchronise_norms(model)
+            synchronize_norms(model)

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from pcseg.nn.norms import BatchNorm, ChannelDropout
+from pcseg.nn.norms import BatchNorm, BiasedBatchNorm, ChannelDropout, InPlaceABN, PaddleBatchNorm
 
 
-def pair(**options: bool) -> tuple[BatchNorm, nn.BatchNorm1d]:
-    ours, theirs = BatchNorm(5, **options), nn.BatchNorm1d(5)
+def pair(kind: type[BatchNorm] = BatchNorm) -> tuple[BatchNorm, nn.BatchNorm1d]:
+    ours, theirs = kind(5), nn.BatchNorm1d(5)
     for parameter in ours.parameters():
         nn.init.normal_(parameter)
     theirs.load_state_dict(ours.state_dict())
@@ -26,7 +26,7 @@ def test_is_batch_norm(shape: tuple[int, ...]) -> None:
 
 
 def test_biased_variance_is_that_of_the_batch() -> None:
-    ours, theirs = pair(biased_variance=True)
+    ours, theirs = pair(BiasedBatchNorm)
     x = torch.randn(4, 5)
     torch.testing.assert_close(ours(x), theirs(x))
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
@@ -34,7 +34,7 @@ def test_biased_variance_is_that_of_the_batch() -> None:
 
 
 def test_absolute_gain() -> None:
-    ours, theirs = pair(absolute_gain=True)
+    ours, theirs = pair(InPlaceABN)
     theirs.weight.data = theirs.weight.data.abs() + 1e-5
     x = torch.randn(6, 5)
     torch.testing.assert_close(ours(x), theirs(x))
@@ -49,7 +49,7 @@ def test_one_value_a_channel_takes_the_running_statistics() -> None:
 
 
 def test_one_value_a_channel_may_pass_as_it_is() -> None:
-    ours, theirs = pair(skip_single=True)
+    ours, theirs = pair(PaddleBatchNorm)
     x = torch.randn(1, 5)
     assert torch.equal(ours(x), x)
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))

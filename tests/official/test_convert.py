@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,13 +16,19 @@ from helpers.conversions import (
     STATES,
     UNET,
     K,
-    part,
     resnet,
     segmentor,
     start,
     write,
 )
 from helpers.grids import as_images, planar_levels
+from helpers.heads import (
+    PUBLISHED,
+    part,
+    point_head,
+    published_ccnet,
+    run_image_head,
+)
 from helpers.published import (
     CCNET,
     ENCNET,
@@ -37,6 +44,7 @@ from helpers.published_points import published_state
 
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import KEY, ModelCard, instantiate_parts
+from pcseg.data.images.batch import ImageBatch
 from pcseg.errors import UserError
 from pcseg.official.convert import convert, inflate_head
 from pcseg.official.inflate import inflate
@@ -59,13 +67,14 @@ def test_whole_models(name: str, tmp_path: Path) -> None:
         if name == "ccnet" and ours.startswith("backbone.") and ".weight" in ours and tensor.ndim == 1:
             tensor = tensor.abs() + 1e-5
         assert torch.equal(own[ours], tensor.reshape(own[ours].shape)), ours
-    assert model.head(model.backbone(torch.randn(1, 3, 64, 64))).logits.isfinite().all()
+    batch = ImageBatch(image=torch.randn(1, 3, 64, 64), labels=torch.zeros(1, 64, 64).long(), names=[""])
+    assert model(batch).logits.isfinite().all()
 
 
 GOLDEN = {
-    "ccnet": ("ccnet_rcca_r*_eval", {"channels": "out_channels", "recurrence": "forward_recurrence"}),
+    "ccnet": ("ccnet_rcca_r*_eval", {"width": "out_channels", "recurrence": "forward_recurrence"}),
     "encnet": ("encnet_enchead_eval_se_nolateral", {}),
-    "ctnet": ("ctnet_head*eval*", {"channels": "mid_channels", "key_channels": "key_channels"}),
+    "ctnet": ("ctnet_head*eval*", {"width": "mid_channels", "key_width": "key_channels"}),
 }
 """Files, and which of our options are which of their arguments."""
 
@@ -87,10 +96,12 @@ def check_golden_head(golden: Golden, name: str, arguments: dict[str, str], path
         widths[2] = WIDTHS[2]
     given = golden.meta["constructor_args"]
     options = {ours: given[theirs] for ours, theirs in arguments.items()}
-    options |= {"encnet": {"channels": 16, "num_codewords": 32}, "ctnet": {"paddle": True}}.get(name, {})
+    options |= {"encnet": {"width": 16, "num_codewords": 32}, "ccnet": {"attention_width": widths[3]}}.get(
+        name, {}
+    )
     config = {
         "backbone": resnet("d" if name == "ctnet" else "s") | {},
-        "head": {**CONFIGS[name]["head"], "init_args": options},
+        "head": PUBLISHED[name](**options),
     }
     config["backbone"]["init_args"]["widths"] = widths
     weights = {f"head.{n}": tensor for n, tensor in golden.section("weight.").items()}
@@ -107,7 +118,7 @@ def check_golden_head(golden: Golden, name: str, arguments: dict[str, str], path
     head.load_state_dict(state, strict=False)
     size = (len(features[-1]), *features[-1].shape[2:])
     blank = [torch.zeros(size[0], 4 * width, *size[1:], dtype=torch.float64) for width in widths]
-    found = head([*blank[: len(blank) - len(features)], *features]).logits
+    found = run_image_head(head, [*blank[: len(blank) - len(features)], *features]).logits
     # converted weights are in single precision, where golden ones are exact
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
@@ -123,14 +134,14 @@ def test_golden_van_as_backbone(tmp_path: Path) -> None:
     config = {
         "backbone": part("backbones.images.van.VAN", widths=args["embed_dims"], depths=args["depths"],
                          mlp_ratios=args["mlp_ratios"]),
-        "head": part("heads.ccnet.RCCAHead", channels=6),
+        "head": published_ccnet(width=8),
     }  # fmt: skip
     conversion = convert(write(tmp_path / "van.pth", {"state_dict": state}), config)
     assert conversion.num_classes is None
     model, fresh = start(config, conversion, tmp_path)
     assert fresh
     assert all(name.startswith("head.") for name in fresh)
-    for i, found in enumerate(model.backbone.double()(golden.tensor("input.image"))):
+    for i, found in enumerate(model.backbone.double()(SimpleNamespace(image=golden.tensor("input.image")))):
         expected = golden.tensor(f"output.stage{i + 1}")
         assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
@@ -156,12 +167,12 @@ def test_an_image_head_starts_a_point_head(
     order = torch.randperm(20)
     levels, batch = planar_levels([features[3]], [order])
     found = as_images(point.head(levels, batch).logits, [order], *size)
-    torch.testing.assert_close(found, image.head(features).logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, run_image_head(image.head, features).logits, rtol=1e-4, atol=1e-5)
 
 
 def test_a_body_is_inflated_whole_or_in_part_as_asked(tmp_path: Path) -> None:
     source = write(tmp_path / "official.pth", ctnet_state())
-    points = {"backbone": UNET, "head": part("heads.ctnet.PointCTHead", level=0, width=6, key_width=4)}
+    points = {"backbone": UNET, "head": point_head("CTBody", level=0, width=6, key_width=4)}
     with pytest.raises(
         UserError, match=r"no counterpart here for head\.ccm\.fc1\.0\._batch_norm\.weight.*--partial"
     ):
@@ -173,16 +184,16 @@ def test_a_body_is_inflated_whole_or_in_part_as_asked(tmp_path: Path) -> None:
 
 def test_the_released_ccnet_starts_a_point_head_that_equals_it(tmp_path: Path) -> None:
     source = write(tmp_path / "official.pth", ccnet_state(channels=WIDTHS[3]))
-    config = CONFIGS["ccnet"] | {"head": part("heads.ccnet.RCCAHead", channels=WIDTHS[3])}
-    head = {"level": 0, "width": WIDTHS[3], "recurrence": 2, "inplace_abn": True}
-    points = {"backbone": UNET, "head": part("heads.ccnet.PointRCCAHead", **head)}
+    config = CONFIGS["ccnet"] | {"head": published_ccnet(width=WIDTHS[3])}
+    head = point_head("RCCABody", level=0, width=WIDTHS[3], recurrence=2, norm="pcseg.nn.norms.InPlaceABN")
+    points = {"backbone": UNET, "head": head}
     image, _ = start(config, convert(source, config), tmp_path)
     point, _ = start(points, inflate_head(source, points), tmp_path, in_channels=4)
     features = [torch.randn(1, width, 5, 4) for width in image.backbone.out_channels]
     order = torch.randperm(20)
     levels, batch = planar_levels([features[3]], [order])
     found = as_images(point.head(levels, batch).logits, [order], 5, 4)
-    torch.testing.assert_close(found, image.head(features).logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, run_image_head(image.head, features).logits, rtol=1e-4, atol=1e-5)
 
 
 def own_checkpoint(path: Path, config: dict[str, Any]) -> Segmentor:
@@ -201,11 +212,11 @@ def own_checkpoint(path: Path, config: dict[str, Any]) -> Segmentor:
 
 def test_our_own_image_model_starts_a_point_head(tmp_path: Path) -> None:
     path = tmp_path / "best.ckpt"
-    points = {"backbone": UNET, "head": part("heads.ccnet.PointRCCAHead", level=0, width=16)}
+    points = {"backbone": UNET, "head": point_head("RCCABody", level=0, width=16)}
     own_checkpoint(path, CONFIGS["ccnet"])
     with pytest.raises(UserError, match=r"best\.ckpt: .* body\.before\.conv\.weight .*--partial"):
         inflate_head(path, points)
-    wide = part("heads.ccnet.RCCAHead", channels=16, context_channels=16)
+    wide = published_ccnet(width=16)
     model = own_checkpoint(path, CONFIGS["ccnet"] | {"head": wide})
     found = inflate_head(path, points)
     expected = {name: inflate(name, tensor) for name, tensor in model.head.state_dict().items()}
@@ -224,19 +235,22 @@ def test_other_classes_in_part(tmp_path: Path) -> None:
     assert len(fresh) == 6
 
 
-@pytest.mark.parametrize("head", ["plain.PlainHead", "encnet.PointEncHead"])
+@pytest.mark.parametrize("head", ["LinearHead", "EncBody"])
 def test_spunet(head: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    source = segmentor({"backbone": UNET, "head": part("heads.plain.PlainHead")}, in_channels=4)
+    source = segmentor({"backbone": UNET, "head": part("heads.LinearHead")}, in_channels=4)
     state = published_state(source.backbone, source.head.classify)
     state = {f"module.backbone.{name}": tensor for name, tensor in state.items()}
-    config = {"backbone": UNET, "head": part(f"heads.{head}")}
+    config = {
+        "backbone": UNET,
+        "head": part("heads.LinearHead") if head == "LinearHead" else point_head(head),
+    }
     path = write(tmp_path / "model.pth", {"state_dict": state, "epoch": 1})
     with caplog.at_level(logging.WARNING):
         model, fresh = start(config, convert(path, config), tmp_path, in_channels=4)
     assert isinstance(model.backbone, SparseUNet)
     for name, tensor in source.backbone.state_dict().items():
         assert torch.equal(model.backbone.state_dict()[name], tensor)
-    if head == "plain.PlainHead":
+    if head == "LinearHead":
         assert torch.equal(model.head.classify.weight, source.head.classify.weight)
         assert (fresh, caplog.messages) == ([], [])
     else:
@@ -309,7 +323,7 @@ def test_states_here_are_of_different_systems() -> None:
 
 
 def test_a_backbone_with_holes_is_refused(tmp_path: Path) -> None:
-    config = {"backbone": UNET, "head": part("heads.plain.PlainHead")}
+    config = {"backbone": UNET, "head": part("heads.LinearHead")}
     state = published_state(segmentor(config, in_channels=4).backbone)
     del state["enc.0.block0.conv1.weight"]
     with pytest.raises(

@@ -8,10 +8,12 @@ import pytest
 import torch
 import yaml
 from helpers.fake_images import write_images
+from helpers.heads import published_encnet
 from helpers.published import DEPTHS, STEM, WIDTHS, encnet_state
 
 from pcseg.checkpoint import load_checkpoint
 from pcseg.cli import main
+from pcseg.data.images.batch import ImageBatch
 from pcseg.errors import UserError
 
 K = 13
@@ -25,10 +27,7 @@ def write_config(folder: Path, root: Path, dataset: str = "room_frames") -> Path
             "init_args": {"root": str(root), "dataset": dataset},
         },
         "backbone": {"class_path": "pcseg.backbones.images.resnet.ResNet", "init_args": shape},
-        "head": {
-            "class_path": "pcseg.heads.encnet.EncHead",
-            "init_args": {"channels": 6, "num_codewords": 5},
-        },
+        "head": published_encnet(width=6, num_codewords=5),
         "out": str(folder / "run"),
     }
     path = folder / "model.yaml"
@@ -52,7 +51,8 @@ def test_with_data_the_file_is_a_checkpoint(
     assert "EncNet of PyTorch-Encoding: " in output
     assert "It can be evaluated as it is." in output
     model = load_checkpoint(out)
-    assert model.network.head(model.network.backbone(torch.randn(1, 3, 32, 32))).logits.shape[1] == K
+    batch = ImageBatch(image=torch.randn(1, 3, 32, 32), labels=torch.zeros(1, 32, 32).long(), names=["a"])
+    assert model.network(batch).logits.shape == (32 * 32, K)
     names = out.with_name("converted.ckpt.txt").read_text()
     assert "head.conv6.1.bias -> head.body.classify.bias" in names
     assert "missing here" not in names

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from helpers.fakes import write_fake_building
+from helpers.heads import image_head, part, point_head
 from helpers.published_points import published_state
 from helpers.tiny_ptv3 import batch_of, cloud
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.checkpoint import KEY, instantiate_parts, load_checkpoint
 from pcseg.cli import main, run
 from pcseg.errors import UserError
-from pcseg.heads.plain import PlainHead
+from pcseg.heads.linear import LinearHead
 from pcseg.labels import S3DIS
 from pcseg.official.convert import convert
 from pcseg.training.initial_weights import load_initial_weights, save_weights
@@ -47,17 +48,14 @@ def network(variant: str = "ptv3", in_channels: int = 4, **options: Any) -> PTv3
     return made
 
 
-def part(path: str, **options: Any) -> dict[str, Any]:
-    return {"class_path": f"pcseg.{path}", "init_args": options}
-
-
 def backbone(variant: str = "ptv3", **options: Any) -> dict[str, Any]:
     return part("backbones.points.ptv3_network.PTv3", variant=variant, **{**ENCODER, **DECODER, **options})
 
 
-def config(backbone: dict[str, Any], head: str = "plain.PlainHead", **options: Any) -> dict[str, Any]:
+def config(backbone: dict[str, Any], head: str = "LinearHead", **options: Any) -> dict[str, Any]:
     data = part("data.room_data.RoomData", features=FEATURES)
-    return {"backbone": backbone, "head": part(f"heads.{head}", **options), "data": data}
+    made = point_head("FCNBody", level=0) if head == "fcn" else part(f"heads.{head}", **options)
+    return {"backbone": backbone, "head": made, "data": data}
 
 
 def published(made: PTv3, prefix: str = "module.backbone.") -> dict[str, Tensor]:
@@ -136,7 +134,7 @@ def start(settings: dict[str, Any], source: Path, folder: Path, **options: Any) 
 def test_encoder_of_a_pretraining_starts_under_a_new_decoder_and_a_context_head(tmp_path: Path) -> None:
     student, teacher = network("sonata", mask_token=True, **NO_DECODER), network("sonata", **NO_DECODER)
     state = published(student, "module.student.backbone.") | published(teacher, "module.teacher.backbone.")
-    found = start(config(backbone("sonata"), "fcn.PointFCNHead"), write(tmp_path, state), tmp_path)
+    found = start(config(backbone("sonata"), "fcn"), write(tmp_path, state), tmp_path)
     assert found.title == "Sonata or Concerto"
     assert {name.split(".")[1] for name in found.fresh if not name.startswith("head.")} == {"dec", "unpools"}
     assert any(name.startswith("head.body.") for name in found.fresh)
@@ -178,7 +176,11 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
             "weights of Point Transformer V3, but --config names the point backbone PTv3",
         ),
         (state, config(unet), "names the point backbone SparseUNet"),
-        (state, {**config(image), "head": part("heads.fcn.FCNHead")}, "names the image backbone ResNet"),
+        (
+            state,
+            {**config(image), "head": image_head(part("heads.FCNBody"))},
+            "names the image backbone ResNet",
+        ),
         (state, whole, r"takes 4 input channels, but data\.features of --config, \[color, normal\], has 6"),
         (state | {"backbone.more": torch.ones(1)}, settings, "no counterpart here for .*more. .*--partial"),
         (
@@ -201,7 +203,7 @@ def test_a_part_is_enough_where_it_is_asked_for(tmp_path: Path) -> None:
     source = write(tmp_path, published(theirs) | {"backbone.more": torch.ones(1)})
     found = start(config(backbone()), source, tmp_path, partial=True)
     assert found.report.unexpected == ["backbone.more"]
-    assert isinstance(found.model.head, PlainHead)
+    assert isinstance(found.model.head, LinearHead)
     assert torch.equal(
         found.model.backbone.dec[0].blocks[0].mlp.fc1.weight, theirs.dec[0].blocks[0].mlp.fc1.weight
     )

@@ -1,10 +1,12 @@
 """Whole published checkpoints: every name finds its place, and the backbone computes what the formulas say."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from helpers.heads import build_head, published_ccnet, published_ctnet, published_encnet, run_image_head
 from helpers.published import (
     CCNET,
     DEPTHS,
@@ -28,9 +30,6 @@ from torch import nn
 from pcseg.backbones.images.hrnet import HRNet
 from pcseg.backbones.images.jpu import JPUBackbone
 from pcseg.backbones.images.resnet import Dilation, ResNet, Stem
-from pcseg.heads.ccnet import RCCAHead
-from pcseg.heads.ctnet import CTHead
-from pcseg.heads.encnet import EncHead
 from pcseg.official.loading import LoadReport, load_published
 from pcseg.official.systems import find_system
 
@@ -47,20 +46,20 @@ def resnet(
 
 
 def ccnet() -> nn.Module:
-    return whole(resnet(ceil_pool=True), lambda c: RCCAHead(c, K, channels=6))
+    return whole(resnet(ceil_pool=True), published_ccnet(width=6, attention_width=WIDTHS[3]))
 
 
 def encnet() -> nn.Module:
-    return whole(resnet(dilation="encnet"), lambda c: EncHead(c, K, channels=6, num_codewords=5))
+    return whole(resnet(dilation="encnet"), published_encnet(width=6, num_codewords=5))
 
 
 def ctnet() -> nn.Module:
-    return whole(resnet("d"), lambda c: CTHead(c, K, channels=6, key_channels=4))
+    return whole(resnet("d"), published_ctnet(width=6, key_width=4))
 
 
-def whole(backbone: Any, head: Callable[[list[int]], nn.Module]) -> nn.Module:
+def whole(backbone: Any, head: dict[str, Any]) -> nn.Module:
     model = nn.Module()
-    model.backbone, model.head = backbone, head(backbone.out_channels)
+    model.backbone, model.head = backbone, build_head(head, backbone.out_channels, K)
     return model.double().eval()
 
 
@@ -84,9 +83,10 @@ def test_checkpoint_fits_and_backbone_is_its_formula(
     assert report.unexpected == []
     assert all(name.startswith("pretrained.fc.") for name in report.ignored)
     image = torch.randn(2, 3, *size, dtype=torch.float64)
-    for found, expected in zip(model.backbone(image), formula(state, style, image), strict=True):
+    levels = model.backbone(SimpleNamespace(image=image))
+    for found, expected in zip(levels, formula(state, style, image), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
-    assert model.head(model.backbone(image), size).logits.isfinite().all()
+    assert run_image_head(model.head, levels, size).logits.isfinite().all()
 
 
 def test_gain_of_ccnet_norms_is_taken_once() -> None:
@@ -98,7 +98,7 @@ def test_gain_of_ccnet_norms_is_taken_once() -> None:
     torch.testing.assert_close(model.head.body.after.norm.weight, weight)
     torch.testing.assert_close(model.head.body.after.norm.gain, weight.abs() + 1e-5)
     torch.testing.assert_close(model.backbone.net.bn1.weight, state["bn3.weight"].double().abs() + 1e-5)
-    plain = whole(resnet(ceil_pool=True), lambda c: RCCAHead(c, K, channels=6, inplace_abn=False))
+    plain = whole(resnet(ceil_pool=True), published_ccnet(width=6, attention_width=WIDTHS[3], norm=None))
     load(plain, state)
     torch.testing.assert_close(plain.head.body.after.norm.weight, weight.abs() + 1e-5)
 
@@ -123,7 +123,7 @@ def test_ctnet_with_jpu() -> None:
     state |= jpu_state(5)
     ctnet_head(state, c3=4 * WIDTHS[2], c4=20, num_classes=K, channels=6, key=4)
     backbone = JPUBackbone(resnet("d", output_stride=32), width=5)
-    model = whole(backbone, lambda c: CTHead(c, K, channels=6, key_channels=4))
+    model = whole(backbone, published_ctnet(width=6, key_width=4))
     report = load(model, state)
     assert (report.missing, report.unexpected) == ([], [])
     reduce = model.backbone.jpu.reduce
@@ -139,13 +139,11 @@ def test_ctnet_on_hrnet(size: tuple[int, int]) -> None:
     widths = (16, 32, 64, 128)
     state = hrnet_state(blocks=(1, 2, 2, 2), first=32, widths=widths)
     ctnet_head(state, c3=sum(widths), c4=sum(widths), num_classes=K, channels=6, key=4)
-    model = whole(
-        HRNet(name="hrnet_w18_small", paddle=True), lambda c: CTHead(c, K, channels=6, key_channels=4)
-    )
+    model = whole(HRNet(name="hrnet_w18_small", paddle=True), published_ctnet(width=6, key_width=4))
     report = load(model, state)
     assert (report.missing, report.unexpected) == ([], [])
     image = torch.randn(2, 3, *size, dtype=torch.float64)
-    (found,) = model.backbone(image)
+    (found,) = model.backbone(SimpleNamespace(image=image))
     expected = hrnet_forward(state, image, blocks=(1, 2, 2, 2))
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 

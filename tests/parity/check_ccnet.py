@@ -5,15 +5,15 @@ from typing import Any
 import torch
 from compare import check_module, compare_gradients, compare_outputs
 from golden import Golden
+from helpers.heads import build_head, published_ccnet, run_image_head
 from torch import Tensor, nn
 
-from pcseg.heads.ccnet import RCCAHead
-from pcseg.heads.image_base import to_image, to_tokens
 from pcseg.labels import IGNORE_INDEX
 from pcseg.losses.auxiliary import auxiliary_loss
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.losses.ohem import keep_hard, zoomed_threshold
 from pcseg.nn.criss_cross import CrissCrossAttention
+from pcseg.nn.tokens import to_image, to_tokens
 from pcseg.official.names.heads import CRISS_CROSS, RCCA_HEAD
 from pcseg.ops.attention import union_attention
 from pcseg.ops.lines import pixel_lines
@@ -45,15 +45,15 @@ def check_rcca(golden: Golden) -> None:
     args = golden.meta["constructor_args"]
 
     def build(dtype: torch.dtype) -> nn.Module:
-        return RCCAHead(
-            [args["in_channels"]],
-            args["num_classes"],
-            channels=args["out_channels"],
+        config = published_ccnet(
+            width=args["out_channels"],
+            attention_width=args["in_channels"] // 4,
             recurrence=args["forward_recurrence"],
         )
+        return build_head(config, [args["in_channels"]], args["num_classes"])
 
     def run(head: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {"logits": head([inputs["x"]]).logits}
+        return {"logits": run_image_head(head, [inputs["x"]]).logits}
 
     check_module(golden, build, run, RCCA_HEAD)
 

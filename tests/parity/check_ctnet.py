@@ -8,15 +8,17 @@ import compare
 import torch
 from compare import compare_gradients, compare_outputs
 from golden import Golden
+from helpers.heads import build_head, published_ctnet, run_image_head
 from torch import Tensor, nn
 
-from pcseg.heads.ctnet import CTHead, paddle_norm
-from pcseg.heads.image_base import PixelConv, to_image, to_tokens
+from pcseg.heads import ImageHead
 from pcseg.labels import IGNORE_INDEX
 from pcseg.losses.auxiliary import auxiliary_loss
 from pcseg.losses.class_frequency import class_frequency, class_frequency_loss
 from pcseg.nn.channel_context import ChannelContext, ChannelGate
+from pcseg.nn.norms import PaddleBatchNorm
 from pcseg.nn.spatial_context import ClassAttention, SpatialContext
+from pcseg.nn.tokens import PixelConv, to_image, to_tokens
 from pcseg.official.names.heads import (
     CHANNEL_CONTEXT,
     CHANNEL_GATE,
@@ -75,7 +77,7 @@ def check_channel_context(golden: Golden) -> None:
     args = golden.meta["constructor_args"]
 
     def build(dtype: torch.dtype) -> nn.Module:
-        return ChannelContext(args["pixels_channels"], args["class_channels"], class_norm=paddle_norm)
+        return ChannelContext(args["pixels_channels"], args["class_channels"], class_norm=PaddleBatchNorm)
 
     def run(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         x, pixels = to_tokens(inputs["x"])
@@ -90,7 +92,7 @@ def check_class_attention(golden: Golden) -> None:
     args = golden.meta["constructor_args"]
 
     def build(dtype: torch.dtype) -> nn.Module:
-        return ClassAttention(args["in_channels"], args["key_channels"], conv=PixelConv, norm=paddle_norm)
+        return ClassAttention(args["in_channels"], args["key_channels"], conv=PixelConv, norm=PaddleBatchNorm)
 
     check_module(golden, build, _attend, CLASS_ATTENTION)
 
@@ -100,7 +102,7 @@ def check_spatial_context(golden: Golden) -> None:
     assert args["in_channels"] == args["out_channels"]
 
     def build(dtype: torch.dtype) -> nn.Module:
-        return SpatialContext(args["in_channels"], args["key_channels"], conv=PixelConv, norm=paddle_norm)
+        return SpatialContext(args["in_channels"], args["key_channels"], conv=PixelConv, norm=PaddleBatchNorm)
 
     check_module(golden, build, _attend, SPATIAL_CONTEXT)
 
@@ -116,16 +118,11 @@ def _attend(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return seen | {"y": to_image(y, pixels)}
 
 
-def _build_head(golden: Golden) -> CTHead:
+def _build_head(golden: Golden) -> ImageHead:
     args = golden.meta["constructor_args"]
-    return CTHead(
-        [golden[key].shape[1] for key in _features(golden)],
-        args["num_classes"],
-        channels=args["mid_channels"],
-        key_channels=args["key_channels"],
-        paddle=True,
-        align_corners=args.get("align_corners", False),
-    )
+    config = published_ctnet(width=args["mid_channels"], key_width=args["key_channels"])
+    config["init_args"]["align_corners"] = args.get("align_corners", False)
+    return build_head(config, [golden[key].shape[1] for key in _features(golden)], args["num_classes"])
 
 
 def _features(golden: Golden) -> list[str]:
@@ -137,7 +134,7 @@ def _features(golden: Golden) -> list[str]:
 def check_head(golden: Golden) -> None:
     def run(head: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         features = [inputs[key.removeprefix("input.")] for key in _features(golden)]
-        output = head(features)
+        output = run_image_head(head, features)
         aux = output.aux.get("aux_logits")
         if aux is None:  # the official head makes auxiliary logits in evaluation, too
             x, pixels = to_tokens(features[0])
@@ -171,7 +168,7 @@ def check_wrapper(golden: Golden) -> None:
             head.body.classify.register_forward_hook(keep("logits_before_resize", features[-1].shape)),
             head.auxiliary.classify.register_forward_hook(keep("aux_before_resize", features[0].shape)),
         ]
-        output = head(features, (height, width))
+        output = run_image_head(head, features, (height, width))
         for hook in hooks:
             hook.remove()
         outputs = small | {"logits": output.logits, "cls_app": output.aux["class_prob"]}

@@ -12,16 +12,16 @@ from compare import (
     load,
 )
 from golden import Golden
+from helpers.heads import build_head, published_encnet, run_image_head
 from torch import Tensor, nn
 
-from pcseg.heads.encnet import EncHead
-from pcseg.heads.fcn import FCNBody
-from pcseg.heads.image_base import PixelConv, to_image, to_tokens
+from pcseg.heads import FCNBody
 from pcseg.labels import IGNORE_INDEX
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.losses.presence import class_presence, presence_loss
 from pcseg.nn.encoding import ContextEncoding, EncodingLayer
-from pcseg.nn.norms import BatchNorm
+from pcseg.nn.norms import BatchNorm, BiasedBatchNorm
+from pcseg.nn.tokens import PixelConv, to_image, to_tokens
 from pcseg.official.names.heads import CONTEXT_ENCODING, ENC_HEAD, ENCODING, FCN_BODY
 
 
@@ -47,7 +47,7 @@ def check_module_with_gate(golden: Golden) -> None:
             args["in_channels"],
             args["ncodes"],
             num_classes=args["nclass"] if args["se_loss"] else None,
-            norm=partial(BatchNorm, biased_variance=biased_variance),
+            norm=BiasedBatchNorm if biased_variance else BatchNorm,
         )
 
     def run(module: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -80,19 +80,19 @@ def check_head(golden: Golden) -> None:
     wanted = ["c2", "c3", "c4"] if args["lateral"] else ["c4"]
 
     def build(dtype: torch.dtype, biased_variance: bool = False) -> nn.Module:
-        return EncHead(
-            [golden[f"input.{name}"].shape[1] for name in wanted],
-            args["out_channels"],
-            channels=args["small_widths"]["mid"],
+        config = published_encnet(
+            width=args["small_widths"]["mid"],
             num_codewords=args["ncodes"],
             lateral=args["lateral"],
             presence_weight=0.2 if args["se_loss"] else 0.0,
             dropout=0.0,
-            biased_variance=biased_variance,
+            norm="BiasedBatchNorm" if biased_variance else None,
         )
+        channels = [golden[f"input.{name}"].shape[1] for name in wanted]
+        return build_head(config, channels, args["out_channels"])
 
     def run(head: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        output = head([inputs[name] for name in wanted])
+        output = run_image_head(head, [inputs[name] for name in wanted])
         return {"logits": output.logits, "se": output.aux.get("presence", torch.empty(0))}
 
     check_module(golden, build, run, ENC_HEAD)
@@ -104,7 +104,7 @@ def check_fcn(golden: Golden) -> None:
     assert not args["with_global"]
 
     def build(dtype: torch.dtype) -> nn.Module:
-        return FCNBody(args["in_channels"], args["out_channels"], conv=PixelConv)
+        return FCNBody(args["in_channels"], args["out_channels"], [], PixelConv)
 
     def run(body: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         x, pixels = to_tokens(inputs["x"])

@@ -1,5 +1,7 @@
 """Our VAN against the official one."""
 
+from types import SimpleNamespace
+
 import torch
 from compare import check_module
 from golden import Golden
@@ -21,7 +23,10 @@ def check_van(golden: Golden) -> None:
         )
 
     def run(backbone: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {f"stage{i + 1}": output for i, output in enumerate(backbone(inputs["image"]))}
+        return {
+            f"stage{i + 1}": output
+            for i, output in enumerate(backbone(SimpleNamespace(image=inputs["image"])))
+        }
 
     names = van_names(build(torch.float64), golden.section("weight.")).names
     check_module(golden, build, run, names)

@@ -1,23 +1,27 @@
 """CTNet taken apart: every variant keeps the contract of point heads, and is what its name says."""
 
+from functools import partial
+
 import pytest
 import torch
 from helpers.grids import make_levels, random_scene
 from helpers.head_contract import CHANNELS, NUM_CLASSES, PointHeadContract
-from studies.ctnet_variants import ClassFeatures, Order, PointCTVariantHead
+from studies.ctnet_variants import ClassFeatures, CTVariantBody, Order
 from torch import Tensor
 
 from pcseg.errors import UserError
-from pcseg.heads.base import PointHead
-from pcseg.heads.ctnet import PointCTHead
+from pcseg.heads import CTBody, PointHead
 
 WIDTHS = [CHANNELS] * 3
 
 
-def variant(order: Order = "tandem", class_features: ClassFeatures = "rank_one") -> PointCTVariantHead:
-    return PointCTVariantHead(
-        WIDTHS, NUM_CLASSES, order=order, class_features=class_features, level=1, width=12, key_width=6
-    )
+def variant(order: Order = "tandem", class_features: ClassFeatures = "rank_one") -> PointHead:
+    body = partial(CTVariantBody, order=order, class_features=class_features, width=12, key_width=6)
+    return PointHead(WIDTHS, NUM_CLASSES, body=body, level=1)
+
+
+def published() -> PointHead:
+    return PointHead(WIDTHS, NUM_CLASSES, body=partial(CTBody, width=12, key_width=6), level=1)
 
 
 class TestChannelAlone(PointHeadContract):
@@ -57,25 +61,25 @@ def both(head: PointHead) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 def test_default_is_the_published_head() -> None:
-    published = PointCTHead(WIDTHS, NUM_CLASSES, level=1, width=12, key_width=6).double()
+    head = published().double()
     same = variant().double()
-    same.load_state_dict(published.state_dict())
-    (expected, more), (found, others) = both(published), both(same)
+    same.load_state_dict(head.state_dict())
+    (expected, more), (found, others) = both(head), both(same)
     assert torch.equal(found, expected)
     assert more.keys() == others.keys() == {"class_prob", "class_features", "class_frequency"}
     assert all(torch.equal(more[name], others[name]) for name in more)
 
 
 def test_added_without_embedding_is_the_published_head() -> None:
-    published, added = variant().double(), variant("tandem", "added").double()
+    head, added = published().double(), variant("tandem", "added").double()
     weights = added.state_dict()
     weights["body.embedding"].zero_()
-    added.load_state_dict(weights | published.state_dict())
-    assert torch.equal(both(added)[0], both(published)[0])
+    added.load_state_dict(weights | head.state_dict())
+    assert torch.equal(both(added)[0], both(head)[0])
 
 
 def test_parts_that_are_left_out_have_no_parameters() -> None:
-    def parts(head: PointCTVariantHead) -> set[str]:
+    def parts(head: PointHead) -> set[str]:
         names = {name.split(".")[1] for name, _ in head.body.named_parameters(prefix="body")}
         return names - {"reduce", "classify"}
 
@@ -116,8 +120,10 @@ def test_without_channel_context_there_is_no_class_loss() -> None:
     [
         ("channel", "embedding", "nothing attends"),
         ("channel", "added", "nothing attends"),
-        ("swapped", "rank_one", "choose embedding"),
-        ("swapped", "added", "choose embedding"),
+        ("swapped", "rank_one", "Choose embedding"),
+        ("swapped", "added", "Choose embedding"),
+        ("tandem", "centers", "class_features: unknown value 'centers'"),
+        ("upside_down", "rank_one", "order: unknown value 'upside_down'"),
     ],
 )
 def test_impossible_combinations_are_told(order: Order, class_features: ClassFeatures, message: str) -> None:

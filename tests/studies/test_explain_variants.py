@@ -5,10 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from studies.ctnet_variants import ClassFeatures, Order, PointCTVariantHead
+from studies.ctnet_variants import ClassFeatures, CTVariantBody, Order
 from views.test_explain_points import CLOUD, make_model
 
-from pcseg.heads.ctnet import PointCTHead
+from pcseg.heads import CTBody, PointHead
 from pcseg.labels import S3DIS
 from pcseg.views.layers.explain_points import explain_cloud
 from pcseg.views.layers.head_maps import HeadMaps
@@ -18,9 +18,8 @@ OF_CHANNELS, OF_CLASSES = {"channel", "class_prob", "frequency"}, {"affinity", "
 
 
 def maps_of(order: Order = "tandem", class_features: ClassFeatures = "rank_one") -> HeadMaps:
-    head = partial(
-        PointCTVariantHead, level=0, width=16, key_width=8, order=order, class_features=class_features
-    )
+    body = partial(CTVariantBody, width=16, key_width=8, order=order, class_features=class_features)
+    head = partial(PointHead, body=body, level=0)
     torch.manual_seed(0)
     return explain_cloud(make_model(head), CLOUD).maps
 
@@ -57,7 +56,8 @@ def test_maps_are_those_of_the_modules(
 
 def test_as_published_the_maps_are_those_of_the_published_head() -> None:
     torch.manual_seed(0)
-    published = explain_cloud(make_model(partial(PointCTHead, level=0, width=16, key_width=8)), CLOUD).maps
+    head = partial(PointHead, body=partial(CTBody, width=16, key_width=8), level=0)
+    published = explain_cloud(make_model(head), CLOUD).maps
     found = maps_of()
     for name in OF_CHANNELS | {"affinity", "probability"}:
         np.testing.assert_array_equal(getattr(found, name), getattr(published, name))

@@ -1,23 +1,17 @@
 """Class features put in from outside: exact where nothing should change, and gone afterwards."""
 
+from functools import partial
+
 import pytest
 import torch
 from helpers.fakes import ConvBackbone
-from studies.interventions import (
-    CHANGES,
-    BackboneOnce,
-    CloudContext,
-    Replacement,
-    listening,
-    putting_in,
-)
+from studies.interventions import CHANGES, CloudContext, Replacement, cloud_contexts, putting_in
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from pcseg.errors import UserError
-from pcseg.heads.base import PointHead
-from pcseg.heads.ctnet import PointCTHead
-from pcseg.heads.plain import PlainHead
+from pcseg.heads import CTBody, PointHead
+from pcseg.heads.linear import LinearHead
 from pcseg.labels import S3DIS
 from pcseg.losses.class_frequency import class_frequency
 from pcseg.training.segmentor import Segmentor
@@ -41,21 +35,21 @@ def batch_of(*rooms: Data) -> Batch:
 
 @pytest.fixture
 def model() -> Segmentor:
-    def head(widths: list[int], num_classes: int) -> PointHead:
-        return PointCTHead(widths, num_classes, level=0, width=12, key_width=6)
-
+    head = partial(PointHead, body=partial(CTBody, width=12, key_width=6), level=0)
     made = Segmentor(ConvBackbone, head, in_channels=4, schema=S3DIS).double().eval()
     for parameter in made.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     return made
 
 
+def contexts_of(model: Segmentor, batch: Batch) -> list[CloudContext]:
+    with torch.no_grad():
+        return cloud_contexts(model.head, model.backbone(batch), batch)
+
+
 @pytest.fixture
 def contexts(model: Segmentor) -> list[CloudContext]:
-    with torch.no_grad(), listening(model) as heard:
-        for seed in range(len(SIZES)):
-            model(batch_of(room(seed)))
-    return heard
+    return [contexts_of(model, batch_of(room(seed)))[0] for seed in range(len(SIZES))]
 
 
 def logits(model: torch.nn.Module, seed: int, replacement: Replacement) -> Tensor:
@@ -71,8 +65,7 @@ def test_contexts_are_what_the_module_says(model: Segmentor, contexts: list[Clou
         torch.testing.assert_close(context.class_prob[:, None] * context.gate, context.class_features)
         expected = class_frequency(batch.y, batch.ptr, S3DIS.num_classes)[0]
         assert torch.equal(context.frequency, expected)
-    with torch.no_grad(), listening(model) as together:
-        model(batch_of(*(room(seed) for seed in range(3))))
+    together = contexts_of(model, batch_of(*(room(seed) for seed in range(3))))
     for alone, context in zip(contexts, together, strict=True):
         torch.testing.assert_close(alone.class_features, context.class_features)
 
@@ -132,19 +125,16 @@ def test_the_average_of_one_room_is_its_own(contexts: list[CloudContext]) -> Non
     assert torch.equal(CHANGES["average-gate"](0, [alone]).gate, alone.gate)
 
 
-def test_the_backbone_runs_once(model: Segmentor) -> None:
-    calls = []
-    model.backbone.register_forward_hook(lambda *_: calls.append(1))
-    once = BackboneOnce(model).eval()
-    first = once(batch_of(room(0))).logits
-    assert torch.equal(once(batch_of(room(0))).logits, first)
-    assert len(calls) == 1
-    assert len(once(batch_of(room(1))).logits) == SIZES[1], "other voxels are not the same ones"
-    assert len(calls) == 2
-    assert torch.equal(model(batch_of(room(0))).logits, first)
+def test_levels_serve_many_passes_of_the_head(model: Segmentor, contexts: list[CloudContext]) -> None:
+    batch = batch_of(room(0))
+    levels = model.backbone(batch)
+    with putting_in(model.head, CHANGES["zero"](0, contexts)):
+        changed = model.head(levels, batch).logits
+    assert torch.equal(changed, logits(model, 0, CHANGES["zero"](0, contexts)))
+    assert torch.equal(model.head(levels, batch).logits, model(batch).logits)
 
 
 def test_other_heads_have_no_class_features() -> None:
-    plain = Segmentor(ConvBackbone, PlainHead, in_channels=4, schema=S3DIS)
+    plain = Segmentor(ConvBackbone, LinearHead, in_channels=4, schema=S3DIS)
     with pytest.raises(UserError, match="0 channel context modules"), putting_in(plain, Replacement()):
         pass

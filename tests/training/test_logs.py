@@ -9,7 +9,7 @@ import pytest
 from helpers.fakes import ConvBackbone, write_fake_building
 
 from pcseg.data.room_data import RoomData
-from pcseg.heads.plain import PlainHead
+from pcseg.heads.linear import LinearHead
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.training.logs import EpochLines, MetricsTable, read_rows
 from pcseg.training.train import TrainerOptions, train
@@ -87,7 +87,7 @@ def test_an_interrupted_training_ends_with_the_rows_of_a_straight_one(
         train(
             data=RoomData(root, grid_size=0.3, batch_size=1, val_rooms=["Area_1/office_1"], train_splits=["Area_1"]),
             backbone=Interrupted,
-            head=PlainHead,
+            head=LinearHead,
             trainer=TrainerOptions(
                 max_epochs=4, progress_bar=False, accelerator="cpu", log_every_n_steps=1, voxel_budget=None,
                 check_val_every_n_epoch=every,
@@ -116,7 +116,7 @@ def test_output_that_is_no_terminal_gets_a_line_an_epoch(
         train(
             data=RoomData(root, grid_size=0.3, batch_size=1, val_rooms=["Area_1/office_1"], train_splits=["Area_1"]),
             backbone=ConvBackbone,
-            head=PlainHead,
+            head=LinearHead,
             trainer=TrainerOptions(max_epochs=max_epochs, accelerator="cpu", voxel_budget=None),
             out=tmp_path / "run",
             resume=resume,

@@ -16,7 +16,7 @@ from torch_geometric.data import Batch, Data
 
 from pcseg.data.room_data import RoomData
 from pcseg.errors import UserError
-from pcseg.heads.plain import PlainHead
+from pcseg.heads.linear import LinearHead
 from pcseg.training.memory import Meter, budget_from_memory, crop_batch, free_memory, num_voxels
 from pcseg.training.recovery import Survival
 from pcseg.training.segmentor import Segmentor
@@ -36,7 +36,7 @@ class Trial(Segmentor):
         from pcseg.losses.segmentation import SegmentationLoss
 
         super().__init__(
-            ConvBackbone, PlainHead, in_channels=4, schema=S3DIS,
+            ConvBackbone, LinearHead, in_channels=4, schema=S3DIS,
             loss=SegmentationLoss(torch.ones(13)), optimizer=partial(torch.optim.AdamW, lr=0.01),
         )  # fmt: skip
         self.norm = torch.nn.BatchNorm1d(4)
@@ -289,7 +289,7 @@ def test_validation_follows_training_into_32_bit(building: Path, tmp_path: Path)
     """Else what is too large for half precision would choose the checkpoint."""
     dtypes = []
 
-    class Watched(PlainHead):
+    class Watched(LinearHead):
         def forward(self, levels, batch):
             output = super().forward(levels, batch)
             dtypes.append((self.training, output.logits.dtype))
@@ -404,6 +404,6 @@ def test_a_killed_worker_is_named_with_its_file(
     )  # fmt: skip
     with pytest.raises(UserError, match=r"a data worker .*Area_1/office_4\.h5.*lower data\.num_workers"):
         train(
-            data=data, backbone=ConvBackbone, head=PlainHead, out=tmp_path / "run",
+            data=data, backbone=ConvBackbone, head=LinearHead, out=tmp_path / "run",
             trainer=TrainerOptions(max_epochs=3, accelerator="cpu", progress_bar=False),
         )  # fmt: skip

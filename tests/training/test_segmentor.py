@@ -11,13 +11,13 @@ from torch import nn
 from torch.optim import SGD, Optimizer
 
 from pcseg.errors import UserError
-from pcseg.heads.fcn import PointFCNHead
+from pcseg.heads import FCNBody, PointHead
 from pcseg.labels import S3DIS
 from pcseg.training.segmentor import Segmentor
 
 
 def made(**options: Any) -> Segmentor:
-    head = partial(PointFCNHead, level=0, width=8)
+    head = partial(PointHead, body=partial(FCNBody, width=8), level=0)
     model = Segmentor(
         ConvBackbone, head, in_channels=4, schema=S3DIS, optimizer=partial(SGD, lr=0.1), **options
     )

@@ -18,7 +18,7 @@ from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.room_data import RoomData
 from pcseg.errors import UserError
-from pcseg.heads.plain import PlainHead
+from pcseg.heads.linear import LinearHead
 from pcseg.training.train import TrainerOptions, build_trainer, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ data:
   init_args: {root: ROOT, grid_size: 0.15, batch_size: 2, mix_prob: 0.5}
 backbone: {class_path: pcseg.backbones.points.sparse_unet.SparseUNet,
            init_args: {channels: [8, 8], layers: [1, 1], base_channels: 8}}
-head: {class_path: pcseg.heads.plain.PlainHead}
+head: {class_path: pcseg.heads.LinearHead}
 optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.01}}
 trainer: {max_epochs: 6, progress_bar: false, ema_decay: 0.9, accelerator: cpu}
 out: OUT
@@ -82,7 +82,7 @@ def test_learns_one_room(building: Path, tmp_path: Path) -> None:
     best = train(
         data=data,
         backbone=partial(SparseUNet, channels=(16, 16), layers=(1, 1), base_channels=16),
-        head=PlainHead,
+        head=LinearHead,
         optimizer=partial(torch.optim.AdamW, lr=0.01),
         trainer=TrainerOptions(max_epochs=8, progress_bar=False, accelerator="cpu"),
         out=tmp_path / "run",
@@ -125,7 +125,7 @@ def test_an_interrupted_training_says_how_to_go_on(building: Path, tmp_path: Pat
             train(
                 data=RoomData(building),
                 backbone=Interrupted,
-                head=PlainHead,
+                head=LinearHead,
                 trainer=options,
                 out=tmp_path / "run",
             )
@@ -163,11 +163,11 @@ def test_needs_a_room_to_validate_on_for_every_process(
     ]:
         options = TrainerOptions(devices=devices, accelerator="cpu")
         with pytest.raises(UserError, match=message):
-            train(data=data, backbone=ConvBackbone, head=PlainHead, trainer=options, out=tmp_path / "run")
+            train(data=data, backbone=ConvBackbone, head=LinearHead, trainer=options, out=tmp_path / "run")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     with pytest.raises(UserError, match="1 rooms to validate on for 16 processes"):
         train(
-            data=RoomData(building), backbone=ConvBackbone, head=PlainHead, out=tmp_path / "run",
+            data=RoomData(building), backbone=ConvBackbone, head=LinearHead, out=tmp_path / "run",
             trainer=TrainerOptions(devices="auto", num_nodes=2),
         )  # fmt: skip
     assert not (tmp_path / "run").exists()
@@ -181,7 +181,7 @@ def test_what_the_trainer_refuses_is_one_line(tmp_path: Path) -> None:
 def test_a_run_without_a_place(building: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file: cannot be created"):
-        train(data=RoomData(building), backbone=ConvBackbone, head=PlainHead, out=tmp_path / "file")
+        train(data=RoomData(building), backbone=ConvBackbone, head=LinearHead, out=tmp_path / "file")
 
 
 def test_refuses_what_does_not_fit(building: Path, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_refuses_what_does_not_fit(building: Path, tmp_path: Path) -> None:
         train(
             data=RoomData(building, grid_size=0.3, train_splits=["Area_1"]),
             backbone=ConvBackbone,
-            head=PlainHead,
+            head=LinearHead,
             trainer=TrainerOptions(max_epochs=epochs, progress_bar=False, accelerator="cpu"),
             out=tmp_path / "run",
             resume=resume,

@@ -12,6 +12,7 @@ import yaml
 from helpers.checkpoints import IMAGE_HEADS as HEADS
 from helpers.checkpoints import RESNET, image_config
 from helpers.fake_images import save, write_images, write_room_frames
+from helpers.heads import head_factory
 from PIL import ExifTags, Image
 from training.test_train import finish, logged, start
 
@@ -39,11 +40,10 @@ def run(frames: Path, out: Path, head: str = "ccnet", *, epochs: int = 1, **opti
     """Train as the command does; ``data`` are further arguments of the data."""
     torch.manual_seed(0)
     whole = image_config(frames, head, **options.pop("data", {}))
-    kind, arguments = HEADS[head]
     return train(
         data=ImageData(**whole["data"]["init_args"]),
         backbone=ResNet(**RESNET),
-        head=partial(kind, **arguments),
+        head=head_factory(HEADS[head]),
         loss=partial(SegmentationLoss, lovasz=0.0),
         optimizer=partial(torch.optim.AdamW, lr=0.01),
         schedule=Cosine(),
@@ -62,9 +62,8 @@ def test_overfits_four_frames(frames: Path, head: str) -> None:
     data.train_pictures = data.train_pictures[:4]
     (batch,) = data.train_loader()
     torch.manual_seed(0)
-    kind, arguments = HEADS[head]
     model = Segmentor(
-        ResNet(**{**RESNET, "widths": [8, 16, 16, 16]}), partial(kind, **arguments),
+        ResNet(**{**RESNET, "widths": [8, 16, 16, 16]}), head_factory(HEADS[head]),
         in_channels=3, schema=data.schema, loss=SegmentationLoss(data.class_counts, lovasz=0.0),
     )  # fmt: skip
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.0)

@@ -13,11 +13,7 @@ from torch import nn
 from pcseg.checkpoint import LoadedModel, ModelCard
 from pcseg.data.io.clouds import Cloud
 from pcseg.errors import UserError
-from pcseg.heads.base import Head
-from pcseg.heads.ccnet import PointRCCAHead, RCCABody
-from pcseg.heads.ctnet import CTBody, PointCTHead
-from pcseg.heads.encnet import EncBody, PointEncHead
-from pcseg.heads.plain import PlainHead
+from pcseg.heads import CTBody, EncBody, Head, LinearHead, PointHead, RCCABody
 from pcseg.inference.predict_points import predict_cloud
 from pcseg.labels import S3DIS
 from pcseg.nn.spatial_context import ClassAttention
@@ -43,10 +39,10 @@ def make_model(head: HeadFactory, *, grid_size: float = GRID) -> LoadedModel:
 
 
 HEADS: dict[str, HeadFactory] = {
-    "plain": PlainHead,
-    "ctnet": partial(PointCTHead, level=0, width=16, key_width=8),
-    "encnet": partial(PointEncHead, level=0, width=16, num_codewords=4, presence_weight=0.2),
-    "ccnet": partial(PointRCCAHead, level=0, width=16, recurrence=3),
+    "plain": LinearHead,
+    "ctnet": partial(PointHead, level=0, body=partial(CTBody, width=16, key_width=8)),
+    "encnet": partial(PointHead, level=0, body=partial(EncBody, width=16, num_codewords=4)),
+    "ccnet": partial(PointHead, level=0, body=partial(RCCABody, width=16)),
 }
 
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
+from pcseg.nn.levels import ImageBatch
 from pcseg.official.loading import load_backbone, timm_weights
 from pcseg.official.names.images import hrnet_names
 
@@ -40,9 +41,9 @@ class HRNet(ImageBackbone):
         if paddle:
             _pad_as_paddle(self.net)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def forward(self, batch: ImageBatch) -> list[Tensor]:
         net = self.net
-        x = net.act1(net.bn1(net.conv1(image)))
+        x = net.act1(net.bn1(net.conv1(batch.image)))
         x = net.act2(net.bn2(net.conv2(x)))
         finest, *others = net.stages(x)
         size = finest.shape[2:]

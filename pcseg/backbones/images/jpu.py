@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
 from pcseg.backbones.images.resnet import ResNetName, resnet
+from pcseg.nn.levels import ImageBatch
 
 DILATIONS = (1, 2, 4, 8)
 
@@ -65,8 +66,8 @@ class JPUBackbone(ImageBackbone):
         self.jpu = JPU(backbone.out_channels, width=width)
         self.out_channels = [*backbone.out_channels[:-1], self.jpu.out_channels]
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        features = self.backbone(image)
+    def forward(self, batch: ImageBatch) -> list[Tensor]:
+        features = self.backbone(batch)
         return [*features[:-1], self.jpu(features)]
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
 from pcseg.errors import UserError
+from pcseg.nn.levels import ImageBatch
 from pcseg.official.loading import load_backbone, timm_weights
 from pcseg.official.names.images import resnet_names
 
@@ -81,7 +82,8 @@ class ResNet(ImageBackbone):
         if ceil_pool:
             self.net.maxpool = nn.MaxPool2d(3, 2, 1, ceil_mode=True)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def forward(self, batch: ImageBatch) -> list[Tensor]:
+        image = batch.image
         if image.device.type == "cpu":
             image = image.contiguous(memory_format=torch.channels_last)
         x = self.net.maxpool(self.net.act1(self.net.bn1(self.net.conv1(image))))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
 from pcseg.errors import UserError
+from pcseg.nn.levels import ImageBatch
 from pcseg.official.loading import load_backbone
 from pcseg.official.names.images import van_names
 
@@ -64,12 +65,11 @@ class VAN(ImageBackbone):
             self.stages.append(VANStage(before, width, blocks, first=first, norm_eps=norm_eps))
         self.apply(_initialise)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Features ``(B, C_i, H_i, W_i)`` of images ``(B, 3, H, W)``."""
-        outputs = []
+    def forward(self, batch: ImageBatch) -> list[Tensor]:
+        x, outputs = batch.image, []
         for stage in self.stages:
-            image = stage(image)
-            outputs.append(image)
+            x = stage(x)
+            outputs.append(x)
         return outputs
 
 

@@ -18,12 +18,12 @@ from pcseg.data.io.clouds import Cloud
 from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import group_by_voxel
 from pcseg.errors import UserError
+from pcseg.heads.body import Body
 from pcseg.heads.ccnet import RCCABody
-from pcseg.heads.context import ContextBody
 from pcseg.heads.ctnet import CTBody
 from pcseg.heads.encnet import EncBody
-from pcseg.heads.image_base import ImageHead
-from pcseg.heads.point_base import PointContextHead, read_back
+from pcseg.heads.images import ImageHead
+from pcseg.heads.points import PointHead, read_back
 from pcseg.inference.predict_points import make_sample, usable_rows
 from pcseg.losses.class_frequency import class_frequency
 from pcseg.losses.presence import class_presence
@@ -97,7 +97,7 @@ def _explain_points(
     device = next(model.network.parameters()).device
     batch = scene_batch(shown, model.features).to(device)
     head = model.network.head
-    level = head.level if isinstance(head, PointContextHead) else 0
+    level = head.level if isinstance(head, PointHead) else 0
 
     def tokens(levels: list[Level]) -> np.ndarray:
         return read_back(levels, level, 0, torch.arange(len(levels[level].x), device=device)).cpu().numpy()
@@ -117,13 +117,13 @@ def maps_of_pass(
         tokens: Called with what the backbone returns; the token of each row of the logits, ``(V,)``.
     """
     head = model.network.head
-    body = head.body if isinstance(head, PointContextHead | ImageHead) else None
+    body = head.body if isinstance(head, PointHead | ImageHead) else None
     parts = watched_parts(body) | {"backbone": model.network.backbone}
     model.network.eval()
     with torch.inference_mode(), watching(parts) as calls:
         logits = model.network(batch).logits
         maps = HeadMaps(
-            head=type(head).__name__,
+            head=type(head if body is None else body).__name__,
             row=row,
             probability=logits.float().softmax(1).cpu().numpy(),
             token=tokens(calls["backbone"][0][1]),
@@ -149,7 +149,7 @@ def watching(parts: dict[str, nn.Module]) -> Iterator[Calls]:
             handle.remove()
 
 
-def watched_parts(body: ContextBody | None) -> dict[str, nn.Module]:
+def watched_parts(body: Body | None) -> dict[str, nn.Module]:
     """The modules of a body whose calls :func:`body_maps` needs."""
     if hasattr(body, "channel_context"):
         channels, spatial = body.channel_context, body.spatial_context
@@ -161,7 +161,7 @@ def watched_parts(body: ContextBody | None) -> dict[str, nn.Module]:
     return {"attention": body.attention} if isinstance(body, RCCABody) else {}
 
 
-def body_maps(body: ContextBody, calls: Calls) -> dict[str, Any]:
+def body_maps(body: Body, calls: Calls) -> dict[str, Any]:
     """Fields of :class:`HeadMaps` from the calls of :func:`watched_parts` during a pass over one cloud."""
     if hasattr(body, "channel_context"):
         return _ct_maps(body, calls)
@@ -201,7 +201,7 @@ def _ct_maps(body: CTBody, calls: Calls) -> dict[str, Any]:
     return maps
 
 
-def truth_maps(body: ContextBody, y: Tensor, num_classes: int) -> dict[str, Any]:
+def truth_maps(body: Body, y: Tensor, num_classes: int) -> dict[str, Any]:
     """What class probabilities and presence of one cloud were trained towards; nothing without labels."""
     if not bool((y >= 0).any()):
         return {}

@@ -1,19 +1,19 @@
-"""A linear classifier on the finest level: the baseline of every other head."""
+"""A linear classifier of the finest level: the baseline for the context heads."""
 
 from collections.abc import Sequence
 
 from torch import nn
 
-from pcseg.heads.base import HeadOutput, PointHead
+from pcseg.heads.base import Head, HeadOutput
 from pcseg.nn.levels import Level, PointBatch
 
 
-class PlainHead(PointHead):
-    """One linear layer on the finest level.
+class LinearHead(Head):
+    """Classifies the voxels of the finest level with one linear layer.
 
     Args:
-        channels: Widths of the levels, finest first; the first one counts here.
-        num_classes: Number of classes.
+        channels: Channels of the levels, finest first; only the first one is used.
+        num_classes: K.
     """
 
     def __init__(self, channels: Sequence[int], num_classes: int) -> None:

@@ -4,7 +4,7 @@ import torch
 from helpers.dense_conv import random_voxels
 from torch_geometric.data import Batch
 
-from pcseg.heads.plain import PlainHead
+from pcseg.heads import LinearHead
 from pcseg.nn.levels import Level
 from pcseg.ops.kernel_lookup import coarsen
 
@@ -17,7 +17,7 @@ def test_linear_on_the_finest_level() -> None:
         Level(x=torch.randn(50, 8), voxels=fine, stride=1),
         Level(x=torch.randn(len(coarse), 16), voxels=coarse, stride=2, parent=parent),
     ]
-    head = PlainHead([8, 16], 5)
+    head = LinearHead([8, 16], 5)
     output = head(levels, Batch())
     torch.testing.assert_close(output.logits, levels[0].x @ head.classify.weight.t() + head.classify.bias)
     assert output.aux == {}

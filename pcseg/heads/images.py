@@ -1,0 +1,117 @@
+"""The adapter that puts a body on the features of an image backbone."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from pcseg.errors import UserError
+from pcseg.heads.base import Head, HeadOutput
+from pcseg.heads.body import BodyFactory
+from pcseg.losses.auxiliary import auxiliary_loss
+from pcseg.losses.ohem import corner_aligned_labels
+from pcseg.nn.levels import ImageBatch
+from pcseg.nn.tokens import LocalConv, PixelConv, Pixels, to_image, to_tokens
+
+MIN_SIZE = 2
+"""Smallest height and width of the features: in a single row or column, context sees nothing but padding."""
+
+
+class ImageHead(Head):
+    """A body on the last feature of an image backbone.
+
+    Args:
+        channels: Channels of the features, finest first.
+        num_classes: K.
+        body: Makes the body that computes the logits.
+        laterals: Further features that the body fuses, which must have the size of the last one; negative numbers
+            count from the end.
+        auxiliary: Makes a body on the feature before the last, or on the only one; default: none.
+        aux_weight: Factor of the cross-entropy of the auxiliary logits; 0 removes the auxiliary body.
+        align_corners: Whether logits are resized with the centers of the corner pixels kept in place (EncNet and
+            CCNet as released) or with the corners of the image kept in place (CTNet).
+        local: Makes the local convolutions of the bodies.
+
+    Convention:
+        Auxiliary logits are computed in training mode only.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        num_classes: int,
+        *,
+        body: BodyFactory,
+        laterals: Sequence[int] = (),
+        auxiliary: BodyFactory | None = None,
+        aux_weight: float = 0.4,
+        align_corners: bool = False,
+        local: LocalConv = PixelConv,
+    ) -> None:
+        super().__init__()
+        for lateral in laterals:
+            if not -len(channels) <= lateral < len(channels):
+                raise UserError(f"head.laterals has {lateral}, but the backbone has {len(channels)} features")
+        self.channels, self.laterals = list(channels), list(laterals)
+        self.aux_weight, self.align_corners = aux_weight, align_corners
+        self.body = body(channels[-1], num_classes, [channels[i] for i in laterals], local)
+        self.auxiliary = None
+        if auxiliary is not None and aux_weight > 0:
+            self.auxiliary = auxiliary(channels[max(len(channels) - 2, 0)], num_classes, [], local)
+
+    def forward(self, levels: Sequence[Tensor], batch: ImageBatch) -> HeadOutput:
+        height, width = batch.image.shape[2:]
+        self._check(levels, (height, width))
+        x, pixels = to_tokens(levels[-1])
+        output = self.body(x, pixels, [to_tokens(levels[i])[0] for i in self.laterals])
+        aux = dict(output.clouds)
+        if output.embedding is not None:
+            aux["embedding"] = to_image(output.embedding, pixels)
+        if self.auxiliary is not None and self.training:
+            x, aux_pixels = to_tokens(levels[max(len(levels) - 2, 0)])
+            logits = to_image(self.auxiliary(x, aux_pixels).logits, aux_pixels)
+            aux["aux_logits"] = self._resize(logits, (height, width))
+        logits = self._resize(to_image(output.logits, pixels), (height, width))
+        return HeadOutput(logits=to_tokens(logits)[0], aux=aux)
+
+    def losses(self, output: HeadOutput, batch: ImageBatch) -> dict[str, Tensor]:
+        y = batch.labels
+        pixels = Pixels(batch_size=y.shape[0], height=y.shape[1], width=y.shape[2], device=y.device)
+        losses = self.body.cloud_losses(output.aux, y.flatten(), pixels.ptr)
+        if "embedding" in output.aux:
+            embedding = output.aux["embedding"]
+            small = self._labels_of_features(y, (embedding.shape[2], embedding.shape[3]))
+            losses |= self.body.token_losses(to_tokens(embedding)[0], small.flatten())
+        if "aux_logits" in output.aux:
+            aux = auxiliary_loss(output.aux["aux_logits"], y, align_corners=self.align_corners)
+            losses["aux"] = self.aux_weight * aux
+        return losses
+
+    def _labels_of_features(self, y: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the labels ``(B, h, w)`` of the pixels at the centers of the features."""
+        if not self.align_corners:
+            return F.interpolate(y[:, None].double(), size, mode="nearest-exact")[:, 0].long()
+        return corner_aligned_labels(y, size)
+
+    def _resize(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        """Resize ``(B, K, h, w)``; classes come first in memory, so that the tokens of the result are a view."""
+        if tuple(size) == tuple(image.shape[2:]):
+            return image
+        classes = image.transpose(0, 1).contiguous()
+        classes = F.interpolate(classes, size, mode="bilinear", align_corners=self.align_corners)
+        return classes.transpose(0, 1)
+
+    def _check(self, levels: Sequence[Tensor], size: tuple[int, int]) -> None:
+        found = [level.shape[1] for level in levels]
+        if found != self.channels:
+            raise UserError(f"the head was built for features of {self.channels} channels, not {found}")
+        rows, columns = levels[-1].shape[2:]
+        if min(rows, columns) < MIN_SIZE and (rows, columns) != size:
+            raise UserError(
+                f"images of {size[1]} x {size[0]} pixels leave {columns} x {rows} features and the head needs "
+                f"{MIN_SIZE} x {MIN_SIZE}; raise data.crop_size or choose a backbone with a smaller stride"
+            )
+        for i in self.laterals:
+            if levels[i].shape[2:] != levels[-1].shape[2:]:
+                sizes = [tuple(levels[j].shape[2:]) for j in (i, -1)]
+                raise UserError(f"head.laterals fuses features of one size, not {sizes[0]} and {sizes[1]}")

@@ -1,0 +1,98 @@
+"""The adapter that puts a body on a level of a point backbone."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from pcseg.errors import UserError
+from pcseg.heads.base import Head, HeadOutput
+from pcseg.heads.body import BodyFactory
+from pcseg.losses.cross_entropy import cross_entropy
+from pcseg.nn.levels import Level, PointBatch
+from pcseg.nn.sparse_conv import SubmanifoldConv
+from pcseg.nn.tokens import LocalConv
+
+
+class PointHead(Head):
+    """A body on one level of a point backbone, plus a linear classifier of the finest level.
+
+    Args:
+        channels: Channels of the levels, finest first.
+        num_classes: K.
+        body: Makes the body that computes the logits.
+        level: Level that the body works on.
+        laterals: Further levels that the body fuses, none finer than ``level``.
+        auxiliary: Makes a body whose logits are trained only, see ``aux_weight``; default: none.
+        aux_level: Level of the auxiliary body; default: ``level``.
+        aux_weight: Factor of the cross-entropy of the auxiliary logits; 0 removes the auxiliary body.
+        local: Makes the local convolutions of the bodies.
+
+    Convention:
+        Voxels of the finest level take the logits of the coarse voxel that contains them. With ``level=0`` the
+        logits are those of the body alone, and the head computes the same as :class:`~pcseg.heads.ImageHead`.
+        Auxiliary logits are computed in training mode only.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        num_classes: int,
+        *,
+        body: BodyFactory,
+        level: int = 2,
+        laterals: Sequence[int] = (),
+        auxiliary: BodyFactory | None = None,
+        aux_level: int | None = None,
+        aux_weight: float = 0.4,
+        local: LocalConv = SubmanifoldConv,
+    ) -> None:
+        super().__init__()
+        aux_level = level if aux_level is None else aux_level
+        for name, value in (("level", level), ("aux_level", aux_level), *(("laterals", i) for i in laterals)):
+            if not 0 <= value < len(channels):
+                raise UserError(
+                    f"head.{name} is {value}, but the backbone has levels 0 to {len(channels) - 1}"
+                )
+        if any(lateral < level for lateral in laterals):
+            raise UserError(f"head.laterals are {list(laterals)}; choose levels not finer than level {level}")
+        self.level, self.laterals = level, list(laterals)
+        self.aux_level, self.aux_weight = aux_level, aux_weight
+        self.body = body(channels[level], num_classes, [channels[i] for i in laterals], local)
+        self.auxiliary = None
+        if auxiliary is not None and aux_weight > 0:
+            self.auxiliary = auxiliary(channels[aux_level], num_classes, [], local)
+        self.detail = nn.Linear(channels[0], num_classes) if level > 0 else None
+
+    def forward(self, levels: list[Level], batch: PointBatch) -> HeadOutput:
+        here = levels[self.level]
+        laterals = [read_back(levels, i, self.level, levels[i].x) for i in self.laterals]
+        output = self.body(here.x, here.voxels, laterals)
+        logits = read_back(levels, self.level, 0, output.logits)
+        if self.detail is not None:
+            logits = logits + self.detail(levels[0].x)
+        aux = dict(output.clouds)
+        if output.embedding is not None:
+            aux["embedding"] = read_back(levels, self.level, 0, output.embedding)
+        if self.auxiliary is not None and self.training:
+            there = levels[self.aux_level]
+            aux["aux_logits"] = read_back(
+                levels, self.aux_level, 0, self.auxiliary(there.x, there.voxels).logits
+            )
+        return HeadOutput(logits=logits, aux=aux)
+
+    def losses(self, output: HeadOutput, batch: PointBatch) -> dict[str, Tensor]:
+        losses = self.body.cloud_losses(output.aux, batch.y, batch.ptr)
+        if "embedding" in output.aux:
+            losses |= self.body.token_losses(output.aux["embedding"], batch.y)
+        if "aux_logits" in output.aux:
+            losses["aux"] = self.aux_weight * cross_entropy(output.aux["aux_logits"], batch.y)
+        return losses
+
+
+def read_back(levels: list[Level], coarse: int, fine: int, x: Tensor) -> Tensor:
+    """Return for every voxel of level ``fine`` the row of ``x`` of the voxel of level ``coarse`` that contains it."""
+    for level in range(coarse, fine, -1):
+        parent = levels[level].parent
+        assert parent is not None, "every level but the finest links the finer one"
+        x = x.index_select(0, parent)
+    return x
