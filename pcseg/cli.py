@@ -188,8 +188,12 @@ def make_parser(function: Callable[..., object], *, prog: str | None = None) -> 
 
 
 def as_dict(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
-    """Return the resolved configuration as plain data, as checkpoints store it."""
-    return yaml.safe_load(parser.dump(config, skip_validation=True))
+    """Return the resolved configuration as plain data, as checkpoints store it.
+
+    Convention:
+        Null values are kept: an option can be null although its default is not.
+    """
+    return yaml.safe_load(parser.dump(config, skip_validation=True, skip_unset=False))
 
 
 def config_files(name: str) -> list[Path]:
