@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pcseg.inference.scene_batch import scene_batch
 from studies.interventions import CHANGES, CloudContext, cloud_contexts, putting_in
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
@@ -13,6 +12,7 @@ from pcseg.cli import run
 from pcseg.data.dataset import with_height
 from pcseg.data.manifest import Manifest
 from pcseg.data.sample import Sample, load_sample
+from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import group_by_voxel
 from pcseg.errors import UserError
 from pcseg.evaluation.points import entries_in, open_scene

@@ -8,7 +8,7 @@ import pytest
 from helpers.fakes import write_fake_building
 from studies import class_features
 from studies.cost import measure_costs, training_step
-from studies.ctnet_variants import PointCTVariantHead
+from studies.ctnet_variants import CTVariantBody
 from studies.harness import Intervention, Outcome, Study, Variant, chosen, run_interventions, run_study
 from studies.intervene import intervene
 from studies.interventions import CHANGES
@@ -132,8 +132,10 @@ OWN = [variant for variant in class_features.VARIANTS if variant.name not in cla
 def test_variants_of_ctnet_train_a_step(variant: Variant, building: Path) -> None:
     model, step = training_step(variant, data=building)
     step()
-    assert type(model.head) is PointCTVariantHead
-    values = dict(option.removeprefix("--head.").split("=") for option in variant.options[1:])
+    assert type(model.head.body) is CTVariantBody
+    values = dict(
+        option.removeprefix("--head.init_args.body.init_args.").split("=") for option in variant.options[1:]
+    )
     assert model.head.body.order == values.get("order", "tandem")
     assert (model.head.body.embedding is not None) == ("class_features" in values)
     for name, parameter in model.head.named_parameters():
