@@ -1,1 +1,1 @@
-"""Pure functions on tensors: voxel sets, kernel maps, axis lines, group attention, serialization."""
+"""Functions on tensors: voxel sets, kernel maps, axis lines, group attention, space-filling curves."""

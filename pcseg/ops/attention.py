@@ -1,4 +1,4 @@
-"""Exact softmax attention of every token over the union of the groups that it belongs to."""
+"""Exact softmax attention of every token over the union of its groups."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from torch.autograd.function import once_differentiable
 from pcseg.ops.groups import GroupBlock, Groups, Spacing
 
 DOT_ROWS = 2048
-"""Rows whose products exist at once where only their sums are wanted."""
+"""Rows multiplied at once when only the sum of their products is needed."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Support:
-    """What each token sees: itself and all tokens that share a group with it in one of several partitions.
+    """Tokens that each token attends to: itself and all tokens that share a group with it in any partition.
 
     Args:
         partitions: The partitions, e.g. the lines along x, along y and along z.
-        overlapping: Whether two different tokens can share a group in two partitions (thick lines, planes).
-            A pair then counts in the first of them only, which costs a comparison a pair.
+        overlapping: Whether two different tokens can share a group in several partitions, as on thick lines. A pair
+            then counts in the first of them only, which costs one comparison per pair.
     """
 
     partitions: list[Groups]
     overlapping: bool = False
 
     def blocks(self) -> Iterator[tuple[GroupBlock, list[Groups]]]:
-        """All blocks, each with the partitions whose pairs were counted before."""
+        """Yield all blocks, each with the partitions whose pairs were counted before."""
         for i, partition in enumerate(self.partitions):
             earlier = self.partitions[:i] if self.overlapping else []
             for block in partition.blocks:
@@ -36,38 +36,39 @@ class Support:
 
 
 def union_attention(query: Tensor, key: Tensor, value: Tensor, support: Support) -> Tensor:
-    r"""One joint softmax over everything that a token sees.
+    r"""Attend with one joint softmax over all tokens in :math:`S(u)`.
 
     .. math:: o_u = \sum_{w \in S(u)} \frac{\exp(q_u \cdot k_w)}{\sum_{t \in S(u)} \exp(q_u \cdot k_t)} v_w,
               \qquad S(u) = \{u\} \cup \bigcup_a \text{group}_a(u)
 
-    :math:`S(u)` is a set: a token counts once, however many groups it shares with u. Groups are visited one
-    after the other and partial results joined by the log-sum-exp rule, so that memory is linear in the tokens;
-    backward visits them again and computes the weights anew.
+    :math:`S(u)` is a set: a token counts once, however many groups it shares with u. Groups are processed one by one
+    and their results are merged by the log-sum-exp rule, so that memory is linear in the number of tokens. Backward
+    recomputes the weights.
 
     Args:
         query: ``(N, D)``.
         key: ``(N, D)``.
         value: ``(N, C)``.
-        support: Which tokens see which.
+        support: Which tokens attend to which.
 
     Returns:
         ``(N, C)``.
 
     Convention:
-        Logits are not divided by :math:`\sqrt{D}`. Weights and sums of half precision inputs are float32.
+        Logits are not divided by :math:`\sqrt{D}`. Logits, weights and sums of half precision inputs are float32:
+        unscaled logits overflow float16.
     """
     return _UnionAttention.apply(query, key, value, support)
 
 
 class _UnionAttention(torch.autograd.Function):
-    """Keeps the logarithms of the normalisers; logits are computed anew wherever they are needed."""
+    """Stores the logarithms of the normalizers and recomputes the logits."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, support: Support) -> Tensor:
         with torch.autocast(query.device.type, enabled=False):
             own = _dot(query, key)
-            norm = torch.cat([own, own.new_zeros(1)])  # one more for what padding (-1) reads and writes
+            norm = torch.cat([own, own.new_zeros(1)])  # one more entry for padding (-1)
             for block, earlier in support.blocks():
                 part = _logits(query, key, block, earlier).logsumexp(-1)
                 norm[block.queries] = torch.logaddexp(norm[block.queries], part)
@@ -86,8 +87,8 @@ class _UnionAttention(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, norm, out = ctx.saved_tensors
         with torch.autocast(query.device.type, enabled=False):
-            mean = _dot(grad_out, out)  # what softmax subtracts from the gradients of its weights
-            weight = (_dot(query, key) - norm).exp_()  # of a token itself
+            mean = _dot(grad_out, out)  # subtracted from the gradients of the weights by the softmax
+            weight = (_dot(query, key) - norm).exp_()  # of the token itself
             grad_logit = weight * (_dot(grad_out, value) - mean)
             grad_value = torch.mul(weight[:, None], grad_out, out=norm.new_empty(value.shape))
             grad_query, grad_key = grad_logit[:, None] * key, grad_logit[:, None] * query
@@ -117,11 +118,11 @@ def _key_rows(x: Tensor, block: GroupBlock) -> Tensor:
 
 
 def _rows(x: Tensor, index: Tensor, spacing: Spacing | None, first: int) -> Tensor:
-    """``x[index]``, a view where it can be, else many times faster; padding reads row 0."""
+    """Return ``x[index]``, as a much faster view where possible; padding reads row 0."""
     if spacing is None:
         return x.index_select(0, index.clamp(min=0).flatten()).view(*index.shape, -1)
     rows = spacing.view(x, len(index), first, index.shape[1])
-    return rows if 1 in rows.stride()[1:] else rows.contiguous()  # else every product would copy them
+    return rows if 1 in rows.stride()[1:] else rows.contiguous()  # otherwise every product copies them
 
 
 def _add_to_queries(x: Tensor, block: GroupBlock, a: Tensor, b: Tensor) -> None:
@@ -133,7 +134,7 @@ def _add_to_keys(x: Tensor, block: GroupBlock, a: Tensor, b: Tensor) -> None:
 
 
 def _add_product(x: Tensor, index: Tensor, spacing: Spacing | None, first: int, a: Tensor, b: Tensor) -> None:
-    """``x[index] += a @ b``; padding adds its zeros to row 0."""
+    """Compute ``x[index] += a @ b``; padding adds its zeros to row 0."""
     if spacing is None:
         x.index_add_(0, index.clamp(min=0).flatten(), (a @ b).flatten(0, 1).to(x.dtype))
         return
@@ -144,11 +145,19 @@ def _add_product(x: Tensor, index: Tensor, spacing: Spacing | None, first: int, 
         rows += a @ b
 
 
+def _float32_product(a: Tensor, b: Tensor) -> Tensor:
+    """Return ``a @ b`` without rounding the result to half precision."""
+    if a.dtype not in (torch.float16, torch.bfloat16):
+        return a @ b
+    if a.is_cuda:
+        return torch.bmm(a, b, out_dtype=torch.float32)
+    return a.float() @ b.float()
+
+
 def _logits(query: Tensor, key: Tensor, block: GroupBlock, earlier: list[Groups]) -> Tensor:
-    """Logits of a block, ``(G, Q, L)``; -inf for padding, a token itself, and pairs counted before."""
+    """Return the logits of a block, ``(G, Q, L)``: -inf for padding, the token itself, and pairs counted before."""
     queries, keys, first, padded, _ = block
-    dtype = torch.promote_types(query.dtype, torch.float32)
-    logits = (_query_rows(query, block) @ _key_rows(key, block).mT).to(dtype)
+    logits = _float32_product(_query_rows(query, block), _key_rows(key, block).mT)
     logits[:, :, first : first + queries.shape[1]].diagonal(dim1=1, dim2=2).fill_(-torch.inf)
     if padded:
         logits.masked_fill_((queries < 0)[:, :, None], -torch.inf)

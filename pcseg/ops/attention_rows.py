@@ -1,4 +1,4 @@
-"""Rows of attention matrices that are never formed: what a few tokens see, after one or several steps."""
+"""Rows of the attention matrices of criss-cross attention, computed without forming the matrices."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,25 +9,25 @@ from pcseg.ops.attention import Support, _dot, _logits
 from pcseg.ops.groups import GroupBlock, Groups
 
 Step = tuple[Tensor, Tensor, Support]
-"""Queries ``(N, D)``, keys ``(N, D)`` and what each token sees."""
+"""Queries ``(N, D)``, keys ``(N, D)`` and the tokens that each token attends to."""
 
 
 def seen_by(share: Tensor, query: Tensor, key: Tensor, support: Support) -> Tensor:
-    r"""What tokens see by :func:`~pcseg.ops.attention.union_attention`, each counted by its share.
+    r"""Sum rows of the attention matrix of :func:`~pcseg.ops.attention.union_attention`, weighted by ``share``.
 
     .. math:: s'_w = \sum_u s_u A_{uw}
 
     Args:
-        share: ``(N,)``; only the groups of tokens with a share other than 0 are visited.
+        share: Weight of every row, ``(N,)``; only groups with a nonzero weight are processed.
         query: ``(N, D)``.
         key: ``(N, D)``.
-        support: Which tokens see which.
+        support: Which tokens attend to which.
 
     Returns:
-        ``(N,)``, of the same sum as ``share``.
+        ``(N,)``, with the same sum as ``share``.
     """
     own = _dot(query, key)
-    share = torch.cat([share.to(own.dtype), own.new_zeros(1)])  # one more for what padding (-1) reads
+    share = torch.cat([share.to(own.dtype), own.new_zeros(1)])  # one more entry for padding (-1)
     norm = torch.cat([own, own.new_zeros(1)])
     parts = [(block, earlier) for block, earlier in _blocks_of(share, support)]
     for block, earlier in parts:
@@ -42,7 +42,7 @@ def seen_by(share: Tensor, query: Tensor, key: Tensor, support: Support) -> Tens
 
 
 def _blocks_of(share: Tensor, support: Support) -> Iterator[tuple[GroupBlock, list[Groups]]]:
-    """The groups of the blocks in which some token has a share."""
+    """Yield the groups of all blocks in which some token has a nonzero share."""
     for block, earlier in support.blocks():
         rows = (share[block.queries] != 0).any(1)
         if bool(rows.any()):
@@ -50,12 +50,12 @@ def _blocks_of(share: Tensor, support: Support) -> Iterator[tuple[GroupBlock, li
 
 
 def effective_attention(steps: Sequence[Step], token: int) -> list[Tensor]:
-    r"""What ``token`` sees of the first step's tokens after 1, 2, ... recurrences, ``(N,)`` each.
+    r"""Return the attention of ``token`` to the tokens of the first step after 1, 2, ... recurrences, ``(N,)`` each.
 
     .. math:: a^{(r)} = e_u^\top A_r A_{r-1} \cdots A_1
 
     Convention:
-        The product of the attention matrices alone: values, :math:`\gamma` and the residual paths are left out.
+        This is the product of the attention matrices, without values, :math:`\gamma` and residual paths.
     """
     found = []
     for number in range(1, len(steps) + 1):
@@ -68,7 +68,7 @@ def effective_attention(steps: Sequence[Step], token: int) -> list[Tensor]:
 
 
 def reached_by(reached: Tensor, support: Support) -> Tensor:
-    """What at least one of the tokens ``reached`` ``(N,)`` bool sees, ``(N,)`` bool."""
+    """Return the tokens that at least one of the tokens ``reached`` ``(N,)`` bool attends to, ``(N,)`` bool."""
     found = reached.clone()
     for groups in support.partitions:
         seen = reached.new_zeros(len(groups.ptr) - 1).index_fill_(0, groups.id[reached], True)
@@ -77,10 +77,10 @@ def reached_by(reached: Tensor, support: Support) -> Tensor:
 
 
 def effective_reach(supports: Sequence[Support], token: int) -> list[Tensor]:
-    """Which of the first step's tokens ``token`` sees at all after 1, 2, ... recurrences, ``(N,)`` bool each.
+    """Return which tokens of the first step reach ``token`` after 1, 2, ... recurrences, ``(N,)`` bool each.
 
     Convention:
-        Where :func:`effective_attention` is above 0, but for shares that vanish in floating point.
+        These are the tokens with nonzero :func:`effective_attention`, apart from underflow.
     """
     found = []
     for number in range(1, len(supports) + 1):

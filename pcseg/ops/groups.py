@@ -1,4 +1,4 @@
-"""Partitions of tokens into groups of any size, in compressed rows and in padded blocks."""
+"""Partitions of tokens into groups of any size, stored as compressed rows and processed in padded blocks."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 PAIRS_PER_BLOCK = {"cpu": 1 << 18, "cuda": 1 << 22}
-"""Pairs of tokens worked on at once: bounds the memory of a block, whatever the size of the groups."""
+"""Pairs of tokens processed at once: bounds the memory of a block, whatever the size of the groups."""
 
 BLOCK_GROWTH = 1.15
 """Groups share a block if their sizes differ by less than about this factor: bounds the padding."""
@@ -18,14 +18,14 @@ SMALL_BLOCK = 1 << 15
 
 
 class Spacing(NamedTuple):
-    """Token ``start + g * group + i * member`` is number i of group g."""
+    """Evenly spaced groups: member i of group g is token ``start + g * group + i * member``."""
 
     start: int
     group: int
     member: int
 
     def view(self, x: Tensor, count: int, first: int, size: int) -> Tensor:
-        """Rows of ``x`` ``(N, C)`` of tokens ``first : first + size`` of ``count`` groups, ``(count, size, C)``."""
+        """View the rows of ``x`` ``(N, C)`` of members ``first : first + size`` of all groups, ``(count, size, C)``."""
         row, channel = x.stride()
         stride = (self.group * row, self.member * row, channel)
         start = x.storage_offset() + (self.start + first * self.member) * row
@@ -35,9 +35,9 @@ class Spacing(NamedTuple):
 class GroupBlock(NamedTuple):
     """Groups of similar size side by side, or a part of the queries of one large group.
 
-    ``keys`` (G, L) are the tokens of G groups, -1 behind the end of a short group (then ``padded``);
-    ``queries`` (G, Q) are the columns ``first : first + Q`` of ``keys``. With a ``spacing`` rows of tokens can be
-    seen where they are, and need not be gathered.
+    ``keys`` (G, L) are the tokens of G groups, -1 after the end of a shorter group (then ``padded`` is set).
+    ``queries`` (G, Q) are the columns ``first : first + Q`` of ``keys``. With a ``spacing``, the rows of the tokens
+    are a view and need no gather.
     """
 
     queries: Tensor
@@ -54,7 +54,7 @@ class Groups:
     Args:
         order: Tokens sorted by group, ``(N,)`` int64.
         ptr: Where each group starts in ``order``, ``(G+1,)`` int64 with ``ptr[0] = 0`` and ``ptr[-1] = N``.
-        regular: Whether blocks are worth a look for an even spacing of their tokens, as in images.
+        regular: Whether to look for an even spacing of the tokens of each block, as in images.
     """
 
     order: Tensor
@@ -63,7 +63,7 @@ class Groups:
 
     @cached_property
     def id(self) -> Tensor:
-        """The group of every token, ``(N,)`` int64."""
+        """Group of every token, ``(N,)`` int64."""
         sorted_ids = torch.repeat_interleave(self.ptr.diff(), output_size=len(self.order))
         return torch.empty_like(self.order).scatter_(0, self.order, sorted_ids)
 
@@ -72,8 +72,7 @@ class Groups:
         """All groups of two or more tokens, in blocks of at most :data:`PAIRS_PER_BLOCK` pairs.
 
         Convention:
-            A token appears once as a query in all blocks together, unless its group has it alone: such groups
-            are left out, for there are no pairs in them.
+            Every token is a query in exactly one block. Groups of one token have no pairs and are left out.
         """
         sizes = self.ptr.diff()
         by_size = torch.argsort(sizes, stable=True)
@@ -103,7 +102,7 @@ class Groups:
 
 
 def _block_end(ascending: list[int], start: int, max_pairs: int) -> int:
-    """End of the run of sizes that fit in one block with the one at ``start``."""
+    """Return the end of the run of sizes that share a block with the one at ``start``."""
     stop = start + 1
     while stop < len(ascending):
         size = ascending[stop]
@@ -115,7 +114,7 @@ def _block_end(ascending: list[int], start: int, max_pairs: int) -> int:
 
 
 def _spacing(keys: Tensor) -> Spacing | None:
-    """That of the tokens ``keys`` ``(G, L)``, if they have one."""
+    """Return the spacing of the tokens ``keys`` ``(G, L)`` if they are evenly spaced."""
     start = int(keys[0, 0])
     group = int(keys[1, 0]) - start if len(keys) > 1 else 0
     member = int(keys[0, 1]) - start
@@ -125,10 +124,10 @@ def _spacing(keys: Tensor) -> Spacing | None:
 
 
 def group_by(key: Tensor) -> Groups:
-    """Tokens with equal ``key`` ``(N,)`` int64, as groups in ascending order of their key.
+    """Group the tokens with equal ``key`` ``(N,)`` int64; groups ascend by their key.
 
     Convention:
-        Stable: inside a group the tokens keep their order.
+        Stable: the tokens of a group keep their order.
     """
     sorted_key, order = torch.sort(key, stable=True)
     _, counts = torch.unique_consecutive(sorted_key, return_counts=True)
@@ -136,7 +135,7 @@ def group_by(key: Tensor) -> Groups:
 
 
 def regular_groups(tokens: Tensor) -> Groups:
-    """The rows of ``tokens`` ``(G, L)`` int64 as groups of equal size."""
+    """Return the rows of ``tokens`` ``(G, L)`` int64 as groups of equal size."""
     count, size = tokens.shape
     ptr = torch.arange(count + 1, device=tokens.device) * size
     return Groups(order=tokens.reshape(-1), ptr=ptr, regular=True)

@@ -1,4 +1,4 @@
-"""Attention inside patches: runs of equal length of the rows of every cloud, in the order they come in."""
+"""Attention within patches: runs of consecutive rows of equal length, as in Point Transformer V3."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 BIAS_ENTRIES = 1 << 22
-"""Entries of a bias that exist at once."""
+"""Entries of a bias that are computed at once."""
 
 PairBias = Callable[[Tensor, Tensor], Tensor]
-"""From rows of queries ``(P, Q)`` and of keys ``(P, K)`` to what is added to their logits, ``(P, H, Q, K)``."""
+"""Maps the rows of queries ``(P, Q)`` and of keys ``(P, K)`` to a bias of their logits, ``(P, H, Q, K)``."""
 
 
 class Run(NamedTuple):
-    """``count`` patches of ``length`` consecutive rows each; their keys begin ``borrowed`` rows earlier."""
+    """``count`` patches of ``length`` consecutive rows each; their keys start ``borrowed`` rows earlier."""
 
     first: int
     count: int
@@ -33,13 +33,13 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """How the rows of a batch of clouds are cut, see :func:`cut_patches`."""
+    """Patches of a batch of clouds, see :func:`cut_patches`."""
 
     runs: list[Run]
     device: torch.device
 
     def short_runs(self, rows: int) -> list[Run]:
-        """The runs in parts of about ``rows`` rows."""
+        """Split the runs into parts of about ``rows`` rows."""
         parts = []
         for run in self.runs:
             count = max(1, rows // run.length)
@@ -50,15 +50,15 @@ class Patches:
 
     @cached_property
     def borrowed_rows(self) -> Tensor | None:
-        """Keys of all patches that borrow, one patch after the other."""
+        """Rows of the keys of all patches that borrow rows, patch by patch."""
         spans = [range(run.first - run.borrowed, run.first + run.length) for run in self.runs if run.borrowed]
         rows = [torch.arange(span.start, span.stop, device=self.device) for span in spans]
         return torch.cat(rows) if rows else None
 
     def lent(self, x: Tensor) -> Sequence[Tensor]:
-        """What every patch that borrows sees of ``x``, in turn.
+        """Return the keys in ``x`` of every patch that borrows rows.
 
-        Taken at once: the gradient of many overlapping slices would be as many tensors of full size.
+        Selected at once: the gradients of many overlapping slices would be as many tensors of full size.
         """
         if self.borrowed_rows is None:
             return ()
@@ -68,7 +68,7 @@ class Patches:
 
     @cached_property
     def sequences(self) -> tuple[Tensor, Tensor, Tensor | None, int]:
-        """For kernels that take sequences: where patches start among queries and keys, rows of keys, longest."""
+        """For sequence kernels: starts of the patches among queries and keys, rows of the keys, longest patch."""
         queries = [run.length for run in self.runs for _ in range(run.count)]
         keys = [run.length + run.borrowed for run in self.runs for _ in range(run.count)]
         rows = None
@@ -86,12 +86,12 @@ def cut_patches(ptr: Tensor, size: int) -> Patches:
     """Cut every cloud into patches of ``size`` rows.
 
     Args:
-        ptr: Where the clouds start, ``(B + 1,)``.
-        size: Rows of a patch.
+        ptr: First row of every cloud, ``(B + 1,)``.
+        size: Rows per patch.
 
     Convention:
-        The rows left over at the end of a cloud see each other and so many of the rows before them that there are
-        ``size`` keys, as published; those rows do not see them. A cloud of fewer rows is one patch.
+        The remaining rows at the end of a cloud attend to each other and to the rows before them, ``size`` keys in
+        all, as published; those earlier rows do not attend to them. A cloud with fewer rows is one patch.
     """
     runs = []
     bounds = ptr.tolist()
@@ -107,20 +107,23 @@ def cut_patches(ptr: Tensor, size: int) -> Patches:
 def patch_attention(
     query: Tensor, key: Tensor, value: Tensor, patches: Patches, *, scale: float, bias: PairBias | None = None
 ) -> Tensor:
-    """Softmax attention of every row over the keys of its patch.
+    """Attend from every row to the keys of its patch.
 
     Args:
-        query: ``(N, H, D)``, clouds one after the other.
+        query: ``(N, H, D)``, cloud by cloud.
         key: ``(N, H, D)``.
         value: ``(N, H, D)``.
-        patches: How the rows are cut.
+        patches: Patches of the rows.
         scale: Factor of the dot products.
-        bias: What is added to the logits of pairs; in blocks, for it is as large as the matrix of weights.
+        bias: Added to the logits; computed in blocks, because it is as large as the matrix of weights.
 
     Returns:
-        ``(N, H, D)``. No matrix of weights is kept: in half precision on a GPU all patches are one call of a
-        kernel for sequences of different lengths, otherwise one call for the whole patches of a cloud and one for
-        its last.
+        ``(N, H, D)``.
+
+    Convention:
+        No matrix of weights is stored. In half precision on a GPU all patches take one call of a kernel for
+        sequences of different lengths, otherwise the complete patches of a cloud take one call and its last patch
+        another.
     """
     if bias is None and _sequences_pay(query):
         return _attend_sequences(query, key, value, patches, scale)
@@ -134,7 +137,7 @@ def patch_attention(
 
 
 def _with_borrowed(x: Tensor, parts: Sequence[Tensor], patches: Patches) -> list[Tensor]:
-    """The rows of every run, and what it borrows before them."""
+    """Return the rows of every run, preceded by the rows that it borrows."""
     lent = iter(patches.lent(x))
     return [next(lent) if run.borrowed else part for run, part in zip(patches.runs, parts)]
 
@@ -142,7 +145,7 @@ def _with_borrowed(x: Tensor, parts: Sequence[Tensor], patches: Patches) -> list
 def attend_run(
     run: Run, query: Tensor, key: Tensor, value: Tensor, scale: float, bias: PairBias | None
 ) -> Tensor:
-    """Attention of one run, as in :func:`patch_attention`; keys and values are those of the run and what it borrows."""
+    """Attend within one run, see :func:`patch_attention`; keys and values include the borrowed rows."""
     heads, width = query.shape[1:]
     query, key, value = (x.reshape(run.count, -1, heads, width).transpose(1, 2) for x in (query, key, value))
     if bias is None:
@@ -163,7 +166,7 @@ def _attend_sequences(query: Tensor, key: Tensor, value: Tensor, patches: Patche
     query_starts, key_starts, rows, longest = patches.sequences
     if rows is not None:
         key, value = key.index_select(0, rows), value.index_select(0, rows)
-    # not every release takes a scale: bring the queries to the one that all use
+    # Not every release has a scale argument: scale the queries to the default one.
     natural = query.shape[-1] ** -0.5
     query = query if scale == natural else query * (scale / natural)
     kernel = _varlen_attention()
@@ -172,7 +175,7 @@ def _attend_sequences(query: Tensor, key: Tensor, value: Tensor, patches: Patche
 
 
 def _sequences_pay(query: Tensor) -> bool:
-    """Whether a kernel for sequences is there and takes these tensors."""
+    """Return whether a sequence kernel is available and takes these tensors."""
     half = query.dtype in (torch.float16, torch.bfloat16)
     if not half or query.device.type != "cuda" or query.shape[-1] % 8 or not len(query):
         return False

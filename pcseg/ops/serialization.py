@@ -1,8 +1,8 @@
-"""Places of voxels along space-filling curves: z-order (Morton) and Hilbert codes of integer coordinates.
+"""Positions of voxels along space-filling curves: z-order (Morton) and Hilbert codes of integer coordinates.
 
-A Hilbert curve is an automaton. Its state is how the axes are swapped and flipped at a cell and whether the curve is
-run backwards; the octant of the cell, one bit an axis, is read, three bits of the code are written, and the state moves
-on. Several levels at a time are looked up in a table, so that a code takes a few gathers whatever its depth.
+The Hilbert curve is computed by an automaton. Its state is how the axes are swapped and flipped at a cell, and whether
+the curve runs backwards. At each level it reads the octant of the cell (one bit per axis), writes three bits of the
+code and changes its state. A table holds several levels at once, so that a code takes a few gathers.
 """
 
 from functools import cache
@@ -18,37 +18,39 @@ Curve = Literal["z", "z-trans", "hilbert", "hilbert-trans"]
 
 MAX_DEPTH = 16
 LEVELS = 4
-"""Bits an axis that are looked up at once: a table of 12 bits and all states stays in the cache."""
+"""Bits per axis that are looked up at once: a table of 12 bits and all states fits the cache."""
 
 ROTATION_PERIOD = 3
-"""Leading zeros turn the axes: a Hilbert code of depth d is one of depth d + 3."""
+"""Leading zeros rotate the axes: a Hilbert code of depth d is also one of depth d + 3."""
 
 State = tuple[tuple[int, int, int], tuple[int, int, int], int]
-"""Which axis is read where, which of them are flipped, and the parity of the Gray code so far."""
+"""Order of the axes, which of them are flipped, and the parity of the Gray code so far."""
 
 
 def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor, batch: Tensor | None = None) -> Tensor:
-    """Place of every voxel along a curve, ``(N,)`` int64.
+    """Return the position of every voxel along a curve, ``(N,)`` int64.
 
     Args:
         grid_pos: Integer coordinates (x, y, z) from 0, ``(N, 3)``.
-        curve: Which curve.
-        depth: Bits an axis, at most 16: of all voxels, or of each, ``(N,)``. It matters to Hilbert curves alone.
-        batch: Cloud of every voxel, ``(N,)``: its bits go in front of those of the code, so that sorted codes keep
-            clouds together.
+        curve: Name of the curve.
+        depth: Bits per axis, at most 16, for all voxels or for each, ``(N,)``. Only Hilbert curves depend on it.
+        batch: Cloud of every voxel, ``(N,)``. Its bits precede those of the code, so that sorted codes keep clouds
+            together.
 
     Raises:
-        UserError: A coordinate is negative or takes more bits than :data:`MAX_DEPTH`.
+        UserError: A coordinate is negative or takes more than :data:`MAX_DEPTH` bits.
 
     Convention:
-        In a z-order code, bit i of x goes to bit 3 i + 2, that of y to 3 i + 1, that of z to 3 i. The Hilbert code
-        is that of Skilling, AIP Conf. Proc. 707, 2004, with x as the first axis; the same voxels come in another
-        order at depth d + 1, and in the same at d + 3. For both, ``code >> 3`` at depth d is the code of
-        ``grid_pos >> 1`` at depth d - 1. Bits of the cloud begin at 3 d, behind the deepest code where depths
-        differ by voxel: at 3 :data:`MAX_DEPTH`.
+        In a z-order code, bit i of x becomes bit 3i + 2, that of y bit 3i + 1, and that of z bit 3i. The Hilbert code
+        is the one of Skilling (AIP Conf. Proc. 707, 2004) with x as the first axis. Its order of the same voxels
+        changes at depth d + 1, and returns at d + 3. For both curves, ``code >> 3`` at depth d is the code of
+        ``grid_pos >> 1`` at depth d - 1. The bits of the cloud start at 3d, or at 3 :data:`MAX_DEPTH` if depths differ
+        by voxel.
     """
     if len(grid_pos) and (int(grid_pos.amin()) < 0 or int(grid_pos.amax()) >> MAX_DEPTH):
-        raise UserError(f"a cloud spans more than {1 << MAX_DEPTH} voxels along an axis: check the grid size")
+        raise UserError(
+            f"grid_pos: a cloud spans more than {1 << MAX_DEPTH} voxels along an axis. Check the grid size."
+        )
     code = z_code(grid_pos[:, [1, 0, 2]] if curve.endswith("-trans") else grid_pos)
     if curve.startswith("hilbert"):
         code = hilbert_from_z(code, depth)
@@ -58,26 +60,26 @@ def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor, batch: Tensor | 
 
 
 def bits_needed(highest: int) -> int:
-    """Depth that the published networks take where this is the greatest coordinate: the bits of ``highest + 1``.
+    """Return the depth that the published networks use for this greatest coordinate: the bits of ``highest + 1``.
 
     Convention:
-        62 needs 6 bits, 63 takes 7. Never more than :data:`MAX_DEPTH`.
+        62 gives 6 bits, 63 gives 7. The result is at most :data:`MAX_DEPTH`.
     """
     return min((highest + 1).bit_length(), MAX_DEPTH)
 
 
 def z_code(grid_pos: Tensor) -> Tensor:
-    """Coordinates ``(N, 3)`` of up to 16 bits with their bits interleaved, ``(N,)`` int64; x has the highest."""
+    """Interleave the bits of coordinates ``(N, 3)`` of up to 16 bits, ``(N,)`` int64; x has the highest bits."""
     x, y, z = (_spread(axis) for axis in grid_pos.unbind(1))
     return x.bitwise_left_shift_(2).bitwise_or_(y.bitwise_left_shift_(1)).bitwise_or_(z)
 
 
 def hilbert_from_z(code: Tensor, depth: int | Tensor) -> Tensor:
-    """The Hilbert code of the voxels whose z-order code is ``code``, see :func:`encode`."""
+    """Return the Hilbert code of voxels with z-order code ``code``, see :func:`encode`."""
     table, starts = _tables(code.device)
     deepest = depth if isinstance(depth, int) else int(depth.amax()) if len(depth) else 0
     steps = -(-deepest // LEVELS)
-    # zeros above the depth turn the axes: start so that they are straight when the depth is reached
+    # Zeros above the depth rotate the axes: start so that they are straight when the depth is reached.
     turned = (steps * LEVELS - depth) % ROTATION_PERIOD
     state = starts[turned] if isinstance(turned, Tensor) else starts[turned].expand(len(code))
     bits = 3 * LEVELS
@@ -92,7 +94,7 @@ def hilbert_from_z(code: Tensor, depth: int | Tensor) -> Tensor:
 
 
 def _spread(axis: Tensor) -> Tensor:
-    """The low 16 bits with two zeros before each, ``(N,)`` int64."""
+    """Return the low 16 bits with two zeros before each, ``(N,)`` int64."""
     axis = axis.long()
     for shift, mask in ((16, 0xFF0000FF), (8, 0xF00F00F00F), (4, 0xC30C30C30C3), (2, 0x249249249249)):
         axis = (axis << shift).bitwise_or_(axis).bitwise_and_(mask)
@@ -101,7 +103,7 @@ def _spread(axis: Tensor) -> Tensor:
 
 @cache
 def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
-    """The table of :data:`LEVELS` levels, and the states from which 0, 1, 2 zeros lead to straight axes.
+    """Return the table of :data:`LEVELS` levels, and the states from which 0, 1 and 2 zeros lead to straight axes.
 
     Entry ``state | octants`` is ``next state | code``; states are multiples of ``8 ** LEVELS``.
     """
@@ -120,16 +122,16 @@ def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
         state = following[state].flatten(1)
     table = (state << 3 * LEVELS | code).flatten()
     starts = [0]
-    while len(starts) < ROTATION_PERIOD:  # backwards: the state whose zero leads to the last one
+    while len(starts) < ROTATION_PERIOD:  # backwards: the state that a zero takes to the last one
         starts.append(following[:, 0].tolist().index(starts[-1]))
     return table.to(device), torch.tensor(starts, device=device) << 3 * LEVELS
 
 
 def _move(state: State, octant: int) -> tuple[int, State]:
-    """Three bits of the code, and the state of the cells inside: one level of Skilling's transform.
+    """Return three bits of the code and the next state: one level of Skilling's transform.
 
-    A set bit of an axis flips the first axis in what is inside, a cleared one swaps the two. The three bits are a
-    Gray code, which is undone over the whole word: every bit is the parity of those before it.
+    Inside the cell, a set bit of an axis flips the first axis and a cleared bit swaps the two. The three bits are a
+    Gray code, decoded over the whole word: every bit is the parity of those before it.
     """
     order, flipped, parity = state
     bits = [(octant >> 2 - axis & 1) ^ flip for axis, flip in zip(order, flipped)]
