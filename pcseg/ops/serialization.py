@@ -47,16 +47,27 @@ def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor, batch: Tensor | 
         ``grid_pos >> 1`` at depth d - 1. The bits of the cloud start at 3d, or at 3 :data:`MAX_DEPTH` if depths differ
         by voxel.
     """
-    if len(grid_pos) and (int(grid_pos.amin()) < 0 or int(grid_pos.amax()) >> MAX_DEPTH):
-        raise UserError(
-            f"grid_pos: a cloud spans more than {1 << MAX_DEPTH} voxels along an axis. Check the grid size."
-        )
-    code = z_code(grid_pos[:, [1, 0, 2]] if curve.endswith("-trans") else grid_pos)
-    if curve.startswith("hilbert"):
-        code = hilbert_from_z(code, depth)
+    if len(grid_pos):
+        check_coordinates(int(grid_pos.amin()), int(grid_pos.amax()))
+    deepest = depth if isinstance(depth, int) else int(depth.amax()) if len(depth) else 0
+    code = curve_codes(grid_pos, curve, depth, deepest)
     if batch is None:
         return code
     return code | batch.long() << 3 * (depth if isinstance(depth, int) else MAX_DEPTH)
+
+
+def check_coordinates(lowest: int, highest: int) -> None:
+    """Raise a :class:`UserError` if coordinates do not fit :data:`MAX_DEPTH` bits."""
+    if lowest < 0 or highest >> MAX_DEPTH:
+        raise UserError(
+            f"grid_pos: a cloud spans more than {1 << MAX_DEPTH} voxels along an axis. Check the grid size."
+        )
+
+
+def curve_codes(grid_pos: Tensor, curve: Curve, depth: int | Tensor, deepest: int) -> Tensor:
+    """Compute :func:`encode` without checks, cloud bits, or waiting for a GPU; ``deepest`` is the greatest depth."""
+    code = z_code(grid_pos[:, [1, 0, 2]] if curve.endswith("-trans") else grid_pos)
+    return hilbert_from_z(code, depth, deepest) if curve.startswith("hilbert") else code
 
 
 def bits_needed(highest: int) -> int:
@@ -74,10 +85,9 @@ def z_code(grid_pos: Tensor) -> Tensor:
     return x.bitwise_left_shift_(2).bitwise_or_(y.bitwise_left_shift_(1)).bitwise_or_(z)
 
 
-def hilbert_from_z(code: Tensor, depth: int | Tensor) -> Tensor:
-    """Return the Hilbert code of voxels with z-order code ``code``, see :func:`encode`."""
+def hilbert_from_z(code: Tensor, depth: int | Tensor, deepest: int) -> Tensor:
+    """Return the Hilbert code of voxels with z-order code ``code``, see :func:`curve_codes`."""
     table, starts = _tables(code.device)
-    deepest = depth if isinstance(depth, int) else int(depth.amax()) if len(depth) else 0
     steps = -(-deepest // LEVELS)
     # Zeros above the depth rotate the axes: start so that they are straight when the depth is reached.
     turned = (steps * LEVELS - depth) % ROTATION_PERIOD

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pcseg.backbones.points import ptv3_blocks
-from pcseg.backbones.points.ptv3 import ptv3_base, ptv3_small, sonata_base, sonata_large, sonata_small
+from pcseg.backbones.points.ptv3 import Sonata, ptv3_base, ptv3_rpe, ptv3_small
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.errors import UserError
 from pcseg.nn import rows
@@ -75,7 +75,7 @@ def test_tiny_clouds(variant: str, sizes: list[int], training: bool) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_parameter_learns(variant: str) -> None:
-    backbone = tiny(variant, layer_scale=0.5, relative_position=True, mask_token=True, drop_path=0.2).train()
+    backbone = tiny(variant, relative_position=True, mask_token=True, drop_path=0.2).train()
     batch = batch_of(cloud(150), cloud(120, 1))
     levels = backbone(batch, mask=torch.rand(270) < 0.3)
     torch.stack([(level.x * torch.randn_like(level.x)).sum() for level in levels]).sum().backward()
@@ -85,7 +85,7 @@ def test_every_parameter_learns(variant: str) -> None:
         assert parameter.grad.any(), name
 
 
-@pytest.mark.parametrize("options", [{}, {"pre_norm": False, "relative_position": True}])
+@pytest.mark.parametrize("options", [{}, {"relative_position": True}])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_gradients_by_finite_differences(variant: str, options: dict) -> None:
     backbone, one = tiny(variant, **options), cloud(30, edge=4)
@@ -97,7 +97,7 @@ def test_gradients_by_finite_differences(variant: str, options: dict) -> None:
     assert torch.autograd.gradcheck(features, one.x.requires_grad_(), fast_mode=True, atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{}, {"pre_norm": False, "relative_position": True}])
+@pytest.mark.parametrize("options", [{}, {"relative_position": True}])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_in_blocks_as_at_once(variant: str, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU rows and patches are worked on in blocks, with gradients and without."""
@@ -163,25 +163,10 @@ def test_encoder_alone_and_strides_of_three() -> None:
     )
 
 
-def test_published_batching() -> None:
-    """As in the published code, the company of a cloud matters, and coordinates are counted from 0."""
-    one = cloud(60)
-    one.grid_pos = one.grid_pos - one.grid_pos.amin(0)
-    few = Data(x=one.x[:5], grid_pos=one.grid_pos[:5], num_nodes=5)
-    backbone = tiny()
-    independent = backbone(batch_of(one))[0].x
-    for batching in ("flash", "no_flash"):
-        backbone.batching = batching
-        same(backbone(batch_of(one))[0].x, independent)
-    assert not torch.allclose(backbone(batch_of(one, few))[0].x[:60], independent)
-    with pytest.raises(UserError, match="from 0"):
-        tiny(batching="flash")(batch_of(cloud(60)))
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"enc_depths": (1, 1)}, "enc_depths: 2 values for the 3 stages"),
+        ({"enc_depths": (1, 1)}, r"enc_depths: has 2 values\. Give 3"),
         ({"curves": ("z", "spiral")}, "curves"),
         ({"patch_size": 0}, "patch_size"),
     ],
@@ -196,17 +181,19 @@ def test_refuses_what_does_not_fit(options: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "parameters"),
+    ("build", "parameters"),
     [
-        (ptv3_base, 46_166_272),
-        (sonata_base, 108_461_376 - 48),
-        (sonata_small, 38_648_960),
-        (sonata_large, 207_667_392),
+        (lambda: ptv3_base(6), 46_166_272),
+        (lambda: ptv3_rpe(6), 46_189_708),
+        (lambda: Sonata(9), 108_461_376 - 48),
+        (lambda: Sonata(9, size="small"), 38_648_960),
+        (lambda: Sonata(9, size="large"), 207_667_392),
     ],
+    ids=["ptv3_base", "ptv3_rpe", "sonata_base", "sonata_small", "sonata_large"],
 )
-def test_published_sizes(preset: Callable[[int], PTv3], parameters: int) -> None:
+def test_published_sizes(build: Callable[[], PTv3], parameters: int) -> None:
     with torch.device("meta"):
-        network = preset(6 if preset is ptv3_base else 9)
+        network = build()
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 

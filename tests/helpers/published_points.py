@@ -1,6 +1,8 @@
 """Point backbones under their published names and in the published layouts, and back."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -31,6 +33,7 @@ def load_published_points(
     model.backbone = backbone
     is_ptv3 = isinstance(backbone, PTv3)
     names = (ptv3_names if is_ptv3 else spunet_names)(backbone, state).inside("backbone")
+    names = replace(names, names={layer_scale_name(theirs): ours for theirs, ours in names.names.items()})
     if classify is not None:
         model.classify = classify
         head = PTV3_HEAD if is_ptv3 else SPUNET_HEAD
@@ -47,7 +50,7 @@ def published_state(backbone: nn.Module, classify: nn.Linear | None = None) -> d
     """Return the tensors of a backbone and classifier by their published names, in the published layout."""
     is_ptv3 = isinstance(backbone, PTv3)
     state = {
-        published_name(name, PTV3 if is_ptv3 else SPUNET): tensor.detach()
+        layer_scale_name(published_name(name, PTV3 if is_ptv3 else SPUNET)): tensor.detach()
         for name, tensor in backbone.state_dict().items()
         if name != "input_shift"
     }
@@ -55,6 +58,11 @@ def published_state(backbone: nn.Module, classify: nn.Linear | None = None) -> d
         head = PTV3_HEAD if is_ptv3 else SPUNET_HEAD
         state |= {f"{head}.{name}": tensor.detach() for name, tensor in classify.state_dict().items()}
     return {name: to_kernel(tensor) if is_ptv3 else to_spunet(name, tensor) for name, tensor in state.items()}
+
+
+def layer_scale_name(name: str) -> str:
+    """Return the published name of the layer scale of a :class:`~helpers.published_ptv3.PublishedPTv3`."""
+    return re.sub(r"\.scale([12])\.gamma$", r".ls\1.0.gamma", name)
 
 
 def to_spunet(name: str, tensor: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from helpers.published_points import load_published_points, published_state
 from helpers.tiny_ptv3 import batch_of, cloud, tiny
 from torch import Tensor, nn
 
-from pcseg.backbones.points.ptv3 import ptv3_base, sonata_base
+from pcseg.backbones.points.ptv3 import Sonata, ptv3_base, ptv3_rpe
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.errors import UserError
 from pcseg.official.loading import LoadReport, load_backbone
@@ -19,8 +19,8 @@ from pcseg.official.names.points import ptv3_names
 VARIANTS = ["ptv3", "sonata"]
 PUBLISHED = {
     "ptv3_m1_base_indoor": lambda: ptv3_base(6),
-    "ptv3_m1_rpe_indoor": lambda: PTv3(6, patch_size=128, relative_position=True),
-    "sonata_m2_dec": lambda: sonata_base(9, decoder=True),
+    "ptv3_m1_rpe_indoor": lambda: ptv3_rpe(6),
+    "sonata_m2_dec": lambda: Sonata(9, decoder=True),
     "sonata_m2_enc": lambda: PTv3(
         9, variant="sonata", mask_token=True, enc_channels=(48, 96, 192, 384, 512), enc_depths=(3, 3, 3, 12, 3),
         enc_heads=(3, 6, 12, 24, 32), dec_channels=(), dec_depths=(), dec_heads=(),
@@ -58,7 +58,7 @@ def save(folder: Path, state: dict[str, Tensor]) -> Path:
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.backbone."])
 def test_there_and_back(variant: str, prefix: str, tmp_path: Path) -> None:
-    one, other = (tiny(variant, layer_scale=0.5, relative_position=True).float() for _ in "12")
+    one, other = (tiny(variant, relative_position=True).float() for _ in "12")
     report = load_file(other, save(tmp_path, published(one, prefix)))
     assert len(report.taken) == len(published_state(one))
     assert report.missing == ["input_shift"]

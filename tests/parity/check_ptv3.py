@@ -7,10 +7,10 @@ import torch
 from check_spconv import rows_of
 from golden import Golden
 from helpers.published_points import load_published_points, published_state
+from helpers.published_ptv3 import FlashLevel, PublishedPTv3
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pcseg.backbones.points.ptv3_curves import finest_level
 from pcseg.backbones.points.ptv3_network import Encoded, PTv3
 from pcseg.ops.voxels import VoxelSet
 
@@ -19,11 +19,11 @@ INSIDE_FLOAT32 = ("enable_rpe", "enable_flash")
 """Options with which the official path computes in float32 throughout."""
 RENAMED = {
     "enc_num_head": "enc_heads", "dec_num_head": "dec_heads", "stride": "strides", "order": "curves",
-    "enable_rpe": "relative_position", "enc_patch_size": "patch_size", "shuffle_orders": "shuffle_curves",
+    "enable_rpe": "relative_position", "enc_patch_size": "patch_size", "enable_flash": "flash",
 }  # fmt: skip
 SAME = ("enc_channels", "enc_depths", "dec_channels", "dec_depths", "mlp_ratio", "qkv_bias", "qk_scale", "pre_norm",
         "layer_scale", "mask_token", "drop_path")  # fmt: skip
-WITHOUT_EFFECT = ("in_channels", "enc_mode", "enable_flash", "dec_patch_size", "upcast_attention", "upcast_softmax",
+WITHOUT_EFFECT = ("in_channels", "enc_mode", "shuffle_orders", "dec_patch_size", "upcast_attention", "upcast_softmax",
                   "traceable", "attn_drop", "proj_drop")  # fmt: skip
 """Taken otherwise, or without an effect on the numbers in evaluation."""
 
@@ -37,12 +37,12 @@ def options(args: Mapping[str, Any], variant: str) -> dict[str, Any]:
     else:
         levels = len(args["dec_patch_size"])
         assert args["dec_patch_size"] == args["enc_patch_size"][:levels], "officially mis-grouped"
-    return ours | {"variant": variant, "batching": "flash" if args["enable_flash"] else "no_flash"}
+    return ours | {"variant": variant}
 
 
 def build(golden: Golden, variant: str, dtype: torch.dtype) -> PTv3:
     args = golden.meta["args"]
-    network = PTv3(args["in_channels"], **options(args, variant))
+    network = PublishedPTv3(args["in_channels"], shuffles=shuffles_of(golden), **options(args, variant))
     report = load_published_points(golden.section("weight."), network)
     assert not report.unexpected + report.missing + report.ignored
     return network.to(dtype).eval()
@@ -114,7 +114,7 @@ def check_levels(golden: Golden, encoded: list[Encoded], recorder: Recorder) -> 
         fine = rows[s - 1]
         parent = stage.parent if fine is None else stage.parent[fine]
         assert torch.equal(parent, rows[s][golden.tensor(f"{down}.pooling_inverse")]), down
-        assert stage.level.depth.unique().tolist() == [int(golden[f"{down}.serialized_depth"])], down
+        assert sorted(set(stage.level.depths)) == [int(golden[f"{down}.serialized_depth"])], down
         check_order(golden, f"{down}.serialized", stage.level, rows[s])
     for key in golden.arrays:
         if key.startswith("output.mid.") and key.endswith(".feat"):
@@ -161,7 +161,7 @@ def check(golden: Golden, variant: str) -> None:
             if not name.endswith("num_batches_tracked"):
                 assert torch.equal(tensor, weights[name].to(dtype)), name
         batch, recorder = batch_of(golden, dtype), Recorder(network)
-        encoded = network.encode(batch, mask=mask_of(golden), shuffles=shuffles_of(golden))
+        encoded = network.encode(batch, mask=mask_of(golden))
         levels = network.decode(encoded)
         assert [level.x.shape[1] for level in levels] == network.out_channels
         check_levels(golden, encoded, recorder)
@@ -204,9 +204,9 @@ def check_point_serialization(golden: Golden) -> None:
     ptr = torch.cat([batch.new_zeros(1), batch])
     voxels = VoxelSet(golden.tensor("input.grid_coord"), ptr)
     assert torch.equal(voxels.batch, golden.tensor("output.batch"))
-    level = finest_level(voxels, golden.meta["orders"], strides=(), batching="flash")
+    level = FlashLevel.finest(voxels, golden.meta["orders"], strides=())
     depth = int(golden["output.depth"])
-    assert level.depth.tolist() == [depth] * voxels.num_clouds
+    assert level.depths == [depth] * voxels.num_clouds
     for number, (code, order, inverse) in enumerate(
         zip(*(golden.tensor(f"output.{name}") for name in ("code", "order", "inverse")))
     ):

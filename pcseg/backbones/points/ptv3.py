@@ -1,4 +1,4 @@
-"""Sizes of Point Transformer V3, Sonata and Concerto, with published weights where they are wanted."""
+"""Presets of Point Transformer V3, Sonata and Concerto, optionally with published weights."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,10 +16,10 @@ SONATA = {
 
 
 def ptv3_small(in_channels: int) -> PTv3:
-    """Four resolutions and 1.8 million parameters: trains on two CPU cores.
+    """Return a PTv3 of four resolutions and 1.8 million parameters that trains on two CPU cores.
 
-    Most of the work of a room is at its finest resolution: there the stem has 3x3x3 places, and the decoder brings
-    features back without a block.
+    Most of the work for a room is at its finest resolution. There the stem has a 3x3x3 kernel, and the decoder has
+    no block.
     """
     return PTv3(
         in_channels,
@@ -37,32 +37,30 @@ def ptv3_small(in_channels: int) -> PTv3:
 
 
 def ptv3_base(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
-    """The published PTv3 for S3DIS and ScanNet: five resolutions and 46 million parameters.
+    """Return the published PTv3 for ScanNet: five resolutions and 46 million parameters.
 
     Args:
         in_channels: Width of the input features.
         pretrained: File of published weights, which expect the features ``[color, normal]``.
     """
-    network = PTv3(in_channels)
+    return _published_ptv3(PTv3(in_channels), pretrained)
+
+
+def ptv3_rpe(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
+    """Return the published PTv3 for S3DIS: as :func:`ptv3_base`, with relative positions in patches of 128 voxels.
+
+    Args:
+        in_channels: Width of the input features.
+        pretrained: File of published weights, which expect the features ``[color, normal]``.
+    """
+    return _published_ptv3(PTv3(in_channels, patch_size=128, relative_position=True), pretrained)
+
+
+def _published_ptv3(network: PTv3, pretrained: Path | None) -> PTv3:
     if pretrained is not None:
         load_backbone(network, pretrained, ptv3_names)
         network.expect_unit_colors(0)
     return network
-
-
-def sonata_small(in_channels: int, *, pretrained: Path | None = None, decoder: bool = False) -> PTv3:
-    """The 39-million encoder of Sonata (``sonata_small``) and Concerto (``concerto_small``); see :class:`Sonata`."""
-    return Sonata(in_channels, size="small", pretrained=pretrained, decoder=decoder)
-
-
-def sonata_base(in_channels: int, *, pretrained: Path | None = None, decoder: bool = False) -> PTv3:
-    """The 108-million encoder of Sonata (``sonata``) and Concerto (``concerto_base``); see :class:`Sonata`."""
-    return Sonata(in_channels, size="base", pretrained=pretrained, decoder=decoder)
-
-
-def sonata_large(in_channels: int, *, pretrained: Path | None = None, decoder: bool = False) -> PTv3:
-    """The 208-million encoder of Concerto (``concerto_large``); see :class:`Sonata`."""
-    return Sonata(in_channels, size="large", pretrained=pretrained, decoder=decoder)
 
 
 class Sonata(PTv3):
@@ -71,8 +69,8 @@ class Sonata(PTv3):
     Args:
         in_channels: Width of the input features.
         size: ``small`` (39 million parameters), ``base`` (108) or ``large`` (208).
-        pretrained: File of published weights, which expect the features ``[pos, color, normal]`` of voxels of 2 cm.
-        decoder: Add the decoder of the fine-tuning configurations, which no published file fills.
+        pretrained: File of published weights, which expect the features ``[pos, color, normal]`` of 2 cm voxels.
+        decoder: Add the decoder of the fine-tuning configurations, for which no weights are published.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The layers of Point Transformer V3: position by convolution, attention in patches of a curve, and two-layer maps."""
+"""Layers of Point Transformer V3: positional convolution, attention in patches along a curve, and MLP."""
 
 from collections.abc import Iterator
 
@@ -17,20 +17,16 @@ RUN_ROWS = 4096
 
 
 class PTv3Block(nn.Module):
-    """One transformer block (Wu et al., CVPR 2024, Fig. 5): position, attention and MLP, each added to its input.
+    """Transformer block (Wu et al., CVPR 2024, Fig. 5): position, attention and MLP, each with a residual.
 
     Args:
-        channels: Width in and out.
+        channels: Width of input and output.
         heads: Attention heads.
-        curve: Number of the curve whose patches attend.
-        patch_size: Voxels of a patch.
-        mlp_ratio: Width of the MLP in units of ``channels``.
-        qkv_bias: Whether queries, keys and values have a bias.
-        qk_scale: Factor of the dot products, ``(channels / heads) ** -0.5`` without a value.
-        pre_norm: Normalise what goes into attention and MLP; otherwise what comes out of each sum.
+        curve: Number of the curve along which patches attend.
+        patch_size: Voxels per patch.
+        mlp_ratio: Width of the MLP, as a multiple of ``channels``.
         relative_position: Add a learned bias of the relative position to the logits.
-        layer_scale: Learned factors of both branches and what they start from.
-        drop_path: Probability that a voxel's branch is dropped while training.
+        drop_path: Probability that a branch is dropped for a voxel in training.
     """
 
     def __init__(
@@ -41,46 +37,27 @@ class PTv3Block(nn.Module):
         curve: int = 0,
         patch_size: int = 1024,
         mlp_ratio: float = 4.0,
-        qkv_bias: bool = True,
-        qk_scale: float | None = None,
-        pre_norm: bool = True,
         relative_position: bool = False,
-        layer_scale: float | None = None,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        self.pre_norm = pre_norm
         self.position = ConditionalPosition(channels)
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.attention = PatchAttention(
-            channels,
-            heads,
-            curve=curve,
-            patch_size=patch_size,
-            qkv_bias=qkv_bias,
-            qk_scale=qk_scale,
-            relative_position=relative_position,
+            channels, heads, curve=curve, patch_size=patch_size, relative_position=relative_position
         )
         self.mlp = MLP(channels, int(channels * mlp_ratio))
-        scales = [nn.Identity() if layer_scale is None else LayerScale(channels, layer_scale) for _ in "12"]
-        self.scale1, self.scale2 = scales
         self.drop_path = RowDropPath(drop_path)
 
     def forward(self, x: Tensor, level: CurveLevel, position_of: Tensor | None = None) -> Tensor:
-        """Features ``(N, C)`` to ``(N, C)``; the position is that of the features ``position_of`` where given."""
+        """Map features ``(N, C)`` to ``(N, C)``; the position is computed from ``position_of`` if given."""
         x = x + self.position(x if position_of is None else position_of, level)
-        if self.pre_norm:
-            x = x + self.drop_path(self.scale1(self.attention(self.norm1(x), level)))
-            return by_rows(lambda rows: rows + self._transformed(self.norm2(rows)), x)
-        x = self.norm1(x + self.drop_path(self.scale1(self.attention(x, level))))
-        return by_rows(lambda rows: self.norm2(rows + self._transformed(rows)), x)
-
-    def _transformed(self, x: Tensor) -> Tensor:
-        return self.drop_path(self.scale2(self.mlp(x)))
+        x = x + self.drop_path(self.attention(self.norm1(x), level))
+        return by_rows(lambda rows: rows + self.drop_path(self.mlp(self.norm2(rows))), x)
 
 
 class ConditionalPosition(nn.Module):
-    """A 3x3x3 submanifold convolution, a linear map and a norm: where a voxel is among its neighbours."""
+    """Conditional positional encoding: a 3x3x3 submanifold convolution, a linear map and a norm."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -95,20 +72,12 @@ class PatchAttention(nn.Module):
     """Multi-head attention of every voxel over its patch of a curve; see :class:`PTv3Block` for the arguments."""
 
     def __init__(
-        self,
-        channels: int,
-        heads: int,
-        *,
-        curve: int,
-        patch_size: int,
-        qkv_bias: bool,
-        qk_scale: float | None,
-        relative_position: bool,
+        self, channels: int, heads: int, *, curve: int, patch_size: int, relative_position: bool
     ) -> None:
         super().__init__()
         self.heads, self.curve, self.patch_size = heads, curve, patch_size
-        self.scale = (channels // heads) ** -0.5 if qk_scale is None else qk_scale
-        self.qkv = nn.Linear(channels, 3 * channels, bias=qkv_bias)
+        self.scale = (channels // heads) ** -0.5
+        self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
         self.relative = RelativePosition(patch_size, heads) if relative_position else None
 
@@ -117,37 +86,33 @@ class PatchAttention(nn.Module):
         patches = level.patches(self.patch_size)
         bias = None if self.relative is None else self.relative.between(level.voxels.grid_pos[order])
         if x.device.type == "cpu":
-            parts = [
-                self._of_run(run, seen, bias) for run, seen in patches_in_turn(x, order, inverse, patches)
-            ]
+            parts = [self._attend(run, keys, bias) for run, keys in split_runs(x, order, inverse, patches)]
             out = torch.cat(parts) if parts else x
         else:
-            query, key, value = self._projected(permute_rows(x, order, inverse))
+            query, key, value = self._project(permute_rows(x, order, inverse))
             out = patch_attention(query, key, value, patches, scale=self.scale, bias=bias)
             out = self.proj(out.flatten(1))
         return permute_rows(out, inverse, order)
 
-    def _of_run(self, run: Run, seen: Tensor, bias: PairBias | None) -> Tensor:
-        query, key, value = self._projected(seen)
+    def _attend(self, run: Run, rows: Tensor, bias: PairBias | None) -> Tensor:
+        query, key, value = self._project(rows)
         return self.proj(attend_run(run, query[run.borrowed :], key, value, self.scale, bias).flatten(1))
 
-    def _projected(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
         return self.qkv(x).view(len(x), 3, self.heads, x.shape[1] // self.heads).unbind(1)
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, curve={self.curve}, patch_size={self.patch_size}"
 
 
-def patches_in_turn(
-    x: Tensor, order: Tensor, inverse: Tensor, patches: Patches
-) -> Iterator[tuple[Run, Tensor]]:
-    """Some patches of ``x[order]`` at a time, with the rows that they see; what is made of them stays in the cache."""
+def split_runs(x: Tensor, order: Tensor, inverse: Tensor, patches: Patches) -> Iterator[tuple[Run, Tensor]]:
+    """Yield a few patches of ``x[order]`` at a time with the rows of their keys, so that they stay in the cache."""
     runs = patches.short_runs(RUN_ROWS)
     if not torch.is_grad_enabled():
         for run in runs:
             yield run, x.index_select(0, order[run.first - run.borrowed : run.first + run.rows])
         return
-    # the gradients of so many selections would be as many tensors of full size
+    # The gradient of every selection would be a tensor of full size.
     x = permute_rows(x, order, inverse)
     lent = iter(patches.lent(x))
     for run, rows in zip(runs, x.split([run.rows for run in runs])):
@@ -155,11 +120,10 @@ def patches_in_turn(
 
 
 class RelativePosition(nn.Module):
-    """A bias of the logits by head: the sum of one learned number for each axis of ``grid_pos_i - grid_pos_j``.
+    """Bias of the logits per head: the sum of one learned number for each axis of ``grid_pos_i - grid_pos_j``.
 
     Convention:
-        Differences are clipped at the edge of a cube of four patches' volume, ``2 (4 patch_size)^(1/3)``, of the
-        patch size that was asked for, even where patches are shorter.
+        Differences are clipped to ``±floor(2 (4 patch_size)^(1/3))``, even where patches are shorter.
     """
 
     def __init__(self, patch_size: int, heads: int) -> None:
@@ -169,7 +133,7 @@ class RelativePosition(nn.Module):
         nn.init.trunc_normal_(self.table, std=0.02)
 
     def between(self, grid_pos: Tensor) -> PairBias:
-        """The bias between rows of ``grid_pos`` ``(N, 3)``."""
+        """Return the bias between rows of ``grid_pos`` ``(N, 3)``."""
         steps = 2 * self.bound + 1
 
         def bias(queries: Tensor, keys: Tensor) -> Tensor:
@@ -186,7 +150,7 @@ class RelativePosition(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear maps with a GELU between them."""
+    """Two linear maps with a GELU in between."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -196,22 +160,11 @@ class MLP(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
-class LayerScale(nn.Module):
-    """A learned factor a channel (Touvron et al., ICCV 2021, Eq. 3)."""
-
-    def __init__(self, channels: int, start: float) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.full((channels,), start))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gamma
-
-
 class RowDropPath(nn.Module):
-    """Zeroes rows with probability ``rate`` while training and scales the others up.
+    """Zero rows with probability ``rate`` in training and scale the others up.
 
     Convention:
-        Every voxel draws for itself, as in the published code; elsewhere a whole sample does.
+        Every voxel is sampled independently, as in the published code; elsewhere a whole sample is dropped.
     """
 
     def __init__(self, rate: float) -> None:

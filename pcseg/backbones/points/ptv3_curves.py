@@ -1,9 +1,9 @@
-"""The voxels of one resolution along space-filling curves: orders, patches, and the way to the next resolution."""
+"""The voxels of one resolution along space-filling curves: orders, patches, and the next coarser resolution."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -11,22 +11,14 @@ from torch import Tensor
 from pcseg.errors import UserError
 from pcseg.ops.kernel_lookup import coarsen
 from pcseg.ops.patches import Patches, cut_patches
-from pcseg.ops.serialization import MAX_DEPTH, Curve, bits_needed, encode
+from pcseg.ops.serialization import MAX_DEPTH, Curve, bits_needed, check_coordinates, curve_codes
 from pcseg.ops.voxels import VoxelSet
-
-Batching = Literal["independent", "flash", "no_flash"]
-"""What the clouds of a batch share.
-
-``independent``: nothing; a cloud gives the same alone as in any company, and coordinates may have any sign.
-``flash``: one depth of the curves, from the greatest coordinate of the batch; the published code with flash attention.
-``no_flash``: besides, patches are not longer than the smallest cloud; the published code without flash attention.
-"""
 
 MAX_CLOUDS = 1 << 63 - 3 * MAX_DEPTH
 
 
 class Permutation(NamedTuple):
-    """``order`` are the rows along a curve, ``inverse`` the place of every row."""
+    """``order`` holds the rows along a curve, ``inverse`` the position of every row."""
 
     order: Tensor
     inverse: Tensor
@@ -38,22 +30,47 @@ class CurveLevel:
 
     Args:
         voxels: The voxels.
-        curves: Curves by number; block i of a stage takes the i-th.
-        depth: Bits an axis of every cloud's codes, ``(B,)``.
-        origin: What is subtracted from the coordinates of every cloud, ``(B, 3)``.
-        batching: What the clouds share.
+        curves: Curves by number; block i of a stage uses the i-th.
+        depths: Bits per axis of the codes of every cloud.
+        origin: Subtracted from the coordinates of every cloud, ``(B, 3)``.
+
+    Convention:
+        Clouds are independent: a cloud gives the same alone and in any batch, and coordinates may have any sign.
     """
 
     voxels: VoxelSet
     curves: tuple[Curve, ...]
-    depth: Tensor
+    depths: list[int]
     origin: Tensor
-    batching: Batching
     _permutations: dict[Curve, Permutation] = field(default_factory=dict)
     _patches: dict[int, Patches] = field(default_factory=dict)
 
+    @classmethod
+    def finest(cls, voxels: VoxelSet, curves: Sequence[Curve], *, strides: Sequence[int]) -> Self:
+        """Return the level of the input, given the strides of all coarser levels.
+
+        Raises:
+            UserError: A cloud is too large, or there are too many clouds for the codes.
+        """
+        if voxels.num_clouds > MAX_CLOUDS:
+            raise UserError(f"batch: has {voxels.num_clouds} clouds. Use at most {MAX_CLOUDS}.")
+        origin = cls._origin(voxels, math.prod(strides))
+        return cls(voxels=voxels, curves=tuple(curves), depths=cls._depths(voxels, origin), origin=origin)
+
+    @classmethod
+    def _origin(cls, voxels: VoxelSet, cell: int) -> Tensor:
+        """Return the corner of every cloud, rounded down to the coarsest voxels, of edge ``cell``."""
+        return voxels.corner.div(cell, rounding_mode="floor") * cell
+
+    @classmethod
+    def _depths(cls, voxels: VoxelSet, origin: Tensor) -> list[int]:
+        """Return the bits per axis of the codes of every cloud."""
+        highest = (voxels.top - origin).amax(1).clamp(min=0).tolist()
+        check_coordinates(0, max(highest, default=0))
+        return [bits_needed(value) for value in highest]
+
     def permutation(self, number: int) -> Permutation:
-        """Rows along curve ``number``, the clouds one after the other."""
+        """Return the rows along curve ``number``, cloud by cloud."""
         curve = self.curves[number % len(self.curves)]
         if curve not in self._permutations:
             order = self.codes(curve).argsort()
@@ -63,75 +80,31 @@ class CurveLevel:
         return self._permutations[curve]
 
     def codes(self, curve: Curve) -> Tensor:
-        """Place of every voxel along ``curve``, with the number of its cloud in the highest bits, ``(N,)``."""
+        """Return the position of every voxel along ``curve``, with its cloud in the highest bits, ``(N,)``."""
         batch = self.voxels.batch
         grid_pos = self.voxels.grid_pos - self.origin.index_select(0, batch)
-        return encode(grid_pos, curve, self.depth.index_select(0, batch), batch)
+        depth = torch.tensor(self.depths, dtype=torch.long, device=batch.device).index_select(0, batch)
+        return curve_codes(grid_pos, curve, depth, max(self.depths, default=0)) | batch << 3 * MAX_DEPTH
 
     def patches(self, size: int) -> Patches:
-        """Patches of ``size`` rows along any of the curves."""
-        if self.batching == "no_flash":
-            lengths = self.voxels.ptr.diff()
-            size = min(size, int(lengths[lengths > 0].amin())) if len(self.voxels) else size
+        """Return the patches of ``size`` rows along any of the curves."""
         if size not in self._patches:
             self._patches[size] = cut_patches(self.voxels.ptr, size)
         return self._patches[size]
 
-    def coarser(
-        self, stride: int, curves: Sequence[Curve], *, fresh_depth: bool
-    ) -> tuple["CurveLevel", Tensor]:
-        """The voxels ``grid_pos // stride``, and the row there of every row here.
+    def coarser(self, stride: int, curves: Sequence[Curve], *, fresh_depth: bool) -> tuple[Self, Tensor]:
+        """Return the level of the voxels ``grid_pos // stride``, and the row there of every voxel here.
 
         Args:
-            stride: Edge of a voxel there in voxels here.
-            curves: Curves there by number.
-            fresh_depth: Measure the depth anew; otherwise the codes there are those here without their last bits.
+            stride: Edge of a coarse voxel in voxels of this level.
+            curves: Curves of the coarse level by number.
+            fresh_depth: Measure the depth again; otherwise the coarse codes are these codes without their last bits.
         """
         coarse = coarsen(self.voxels, stride, stride)
-        voxels = coarse.voxels
         origin = self.origin.div(stride, rounding_mode="floor")
         if fresh_depth:
-            depth = _depths(voxels, origin, self.batching)
+            depths = self._depths(coarse.voxels, origin)
         else:
-            depth = (self.depth - (stride - 1).bit_length()).clamp(min=0)
-        level = CurveLevel(
-            voxels=voxels, curves=tuple(curves), depth=depth, origin=origin, batching=self.batching
-        )
+            depths = [max(depth - (stride - 1).bit_length(), 0) for depth in self.depths]
+        level = type(self)(voxels=coarse.voxels, curves=tuple(curves), depths=depths, origin=origin)
         return level, coarse.parent
-
-
-def finest_level(
-    voxels: VoxelSet, curves: Sequence[Curve], *, strides: Sequence[int], batching: Batching
-) -> CurveLevel:
-    """The level of the input.
-
-    Args:
-        voxels: The input's voxels.
-        curves: Curves by number.
-        strides: Those of all coarser levels: coordinates are counted from a corner of the coarsest ones.
-        batching: What clouds share.
-
-    Raises:
-        UserError: With shared depth, a coordinate is negative; more clouds than the codes hold.
-    """
-    if voxels.num_clouds > MAX_CLOUDS:
-        raise UserError(f"{voxels.num_clouds} clouds in a batch, a code holds {MAX_CLOUDS}")
-    if batching == "independent":
-        cell = math.prod(strides)
-        origin = voxels.corner.div(cell, rounding_mode="floor") * cell
-    else:
-        origin = torch.zeros_like(voxels.corner)
-        if bool((voxels.corner < 0).any()):
-            raise UserError(
-                f"batching: {batching} takes coordinates from 0; subtract the lowest of each cloud"
-            )
-    depth = _depths(voxels, origin, batching)
-    return CurveLevel(voxels=voxels, curves=tuple(curves), depth=depth, origin=origin, batching=batching)
-
-
-def _depths(voxels: VoxelSet, origin: Tensor, batching: Batching) -> Tensor:
-    """Bits an axis of the codes of every cloud, ``(B,)`` int64."""
-    highest = (voxels.top - origin).amax(1).clamp(min=0).tolist()
-    if batching != "independent":
-        highest = [max(highest, default=0)] * len(highest)
-    return torch.tensor([bits_needed(value) for value in highest], device=origin.device, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""What Point Transformer V3 is put together from: stems, stages of blocks, and the ways between resolutions."""
+"""Stages of Point Transformer V3: stems, sequences of blocks, pooling and unpooling between resolutions."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,12 +18,12 @@ BlockFactory = Callable[..., PTv3Block]
 
 
 def batch_norm(channels: int) -> BatchNorm:
-    """The batch norm of PTv3: eps 1e-3, momentum 0.01."""
+    """Return the batch norm of PTv3: eps 1e-3, momentum 0.01."""
     return BatchNorm(channels, eps=1e-3, momentum=0.01)
 
 
 class ConvStem(nn.Module):
-    """A submanifold convolution (published: 5x5x5), batch norm, GELU: the stem of PTv3."""
+    """Stem of PTv3: a submanifold convolution (published: 5x5x5), batch norm, GELU."""
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int = 5) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class ConvStem(nn.Module):
 
 
 class LinearStem(nn.Module):
-    """A linear map, layer norm, GELU: the stem of Sonata."""
+    """Stem of Sonata: a linear map, layer norm, GELU."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -51,8 +51,8 @@ class PTv3Stage(nn.Module):
     Args:
         channels: Width.
         heads: Attention heads.
-        drop_paths: Rate of every block.
-        block: Makes one.
+        drop_paths: Drop path rate of every block.
+        block: Builds a block.
     """
 
     def __init__(self, channels: int, heads: int, drop_paths: Sequence[float], block: BlockFactory) -> None:
@@ -62,22 +62,22 @@ class PTv3Stage(nn.Module):
         )
 
     def forward(self, x: Tensor, level: CurveLevel, position_of: Tensor | None = None) -> Tensor:
-        """``position_of`` replaces the features that the first block takes the position of."""
+        """Apply the blocks; the first one computes its position from ``position_of`` if given."""
         for block in self.blocks:
             x = block(x, level, position_of)
             position_of = None
         return x
 
 
-class Pool(nn.Module):
-    """A linear map, the greatest of the voxels inside each coarser one, norm, GELU."""
+class GridPool(nn.Module):
+    """A linear map, the maximum over the voxels inside each coarser one, norm, GELU."""
 
     def __init__(self, in_channels: int, out_channels: int, norm: NormFactory) -> None:
         super().__init__()
         self.linear, self.norm = nn.Linear(in_channels, out_channels), norm(out_channels)
 
     def forward(self, x: Tensor, parent: Tensor, count: int) -> Tensor:
-        """Features ``(N, C)`` of voxels with ``parent`` ``(N,)`` to those of ``count`` coarser voxels."""
+        """Map features ``(N, C)`` of voxels with ``parent`` ``(N,)`` to those of ``count`` coarser voxels."""
         if not count:  # segment_reduce takes no empty list of groups
             return F.gelu(self.norm(self.linear(x)))
         order = parent.argsort()
@@ -87,8 +87,8 @@ class Pool(nn.Module):
         return F.gelu(self.norm(segment_max(grouped, torch.bincount(parent, minlength=count))))
 
 
-class Unpool(nn.Module):
-    """Features of the coarser voxels, brought back and added to the encoder's, both after linear map, norm, GELU."""
+class GridUnpool(nn.Module):
+    """Add the features of coarser voxels to the encoder's, each after a linear map, norm and GELU."""
 
     def __init__(self, coarse_channels: int, skip_channels: int, channels: int, norm: NormFactory) -> None:
         super().__init__()
@@ -96,15 +96,15 @@ class Unpool(nn.Module):
         self.skip, self.skip_norm = nn.Linear(skip_channels, channels), norm(channels)
 
     def forward(self, coarse: Tensor, skip: Tensor, parent: Tensor) -> tuple[Tensor, Tensor]:
-        """The sum, and the encoder's part of it."""
-        if self.training:  # batch norm looks at all rows
-            skip, coarse = self._skipped(skip), self._raised(coarse)
+        """Return the sum, and the encoder's part of it."""
+        if self.training:  # batch norm needs all rows
+            skip, coarse = self._from_skip(skip), self._from_coarse(coarse)
         else:
-            skip, coarse = by_rows(self._skipped, skip), by_rows(self._raised, coarse)
+            skip, coarse = by_rows(self._from_skip, skip), by_rows(self._from_coarse, coarse)
         return skip + repeat_rows(coarse, parent), skip
 
-    def _skipped(self, x: Tensor) -> Tensor:
+    def _from_skip(self, x: Tensor) -> Tensor:
         return F.gelu(self.skip_norm(self.skip(x)))
 
-    def _raised(self, x: Tensor) -> Tensor:
+    def _from_coarse(self, x: Tensor) -> Tensor:
         return F.gelu(self.coarse_norm(self.coarse(x)))

@@ -37,7 +37,6 @@ PTV3: tuple[Rename, ...] = (
     (r"(\.block\d+\.norm[12])\.", r"\1.0."),
     (r"\.attention\.relative\.table$", ".attn.rpe.rpe_table"),
     (r"\.attention\.", ".attn."),
-    (r"\.scale([12])\.gamma$", r".ls\1.0.gamma"),
     (r"\.mlp\.", ".mlp.0."),
 )
 """Pointcept's PT-v3m1 and PT-v3m2; the packages sonata and concerto use the latter."""
