@@ -243,7 +243,7 @@ def run_name(names: Iterable[str]) -> str:
     return "_".join(words)
 
 
-def _with_config_files(args: list[str]) -> tuple[list[str], list[str]]:
+def _with_config_files(args: Sequence[str]) -> tuple[list[str], list[str]]:
     """Replace names after ``--config`` by their files; return the new arguments and the names."""
     words, names = [], []
     rest = iter(args)

@@ -1,6 +1,7 @@
 """The command line: short errors, configurations by name, and help pages that import nothing."""
 
 import importlib
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -191,3 +192,34 @@ def test_list_of_commands(capsys: pytest.CaptureFixture[str]) -> None:
         assert stop.value.code == status
         written = capsys.readouterr()
         assert "prepare s3dis" in (written.err if status else written.out)
+
+
+ALLOCATE = """
+import sys
+import numpy as np
+from pcseg.cli import keep_freed_memory
+
+def resident_mb():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+before = resident_mb()
+for _ in range(2):
+    arrays = [np.ones(8 << 20, np.uint8) for _ in range(8)]
+    del arrays
+print(resident_mb() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_freed_memory_stays_with_the_process() -> None:
+    def kept_mb(how: str) -> float:
+        done = subprocess.run(
+            [sys.executable, "-c", ALLOCATE, how], capture_output=True, text=True, check=True
+        )
+        return float(done.stdout)
+
+    assert kept_mb("keep") > 56
+    assert kept_mb("default") < 24
