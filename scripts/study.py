@@ -5,19 +5,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from studies.cost import measure_costs
-from studies.harness import run_interventions, run_study
-from studies.report import read_outcomes, write_report
-
 from pcseg.cli import run
-from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
 
 FOLDER = Path(__file__).parent / "studies"
 
 
 def names() -> list[str]:
-    """Files that define a study; the others are what studies share."""
+    """Return the files that define a study; the others are shared by studies."""
     return sorted(path.stem for path in FOLDER.glob("*.py") if "\ndef study(" in path.read_text())
 
 
@@ -31,25 +26,31 @@ def study(
     jobs: int = 1,
     epochs: int | None = None,
     variants: list[str] | None = None,
-) -> None:
+) -> str:
     """Train the variants of a study on several seeds, score them on unseen rooms, and write the table.
 
-    Finished runs are kept, a stopped one goes on. Writes ``report/NAME.md`` and ``report/NAME.json``.
+    Finished runs are kept and interrupted ones resume. Writes ``report/NAME.md`` and ``report/NAME.json``.
 
     Args:
-        name: Which study; a wrong name lists them.
-        data: Prepared folder, as ``scripts/quickstart.sh`` leaves it.
-        out: Folder of the runs, shared by all studies: a variant of several is trained once. Runs of ``epochs``
-            lie in a folder of their own below it.
+        name: Name of the study; an unknown name lists them.
+        data: Prepared folder, as ``scripts/quickstart.sh`` makes it.
+        out: Folder of the runs, shared by all studies. Runs with ``epochs`` have a subfolder of their own.
         report: Folder of the table.
         seeds: Number of seeds.
-        jobs: Runs at a time.
-        epochs: Length of every training; without a value, that of the configurations.
-        variants: Only these; the first of the study always takes part. Rows that the report has of others, with the
-            same rooms, budget and seeds, stay in the table.
+        jobs: Number of runs at a time.
+        epochs: Epochs of every training; by default those of the configurations.
+        variants: Only these variants; the first of the study is always included. Rows of other variants in an
+            existing report are kept if rooms, budget and seeds are the same.
     """
+    # imported here: torch takes seconds, which --help does not need
+    from studies.cost import measure_costs
+    from studies.harness import run_interventions, run_study
+    from studies.report import read_outcomes, write_report
+
+    from pcseg.data.manifest import Manifest
+
     if name not in names():
-        raise UserError(f"study {name!r} is unknown; choose from {', '.join(names())}")
+        raise UserError(f"{name}: unknown study. Choose from {', '.join(names())}.")
     module = importlib.import_module(f"studies.{name}")
     whole, wanted = module.study(None), module.study(variants)
     budget = [] if epochs is None else ["--trainer.max_epochs", str(epochs)]
@@ -59,8 +60,8 @@ def study(
         report / f"{name}.json", others, manifest=Manifest.read(data).hash, budget=budget, seeds=seeds
     )
     # interventions need the checkpoints of the first variant, not only its row
-    there = set() if wanted.interventions else {outcome.variant.name for outcome in kept}
-    todo = replace(wanted, variants=tuple(v for v in wanted.variants if v.name not in there))
+    finished = set() if wanted.interventions else {outcome.variant.name for outcome in kept}
+    todo = replace(wanted, variants=tuple(v for v in wanted.variants if v.name not in finished))
     trained = run_study(todo, data=data, out=runs, seeds=seeds, jobs=jobs, train_options=budget)
     rows = {outcome.variant.name: outcome for outcome in (*kept, *trained)}
     outcomes = [rows[v.name] for v in whole.variants if v.name in rows]
@@ -68,7 +69,7 @@ def study(
     interventions = run_interventions(todo, trained, out=runs, jobs=jobs)
     command = " ".join(["python scripts/study.py", *sys.argv[1:]])
     write_report(wanted, outcomes, interventions, folder=report, name=name, command=command, budget=budget)
-    print(f"{report / name}.md")
+    return f"{report / name}.md"
 
 
 if __name__ == "__main__":

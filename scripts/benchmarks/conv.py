@@ -1,4 +1,4 @@
-"""Sparse convolution on a room's surfaces, the kernel map included, against spconv on a CPU."""
+"""Sparse convolution on the surfaces of a room against spconv on a CPU, kernel maps included."""
 
 import importlib
 import math
@@ -24,10 +24,10 @@ Layer = Callable[[Tensor, Tensor], Tensor]
 
 
 def run() -> list[Row]:
-    """Forward, and forward with backward, against spconv on one thread and on as many as ours has.
+    """Measure forward, and forward with backward, against spconv on one thread and on as many as ours uses.
 
     Convention:
-        spconv's CPU path adds to shared rows without a lock, so that it is right on one thread alone.
+        The CPU path of spconv adds to shared rows without a lock, so its results are correct on one thread only.
     """
     grid_pos = surface_voxels()
     rows = []
@@ -47,6 +47,7 @@ def run() -> list[Row]:
 def compare(
     case: str, layer: Layer, theirs: Layer | None, x: Tensor, weight: Tensor, backward: bool
 ) -> list[Row]:
+    """Measure one case; without spconv, ours alone."""
     threads = torch.get_num_threads()
 
     def call(layer: Layer) -> None:
@@ -66,7 +67,7 @@ def compare(
             torch.set_num_threads(threads)
 
     if theirs is None:
-        return [measure(case, lambda: call(layer), "not there: pip install spconv", None)]
+        return [measure(case, lambda: call(layer), "not installed: spconv")]
     return [
         measure(case, lambda: call(layer), "spconv, 1 thread", on_one_thread),
         measure(case, lambda: call(layer), f"spconv, {threads} threads, wrong", lambda: call(theirs)),
@@ -84,13 +85,13 @@ def ours(grid_pos: Tensor) -> Layer:
 
 
 def spconv_layer(grid_pos: Tensor, weight: Tensor) -> Layer:
-    """The same convolution by spconv's CPU code."""
+    """Return the same convolution computed by spconv."""
     spconv = importlib.import_module("spconv.pytorch")
-    # asked for by the backward pass, which otherwise calls CUDA
+    # called by the backward pass, which needs CUDA otherwise
     importlib.import_module("spconv.pytorch.ops").get_current_stream = lambda: 0
     volume, channels, out_channels = weight.shape
     size = round(volume ** (1 / 3))
-    # on a CPU, spconv adds no bias in evaluation
+    # spconv supports no bias in evaluation mode on a CPU
     module = spconv.SubMConv3d(channels, out_channels, size, bias=False, algo=spconv.ConvAlgo.Native).train()
     indices = torch.cat([torch.zeros(len(grid_pos), 1, dtype=torch.int32), grid_pos], 1)
     shape = (grid_pos.amax(0) + 1).tolist()
@@ -105,7 +106,7 @@ def spconv_layer(grid_pos: Tensor, weight: Tensor) -> Layer:
 
 
 def check_equal(layer: Layer, theirs: Layer, x: Tensor, weight: Tensor) -> None:
-    """Both compute the same, on one thread."""
+    """Check that both compute the same on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with torch.no_grad():
@@ -114,15 +115,15 @@ def check_equal(layer: Layer, theirs: Layer, x: Tensor, weight: Tensor) -> None:
 
 
 def surface_voxels() -> Tensor:
-    """Distinct voxels, in random order, of the surfaces of a noisily scanned room with boxes in it, ``(N, 3)``."""
+    """Return voxels ``(N, 3)`` in random order of the noisy surfaces of a room with boxes in it."""
     generator = torch.Generator().manual_seed(0)
     length, width, _ = SIZE
     x, y, z = torch.eye(3, dtype=torch.float64) * torch.tensor(SIZE)
     none = torch.zeros(3, dtype=torch.float64)
     faces = [(none, x, y), (z, x, y), (none, x, z), (y, x, z), (none, y, z), (x, y, z)]
     for _ in range(14):
-        angle, *place, a, b, c = torch.rand(6, generator=generator).tolist()
-        corner = torch.tensor([place[0] * (length - 1), place[1] * (width - 1), 0], dtype=torch.float64)
+        angle, *position, a, b, c = torch.rand(6, generator=generator).tolist()
+        corner = torch.tensor([position[0] * (length - 1), position[1] * (width - 1), 0], dtype=torch.float64)
         cosine, sine = math.cos(2 * math.pi * angle), math.sin(2 * math.pi * angle)
         u = torch.tensor([cosine, sine, 0], dtype=torch.float64) * (0.3 + 1.2 * a)
         v = torch.tensor([-sine, cosine, 0], dtype=torch.float64) * (0.3 + 0.6 * b)

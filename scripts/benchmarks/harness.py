@@ -1,4 +1,4 @@
-"""Interleaved timing of two ways to do one thing, with the peak memory of each in a process of its own."""
+"""Interleaved timing of two alternatives, with the peak memory of each in a separate process."""
 
 import ctypes
 import gc
@@ -7,7 +7,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -15,18 +15,26 @@ import torch
 
 @dataclass(kw_only=True)
 class Row:
-    """One line of a benchmark: seconds are medians of interleaved runs, megabytes peaks above the start.
+    """One line of a benchmark.
 
-    ``points`` is how many points ``ours`` goes through, where a rate says more than a ratio.
+    Args:
+        case: What was measured.
+        ours_s: Median seconds of interleaved runs.
+        other: Name of the alternative.
+        other_s: Its median seconds.
+        speedup: ``other_s / ours_s``.
+        ours_peak_mb: Peak memory above that of the start, in MB.
+        other_peak_mb: That of the alternative.
+        points: Points that one run processes, where a rate is more informative than a ratio.
     """
 
     case: str
     ours_s: float
-    other: str
-    other_s: float | None
-    speedup: float | None
-    ours_peak_mb: float | None
-    other_peak_mb: float | None
+    other: str = ""
+    other_s: float | None = None
+    speedup: float | None = None
+    ours_peak_mb: float | None = None
+    other_peak_mb: float | None = None
     points: int | None = None
 
     @property
@@ -40,22 +48,31 @@ class Row:
 def measure(
     case: str,
     ours: Callable[[], object],
-    other_name: str,
-    other: Callable[[], object] | None,
+    other_name: str = "",
+    other: Callable[[], object] | None = None,
     *,
     rounds: int = 5,
     memory: bool = True,
     points: int | None = None,
 ) -> Row:
-    """Time ``ours`` against ``other`` in turn, ``rounds`` times after one warm-up.
+    """Time ``ours`` and ``other`` in turn, ``rounds`` times after one warm-up.
 
     Convention:
         ``speedup`` is the median of ``other`` divided by the median of ``ours``. Peak memory is the growth of
         the resident set of a forked process that runs the callable once: inputs made before do not count.
     """
     functions = [ours] if other is None else [ours, other]
-    times: list[list[float]] = [[] for _ in functions]
     peaks = [peak_mb(function) if memory else None for function in functions]
+    medians = interleaved_medians(functions, rounds=rounds)
+    row = Row(case=case, ours_s=medians[0], other=other_name, ours_peak_mb=peaks[0], points=points)
+    if other is not None:
+        row.other_s, row.other_peak_mb, row.speedup = medians[1], peaks[1], medians[1] / medians[0]
+    return row
+
+
+def interleaved_medians(functions: Sequence[Callable[[], object]], *, rounds: int) -> list[float]:
+    """Return the median seconds of every function: timed in turn, so that a load on the machine affects all."""
+    times: list[list[float]] = [[] for _ in functions]
     for function in functions:
         function()
     for _ in range(rounds):
@@ -63,17 +80,7 @@ def measure(
             start = time.perf_counter()
             function()
             seconds.append(time.perf_counter() - start)
-    medians = [statistics.median(seconds) for seconds in times]
-    return Row(
-        case=case,
-        ours_s=medians[0],
-        other=other_name,
-        other_s=medians[1] if other is not None else None,
-        speedup=medians[1] / medians[0] if other is not None else None,
-        ours_peak_mb=peaks[0],
-        other_peak_mb=peaks[1] if other is not None else None,
-        points=points,
-    )
+    return [statistics.median(seconds) for seconds in times]
 
 
 def _run_and_report(function: Callable[[], object], pipe) -> None:
@@ -84,12 +91,12 @@ def _run_and_report(function: Callable[[], object], pipe) -> None:
 
 
 def peak_mb(function: Callable[[], object]) -> float | None:
-    """Growth of the peak resident set in MB while ``function`` runs once; ``None`` if it cannot be measured.
+    """Return the growth of the peak resident set in MB while ``function`` runs once, or ``None`` if it crashes.
 
     Convention:
-        A forked process inherits nothing of the parent's peak on Linux, but torch's OpenMP threads do not
-        survive a fork: ``function`` runs on one thread there, and must not need CUDA. Memory that the parent
-        has freed and kept is given back first, or ``function`` would fill it unseen.
+        ``function`` runs on one thread in a forked process, which starts without the peak of its parent on Linux,
+        and must not use CUDA. Memory that the parent has freed and kept is returned first, or ``function`` would
+        fill it unnoticed.
     """
     gc.collect()
     if sys.platform == "linux":
@@ -108,7 +115,7 @@ def peak_mb(function: Callable[[], object]) -> float | None:
 
 
 def gpu_row(case: str, call: Callable[[], object], *, points: int) -> Row:
-    """Seconds and peak memory of ``call`` on the GPU, whose name the case gets; there is nothing to compare with."""
+    """Measure seconds and peak memory of ``call`` on the GPU, which is named in the case."""
     for _ in range(2):
         call()
     torch.cuda.synchronize()
@@ -117,13 +124,7 @@ def gpu_row(case: str, call: Callable[[], object], *, points: int) -> Row:
     for _ in range(rounds):
         call()
     torch.cuda.synchronize()
-    return Row(
-        case=f"{case} on {torch.cuda.get_device_name()}, {points:,} points",
-        ours_s=(time.perf_counter() - start) / rounds,
-        other="",
-        other_s=None,
-        speedup=None,
-        ours_peak_mb=torch.cuda.max_memory_allocated() / 2**20,
-        other_peak_mb=None,
-        points=points,
-    )
+    seconds = (time.perf_counter() - start) / rounds
+    peak = torch.cuda.max_memory_allocated() / 2**20
+    case = f"{case} on {torch.cuda.get_device_name()}, {points:,} points"
+    return Row(case=case, ours_s=seconds, ours_peak_mb=peak, points=points)

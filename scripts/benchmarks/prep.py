@@ -1,4 +1,4 @@
-"""Preparing rooms of a million points: reading, writing, and two processes against one."""
+"""Preparation of rooms of a million points: reading, writing, and two processes against one."""
 
 import io
 import shutil
@@ -23,7 +23,7 @@ NUM_ROOMS = 12
 
 
 def run() -> list[Row]:
-    """Reading and whole rooms against a loop of ``numpy.loadtxt``; several rooms on two processes against one."""
+    """Measure reading and whole rooms against a loop of ``numpy.loadtxt``, and two processes against one."""
     with tempfile.TemporaryDirectory() as temporary:
         raw, out = Path(temporary, "raw"), Path(temporary, "out")
         aligned = make_room(raw / "Area_1" / "office_1", decimals=3)
@@ -38,7 +38,7 @@ def run() -> list[Row]:
             describe_scene(read_scene(path), folder=out, source="")
 
         def prepare_all(workers: int) -> None:
-            (out / MANIFEST_NAME).unlink(missing_ok=True)  # so that nothing counts as done
+            (out / MANIFEST_NAME).unlink(missing_ok=True)  # otherwise all rooms are up to date
             empty = Manifest(dataset="s3dis", release="benchmark", schema=S3DIS, scenes=())
             console = Console(file=io.StringIO())
             prepare_scenes(make_jobs(rooms, out), out, empty=empty, workers=workers, console=console)
@@ -56,7 +56,7 @@ def run() -> list[Row]:
             measure(
                 f"text to HDF5, {size}",
                 lambda: prepare_room(aligned, out, source=""),
-                "numpy.loadtxt loop, same write",
+                "numpy.loadtxt loop, same writer",
                 lambda: write_as_ours(aligned),
             ),
             measure(
@@ -70,7 +70,7 @@ def run() -> list[Row]:
 
 
 def make_room(folder: Path, *, decimals: int) -> RawRoom:
-    """A room of random points in the raw layout; what the points are does not matter to a reader."""
+    """Write a room of random points in the raw layout."""
     rng = np.random.default_rng(0)
     size = rng.dirichlet(np.ones(NUM_OBJECTS))
     folder.parent.mkdir(parents=True)
@@ -87,7 +87,7 @@ def make_room(folder: Path, *, decimals: int) -> RawRoom:
 
 
 def read_with_loadtxt(room: RawRoom) -> dict[str, np.ndarray]:
-    """What preparation scripts of the field do: ``numpy.loadtxt`` on every object."""
+    """Read a room as common preparation scripts do: ``numpy.loadtxt`` on every object."""
     files, _ = object_files(room)
     tables = [np.loadtxt(file) for file in files]
     table, sizes = np.concatenate(tables), [len(table) for table in tables]

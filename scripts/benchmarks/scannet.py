@@ -1,4 +1,4 @@
-"""Preparing scans of ScanNet with 200,000 vertices: reading, mesh normals, and a whole scan to HDF5."""
+"""Preparation of ScanNet scans with 200,000 vertices: reading, mesh normals, and a whole scan to HDF5."""
 
 import json
 import tempfile
@@ -24,7 +24,7 @@ NUM_OBJECTS = 40
 
 
 def run() -> list[Row]:
-    """Normals of a mesh and whole scans against the Python loops that preparation scripts of the field have."""
+    """Measure mesh normals and whole scans against the Python loops of common preparation scripts."""
     options = Options(classes=200)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "raw", "scans", "scene0000_00")
@@ -47,7 +47,7 @@ def run() -> list[Row]:
             measure(
                 f"raw scan to HDF5 with normals, 200 classes, {size}",
                 lambda: prepare_scan(scan, out, source="", table=table, options=options),
-                "loops over triangles and objects, same write",
+                "loops over triangles and objects, same writer",
                 lambda: prepare_with_loops(scan, out, table),
                 rounds=2,
             ),
@@ -55,7 +55,7 @@ def run() -> list[Row]:
 
 
 def bumpy_mesh() -> ScanMesh:
-    """A sheet of 8 m by 10 m with bumps, in objects of random boxes; two triangles a vertex, as real scans have."""
+    """Return a bumpy sheet of 8 m by 10 m, cut into objects, with 2 triangles per vertex as in real scans."""
     rng = np.random.default_rng(0)
     x, y = np.meshgrid(np.linspace(0, 8, COLUMNS), np.linspace(0, 10, ROWS))
     pos = np.stack([x, y, rng.normal(0, 0.005, x.shape)], axis=-1).reshape(-1, 3)
@@ -68,7 +68,7 @@ def bumpy_mesh() -> ScanMesh:
 
 
 def loop_normals(pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Normals as scripts of the field compute them: vectorised over triangles, added up in a loop."""
+    """Compute normals as common scripts do: vectorized over triangles, summed in a loop."""
     normal = np.cross(pos[faces[:, 1]] - pos[faces[:, 0]], pos[faces[:, 2]] - pos[faces[:, 0]])
     total = np.zeros_like(pos)
     for face in range(len(faces)):
@@ -77,7 +77,7 @@ def loop_normals(pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def prepare_with_loops(scan: RawScan, out: Path, table: Mapping[str, Category]) -> None:
-    """A whole scan with the loops of the field and our readers of PLY."""
+    """Prepare a whole scan with Python loops and our PLY reader."""
     vertices, faces = read_mesh(scan.mesh, name="")
     pos = np.stack([vertices[axis] for axis in "xyz"], axis=1)
     segments = np.array(json.loads(scan.segments.read_text())["segIndices"])

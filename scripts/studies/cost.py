@@ -1,12 +1,10 @@
-"""What a training step of each variant costs: parameters, and time and memory measured in turn."""
+"""Cost of a training step of each variant: parameters, time and memory."""
 
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from benchmarks.harness import peak_mb
+from benchmarks.harness import interleaved_medians, peak_mb
 from studies.harness import ROOT, Outcome, Variant
 
 from pcseg.cli import make_parser
@@ -20,31 +18,20 @@ def measure_costs(outcomes: list[Outcome], *, data: Path) -> None:
     """Fill ``cost`` of every outcome: ``parameters``, median ``step_s``, ``step_mb``.
 
     Convention:
-        A step is forward, losses and backward on the same batch for all. Steps are timed in turn, after one
-        warm-up, so that a load on the machine meets all of them.
+        A step is forward, losses and backward on the same batch for all variants, which are timed in turn.
     """
-    models, steps = {}, {}
-    for outcome in outcomes:
-        models[outcome.variant.name], steps[outcome.variant.name] = training_step(outcome.variant, data=data)
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for step in steps.values():
-        step()
-    for _ in range(ROUNDS):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start)
-    for outcome in outcomes:
-        name = outcome.variant.name
+    made = [training_step(outcome.variant, data=data) for outcome in outcomes]
+    seconds = interleaved_medians([step for _, step in made], rounds=ROUNDS)
+    for outcome, (model, step), step_s in zip(outcomes, made, seconds):
         outcome.cost = {
-            "parameters": count_parameters(models[name]),
-            "step_s": statistics.median(seconds[name]),
-            "step_mb": peak_mb(steps[name]) or float("nan"),
+            "parameters": count_parameters(model),
+            "step_s": step_s,
+            "step_mb": peak_mb(step) or float("nan"),
         }
 
 
 def training_step(variant: Variant, *, data: Path) -> tuple[Segmentor, Callable[[], None]]:
-    """The model of a variant, and one step of it on the first batch of training."""
+    """Return the model of a variant and a function that runs one step of it on the first training batch."""
     parser = make_parser(train)
     options = ["--config", str(ROOT / variant.config), "--data.root", str(data), *variant.options]
     parts = parser.instantiate(parser.parse_args([*options, "--out", "unused"]))

@@ -1,4 +1,4 @@
-"""Variants of an experiment, trained on several seeds in equal budgets, scored on unseen rooms, and compared."""
+"""Train variants on several seeds with equal budgets and score them on unseen rooms."""
 
 import json
 import os
@@ -22,14 +22,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One way to train.
+    """A configuration of training.
 
     Args:
-        name: Its row in the table.
-        config: Configuration, relative to the repository.
-        options: What is changed in it, as options of ``scripts/train.py``.
-        note: What it is, for the table's reader.
-        base: Name of the variant that it is compared with; the first of the study without one.
+        name: Name of its row in the table.
+        config: Name of a configuration.
+        options: Changes of it, as options of ``pcseg train``.
+        note: Description for the reader of the table.
+        base: Name of the variant it is compared with; by default the first of the study.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
-    """A change of the first variant while it predicts, one of ``studies.interventions.CHANGES``."""
+    """A change of the trained first variant during prediction, one of ``studies.interventions.CHANGES``."""
 
     change: str
     note: str
@@ -49,9 +49,9 @@ class Intervention:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Variants that answer one question; the first is what the others are compared with, unless they have a base.
+    """Variants that answer one question; they are compared with their base, or with the first.
 
-    ``remarks`` end the page: what the table does not show.
+    ``remarks`` are the last section of the page.
     """
 
     title: str
@@ -62,24 +62,24 @@ class Study:
 
 
 def chosen(variants: Sequence[Variant], names: Sequence[str] | None) -> tuple[Variant, ...]:
-    """The first of ``variants``, those called ``names`` and their bases; all without names.
+    """Return the variants called ``names``, their bases and the first one; without names, all.
 
     Raises:
-        UserError: A name that none has.
+        UserError: An unknown name.
     """
     if names is None:
         return tuple(variants)
     known = [variant.name for variant in variants]
     for name in names:
         if name not in known:
-            raise UserError(f"--variants: no {name!r}; choose from {', '.join(known)}")
+            raise UserError(f"--variants: unknown variant {name!r}. Choose from {', '.join(known)}.")
     wanted = {variants[0].name, *names, *(variant.base for variant in variants if variant.name in names)}
     return tuple(variant for variant in variants if variant.name in wanted)
 
 
 @dataclass(kw_only=True)
 class Outcome:
-    """Scores of a variant, one entry a seed, and what it costs."""
+    """Scores of a variant, one entry per seed, and its cost."""
 
     variant: Variant
     results: list[dict[str, Any]] = field(default_factory=list)
@@ -90,7 +90,7 @@ class Outcome:
         return [100 * result["scores"]["miou"]["excluded"] for result in self.results]
 
     def class_ious(self) -> dict[str, float]:
-        """Mean over the seeds, in percent; classes without a score are left out."""
+        """Return the mean IoU of every class over the seeds in percent, without classes that have no score."""
         names = [entry["name"] for entry in self.results[0]["classes"]]
         rows = [[entry["iou"] for entry in result["classes"]] for result in self.results]
         columns = {name: list(column) for name, column in zip(names, zip(*rows))}
@@ -100,19 +100,19 @@ class Outcome:
 def run_study(
     study: Study, *, data: Path, out: Path, seeds: int, jobs: int, train_options: Sequence[str]
 ) -> list[Outcome]:
-    """Train and score every variant with every seed; what is done already is not done again.
+    """Train and score every variant with every seed; finished runs are kept.
 
     Args:
-        study: Which variants.
+        study: The variants.
         data: Prepared folder.
-        out: Folder of the runs, one folder a variant and seed. Studies may share it: a variant that is part of
-            several is trained once.
-        seeds: Number of seeds, from 0.
-        jobs: Runs at a time; the processor's cores are shared among them unless OMP_NUM_THREADS says how many.
-        train_options: Options of ``scripts/train.py`` for every variant, the budget above all.
+        out: Folder of the runs, one folder per variant and seed. Studies may share it: a variant of several
+            studies is trained once.
+        seeds: Number of seeds.
+        jobs: Number of runs at a time; they share the cores unless OMP_NUM_THREADS is set.
+        train_options: Options of ``pcseg train`` for every variant, such as the number of epochs.
 
     Raises:
-        UserError: A run failed, the message names its log; or it was made with other options.
+        UserError: A run failed (the message names its log), or a finished run was made with other options.
     """
     runs = [(variant, seed) for seed in range(seeds) for variant in study.variants]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -135,15 +135,15 @@ def run_study(
 def _train_and_score(
     variant: Variant, seed: int, *, data: Path, out: Path, jobs: int, train_options: Sequence[str]
 ) -> dict[str, Any]:
-    """The results of one run as ``scripts/evaluate.py`` writes them."""
+    """Return the results of one run as ``pcseg evaluate`` writes them."""
     folder = out / variant.name / f"seed_{seed}"
     results = folder / "evaluation" / "results.json"
     _require_same_options(folder / "options.json", [variant.config, *train_options, *variant.options])
     if not results.is_file():
-        train = ["scripts/train.py", "--config", variant.config, "--data.root", str(data.resolve())]
+        train = ["pcseg", "train", "--config", variant.config, "--data.root", str(data.resolve())]
         train += ["--out", str(folder.resolve()), "--seed", str(seed), "--resume", "true"]
         train += ["--trainer.progress_bar", "false", *train_options, *variant.options]
-        score = ["scripts/evaluate.py", "--ckpt", str((folder / "best.ckpt").resolve())]
+        score = ["pcseg", "evaluate", "--ckpt", str((folder / "best.ckpt").resolve())]
         score += ["--out", str(results.parent.resolve()), "--fragments", "1", "--progress_bar", "false"]
         for command in (train, score):
             _call(command, log=folder / "log.txt", jobs=jobs)
@@ -151,22 +151,22 @@ def _train_and_score(
 
 
 def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, jobs: int) -> list[Outcome]:
-    """Score the trained runs of the first variant once for every intervention; what is done is not done again.
+    """Score the trained runs of the first variant with every intervention; finished scores are kept.
 
     Args:
-        study: Which interventions.
-        outcomes: Those of :func:`run_study`.
+        study: The interventions.
+        outcomes: Result of :func:`run_study`.
         out: Folder of the runs.
-        jobs: Runs at a time.
+        jobs: Number of runs at a time.
     """
     first, changes = outcomes[0].variant, [intervention.change for intervention in study.interventions]
     folders = [out / first.name / f"seed_{seed}" for seed in range(len(outcomes[0].results))]
 
     def work(folder: Path) -> None:
-        places = {change: folder / "interventions" / change / "results.json" for change in changes}
-        todo = [change for change, place in places.items() if not place.is_file()]
+        files = {change: folder / "interventions" / change / "results.json" for change in changes}
+        todo = [change for change, file in files.items() if not file.is_file()]
         if todo:
-            score = ["scripts/studies/intervene.py", "--ckpt", str((folder / "best.ckpt").resolve())]
+            score = ["studies.intervene", "--ckpt", str((folder / "best.ckpt").resolve())]
             score += ["--out", str((folder / "interventions").resolve()), "--changes", json.dumps(todo)]
             _call(score, log=folder / "interventions.txt", jobs=jobs)
 
@@ -185,20 +185,22 @@ def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, j
 
 
 def _require_same_options(path: Path, options: list[str]) -> None:
-    """Note how a run is made, and refuse one that was made otherwise: its score would be taken for this one's."""
+    """Record the options of a run, and refuse a finished run with other options: its score is not of this study."""
     if path.is_file() and json.loads(path.read_text()) != options:
-        raise UserError(f"{path.parent} was trained with other options; give another --out")
+        raise UserError(f"{path.parent}: trained with other options. Give another --out.")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(options) + "\n")
 
 
 def _call(command: list[str], *, log: Path, jobs: int) -> None:
+    """Run a module in a separate process with its output in ``log``."""
     threads = max((os.cpu_count() or 1) // jobs, 1)
-    environment = {"OMP_NUM_THREADS": str(threads)} | os.environ | {"PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "scripts")])
+    environment = {"OMP_NUM_THREADS": str(threads)} | os.environ | {"PYTHONPATH": path}
     with log.open("a") as file:
         done = subprocess.run(
-            [sys.executable, *command], cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT
+            [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT
         )
     if done.returncode:
         lines = log.read_text().strip().splitlines()
-        raise UserError(f"{log}: {command[0]} failed: {lines[-1] if lines else 'no output'}")
+        raise UserError(f"{log}: {' '.join(command[:2])} failed: {lines[-1] if lines else 'no output'}")

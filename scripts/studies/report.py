@@ -1,4 +1,4 @@
-"""The table of a study: scores with their spread, paired differences, costs, classes."""
+"""Table of a study: scores with their spread, paired differences, costs, classes."""
 
 import json
 import math
@@ -14,12 +14,12 @@ from pcseg.files import write_json, write_text
 
 
 def spread(values: Sequence[float]) -> str:
-    """``mean ± standard deviation`` of values in percent; the deviation needs two."""
+    """Return ``mean ± standard deviation`` of values in percent; the deviation needs two values."""
     return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
 
 
 def within_noise(differences: Sequence[float]) -> bool:
-    """Whether the mean of paired differences is at most twice its standard error from 0."""
+    """Return whether the mean of paired differences is at most two standard errors from 0."""
     if len(differences) < 2:
         return True
     return abs(mean(differences)) <= 2 * stdev(differences) / math.sqrt(len(differences))
@@ -38,13 +38,13 @@ def write_report(
     """Write ``folder/NAME.md`` and ``folder/NAME.json`` with the command that made them.
 
     Args:
-        study: What the page is about.
-        outcomes: Rows of the table, in its order; the first is what the others are compared with.
+        study: Title, question and remarks of the page.
+        outcomes: Rows of the table in order; the others are compared with the first.
         interventions: Rows of the second table.
-        folder: Where the report goes.
+        folder: Folder of the report.
         name: Name of the files.
-        command: What made it.
-        budget: Options of training that all variants share; :func:`read_outcomes` asks for the same.
+        command: Command that made it.
+        budget: Options of training that all variants share; :func:`read_outcomes` requires the same.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = {
@@ -73,17 +73,17 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 def read_outcomes(
     path: Path, variants: Sequence[Variant], *, manifest: str, budget: Sequence[str], seeds: int
 ) -> list[Outcome]:
-    """Rows of a report written before, of ``variants`` as they are now; none without a report.
+    """Return the rows of an earlier report that were made as ``variants`` are now; none without a report.
 
     Args:
         path: ``NAME.json`` of :func:`write_report`.
-        variants: Which rows.
-        manifest: Hash of the rooms that the rows must be of.
-        budget: Options of training that they must be made with.
-        seeds: How many they must have.
+        variants: The rows to return.
+        manifest: Required hash of the rooms.
+        budget: Required options of training.
+        seeds: Required number of seeds.
 
     Raises:
-        UserError: No report of a study.
+        UserError: The file is not the report of a study.
     """
     if not path.is_file():
         return []
@@ -92,7 +92,7 @@ def read_outcomes(
         rows = {row["variant"]: row for row in content["variants"]}
         same_budget = content.get("budget", []) == list(budget)
     except (ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path} is not the report of a study ({error}); move it away") from error
+        raise UserError(f"{path}: not the report of a study ({error}). Move it away.") from error
     outcomes = []
     for variant in variants if same_budget else ():
         row = rows.get(variant.name)
@@ -105,7 +105,7 @@ def read_outcomes(
 
 
 def _outcome(row: dict[str, Any], variant: Variant) -> Outcome:
-    # a report has the classes' means over the seeds; every seed stands for them here
+    # a report holds class means over the seeds, which stand here for every seed
     classes = [{"name": name, "iou": iou / 100} for name, iou in row["class_iou"].items()]
     results = [
         {"scores": {"miou": {"excluded": miou / 100}}, "classes": classes, "protocol": protocol}
@@ -117,22 +117,22 @@ def _outcome(row: dict[str, Any], variant: Variant) -> Outcome:
 def markdown(
     study: Study, outcomes: Sequence[Outcome], interventions: Sequence[Outcome] = (), *, command: str
 ) -> str:
-    """The study as a page: scores with their spread, differences and costs to the variants' bases, classes."""
+    """Return the page of a study: scores, differences and relative costs to the base of each variant, classes."""
     first, protocol = outcomes[0], outcomes[0].results[0]["protocol"]
     rows = {outcome.variant.name: outcome for outcome in outcomes}
     bases = [rows.get(outcome.variant.base, first) for outcome in outcomes]
     others = dict.fromkeys(base.variant.name for base in bases if base is not first)
     compared = f"*{first.variant.name}*" + (
-        f", of variants of *{'* and *'.join(others)}* to that" if others else ""
+        f", or for variants of *{'* and *'.join(others)}* to that one" if others else ""
     )
     seeds = f"{len(first.results)} seed{'s' if len(first.results) > 1 else ''}"
     lines = [f"# {study.title}", "", study.question, "", f"Made by `{command}`.", ""]
     lines += [
         f"mIoU in percent of all original points of {protocol['scenes']} unseen rooms "
         f"({protocol['release']}; {', '.join(protocol['splits'])}), {seeds}. Δ is the paired "
-        f"difference to {compared}; ≈ marks those within noise (at most two standard errors).",
+        f"difference to {compared}; ≈ marks differences within noise (at most two standard errors).",
         "",
-        "| variant | mIoU | Δ | parameters | time a step | memory a step | |",
+        "| variant | mIoU | Δ | parameters | time per step | memory per step | |",
         "|---|---|---|---|---|---|---|",
     ]
     for outcome, base in zip(outcomes, bases):
@@ -151,23 +151,23 @@ def markdown(
 
 
 def difference(outcome: Outcome, first: Outcome, *, digits: int = 1) -> str:
-    """Mean of the differences seed by seed, marked if within noise."""
+    """Return the mean of the differences per seed, marked if within noise."""
     pairs = [there - here for there, here in zip(outcome.mious, first.mious, strict=True)]
     return f"{'≈ ' if within_noise(pairs) else ''}{mean(pairs):+.{digits}f}"
 
 
 def _interventions_table(first: Outcome, interventions: Sequence[Outcome]) -> list[str]:
-    """Rows of the first variant's trained models, with something put in while they predict."""
+    """Table of the trained models of the first variant with replaced class features or gates."""
     lines = [
         "",
-        f"## Put into the trained {first.variant.name}",
+        f"## Interventions on the trained {first.variant.name}",
         "",
-        "The same checkpoints, not trained again; what the spatial context attends to, or what gates the tokens, "
-        "is replaced while they predict.",
+        "The same checkpoints, not retrained. During prediction, the class features that the spatial context "
+        "attends to, or the gate of the tokens, are replaced.",
         "",
-        "| put in | mIoU | Δ | |",
+        "| replacement | mIoU | Δ | |",
         "|---|---|---|---|",
-        f"| nothing | {spread(first.mious)} | | the model as trained |",
+        f"| none | {spread(first.mious)} | | the model as trained |",
     ]
     return lines + [
         f"| {outcome.variant.name} | {spread(outcome.mious)} | {difference(outcome, first, digits=2)} "
@@ -190,4 +190,4 @@ def _costs(outcome: Outcome, first: Outcome) -> str:
     if not outcome.cost:
         return " | | "
     ratios = [outcome.cost[key] / first.cost[key] for key in ("step_s", "step_mb")]
-    return f"{outcome.cost['parameters'] / 1e6:.2f} M | {ratios[0]:.2f} x | {ratios[1]:.2f} x"
+    return f"{outcome.cost['parameters'] / 1e6:.2f} M | {ratios[0]:.2f}x | {ratios[1]:.2f}x"

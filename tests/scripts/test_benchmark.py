@@ -1,4 +1,4 @@
-"""The command of the benchmarks, on sizes that take no time: its rows, and what it asserts before it measures."""
+"""The benchmark command on small sizes: its rows, and its checks before measuring."""
 
 import importlib
 import json
@@ -27,7 +27,7 @@ def _threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_a_row_of_a_gpu_says_its_name_and_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_row_has_the_name_and_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     pretended = {
         "synchronize": None,
         "reset_peak_memory_stats": None,
@@ -46,7 +46,9 @@ def test_a_row_of_a_gpu_says_its_name_and_rate(monkeypatch: pytest.MonkeyPatch) 
 def test_rows_of_the_image_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "EDGE", 5)
     monkeypatch.setattr(image, "WIDTHS", (16, 64))
-    monkeypatch.setattr(harness, "peak_mb", lambda function: 1.0)  # pytest has threads, which a fork minds
+    monkeypatch.setattr(
+        harness, "peak_mb", lambda function: 1.0
+    )  # pytest has threads, which a fork does not copy
     monkeypatch.setattr(sys, "argv", ["benchmark.py", "image", "--json", str(tmp_path / "rows.json")])
     benchmark.main()
     rows = json.loads((tmp_path / "rows.json").read_text())
@@ -70,16 +72,16 @@ def test_results_are_compared_before_they_are_timed(monkeypatch: pytest.MonkeyPa
         image.run()
 
 
-def test_unknown_names_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_name_lists_the_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["benchmark.py", "nothing"])
-    with pytest.raises(UserError, match=r"benchmark 'nothing' is unknown; choose from .*image"):
+    with pytest.raises(UserError, match=r"nothing: unknown benchmark\. Choose from .*image"):
         benchmark.main()
     assert set(benchmark.names()) >= {"prep", "data", "conv", "heads", "image", "ptv3", "predict"}
     for name in benchmark.names():
         assert callable(importlib.import_module(f"benchmarks.{name}").run)
 
 
-def test_throughput_goes_into_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throughput_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((prep, "NUM_POINTS"), (data, "LOADER_POINTS"), (throughput, "NUM_POINTS")):
         monkeypatch.setattr(module, name, 4_000)
     monkeypatch.setattr(harness, "peak_mb", lambda function: 1.0)
@@ -100,8 +102,7 @@ def test_throughput_goes_into_a_report(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_peak_memory_is_that_of_the_function_alone() -> None:
-    """Neither what was there before nor what fits into memory that was freed before; 40 MB and the tensors' own
-    objects are asked for."""
+    """Memory held or freed before does not count; 40 MB and the tensor objects are allocated."""
     code = (
         "import torch; from benchmarks.harness import peak_mb; held = torch.ones(20 * 2**18);"
         "freed = [torch.ones(1000) for _ in range(20_000)]; del freed;"

@@ -1,4 +1,4 @@
-"""The study command: trains every variant with every seed once, and writes a table that its runs account for."""
+"""The study command trains every variant with every seed once and writes a table of its runs."""
 
 import json
 import runpy
@@ -38,7 +38,7 @@ def test_differences_are_paired_by_seed() -> None:
     assert "| class1 | 60.0 | 70.0 |" in table
 
 
-def test_an_option_is_compared_with_its_own_head() -> None:
+def test_option_is_compared_with_its_own_head() -> None:
     rows = {"plain": "", "head": "", "head-option": "head"}
     variants = tuple(Variant(name=name, config="a", base=base) for name, base in rows.items())
     outcomes = [
@@ -48,11 +48,11 @@ def test_an_option_is_compared_with_its_own_head() -> None:
         for variant, iou in zip(variants, (0.1, 0.4, 0.2))
     ]
     table = markdown(Study(title="T", question="Q", variants=(), remarks="## End"), outcomes, command="C")
-    assert "difference to *plain*, of variants of *head* to that;" in table
-    assert "| head | 40.0 | ≈ +30.0 | 1.00 M | 4.00 x |" in table
-    assert "| head-option | 20.0 | ≈ -20.0 | 1.00 M | 0.50 x |" in table
+    assert "difference to *plain*, or for variants of *head* to that one;" in table
+    assert "| head | 40.0 | ≈ +30.0 | 1.00 M | 4.00x |" in table
+    assert "| head-option | 20.0 | ≈ -20.0 | 1.00 M | 0.50x |" in table
     assert table.endswith("\n\n## End\n")
-    assert chosen(variants, ["head-option"]) == variants, "a base takes part"
+    assert chosen(variants, ["head-option"]) == variants, "a base is included"
 
 
 def test_noise_is_two_standard_errors() -> None:
@@ -65,7 +65,7 @@ def test_noise_is_two_standard_errors() -> None:
 def test_only_known_variants() -> None:
     variants = [Variant(name=name, config="c") for name in ("a", "b", "c")]
     assert [variant.name for variant in chosen(variants, ["c"])] == ["a", "c"]
-    with pytest.raises(UserError, match="no 'd'; choose from a, b, c"):
+    with pytest.raises(UserError, match=r"unknown variant 'd'\. Choose from a, b, c"):
         chosen(variants, ["d"])
 
 
@@ -75,12 +75,12 @@ def test_interventions_are_compared_with_the_trained_model() -> None:
         variant=Variant(name="zero", config="a", note="none"), results=[result(0.1, 0.3), result(0.5, 0.7)]
     )
     table = markdown(Study(title="T", question="Q", variants=()), [first], [zero], command="C")
-    assert "## Put into the trained ctnet" in table
-    assert "| nothing | 50.0 ± 28.3 | |" in table
+    assert "## Interventions on the trained ctnet" in table
+    assert "| none | 50.0 ± 28.3 | |" in table
     assert "| zero | 40.0 ± 28.3 | -10.00 | none |" in table
 
 
-def test_rows_of_an_earlier_report_stay_where_they_were_made_the_same_way(tmp_path: Path) -> None:
+def test_rows_of_an_earlier_report_are_kept_if_made_the_same_way(tmp_path: Path) -> None:
     variants = tuple(
         Variant(name=name, config=f"{name}.yaml", options=("--a",)) for name in ("plain", "head")
     )
@@ -107,7 +107,7 @@ def test_rows_of_an_earlier_report_stay_where_they_were_made_the_same_way(tmp_pa
         read_outcomes(path, variants, **same)
 
 
-def test_variants_of_class_features_are_told_apart() -> None:
+def test_variants_of_class_features_differ() -> None:
     variants = class_features.study(None).variants
     assert variants[0].name == "ctnet"
     assert len({variant.name for variant in variants}) == len(variants)
@@ -129,7 +129,7 @@ OWN = [variant for variant in class_features.VARIANTS if variant.name not in cla
 
 
 @pytest.mark.parametrize("variant", OWN, ids=lambda variant: variant.name)
-def test_variants_of_ctnet_train_a_step(variant: Variant, building: Path) -> None:
+def test_variants_of_ctnet_train_one_step(variant: Variant, building: Path) -> None:
     model, step = training_step(variant, data=building)
     step()
     assert type(model.head.body) is CTVariantBody
@@ -143,7 +143,7 @@ def test_variants_of_ctnet_train_a_step(variant: Variant, building: Path) -> Non
 
 
 @pytest.mark.slow
-def test_study_runs_and_goes_on(tmp_path: Path, building: Path) -> None:
+def test_study_runs_and_resumes(tmp_path: Path, building: Path) -> None:
     study = Study(
         title="T",
         question="Q",
@@ -174,7 +174,7 @@ def test_study_runs_and_goes_on(tmp_path: Path, building: Path) -> None:
     again, _ = go()
     assert again[0].mious == trained[0].mious
     assert [path.stat().st_mtime_ns for path in kept] == before, "finished runs are kept"
-    with pytest.raises(UserError, match="other options; give another --out"):
+    with pytest.raises(UserError, match=r"other options\. Give another --out"):
         go("--data.batch_size", "1")
     with pytest.raises(UserError, match="does not fit into one pass of 50 voxels; raise --points_per_pass"):
         intervene(ckpt=kept[0], out=tmp_path / "put_in", changes=["own"], points_per_pass=50)
@@ -185,11 +185,10 @@ def test_unknown_change_is_told(tmp_path: Path) -> None:
         intervene(ckpt=tmp_path / "best.ckpt", out=tmp_path, changes=["nothing"])
 
 
-def test_unknown_study_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_study_lists_the_known(capsys: pytest.CaptureFixture[str]) -> None:
     command = runpy.run_path(str(ROOT / "scripts" / "study.py"))["study"]
     with pytest.raises(SystemExit):
         run(command, args=["nothing"])
     assert (
-        "study 'nothing' is unknown; choose from class_features, head_options, heads"
-        in capsys.readouterr().err
+        "nothing: unknown study. Choose from class_features, head_options, heads." in capsys.readouterr().err
     )
