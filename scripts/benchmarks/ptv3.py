@@ -1,6 +1,6 @@
-"""Point Transformer V3 against the same layers written the published way, and Hilbert codes against arrays of bits.
+"""Point Transformer V3 against the published formulation of its layers, and Hilbert codes against arrays of bits.
 
-On a GPU, where there is one, points a second and memory of forward and of a training step.
+On a GPU, points per second and memory of forward and of a training step.
 """
 
 from copy import deepcopy
