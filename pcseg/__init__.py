@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from pcseg.checkpoint import load_checkpoint as load_checkpoint
     from pcseg.data.io.clouds import Cloud as Cloud
     from pcseg.data.io.clouds import read_cloud as read_cloud
+    from pcseg.heads import CTBody as CTBody
+    from pcseg.heads import EncBody as EncBody
+    from pcseg.heads import FCNBody as FCNBody
+    from pcseg.heads import ImageHead as ImageHead
+    from pcseg.heads import LinearHead as LinearHead
+    from pcseg.heads import PointHead as PointHead
+    from pcseg.heads import RCCABody as RCCABody
     from pcseg.inference.predict_points import predict as predict
     from pcseg.ops.attention import union_attention as union_attention
     from pcseg.ops.lines import axis_lines as axis_lines
@@ -25,6 +32,13 @@ _MODULE_OF = {
     "load_checkpoint": "pcseg.checkpoint",
     "Cloud": "pcseg.data.io.clouds",
     "read_cloud": "pcseg.data.io.clouds",
+    "CTBody": "pcseg.heads",
+    "EncBody": "pcseg.heads",
+    "FCNBody": "pcseg.heads",
+    "ImageHead": "pcseg.heads",
+    "LinearHead": "pcseg.heads",
+    "PointHead": "pcseg.heads",
+    "RCCABody": "pcseg.heads",
     "predict": "pcseg.inference.predict_points",
     "union_attention": "pcseg.ops.attention",
     "axis_lines": "pcseg.ops.lines",

@@ -102,7 +102,7 @@ def run(function: Callable[..., Any], *, args: Sequence[str] | None = None, prog
             values[CONFIG] = training_config(rest)
         else:
             parser = make_parser(function, prog=prog)
-            words, names = _with_config_files(words)
+            words, names = expand_configs(words)
             if names and parameter is not None:
                 parser.set_defaults({"out": Path("runs", run_name(names))})
             values, config = _parse(parser, words)
@@ -118,7 +118,7 @@ def training_config(args: Sequence[str]) -> dict[str, Any]:
     """Return the resolved configuration of training with the options ``args``, without making its objects."""
     module, _, function = COMMANDS["train"].partition(":")
     parser = make_parser(getattr(importlib.import_module(module), function), prog="pcseg train")
-    words, names = _with_config_files(args)
+    words, names = expand_configs(args)
     if not names:
         parser.error("--config: give the configuration of the model")
     parser.set_defaults({"out": Path("runs", run_name(names))})
@@ -243,8 +243,8 @@ def run_name(names: Iterable[str]) -> str:
     return "_".join(words)
 
 
-def _with_config_files(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Replace names after ``--config`` by their files; return the new arguments and the names."""
+def expand_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Replace names after ``--config`` by their files and return the new arguments and the names."""
     words, names = [], []
     rest = iter(args)
     for word in rest:

@@ -1,4 +1,4 @@
-"""Context modules against what one would write without them: axis attention, criss-cross, encoding, SCM."""
+"""Context modules against direct implementations: axis attention, criss-cross attention, encoding, SCM."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,7 +20,7 @@ ROOM = (8.0, 7.0, 3.0)
 
 
 def run() -> list[Row]:
-    """All rows; forward and backward together, on two threads of the CPU, and on a GPU where there is one."""
+    """Measure forward with backward on two CPU threads, and on a GPU if there is one."""
     torch.set_num_threads(2)
     torch.manual_seed(0)
     rows = [
@@ -38,7 +38,7 @@ def run() -> list[Row]:
 
 
 def step(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
-    """Forward of ``function`` at ``x``, and backward from a gradient that is given."""
+    """Return a function that runs ``function`` at ``x`` and its backward pass from a fixed gradient."""
     x = x.detach().requires_grad_()
     gradient = torch.randn_like(function(x))
 
@@ -53,7 +53,7 @@ def step(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
 
 
 def room(voxel_size: float) -> VoxelSet:
-    """Occupied voxels of a furnished room: floor, ceiling, walls, and boxes that stand in it."""
+    """Return the occupied voxels of a room with boxes in it."""
     boxes = [((0.0, 0.0, 0.0), ROOM)]
     generator = torch.Generator().manual_seed(0)
     for _ in range(12):
@@ -77,7 +77,7 @@ def _faces(low: tuple[float, ...], high: tuple[float, ...], voxel_size: float) -
 
 
 def line_edges(lines: Support) -> tuple[Tensor, Tensor]:
-    """Every pair (query, key) of the lines once, with the tokens themselves: what an edge-list user builds."""
+    """Return every pair (query, key) of the lines once, and each token with itself, as an edge list."""
     own = torch.arange(len(lines.partitions[0].order))
     queries, keys = [own], [own]
     for partition in lines.partitions:
@@ -91,7 +91,7 @@ def line_edges(lines: Support) -> tuple[Tensor, Tensor]:
 
 
 def edge_list_attention(module: CrissCrossAttention, x: Tensor, edges: tuple[Tensor, Tensor]) -> Tensor:
-    """The same attention with one row an edge, by PyG's softmax."""
+    """Compute the same attention on an edge list with the softmax of PyG."""
     query, key = edges
     logits = (module.query(x)[query] * module.key(x)[key]).sum(1)
     weight = softmax(logits, query, num_nodes=len(x))
@@ -117,7 +117,7 @@ def axis_attention_row(*, voxel_size: float, channels: int) -> Row:
 
 
 def axis_attention_curve(*, channels: int) -> Iterator[Row]:
-    """Time against size: seconds per voxel must not grow faster than the mean length of the lines."""
+    """Measure rooms of growing size: seconds per voxel must not grow faster than the mean length of the lines."""
     module = attention_module(channels)
     for voxel_size in (0.22, 0.15, 0.1, 0.07, 0.05):
         lines = axis_lines(room(voxel_size))
@@ -127,13 +127,11 @@ def axis_attention_curve(*, channels: int) -> Iterator[Row]:
         row = measure(
             f"axis attention, {count} voxels, mean line {mean_line:.0f}",
             step(lambda x, lines=lines: module(x, lines), torch.randn(count, channels)),
-            "",
-            None,
             rounds=3,
         )
         per_pair = row.ours_s / count / mean_line
         row.other = (
-            f"{1e6 * row.ours_s / count:.2f} us a voxel, {1e9 * per_pair:.1f} ns a voxel and line voxel"
+            f"{1e6 * row.ours_s / count:.2f} us per voxel, {1e9 * per_pair:.1f} ns per voxel and line voxel"
         )
         yield row
 
@@ -141,7 +139,7 @@ def axis_attention_curve(*, channels: int) -> Iterator[Row]:
 def axis_attention_step(
     voxel_size: float, *, channels: int, device: str, dtype: torch.dtype
 ) -> tuple[Callable[[], None], int]:
-    """Forward and backward of axis attention in a room on a device, and the number of its voxels."""
+    """Return a step of axis attention in a room on a device, and the number of voxels."""
     cpu = room(voxel_size)
     voxels = VoxelSet(cpu.grid_pos.to(device), cpu.ptr.to(device))
     module, lines = attention_module(channels).to(device, dtype), axis_lines(voxels)
@@ -153,7 +151,7 @@ def axis_attention_step(
 
 
 def published_criss_cross(module: CrissCrossAttention, image: Tensor) -> Tensor:
-    """Criss-cross attention as published: copies of q, k, v by row and by column, two products, one softmax."""
+    """Compute criss-cross attention as published: copies of q, k, v by row and column, one joint softmax."""
     batch, _, height, width = image.shape
 
     def project(layer: nn.Linear) -> Tensor:
@@ -166,8 +164,8 @@ def published_criss_cross(module: CrissCrossAttention, image: Tensor) -> Tensor:
         return x.permute(0, 2, 1, 3).contiguous().view(batch * height, -1, width)
 
     query, key, value = project(module.query), project(module.key), project(module.value)
-    itself = torch.diag(torch.full((height,), torch.inf)).repeat(batch * width, 1, 1)
-    column = torch.bmm(by_column(query).mT, by_column(key)) - itself
+    diagonal = torch.diag(torch.full((height,), torch.inf)).repeat(batch * width, 1, 1)
+    column = torch.bmm(by_column(query).mT, by_column(key)) - diagonal
     row = torch.bmm(by_row(query).mT, by_row(key)).view(batch, height, width, width)
     column = column.view(batch, width, height, height).permute(0, 2, 1, 3)
     weights = torch.cat([column, row], 3).softmax(3)
@@ -198,8 +196,8 @@ def criss_cross_row(*, channels: int, edge: int) -> Row:
 # --- encoding and spatial context
 
 
-def materialised_encoding(layer: EncodingLayer, x: Tensor) -> Tensor:
-    """The formula as it stands in the paper, with all N x K x C residuals."""
+def materialized_encoding(layer: EncodingLayer, x: Tensor) -> Tensor:
+    """Compute the encoding as in the paper, with all N x K x C residuals in memory."""
     residual = x[:, None] - layer.codewords
     assign = (layer.smoothing * residual.square().sum(2)).softmax(1)
     return (assign[:, :, None] * residual).sum(0)
@@ -208,15 +206,15 @@ def materialised_encoding(layer: EncodingLayer, x: Tensor) -> Tensor:
 def encoding_row(*, tokens: int, codewords: int, channels: int) -> Row:
     layer, x = EncodingLayer(channels, codewords), torch.randn(tokens, channels)
     ptr = torch.tensor([0, tokens])
-    expected = materialised_encoding(layer, x)
+    expected = materialized_encoding(layer, x)
     torch.testing.assert_close(layer(x, ptr)[0], expected, rtol=1e-3, atol=1e-2)
     case = f"encoding layer, N={tokens}, K={codewords}, C={channels}"
-    theirs = step(lambda x: materialised_encoding(layer, x), x)
-    return measure(case, step(lambda x: layer(x, ptr), x), "residuals materialised", theirs, rounds=3)
+    theirs = step(lambda x: materialized_encoding(layer, x), x)
+    return measure(case, step(lambda x: layer(x, ptr), x), "residuals materialized", theirs, rounds=3)
 
 
 class Pointwise(nn.Linear):
-    """Stands for the local convolution, to measure the module itself."""
+    """Stand-in for the local convolution, to measure the module alone."""
 
     def forward(self, x: Tensor, sites: object) -> Tensor:  # type: ignore[override]
         return super().forward(x)
@@ -230,11 +228,12 @@ class OneCloud:
 
 
 def spatial_context_rows(*, tokens: int, classes: int, channels: int, key_channels: int) -> Iterator[Row]:
+    """Measure the spatial context module on two sizes of a cloud."""
     module = SpatialContext(channels, key_channels, conv=Pointwise)
     class_features = torch.rand(1, classes, channels)
 
     def layers_alone(x: Tensor) -> Tensor:
-        """All layers that see every token, without the attention between them."""
+        """Compute all layers that see every token, without the attention between them."""
         attention = module.attention
         context = attention.up(attention.query(x, None)) + x
         return module.merge(torch.cat([attention.fuse(context, None), module.local(x, None)], 1))
@@ -243,5 +242,8 @@ def spatial_context_rows(*, tokens: int, classes: int, channels: int, key_channe
         x, sites = torch.randn(count, channels), OneCloud(count)
         ours = step(lambda x, sites=sites: module(x, class_features, sites), x)
         yield measure(
-            f"SCM, {count} points, {classes} classes", ours, "its layers alone", step(layers_alone, x)
+            f"SCM, {count} points, {classes} classes",
+            ours,
+            "its layers without attention",
+            step(layers_alone, x),
         )

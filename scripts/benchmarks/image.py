@@ -1,4 +1,4 @@
-"""CCNet's and EncNet's heads for images against their published formulations: training step and inference."""
+"""Image heads of CCNet and EncNet against their published formulations: training step and inference."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import torch
 import torch.nn.functional as F
 from benchmarks.harness import Row, measure
-from benchmarks.heads import materialised_encoding, published_criss_cross
+from benchmarks.heads import materialized_encoding, published_criss_cross
 from torch import Tensor, nn
 
 from pcseg.heads import EncBody, FCNBody, ImageHead, RCCABody
@@ -15,21 +15,21 @@ from pcseg.nn.norms import BatchNorm, ConvNorm
 from pcseg.nn.tokens import Pixels, to_image
 
 WIDTHS = (1024, 2048)
-"""Of the features of a ResNet-50 or -101 that the heads read."""
+"""Channels of the features of a ResNet-50 or ResNet-101 that the heads read."""
 
 EDGE = 41
 """Rows and columns of features: an image of 321 pixels at stride 8."""
 
 HeadFunction = Callable[[Sequence[Tensor]], list[Tensor]]
-"""Takes features, finest first, and returns logits and whatever else a head makes."""
+"""Takes features, finest first, and returns logits and the auxiliary outputs of a head."""
 
 
 def run() -> list[Row]:
-    """All rows, on two threads of the CPU; both sides have the same weights, norms and auxiliary heads.
+    """Measure on two CPU threads; both implementations have the same weights, norms and auxiliary heads.
 
     Convention:
-        No dropout, so that outputs can be compared. Logits stay at the size of the features: resizing them is the
-        same on both sides. CTNet has no row: its published formulation is the one that is used here.
+        No dropout, so that outputs can be compared. Logits stay at the size of the features, because resizing is
+        the same in both. CTNet has no row: pcseg uses its published formulation.
     """
     torch.set_num_threads(2)
     torch.manual_seed(0)
@@ -42,12 +42,12 @@ def run() -> list[Row]:
     encnet = ImageHead(WIDTHS, 150, body=encoding, auxiliary=partial(FCNBody, dropout=0.0))
     return [
         *rows("CCNet", ccnet, "published permute and bmm", lambda x: published_ccnet(ccnet, x)),
-        *rows("EncNet", encnet, "residuals materialised", lambda x: published_encnet(encnet, x)),
+        *rows("EncNet", encnet, "residuals materialized", lambda x: published_encnet(encnet, x)),
     ]
 
 
 def rows(name: str, head: ImageHead, other: str, published: HeadFunction) -> Iterator[Row]:
-    """A training step and an inference of ``head``, once their results are known to be equal."""
+    """Compare the results of both implementations, then measure a training step and inference."""
     features = [torch.randn(1, width, EDGE, EDGE).relu() for width in WIDTHS]
     batch = SimpleNamespace(image=features[0][:, :3])  # logits stay at the size of the features
     shape = f"features {tuple(features[-1].shape)}"
@@ -73,7 +73,7 @@ def rows(name: str, head: ImageHead, other: str, published: HeadFunction) -> Ite
 def training_step(
     head: ImageHead, function: HeadFunction, features: Sequence[Tensor]
 ) -> Callable[[], list[Tensor]]:
-    """Forward and backward to weights and features, from gradients that are given; returns outputs and gradients."""
+    """Return a function that runs forward and backward from fixed gradients and returns outputs and gradients."""
     inputs = [feature.detach().requires_grad_() for feature in features]
     generator = torch.Generator().manual_seed(1)
     gradients = [torch.randn(output.shape, generator=generator) for output in function(inputs)]
@@ -104,8 +104,8 @@ def require_equal(ours: list[Tensor], theirs: list[Tensor]) -> None:
     """Compare tensors up to rounding, by the norm of their differences.
 
     Convention:
-        Norms, because rounding turns single ReLUs on or off, whose gradients are then lost or gained. What should
-        be 0, as the gradient of the keys' bias, is compared with the largest norm.
+        Norms are compared because rounding switches single ReLUs, which adds or removes their gradients. Tensors
+        that should be 0, such as the gradient of the bias of the keys, are compared with the largest norm.
     """
     assert len(ours) == len(theirs)
     sizes = [float(expected.norm()) for expected in theirs]
@@ -114,11 +114,11 @@ def require_equal(ours: list[Tensor], theirs: list[Tensor]) -> None:
         assert difference <= 1e-3 * size + 1e-6 * max(sizes), f"not close: {difference} of {size}"
 
 
-# --- the published formulations, on images
+# --- published formulations
 
 
 def published_ccnet(head: ImageHead, features: Sequence[Tensor]) -> list[Tensor]:
-    """RCCA as released, with ReLU as in mmsegmentation: attention by copies of rows and columns."""
+    """Compute RCCA as released, with ReLU as in mmsegmentation."""
     body = head.body
     assert isinstance(body, RCCABody)
     x = features[-1]
@@ -130,23 +130,23 @@ def published_ccnet(head: ImageHead, features: Sequence[Tensor]) -> list[Tensor]
 
 
 def published_encnet(head: ImageHead, features: Sequence[Tensor]) -> list[Tensor]:
-    """EncNet as in mmsegmentation: all residuals of pixels to codewords are stored."""
+    """Compute EncNet as in mmsegmentation, with all residuals of pixels and codewords in memory."""
     body = head.body
     assert isinstance(body, EncBody)
     context = body.context
     assert context.presence is not None
     x = conv_norm(body.reduce, features[-1])
     linear, norm, _ = context.project
-    projected = normalise(norm, pointwise(linear, x)).relu_()
+    projected = normalize(norm, pointwise(linear, x)).relu_()
     images = projected.flatten(2).mT
-    encodings = torch.stack([materialised_encoding(context.encoding, pixels) for pixels in images])
-    vector = normalise(context.norm, encodings).relu_().mean(1)
+    encodings = torch.stack([materialized_encoding(context.encoding, pixels) for pixels in images])
+    vector = normalize(context.norm, encodings).relu_().mean(1)
     gated = (x + x * context.gate(vector).sigmoid()[:, :, None, None]).relu_()
     return [pointwise(body.classify, gated), *auxiliary(head, features), context.presence(vector)]
 
 
 def auxiliary(head: ImageHead, features: Sequence[Tensor]) -> list[Tensor]:
-    """Logits of the auxiliary head, which works in training only."""
+    """Return the logits of the auxiliary head, which runs in training only."""
     if not head.training:
         return []
     assert isinstance(head.auxiliary, FCNBody)
@@ -154,17 +154,17 @@ def auxiliary(head: ImageHead, features: Sequence[Tensor]) -> list[Tensor]:
 
 
 def conv_norm(block: ConvNorm, image: Tensor) -> Tensor:
-    """3 × 3 convolution, norm and ReLU, which is made in place as everywhere."""
+    """Compute a 3 x 3 convolution, norm and in-place ReLU."""
     weight, bias = block.conv.weight, block.conv.bias
-    return normalise(block.norm, F.conv2d(image, weight, bias, padding=1)).relu_()
+    return normalize(block.norm, F.conv2d(image, weight, bias, padding=1)).relu_()
 
 
-def normalise(norm: BatchNorm, x: Tensor) -> Tensor:
+def normalize(norm: BatchNorm, x: Tensor) -> Tensor:
     return F.batch_norm(
         x, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.training, norm.momentum, norm.eps
     )
 
 
 def pointwise(layer: nn.Linear, image: Tensor) -> Tensor:
-    """A linear map of every pixel as a 1 × 1 convolution."""
+    """Apply a linear layer to every pixel as a 1 x 1 convolution."""
     return F.conv2d(image, layer.weight[:, :, None, None], layer.bias)

@@ -1,4 +1,4 @@
-"""How do class features help? CTNet taken apart, the losses of whole clouds, recurrences, levels; what it relies on."""
+"""How do class features help? Parts of CTNet, auxiliary losses, recurrences, levels, and interventions."""
 
 from dataclasses import replace
 
@@ -6,39 +6,39 @@ from studies.harness import Intervention, Study, Variant, chosen
 from studies.head_options import CTNET, OPTIONS, option
 from studies.heads import HEADS
 
-TAKEN_APART = "studies.ctnet_variants.CTVariantBody"
+VARIANT_BODY = "studies.ctnet_variants.CTVariantBody"
 SHARED = {variant.name: variant for variant in (*HEADS, *OPTIONS)}
-"""Variants of the other studies; runs are shared too."""
+"""Variants of the other studies, whose runs are shared."""
 
 
-def apart(name: str, note: str, **values: object) -> Variant:
-    """A variant of CTNet with other modules or class features."""
-    return option(name, CTNET, note, body=TAKEN_APART, **values)
+def ablation(name: str, note: str, **values: object) -> Variant:
+    """Return a variant of CTNet with other modules or class features."""
+    return option(name, CTNET, note, body=VARIANT_BODY, **values)
 
 
 VARIANTS = (
     replace(SHARED["ctnet"], note="as published: channel, then spatial context; M = p vᵀ; CP-loss; level 2"),
     SHARED["fcn"],
-    apart("ccm-alone", "channel context alone: gated tokens, CP-loss", order="channel"),
-    apart(
+    ablation("ccm-alone", "channel context only: gated tokens, CP-loss", order="channel"),
+    ablation(
         "scm-alone",
-        "spatial context alone: tokens attend to a learned class embedding",
+        "spatial context only: tokens attend to a learned class embedding",
         order="spatial",
         class_features="embedding",
     ),
-    apart(
+    ablation(
         "ungated",
-        "both, but the channel vector only describes classes, tokens are not gated",
+        "both, but the channel vector describes classes only: tokens are not gated",
         order="spatial",
     ),
-    apart(
+    ablation(
         "swapped",
         "spatial context with a class embedding, then channel context",
         order="swapped",
         class_features="embedding",
     ),
-    apart("embedding", "tandem, with a class embedding instead of p vᵀ", class_features="embedding"),
-    apart("added", "tandem, with a class embedding added to p vᵀ", class_features="added"),
+    ablation("embedding", "tandem, with a class embedding instead of p vᵀ", class_features="embedding"),
+    ablation("added", "tandem, with a class embedding added to p vᵀ", class_features="added"),
     SHARED["ctnet-no-loss"],
     SHARED["ctnet-level1"],
     SHARED["ctnet-level3"],
@@ -50,14 +50,14 @@ VARIANTS = (
 )
 
 INTERVENTIONS = (
-    Intervention(change="own", note="the room's own class features: a check, nothing may change"),
-    Intervention(change="permuted", note="p permuted between the classes: the SCM cannot notice"),
+    Intervention(change="own", note="class features of the same room: a check, nothing may change"),
+    Intervention(change="permuted", note="p permuted between the classes: does not affect the SCM"),
     Intervention(change="true", note="true class frequencies instead of p"),
     Intervention(change="average", note="mean class features of all unseen rooms"),
     Intervention(change="shuffled", note="class features of another room"),
-    Intervention(change="shuffled-prob", note="p of another room, v of this one"),
-    Intervention(change="uniform", note="p = 1/K: all classes the same"),
-    Intervention(change="random", note="normal random numbers of the same norm"),
+    Intervention(change="shuffled-prob", note="p of another room, v of the same room"),
+    Intervention(change="uniform", note="p = 1/K: the same for all classes"),
+    Intervention(change="random", note="Gaussian noise of the same norm"),
     Intervention(change="zero", note="no class features"),
     Intervention(
         change="average-gate", note="tokens gated by the mean v of all unseen rooms, class features kept"
@@ -69,8 +69,8 @@ INTERVENTIONS = (
 def study(variants: list[str] | None) -> Study:
     return Study(
         title="Class features on generated rooms",
-        question="How do class features help: which module, which features, which loss, how many recurrences, "
-        "which level, and what a trained CTNet relies on.",
+        question="How class features help: modules, features, losses, recurrences and levels compared, and "
+        "interventions on a trained CTNet.",
         variants=chosen(VARIANTS, variants),
         interventions=INTERVENTIONS,
     )

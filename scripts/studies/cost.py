@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 from benchmarks.harness import interleaved_medians, peak_mb
-from studies.harness import ROOT, Outcome, Variant
+from studies.harness import Outcome, Variant
 
-from pcseg.cli import make_parser
+from pcseg.cli import expand_configs, make_parser
 from pcseg.training.segmentor import Segmentor, count_parameters
 from pcseg.training.train import train
 
@@ -33,8 +33,8 @@ def measure_costs(outcomes: list[Outcome], *, data: Path) -> None:
 def training_step(variant: Variant, *, data: Path) -> tuple[Segmentor, Callable[[], None]]:
     """Return the model of a variant and a function that runs one step of it on the first training batch."""
     parser = make_parser(train)
-    options = ["--config", str(ROOT / variant.config), "--data.root", str(data), *variant.options]
-    parts = parser.instantiate(parser.parse_args([*options, "--out", "unused"]))
+    options = ["--config", variant.config, "--data.root", str(data), *variant.options, "--out", "unused"]
+    parts = parser.instantiate(parser.parse_args(expand_configs(options)[0]))
     torch.manual_seed(0)
     model = Segmentor(
         parts.backbone, parts.head,

@@ -49,16 +49,12 @@ class Intervention:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Variants that answer one question; they are compared with their base, or with the first.
-
-    ``remarks`` are the last section of the page.
-    """
+    """Variants that answer one question; they are compared with their base, or with the first."""
 
     title: str
     question: str
     variants: tuple[Variant, ...]
     interventions: tuple[Intervention, ...] = ()
-    remarks: str = ""
 
 
 def chosen(variants: Sequence[Variant], names: Sequence[str] | None) -> tuple[Variant, ...]:

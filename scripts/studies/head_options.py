@@ -1,10 +1,10 @@
-"""Which level, recurrence, thickness and reference size: options of the point heads, one changed at a time."""
+"""Options of the point heads, one changed at a time: level, recurrence, thickness, reference size, losses."""
 
 from pathlib import Path
 
 from studies.harness import Study, Variant, chosen
 
-CCNET, CTNET, ENCNET = (f"configs/rooms/{name}.yaml" for name in ("ccnet", "ctnet", "encnet"))
+CCNET, CTNET, ENCNET = (f"rooms/{name}" for name in ("ccnet", "ctnet", "encnet"))
 
 
 def option(name: str, config: str, note: str, *, body: str | None = None, **values: object) -> Variant:
@@ -26,8 +26,8 @@ def option(name: str, config: str, note: str, *, body: str | None = None, **valu
 OPTIONS = (
     Variant(name="ccnet", config=CCNET, note="as configured: level 2, R = 3, lines one voxel thick"),
     option("ccnet-r1", CCNET, "one recurrence", recurrence=1),
-    option("ccnet-r2", CCNET, "two, as on images", recurrence=2),
-    option("ccnet-thick2", CCNET, "lines two voxels thick (option A)", thickness=2),
+    option("ccnet-r2", CCNET, "two recurrences, as on images", recurrence=2),
+    option("ccnet-thick2", CCNET, "lines two voxels thick", thickness=2),
     option("ccnet-level1", CCNET, "voxels half as large", level=1),
     option("ccnet-level3", CCNET, "voxels twice as large", level=3),
     Variant(name="ctnet", config=CTNET, note="as configured: level 2"),
@@ -41,26 +41,10 @@ OPTIONS = (
     option("encnet-no-loss", ENCNET, "without SE-loss", presence_weight=0.0),
 )
 
-LEFT_OUT = """\
-## Left out
-
-Other ways to help lines of sparse voxels reach further, which have no option of the heads:
-
-- **Planes** in the place of lines (option B): 270 to 18,000 pairs a voxel where lines have tens;
-  `pcseg.ops.lines.axis_planes` makes them for experiments.
-- **Lines on several voxel sizes together** (C): one size at a time is what the levels show.
-- **Logits over the root of their width**, as in transformers: 64.0 ± 1.5 over the same three seeds, as without.
-- **Turned or estimated axes** (D): generated rooms and the aligned release of S3DIS have their walls along the axes.
-- **Windows or samples of long lines** (F): time a voxel hardly grows with the length of the lines
-  ([heads](../benchmarks/heads.md)).
-- **Other keys for voxels alone on their lines** (G): three recurrences join 99 % of an office's voxels of 32 cm already
-  ([class features](../class_features.md))."""
-
 
 def study(variants: list[str] | None) -> Study:
     return Study(
         title="Options of the context heads on generated rooms",
-        question="What the defaults of the point heads rest on: one option changed at a time.",
+        question="The evidence for the defaults of the point heads: one option changed at a time.",
         variants=chosen(OPTIONS, variants),
-        remarks=LEFT_OUT,
     )

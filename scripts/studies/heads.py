@@ -1,16 +1,16 @@
-"""Does context help? Every head on the same backbone, and the best on another, with the same rooms, steps and seeds."""
+"""Does context help? Every head on the same backbone, and the best head on another backbone."""
 
 from studies.harness import Study, Variant, chosen
 
 HEADS = (
-    Variant(name="plain", config="configs/rooms/plain.yaml", note="a linear layer"),
-    Variant(name="fcn", config="configs/rooms/fcn.yaml", note="a convolution on the same level, no context"),
-    Variant(name="encnet", config="configs/rooms/encnet.yaml", note="codebook gate and SE-loss"),
-    Variant(name="ctnet", config="configs/rooms/ctnet.yaml", note="channel, then spatial context; CP-loss"),
-    Variant(name="ccnet", config="configs/rooms/ccnet.yaml", note="criss-cross attention along axis lines"),
+    Variant(name="plain", config="rooms/plain", note="a linear layer"),
+    Variant(name="fcn", config="rooms/fcn", note="a convolution on the same level, no context"),
+    Variant(name="encnet", config="rooms/encnet", note="channel gate from a codebook, SE-loss"),
+    Variant(name="ctnet", config="rooms/ctnet", note="channel, then spatial context; CP-loss"),
+    Variant(name="ccnet", config="rooms/ccnet", note="criss-cross attention along axis lines"),
     Variant(
         name="ptv3-encnet",
-        config="configs/rooms/ptv3_small_encnet.yaml",
+        config="rooms/ptv3_small_encnet",
         note="EncNet's head on Point Transformer V3 (small)",
     ),
 )

@@ -38,7 +38,7 @@ def write_report(
     """Write ``folder/NAME.md`` and ``folder/NAME.json`` with the command that made them.
 
     Args:
-        study: Title, question and remarks of the page.
+        study: Title and question of the page.
         outcomes: Rows of the table in order; the others are compared with the first.
         interventions: Rows of the second table.
         folder: Folder of the report.
@@ -145,8 +145,6 @@ def markdown(
         lines += _interventions_table(first, interventions)
     lines += ["", "## Classes", ""]
     lines += _class_table(outcomes)
-    if study.remarks:
-        lines += ["", study.remarks]
     return "\n".join(lines) + "\n"
 
 

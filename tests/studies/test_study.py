@@ -47,11 +47,10 @@ def test_option_is_compared_with_its_own_head() -> None:
         )
         for variant, iou in zip(variants, (0.1, 0.4, 0.2))
     ]
-    table = markdown(Study(title="T", question="Q", variants=(), remarks="## End"), outcomes, command="C")
+    table = markdown(Study(title="T", question="Q", variants=()), outcomes, command="C")
     assert "difference to *plain*, or for variants of *head* to that one;" in table
     assert "| head | 40.0 | ≈ +30.0 | 1.00 M | 4.00x |" in table
     assert "| head-option | 20.0 | ≈ -20.0 | 1.00 M | 0.50x |" in table
-    assert table.endswith("\n\n## End\n")
     assert chosen(variants, ["head-option"]) == variants, "a base is included"
 
 
@@ -147,7 +146,7 @@ def test_study_runs_and_resumes(tmp_path: Path, building: Path) -> None:
     study = Study(
         title="T",
         question="Q",
-        variants=(Variant(name="ctnet", config="configs/rooms/ctnet.yaml"),),
+        variants=(Variant(name="ctnet", config="rooms/ctnet"),),
         interventions=(Intervention(change="own", note=""), Intervention(change="zero", note="")),
     )
 
