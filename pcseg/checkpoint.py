@@ -1,7 +1,8 @@
 """Checkpoints that know what they are: configuration, classes, input features, version and seed inside."""
 
 import hashlib
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -130,6 +131,23 @@ def load_checkpoint(path: Path) -> LoadedModel:
     load_weights(network, content["state_dict"], source=str(path))
     network.eval()
     return LoadedModel(network=network, card=card, schema=schema, hash=file_hash(path), path=path)
+
+
+def refuse_options(command: Callable[..., object], model: LoadedModel, values: Mapping[str, object]) -> None:
+    """Raise :class:`UserError` if a command was given an option that does not apply to the kind of a model.
+
+    Args:
+        command: Function of the command, whose signature has the defaults.
+        model: The model.
+        values: The options that do not apply to its kind, by name. They must have their defaults.
+    """
+    parameters = inspect.signature(command).parameters
+    for name, value in values.items():
+        if value != parameters[name].default:
+            kind = {"points": "a point model", "images": "an image model"}[model.kind]
+            raise UserError(
+                f"--{name}: does not apply to {model.path}, which is {kind}. Leave the option out."
+            )
 
 
 def instantiate_parts(config: dict[str, Any], *, source: str) -> tuple[BackboneChoice, HeadFactory]:

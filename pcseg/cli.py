@@ -24,7 +24,7 @@ warnings.filterwarnings("ignore", message=".*torch.jit.script.*is deprecated.*")
 
 COMMANDS = {
     "train": "pcseg.training.train:train",
-    "compare": "pcseg.evaluation.comparison:compare",
+    "compare": "pcseg.views.compare:compare",
     "cross-validate": "pcseg.evaluation.cross_validation:cross_validate",
     "submit-scannet": "pcseg.evaluation.submission:submit",
     "convert": "pcseg.official.command:convert_checkpoint",

@@ -1,1 +1,1 @@
-"""Scores of trained models, with the protocol that produced them."""
+"""Scores of trained models with their provenance."""

@@ -1,4 +1,4 @@
-"""What frames say about the points that they see: projection with a depth test, averaged over the views."""
+"""Back-project predictions of camera frames onto points: projection with a depth test, averaged over frames."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from PIL import Image
 
 from pcseg.errors import UserError
 
-MILLIMETRES = 1000.0
+MILLIMETERS_PER_METER = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class CameraFrame:
-    """One frame of a scan in ScanNet's layout.
+    """Hold one frame of a scan in ScanNet's layout.
 
     Args:
-        color: File of the colours.
-        label: File of the labels; it need not exist.
-        depth: Metres along the axis of the camera, ``(H, W)`` float32; 0 where nothing was measured.
+        color: Color image file.
+        label: Label image file, which need not exist.
+        depth: Meters along the optical axis, ``(H, W)`` float32; 0 where nothing was measured.
         pose: Camera-to-world matrix, ``(4, 4)`` float64: x right, y down, z forward.
-        depth_matrix, color_matrix: Intrinsics of the two pictures, ``(3, 3)``.
+        depth_matrix, color_matrix: Intrinsics of the two images, ``(3, 3)``.
     """
 
     color: Path
@@ -33,13 +33,13 @@ class CameraFrame:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sighting:
-    """The points that a frame sees, and the pixels of its colours that show them.
+class VisiblePoints:
+    """Hold the points that a frame sees, and their pixels in its color image.
 
     Args:
         frame: The frame.
         rows: Rows of the points, ``(M,)`` int64.
-        x, y: Column and row of a pixel for each of them, ``(M,)`` int64; some may lie outside the picture.
+        x, y: Column and row of the pixel of each point, ``(M,)`` int64; some may lie outside the image.
     """
 
     frame: CameraFrame
@@ -49,12 +49,12 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Carried:
-    """What frames say about points.
+class PointScores:
+    """Hold the back-projected scores of the points of a scene.
 
     Args:
-        scores: Mean of the scores of the views of each point, ``(N, K)`` float32; 0 where there is none.
-        views: How many frames see each point, ``(N,)``.
+        scores: Mean score over the frames that see a point, ``(N, K)`` float32; 0 for points that no frame sees.
+        views: Number of frames that see each point, ``(N,)``.
     """
 
     scores: np.ndarray
@@ -62,23 +62,23 @@ class Carried:
 
     @property
     def covered(self) -> np.ndarray:
-        """Points that a frame sees, ``(N,)`` bool."""
+        """Mask of the points that a frame sees, ``(N,)`` bool."""
         return self.views > 0
 
 
 def read_frames(folder: Path) -> Iterator[CameraFrame]:
-    """The frames of a scene that have a pose, in order.
+    """Yield the frames of a scene that have a pose, in order.
 
     Raises:
-        UserError: No frames, no intrinsics, a pose or a depth picture that cannot be read.
+        UserError: Frames or intrinsics are missing, or a pose or depth image cannot be read.
 
     Convention:
-        ScanNet writes poses that tracking lost as infinite numbers: such frames are left out.
+        ScanNet writes infinite poses where tracking was lost. These frames are skipped.
     """
     matrices = _read_intrinsics(folder)
     files = sorted(folder.glob("color/*.jpg"))
     if not files:
-        raise UserError(f"{folder}: holds no color/*.jpg; take frames with python -m data_prep.frames")
+        raise UserError(f"{folder}: no color/*.jpg found. Render frames with 'pcseg prepare frames'.")
     for color in files:
         frame = _read_frame(color, *matrices)
         if frame is not None:
@@ -86,25 +86,25 @@ def read_frames(folder: Path) -> Iterator[CameraFrame]:
 
 
 def read_frame(color: Path) -> CameraFrame:
-    """The frame whose colours are ``<scene>/color/<name>.jpg``.
+    """Read the frame with the color image ``<scene>/color/<name>.jpg``.
 
     Raises:
-        UserError: As :func:`read_frames`, or its pose was lost.
+        UserError: As :func:`read_frames`, or the pose of the frame was lost.
     """
     frame = _read_frame(color, *_read_intrinsics(color.parent.parent))
     if frame is None:
-        raise UserError(f"{color}: the scanner lost the pose of this frame; choose another")
+        raise UserError(f"{color}: the pose of this frame was lost during scanning. Choose another frame.")
     return frame
 
 
 def _read_intrinsics(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Of colours and of depth."""
+    """Return the intrinsics of color and depth."""
     color, depth = (_read_matrix(folder / f"intrinsics_{part}.txt") for part in ("color", "depth"))
     return color[:3, :3], depth[:3, :3]
 
 
 def _read_frame(color: Path, color_matrix: np.ndarray, depth_matrix: np.ndarray) -> CameraFrame | None:
-    """A frame, or ``None`` for a lost pose."""
+    """Return a frame, or ``None`` if its pose was lost."""
     folder = color.parent.parent
     pose = _read_matrix(folder / "pose" / f"{color.stem}.txt", sizes=(4,))
     if not np.isfinite(pose).all():
@@ -119,63 +119,62 @@ def _read_frame(color: Path, color_matrix: np.ndarray, depth_matrix: np.ndarray)
     )
 
 
-def sightings(
+def find_visible_points(
     frames: Iterable[CameraFrame], pos: np.ndarray, *, tolerance: float = 0.03
-) -> Iterator[Sighting]:
-    """What each frame sees of a scene; frames that see nothing are left out.
+) -> Iterator[VisiblePoints]:
+    """Yield the points that each frame sees; frames that see no point are skipped.
 
     Args:
-        frames: Where pictures were taken from.
-        pos: Points in the coordinates of the poses, ``(N, 3)`` metres.
-        tolerance: Metres by which point and depth may differ; noise of the scan.
+        frames: Frames of the scene.
+        pos: Points in the world coordinates of the poses, ``(N, 3)`` meters.
+        tolerance: Allowed difference in meters between the depths of point and pixel, for the noise of the scan.
     """
     for frame in frames:
-        rows = visible(frame, pos, tolerance=tolerance)
+        rows = visible_rows(frame, pos, tolerance=tolerance)
         if len(rows):
             u, v, _ = project(pos[rows], frame.pose, frame.color_matrix)
-            yield Sighting(
-                frame=frame, rows=rows, x=np.rint(u).astype(np.int64), y=np.rint(v).astype(np.int64)
-            )
+            x, y = np.rint(u).astype(np.int64), np.rint(v).astype(np.int64)
+            yield VisiblePoints(frame=frame, rows=rows, x=x, y=y)
 
 
-def carry(
-    seen: Iterable[Sighting],
+def back_project(
+    visible: Iterable[VisiblePoints],
     score: Callable[[CameraFrame], np.ndarray],
     *,
     num_points: int,
     num_classes: int,
-) -> Carried:
-    """Mean scores of the pixels that show each point.
+) -> PointScores:
+    """Return the mean score of the pixels that show each point.
 
     Args:
-        seen: What the frames see of a scene.
-        score: Scores ``(K, h, w)`` of a frame, at the size of its colours.
+        visible: Visible points of each frame of a scene.
+        score: Function that returns the scores ``(K, h, w)`` of a frame, at the size of its color image.
         num_points: N.
         num_classes: K.
 
     Convention:
-        Every view counts alike. A pixel whose scores are all 0 says nothing: it is no view.
+        All frames have the same weight. A pixel whose scores are all 0 does not count as a view.
     """
     total = np.zeros((num_points, num_classes), np.float32)
     views = np.zeros(num_points, np.int32)
-    for sighting in seen:
-        scores = score(sighting.frame)
-        x, y = sighting.x, sighting.y
+    for points in visible:
+        scores = score(points.frame)
+        x, y = points.x, points.y
         inside = (x >= 0) & (x < scores.shape[2]) & (y >= 0) & (y < scores.shape[1])
-        rows, said = sighting.rows[inside], scores[:, y[inside], x[inside]].T
-        says = said.any(axis=1)
-        total[rows[says]] += said[says]
-        views[rows[says]] += 1
-    return Carried(total / np.maximum(views, 1)[:, None], views)
+        rows, found = points.rows[inside], scores[:, y[inside], x[inside]].T
+        scored = found.any(axis=1)
+        total[rows[scored]] += found[scored]
+        views[rows[scored]] += 1
+    return PointScores(total / np.maximum(views, 1)[:, None], views)
 
 
 def project(
     pos: np.ndarray, pose: np.ndarray, matrix: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Column, row and depth ``(N,)`` of points in a camera.
+    """Return column, row and depth ``(N,)`` of points in a camera image.
 
     Convention:
-        The centre of the upper left pixel is (0, 0). Points behind the camera have a negative depth.
+        The center of the upper left pixel is (0, 0). Points behind the camera have a negative depth.
     """
     local = (pos.astype(np.float64) - pose[:3, 3]) @ pose[:3, :3]
     z = local[:, 2]
@@ -185,13 +184,13 @@ def project(
     return u, v, z
 
 
-def visible(frame: CameraFrame, pos: np.ndarray, *, tolerance: float) -> np.ndarray:
-    """Rows of the points that a frame sees: their depth is that of the pixel they fall into.
+def visible_rows(frame: CameraFrame, pos: np.ndarray, *, tolerance: float) -> np.ndarray:
+    """Return the rows of the points that a frame sees: their depth equals the depth of their pixel.
 
     Convention:
-        On a slanted surface depth changes inside a pixel. The smaller of the changes to the two neighbours in
-        each direction is allowed besides ``tolerance``: at the edge of a thing that is the thing's own slant,
-        never the step to what is behind it.
+        On a slanted surface the depth changes within a pixel. The smaller of the changes to the two neighbors in
+        each direction is allowed in addition to ``tolerance``. At the edge of an object this is the slant of the
+        object, never the step to the background.
     """
     u, v, z = project(pos, frame.pose, frame.depth_matrix)
     height, width = frame.depth.shape
@@ -205,7 +204,7 @@ def visible(frame: CameraFrame, pos: np.ndarray, *, tolerance: float) -> np.ndar
 
 
 def _slant(depth: np.ndarray) -> np.ndarray:
-    """Change of depth from a pixel to the next, summed over both directions, ``(H, W)``; holes are no neighbours."""
+    """Return the change of depth between neighbors, summed over both directions, ``(H, W)``; holes are skipped."""
     depth = np.where(depth > 0, depth, np.nan)
     total = np.zeros_like(depth)
     for axis in (0, 1):
@@ -223,18 +222,18 @@ def _read_matrix(path: Path, *, sizes: tuple[int, ...] = (4, 3)) -> np.ndarray:
     try:
         matrix = np.loadtxt(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as a matrix ({error}); take the frames again") from error
+        raise UserError(f"{path}: not a readable matrix ({error}). Render the frames again.") from error
     if matrix.shape not in [(size, size) for size in sizes]:
-        raise UserError(f"{path}: a matrix of shape {matrix.shape}, expected 4 x 4; take the frames again")
+        raise UserError(f"{path}: a matrix of shape {matrix.shape}, expected 4 x 4. Render the frames again.")
     return matrix
 
 
 def _read_depth(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
-            depth = np.asarray(image).astype(np.float32) / MILLIMETRES
+            depth = np.asarray(image).astype(np.float32) / MILLIMETERS_PER_METER
     except (OSError, SyntaxError) as error:
-        raise UserError(f"{path}: no depth picture ({error}); take the frames again") from error
+        raise UserError(f"{path}: not a readable depth image ({error}). Render the frames again.") from error
     if depth.ndim != 2:
-        raise UserError(f"{path}: holds colours, not one depth a pixel; take the frames again")
+        raise UserError(f"{path}: has colors instead of one depth per pixel. Render the frames again.")
     return depth

@@ -1,23 +1,48 @@
-"""What scores are worth: the results of two predictors that know nothing about shape."""
+"""Baselines that ignore shape, as a reference for the scores of a model."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from pcseg.data.dataset import RoomFiles
 from pcseg.data.features import ground_height, input_features
+from pcseg.data.manifest import SceneEntry
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX
 from pcseg.metrics.confusion import ConfusionMatrix
 
+TEST_POINTS = 1_000_000
+"""Largest number of points on which the random forest is scored."""
+
+
+def score_baselines(
+    root: Path, train: tuple[SceneEntry, ...], test: tuple[SceneEntry, ...], names: Sequence[str]
+) -> dict[str, ConfusionMatrix]:
+    """Train baselines on the scenes ``train``, score them on ``test``, and return the scores by description."""
+    train_counts = np.sum([entry.class_histogram for entry in train], axis=0).tolist()
+    test_counts = np.sum([entry.class_histogram for entry in test], axis=0).tolist()
+    forest = height_and_color(
+        RoomFiles(root=root, entries=train), RoomFiles(root=root, entries=test), num_classes=len(names)
+    )
+    most_frequent = names[int(np.argmax(train_counts))]
+    total = sum(entry.num_points for entry in test)
+    scored = "all points" if total <= TEST_POINTS else f"{TEST_POINTS:,} random points"
+    return {
+        f"{most_frequent} everywhere (most frequent training class)": most_frequent_class(
+            train_counts, test_counts
+        ),
+        f"random forest on height and color of single points ({scored})": forest,
+    }
+
 
 def most_frequent_class(train_counts: Sequence[int], test_counts: Sequence[int]) -> ConfusionMatrix:
-    """Every test point is predicted as the most frequent class of the training points.
+    """Score the prediction of the most frequent training class for every test point.
 
     Args:
-        train_counts: Labelled training points of every class, ``(K,)``.
-        test_counts: Labelled test points of every class, ``(K,)``.
+        train_counts: Labeled training points per class, ``(K,)``.
+        test_counts: Labeled test points per class, ``(K,)``.
     """
     matrix = ConfusionMatrix(len(test_counts))
     matrix.counts[:, int(np.argmax(train_counts))] = torch.tensor(test_counts)
@@ -30,28 +55,28 @@ def height_and_color(
     *,
     num_classes: int,
     train_points: int = 200_000,
-    test_points: int = 1_000_000,
+    test_points: int = TEST_POINTS,
     seed: int = 0,
 ) -> ConfusionMatrix:
-    """A random forest on the height above the floor and the colour of single points.
+    """Score a random forest on the height above the floor and the color of single points.
 
     Args:
-        train: Rooms that it learns from.
-        test: Rooms that it is scored on.
+        train: Training rooms.
+        test: Test rooms.
         num_classes: K.
-        train_points: Random points of ``train`` that it learns from, shared out by the rooms' sizes.
-        test_points: Random points of ``test`` that are scored.
-        seed: Seeds points and forest.
+        train_points: Number of random training points, distributed over rooms by their size.
+        test_points: Number of random test points, distributed likewise.
+        seed: Seed of the points and the forest.
 
     Raises:
-        UserError: scikit-learn is not installed, or there is no labelled training point.
+        UserError: scikit-learn is not installed, or no training point has a label.
     """
     require_sklearn()
     from sklearn.ensemble import RandomForestClassifier
 
     features, labels = (np.concatenate(parts) for parts in zip(*_random_points(train, train_points, seed)))
     if len(labels) == 0:
-        raise UserError(f"{train.root}: the baseline finds no labelled point to learn from")
+        raise UserError(f"{train.root}: no labeled training points for the baselines. Leave out --baselines.")
     forest = RandomForestClassifier(n_estimators=40, min_samples_leaf=5, n_jobs=-1, random_state=seed)
     forest.fit(features, labels)
     matrix = ConfusionMatrix(num_classes)
@@ -66,11 +91,11 @@ def require_sklearn() -> None:
     try:
         import sklearn  # noqa: F401
     except ImportError as error:
-        raise UserError("baselines need scikit-learn: pip install scikit-learn") from error
+        raise UserError("--baselines: needs scikit-learn. Run: pip install scikit-learn") from error
 
 
 def _random_points(files: RoomFiles, number: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Features and labels of labelled points drawn from every room, ``number`` from all rooms together."""
+    """Yield features and labels of random labeled points of each room, ``number`` points from all rooms."""
     share = min(number / max(sum(entry.num_points for entry in files.entries), 1), 1.0)
     for room in range(len(files)):
         sample = files.load(room)

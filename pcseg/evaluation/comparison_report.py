@@ -1,4 +1,4 @@
-"""The table of a comparison: one row a class, one column a model, on all points and on those that frames see."""
+"""Report of a comparison: one row per class and one column per model, on all points and on those that frames see."""
 
 import math
 from collections.abc import Sequence
@@ -9,47 +9,48 @@ from typing import Any
 import numpy as np
 import torch
 
-from pcseg.files import write_json, write_text
+from pcseg.evaluation.tables import compact_json, finite, percent, provenance_list, table
+from pcseg.files import write_text
 from pcseg.metrics.confusion import ConfusionMatrix
 
 AVERAGE = "average"
-"""Name of the column of all models together."""
+"""Name of the column for the average of all models."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonReport:
-    """Counts of several models on the same points.
+    """Count the predictions of several models on the same points.
 
     Args:
         names: Class names.
-        protocol: Everything that the numbers depend on.
-        everywhere: Confusion matrices of all points by column; a point that an image model does not see is a miss.
-        covered: The same of the points that a frame sees.
-        seen: Labelled points of every class that a frame sees, and all of them, ``(2, K)``.
+        provenance: Everything that the numbers depend on.
+        everywhere: Confusion matrices of all points by column; a point that no frame sees is a miss of image models.
+        covered: Confusion matrices of the points that a frame sees.
+        seen: Labeled points of every class that a frame sees, and all labeled points, ``(2, K)``.
     """
 
     names: tuple[str, ...]
-    protocol: dict[str, Any]
+    provenance: dict[str, Any]
     everywhere: dict[str, ConfusionMatrix]
     covered: dict[str, ConfusionMatrix]
     seen: np.ndarray
 
     @classmethod
     def empty(
-        cls, models: Sequence[str], *, names: tuple[str, ...], protocol: dict[str, Any]
+        cls, models: Sequence[str], *, names: tuple[str, ...], provenance: dict[str, Any]
     ) -> "ComparisonReport":
-        """A report of nothing, with a column for each model and one for :data:`AVERAGE`."""
+        """Return a report without counts, with a column for each model and one for :data:`AVERAGE`."""
         columns = [*models, AVERAGE]
         return cls(
             names=names,
-            protocol=protocol,
+            provenance=provenance,
             everywhere={name: ConfusionMatrix(len(names)) for name in columns},
             covered={name: ConfusionMatrix(len(names)) for name in columns},
             seen=np.zeros((2, len(names)), np.int64),
         )
 
     def add(self, name: str, label: np.ndarray, truth: np.ndarray, covered: np.ndarray) -> None:
-        """Count the points of a room for one column; labels, truth and coverage ``(N,)``."""
+        """Count the points of a room for one column; predictions, labels and coverage ``(N,)``."""
         pred, target = torch.from_numpy(label.astype(np.int64)), torch.from_numpy(truth.astype(np.int64))
         self.everywhere[name].update(pred, target)
         mask = torch.from_numpy(covered)
@@ -60,11 +61,11 @@ class ComparisonReport:
 
     @property
     def coverage(self) -> float:
-        """Share of the labelled points that a frame sees."""
+        """Share of the labeled points that a frame sees."""
         return float(self.seen[0].sum() / max(self.seen[1].sum(), 1))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data: scores in 0..1, ``None`` where a score does not exist."""
+        """Return the report as plain data: scores in 0..1, ``None`` for scores that do not exist."""
         shares = self.seen[0] / np.maximum(self.seen[1], 1)
         return {
             "coverage": self.coverage,
@@ -76,70 +77,53 @@ class ComparisonReport:
                     "name": name,
                     "labeled": int(self.seen[1, k]),
                     "coverage": float(shares[k]) if self.seen[1, k] else None,
-                    "iou": {column: _finite(float(m.iou()[k])) for column, m in self.everywhere.items()},
-                    "iou_covered": {column: _finite(float(m.iou()[k])) for column, m in self.covered.items()},
+                    "iou": {column: finite(float(m.iou()[k])) for column, m in self.everywhere.items()},
+                    "iou_covered": {column: finite(float(m.iou()[k])) for column, m in self.covered.items()},
                 }
                 for k, name in enumerate(self.names)
             ],
-            "protocol": self.protocol,
+            "provenance": self.provenance,
         }
 
     def as_markdown(self) -> str:
-        """The report as a page of Markdown, in percent."""
-        what = f"{self.protocol['release']}, {', '.join(self.protocol['splits'])}"
-        lines = [
-            f"# Points and images compared: {what}",
-            f"{self.protocol['scenes']} rooms that no model saw in training, {int(self.seen[1].sum()):,} labelled "
-            f"points; frames see {100 * self.coverage:.1f} % of them.",
-            "## All points (IoU; a point that no frame sees is a miss of the image models)",
+        """Return the report as a Markdown page, in percent."""
+        paragraphs = [
+            f"# Points and images compared: {self.provenance['release']}, {', '.join(self.provenance['splits'])}",
+            f"{self.provenance['scenes']} rooms that no model saw in training, {int(self.seen[1].sum()):,} labeled "
+            f"points. Frames see {100 * self.coverage:.1f} % of them.",
+            "## IoU on all points (a point that no frame sees is a miss of image models)",
             self._table(self.everywhere),
-            "## Points that a frame sees (IoU)",
+            "## IoU on points that a frame sees",
             self._table(self.covered),
-            "## Protocol",
-            "\n".join(f"- {key}: {_text(value)}" for key, value in self.protocol.items()),
+            "## Provenance",
+            provenance_list(self.provenance),
         ]
-        return "\n\n".join(lines) + "\n"
+        return "\n\n".join(paragraphs) + "\n"
 
     def _table(self, matrices: dict[str, ConfusionMatrix]) -> str:
-        header = ["class", *matrices, "seen by frames"]
-        rows = [header, ["---"] * len(header)]
+        rows = []
         for k, name in enumerate(self.names):
-            scores = [_percent(float(matrix.iou()[k])) for matrix in matrices.values()]
+            scores = [percent(float(matrix.iou()[k]), 1) for matrix in matrices.values()]
             seen = self.seen[0, k] / self.seen[1, k] if self.seen[1, k] else math.nan
-            rows.append([name, *scores, _percent(seen)])
-        for title, score in (
-            ("**mIoU**", ConfusionMatrix.mean_iou),
-            ("**mAcc**", ConfusionMatrix.mean_accuracy),
+            rows.append([name, *scores, percent(seen, 1)])
+        for title, score, last in (
+            ("**mIoU**", ConfusionMatrix.mean_iou, ""),
+            ("**mAcc**", ConfusionMatrix.mean_accuracy, ""),
+            ("**OA**", ConfusionMatrix.overall_accuracy, percent(self.coverage, 1)),
         ):
-            rows.append([title, *(_percent(score(matrix)) for matrix in matrices.values()), ""])
-        right = [_percent(matrix.overall_accuracy()) for matrix in matrices.values()]
-        rows.append(["**right points**", *right, _percent(self.coverage)])
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+            rows.append([title, *(percent(score(matrix), 1) for matrix in matrices.values()), last])
+        return table(["class", *matrices, "seen by frames"], rows)
 
     def write(self, folder: Path) -> None:
-        """Write ``comparison.json`` and ``comparison.md``; each appears when it is complete."""
-        write_json(folder / "comparison.json", self.as_dict())
+        """Write ``comparison.md`` and ``comparison.json``."""
         write_text(folder / "comparison.md", self.as_markdown())
+        write_text(folder / "comparison.json", compact_json(self.as_dict()))
 
 
 def _means(matrix: ConfusionMatrix) -> dict[str, float | None]:
     return {
-        "miou": _finite(matrix.mean_iou()),
-        "miou_absent_as_zero": _finite(matrix.mean_iou(absent="zero")),
-        "macc": _finite(matrix.mean_accuracy()),
-        "oa": _finite(matrix.overall_accuracy()),
+        "miou": finite(matrix.mean_iou()),
+        "miou_absent_as_zero": finite(matrix.mean_iou(absent="zero")),
+        "macc": finite(matrix.mean_accuracy()),
+        "oa": finite(matrix.overall_accuracy()),
     }
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
-
-
-def _percent(number: float) -> str:
-    return "-" if math.isnan(number) else f"{100 * number:.1f}"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {part}" for key, part in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

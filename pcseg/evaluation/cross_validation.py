@@ -1,5 +1,9 @@
-"""Cross-validation over the areas of a data set: train, test and sum the confusion matrices, unattended."""
+"""Cross-validate over the areas of a data set: the command ``pcseg cross-validate``.
 
+Run as a module, this file trains one fold.
+"""
+
+import ctypes
 import json
 import shlex
 import subprocess
@@ -9,166 +13,181 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pcseg.cli import as_dict, make_parser
+from pcseg.cli import as_dict, config_files, main, make_parser
 from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
-from pcseg.evaluation.points import evaluate
-from pcseg.evaluation.provenance import OF_A_FOLD, fold_differences
+from pcseg.evaluation.evaluate import evaluate
+from pcseg.evaluation.provenance import FOLD_FIELDS, fold_differences
 from pcseg.evaluation.report import Report, read_report
 from pcseg.files import write_text
-from pcseg.inference.points import Fragments
-from pcseg.inference.tta import Protocol
+from pcseg.inference.points import POINTS_PER_PASS, Fragments
+from pcseg.inference.tta import EvaluationProtocol
 from pcseg.training.train import train
-
-LAUNCHER = """
-import ctypes, runpy, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: a training never outlives the cross-validation
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def run_script(script: Path, args: Sequence[str]) -> int:
-    """Run a script in a process of its own, which ends with this one, and return its exit status."""
-    return subprocess.run([sys.executable, "-c", LAUNCHER, str(script), *args], check=False).returncode
 
 
 def cross_validate(
-    recipe: Path,
+    recipe: str,
     *,
     out: Path,
-    train_script: Path,
-    overlay: list[Path] | Path | None = None,
+    overlay: list[str] | str | None = None,
     options: str = "",
     folds: list[str] | None = None,
-    protocol: Protocol | None = None,
+    protocol: EvaluationProtocol | None = None,
     tta: bool = False,
     fragments: Fragments = "all",
-    points_per_pass: int = 400_000,
+    points_per_pass: int = POINTS_PER_PASS,
     margin: float = 1.0,
     device: str = "auto",
     progress_bar: bool = True,
 ) -> Report:
-    """Train once for each area, test on it, and report the sum of the confusion matrices.
+    """Train once per area, test on this area, and report the sum of the confusion matrices.
 
-    The folds go to ``out/<area>`` and the sum to ``out``. What is done is kept: a run that was stopped goes on
-    where it was, inside a training too. A fold that fails does not stop the others.
+    Folds are written to ``OUT/<area>`` and the sum to ``OUT``. Run the command again to resume an interrupted
+    cross-validation; finished folds are kept, and an interrupted training resumes. A fold that fails does not stop
+    the others.
 
     Args:
-        recipe: Configuration of training.
+        recipe: Name or file of a training configuration.
         out: Folder of all runs and of the result.
-        train_script: Trains one fold; takes the arguments of :func:`pcseg.training.train.train`.
-        overlay: Further configurations, each of which overrides the ones before.
-        options: Further options of scripts/train.py, as on its command line.
-        folds: Areas to test on in turn; all areas or splits of the data without a value.
-        protocol: As for evaluation.
-        tta: As for evaluation.
-        fragments: As for evaluation.
-        points_per_pass: As for evaluation.
-        margin: As for evaluation.
-        device: Where the tests run.
-        progress_bar: Show progress and time left.
+        overlay: Further configurations; each overrides the ones before it.
+        options: Further options of ``pcseg train``, as on its command line.
+        folds: Areas to test on in turn; default: all areas or splits of the data.
+        protocol: As for ``pcseg evaluate``.
+        tta: As for ``pcseg evaluate``.
+        fragments: As for ``pcseg evaluate``.
+        points_per_pass: As for ``pcseg evaluate``.
+        margin: As for ``pcseg evaluate``.
+        device: Device of the evaluations.
+        progress_bar: Show progress and remaining time.
 
     Raises:
-        UserError: Training or test of at least one fold failed, or the folds do not follow one protocol.
+        UserError: Training or evaluation of a fold failed, or the folds were not trained and scored alike.
     """
-    overlays = [overlay] if isinstance(overlay, Path) else overlay or []
-    args = [arg for file in (recipe, *overlays) for arg in ("--config", str(file))] + shlex.split(options)
+    overlays = [overlay] if isinstance(overlay, str) else overlay or []
+    files = [file for name in (recipe, *overlays) for file in config_files(name)]
+    args = [arg for file in files for arg in ("--config", str(file))] + shlex.split(options)
     root = data_root(args)
-    manifest = Manifest.read(root)
-    folds = folds or list(manifest.splits)
-    unknown = [fold for fold in folds if fold not in manifest.splits]
-    if unknown:
-        raise UserError(f"{root}: no area or split {unknown[0]!r}; there are {', '.join(manifest.splits)}")
-    if len(set(folds)) < 2:
-        raise UserError(f"{root}: cross-validation needs two areas or more, not {', '.join(folds)}")
-    failures, places = [], []
+    folds = choose_folds(root, folds)
+    failures, evaluations = [], []
     for fold in folds:
-        place = out / fold
-        fold_args = [*args, "--data.test_splits", f"[{fold}]", "--out", str(place), "--resume", "true"]
+        run = out / fold
+        fold_args = [*args, "--data.test_splits", f"[{fold}]", "--out", str(run), "--resume", "true"]
         if not progress_bar:
             fold_args += ["--trainer.progress_bar", "false"]
-        status = train_once(fold_args, place, train_script)
+        status = train_once(fold_args, run)
         if status in (130, -2):
-            raise KeyboardInterrupt("run again to go on")
+            raise KeyboardInterrupt("run the command again to resume")
         if status != 0:
             failures.append(f"{fold} (training ended with status {status}, see above)")
             continue
         evaluate(
-            ckpt=place / "best.ckpt", out=place / "evaluation", root=root, splits=[fold], protocol=protocol,
+            ckpt=run / "best.ckpt", out=run / "evaluation", root=root, splits=[fold], protocol=protocol,
             tta=tta, fragments=fragments, points_per_pass=points_per_pass, margin=margin, device=device,
             progress_bar=progress_bar,
         )  # fmt: skip
-        places.append(place / "evaluation")
+        evaluations.append(run / "evaluation")
     if failures:
-        raise UserError(f"{out}: failed: {'; '.join(failures)}; run again to go on with what is done")
-    report = sum_folds(places)
+        raise UserError(
+            f"{out}: failed: {'; '.join(failures)}. Fix the cause and run the command again; finished folds are kept."
+        )
+    report = sum_folds(evaluations)
     report.write(out)
     return report
 
 
-def train_once(args: Sequence[str], place: Path, script: Path) -> int:
-    """Train, or go on, unless a training of the same configuration is finished; return the exit status."""
+def choose_folds(root: Path, folds: Sequence[str] | None) -> list[str]:
+    """Return ``folds``, or all splits of the data; raise :class:`UserError` unless there are two of them."""
+    splits = Manifest.read(root).splits
+    chosen = list(folds or splits)
+    unknown = [fold for fold in chosen if fold not in splits]
+    if unknown:
+        raise UserError(f"{root}: no area or split {unknown[0]!r}. Choose from {', '.join(splits)}.")
+    if len(set(chosen)) < 2:
+        raise UserError(f"{root}: cross-validation needs two areas or more, but got {', '.join(chosen)}.")
+    return chosen
+
+
+def train_once(args: Sequence[str], run: Path) -> int:
+    """Train or resume, unless a training with the same configuration is finished; return the exit status."""
     parser = make_parser(train)
     config = json.dumps(as_dict(parser, parser.parse_args(list(args))), sort_keys=True)
-    finished = place / "finished.json"
-    if finished.is_file() and finished.read_text() == config and (place / "best.ckpt").is_file():
+    finished = run / "finished.json"
+    if finished.is_file() and finished.read_text() == config and (run / "best.ckpt").is_file():
         return 0
-    status = run_script(script, args)
+    status = run_training(args)
     if status == 0:
         write_text(finished, config)
     return status
 
 
+def run_training(args: Sequence[str]) -> int:
+    """Run ``pcseg train`` in a process that ends with this one, and return its exit status."""
+    return subprocess.run([sys.executable, "-m", __name__, *args], check=False).returncode
+
+
+def end_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends, even if the parent is killed; Linux only."""
+    if sys.platform == "linux":
+        set_parent_death_signal, sigkill = 1, 9
+        ctypes.CDLL(None).prctl(set_parent_death_signal, sigkill)
+
+
 def data_root(args: Sequence[str]) -> Path:
-    """The prepared folder that training arguments name."""
+    """Return the prepared folder that training arguments name."""
     config = make_parser(train).parse_args([*args, "--out", "."])
     data: Any = config.data
     root = data.init_args.root if "init_args" in data else data.get("root")
     if root is None:
-        raise UserError("the recipe names no data.root; add --options '--data.root FOLDER'")
+        raise UserError("data.root: missing in the configuration. Add --options '--data.root FOLDER'.")
     return Path(root)
 
 
-def sum_folds(places: Sequence[Path]) -> Report:
-    """The report of all folds together: confusion matrices are added, then scored.
+def sum_folds(evaluations: Sequence[Path]) -> Report:
+    """Return the report of all folds together: confusion matrices are added, then scored.
 
     Args:
-        places: Folder of the evaluation of each fold.
+        evaluations: Folder of the evaluation of each fold.
 
     Raises:
-        UserError: Stamps differ in more than the fold, folds overlap, or a test area was trained on.
+        UserError: Provenance records differ in more than the fold, folds overlap, or training saw a test area.
     """
-    reports = [read_report(place) for place in places]
-    stamps = [report.protocol for report in reports]
-    differences = fold_differences(stamps)
+    reports = [read_report(folder) for folder in evaluations]
+    records = [report.provenance for report in reports]
+    runs = f"{evaluations[0].parent} and other folds"
+    differences = fold_differences(records)
     if differences:
         raise UserError(
-            f"{places[0].parent} and others follow different protocols: {'; '.join(differences)}; their sum would "
-            "mean nothing, evaluate or train them alike"
+            f"{runs}: not trained or scored alike, so they cannot be added: {'; '.join(differences)}. Use the same "
+            "settings for all folds."
         )
-    splits = [split for stamp in stamps for split in stamp["splits"]]
+    splits = [split for record in records for split in record["splits"]]
     twice = sorted({split for split in splits if splits.count(split) > 1})
     if twice:
-        raise UserError(f"{places[0].parent} and others: {', '.join(twice)} is tested in more than one fold")
-    for place, stamp in zip(places, stamps):
-        if stamp["kept_from_training"] is not True:
+        raise UserError(f"{runs}: {', '.join(twice)} is tested in more than one fold. Test each area once.")
+    for folder, record in zip(evaluations, records):
+        if record["kept_from_training"] is not True:
             raise UserError(
-                f"{place}: its test area may have been seen in training; train the fold without it"
+                f"{folder}: training may have seen the test area. Train the fold without it, from weights that did not "
+                "see it."
             )
     total = reports[0]
     for report in reports[1:]:
         total = total + report
-    folds = [{key: stamp.get(key) for key in OF_A_FOLD} for stamp in stamps]
-    protocol = {
-        **stamps[0],
+    folds = [{key: record.get(key) for key in FOLD_FIELDS} for record in records]
+    provenance = {
+        **records[0],
         "splits": splits,
-        "scenes": sum(stamp["scenes"] for stamp in stamps),
-        "points": sum(stamp["points"] for stamp in stamps),
-        "checkpoint": [stamp["checkpoint"] for stamp in stamps],
-        "predictions": [stamp["predictions"] for stamp in stamps],
-        "initial_weights": [stamp.get("initial_weights") for stamp in stamps],
+        "scenes": sum(record["scenes"] for record in records),
+        "points": sum(record["points"] for record in records),
+        **{
+            key: [record.get(key) for record in records]
+            for key in ("checkpoint", "predictions", "initial_weights")
+        },
         "cross_validation": json.dumps(folds),
     }
-    return replace(total, protocol=protocol)
+    return replace(total, provenance=provenance)
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    main(["train", *sys.argv[1:]])

@@ -1,225 +1,212 @@
-"""Evaluation: predict every original point of a split, count, and report the scores with their protocol."""
+"""Evaluate point models: predict every original point of a split, store the predictions, and count."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pcseg.checkpoint import LoadedModel, load_checkpoint
-from pcseg.data.dataset import RoomFiles
+from pcseg.checkpoint import LoadedModel
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.data.predictions import SavedPrediction, read_prediction, write_prediction
 from pcseg.data.sample import load_sample
 from pcseg.data.scenes import Scene, check_scene, read_scene
 from pcseg.data.schemas import benchmark_of
 from pcseg.errors import UserError
-from pcseg.evaluation.baselines import height_and_color, most_frequent_class, require_sklearn
-from pcseg.evaluation.provenance import predictions_hash, protocol_of, protocol_stamp, trained_on
+from pcseg.evaluation.baselines import require_sklearn, score_baselines
+from pcseg.evaluation.provenance import (
+    default_protocol,
+    predictions_hash,
+    provenance_record,
+    training_argument,
+)
 from pcseg.evaluation.report import Report
 from pcseg.files import make_folder
-from pcseg.inference.points import Fragments, Vote, choose_device, predict_scene
-from pcseg.inference.tta import SINGLE, VIEWS, Protocol
+from pcseg.inference.points import PointOptions, predict_scene
+from pcseg.inference.tta import SINGLE_PASS, TTA_PASSES, EvaluationProtocol, TTAPass
 from pcseg.metrics.boundary import BoundaryCounts, boundary_counts
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.metrics.rooms import RoomMatrices
 
-TEST_POINTS = 1_000_000
-"""Most points that the slow baseline is scored on."""
 
-
-def evaluate(
+def evaluate_points(
+    model: LoadedModel,
     *,
-    ckpt: Path,
     out: Path,
-    root: Path | None = None,
-    splits: list[str] | str | None = None,
-    fragments: Fragments = "all",
-    points_per_pass: int = 400_000,
-    margin: float = 1.0,
-    protocol: Protocol | None = None,
-    tta: bool = False,
-    boundary: float = 0.05,
-    baselines: bool = False,
-    device: str = "auto",
-    progress_bar: bool = True,
+    root: Path | None,
+    splits: Sequence[str] | None,
+    options: PointOptions,
+    protocol: EvaluationProtocol | None,
+    tta: bool,
+    boundary: float,
+    baselines: bool,
+    progress_bar: bool,
 ) -> Report:
-    """Score a trained model on all original points of a split of a prepared data set.
-
-    Writes ``out/results.json``, ``out/results.md`` and the predictions of every scene in a folder named by
-    checkpoint and protocol: another model never finds them, and an evaluation that was stopped goes on.
-
-    Args:
-        ckpt: Checkpoint written by training.
-        out: Folder of results and predictions.
-        root: Prepared folder; without a value, the one that the model was trained on.
-        splits: One area or split, or a list; without a value, those that training kept for the test.
-        fragments: Passes over a scene: ``all`` shows every original point to the model, a number that many
-            points of a voxel, whose scores all its points take (1 is the fastest).
-        points_per_pass: Largest number of voxels in a pass; larger scenes are cut into blocks.
-        margin: Width in metres of the context around a block.
-        protocol: Whose rules are followed: ``s3dis`` or ``scannet``; without a value, those of the classes.
-            ``scannet`` adds what the benchmark's script writes; it also decides which passes ``tta`` makes.
-        tta: Average the scores of the protocol's test-time augmentation (S3DIS: 10 passes, ScanNet: 13); the
-            scores of the first pass alone are reported beside it.
-        boundary: Width in metres of the neighbourhoods in which boundary IoU is counted; 0 leaves it out.
-        baselines: Score simple predictors too, so that the numbers mean something (needs scikit-learn).
-        device: Where the model runs: ``auto``, ``cpu``, ``cuda`` or one of several GPUs such as ``cuda:1``.
-        progress_bar: Show progress and time left.
-
-    Raises:
-        UserError: A checkpoint, folder or scene that is missing, damaged or empty, an unknown split, or scenes
-            of other classes than the model's.
-    """
-    model = load_checkpoint(ckpt)
-    root = root or Path(trained_on(model, "root", option="--root"))
-    splits = splits or list(trained_on(model, "test_splits", option="--splits"))
-    splits = [splits] if isinstance(splits, str) else splits
+    """Score a point model; see :func:`pcseg.evaluation.evaluate.evaluate` for the arguments."""
+    root = root or Path(training_argument(model, "root", option="--root"))
+    splits = list(splits or training_argument(model, "test_splits", option="--splits"))
     manifest = Manifest.read(root)
-    model.schema.require_same(manifest.schema, this=str(ckpt), that=str(root))
+    model.schema.require_same(manifest.schema, this=str(model.path), that=str(root))
     entries = entries_in(manifest, splits, root=root)
     others = tuple(entry for entry in manifest.scenes if entry.split not in splits)
     if baselines:
         require_sklearn()
         if not others:
-            raise UserError(f"{root}: baselines learn from other splits than {splits}, and there are none")
-    protocol = protocol or protocol_of(model.schema)
-    benchmark = benchmark_of(model.schema, source=str(ckpt)) if protocol == "scannet" else None
-    votes: tuple[Vote, ...] = VIEWS[protocol] if tta else SINGLE
-    options = {"fragments": fragments, "points_per_pass": points_per_pass, "margin": margin}
-    hashes = [predictions_hash(model, manifest, options, some) for some in dict.fromkeys((votes, SINGLE))]
+            raise UserError(
+                f"--baselines: there are no splits besides {', '.join(splits)} to train on. Leave it out."
+            )
+    protocol = protocol or default_protocol(manifest)
+    benchmark = benchmark_of(model.schema, source=str(model.path)) if protocol == "scannet" else None
+    passes = TTA_PASSES[protocol] if tta else SINGLE_PASS
+    hashes = [
+        predictions_hash(model, manifest, options, some) for some in dict.fromkeys((passes, SINGLE_PASS))
+    ]
     folders = tuple(out / "predictions" / model.hash / name for name in hashes)
-    model.network.to(choose_device(device))
-    task = Task(model=model, options=options, votes=votes, folders=folders, boundary=boundary)
+    task = EvaluationTask(model=model, options=options, passes=passes, folders=folders, boundary=boundary)
     try:
-        scores = score_scenes(task, root, entries, progress_bar=progress_bar)
+        counts = count_scenes(task, root, entries, progress_bar=progress_bar)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("scenes that are predicted are kept, run again to go on") from None
-    report = Report(
-        protocol=protocol_stamp(
-            model, manifest, entries, options, votes, protocol=protocol, boundary=boundary
+        raise KeyboardInterrupt("finished scenes are stored; run the command again to resume") from None
+    return Report(
+        provenance=provenance_record(
+            model, manifest, entries, options, passes, protocol=protocol, boundary=boundary
         ),
         names=model.schema.names,
-        matrix=scores.rooms.total(),
-        baselines=compare(root, others, entries, model.schema.names) if baselines else {},
-        first=scores.first,
-        boundary=scores.boundary,
-        rooms=scores.rooms,
+        matrix=counts.rooms.total(),
+        baselines=score_baselines(root, others, entries, model.schema.names) if baselines else {},
+        single_pass=counts.single_pass,
+        boundary=counts.boundary,
+        rooms=counts.rooms,
         ids=benchmark.ids if benchmark else None,
     )
-    report.write(out)
-    return report
 
 
 def entries_in(manifest: Manifest, splits: Sequence[str], *, root: Path) -> tuple[SceneEntry, ...]:
-    """The scenes of ``splits``, all of which must exist."""
+    """Return the scenes of ``splits``; raise :class:`UserError` for an unknown split."""
     for split in splits:
         if split not in manifest.splits:
-            raise UserError(f"{root}: no area or split {split!r}; there are {', '.join(manifest.splits)}")
+            raise UserError(f"{root}: no area or split {split!r}. Choose from {', '.join(manifest.splits)}.")
     return tuple(entry for entry in manifest.scenes if entry.split in splits)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scores:
-    """Counts of a split.
+class SplitCounts:
+    """Hold the counts of a split.
 
     Args:
         rooms: Confusion matrix of every scene.
-        first: Confusion matrix of the first pass alone, where several are averaged.
-        boundary: Points near boundaries, where asked for.
+        single_pass: Confusion matrix of the first TTA pass alone, if there are several.
+        boundary: Points near boundaries, if requested.
     """
 
     rooms: RoomMatrices
-    first: ConfusionMatrix | None
+    single_pass: ConfusionMatrix | None
     boundary: BoundaryCounts | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
-    """How the scenes of a split are predicted and where predictions are kept.
+class EvaluationTask:
+    """Set how the scenes of a split are predicted, and where predictions are stored.
 
     Args:
-        model: Predicts.
-        options: Further arguments of :func:`predict_scene`.
-        votes: Views whose scores are averaged.
-        folders: Where predictions are stored: those of all votes, and those of the first alone if there are more.
-        boundary: Width of boundaries in metres; 0 for none.
+        model: The model.
+        options: How a scene is split into forward passes.
+        passes: TTA passes.
+        folders: Folders of the predictions: of all passes, and of the first pass alone if there are several.
+        boundary: Width of boundaries in meters; 0 for no boundary IoU.
     """
 
     model: LoadedModel
-    options: dict[str, Any]
-    votes: tuple[Vote, ...]
+    options: PointOptions
+    passes: tuple[TTAPass, ...]
     folders: tuple[Path, ...]
     boundary: float
 
-    def places(self, entry: SceneEntry) -> list[Path]:
-        """The files of a scene's predictions."""
+    def files(self, entry: SceneEntry) -> list[Path]:
+        """Return the prediction files of a scene, one per folder."""
         return [folder / entry.split / f"{entry.name}.npz" for folder in self.folders]
 
 
-def score_scenes(task: Task, root: Path, entries: Sequence[SceneEntry], *, progress_bar: bool) -> Scores:
-    """Count all scenes; predictions are read from the task's folders or made and stored there."""
-    model = task.model
-    scenes = [open_scene(root, entry, model) for entry in entries]  # all, so that errors come early
+def count_scenes(
+    task: EvaluationTask, root: Path, entries: Sequence[SceneEntry], *, progress_bar: bool
+) -> SplitCounts:
+    """Count all scenes, whose predictions are read from the folders of the task or made and stored there."""
+    scenes = [
+        open_scene(root, entry, task.model) for entry in entries
+    ]  # all at once, so that errors come early
     for folder in task.folders:
         make_folder(folder)
-    todo = [not all(place.exists() for place in task.places(entry)) for entry in entries]
+    missing = [not all(file.exists() for file in task.files(entry)) for entry in entries]
     matrices: list[list[ConfusionMatrix]] = []
     boundary: BoundaryCounts | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not progress_bar) as progress:
-        bar = progress.add_task("", total=sum(scene.num_points for scene, open in zip(scenes, todo) if open))
+        total = sum(scene.num_points for scene, todo in zip(scenes, missing) if todo)
+        bar = progress.add_task("", total=total)
         for number, (entry, scene) in enumerate(zip(entries, scenes)):
             name = f"{entry.split}/{entry.name}"
             progress.update(bar, description=f"{name} ({number + 1} of {len(entries)})")
-            places = task.places(entry)
-            if todo[number]:
+            files = task.files(entry)
+            if missing[number]:
                 before = progress.tasks[bar].completed
                 predict_and_store(
-                    task, scene, places, name=name,
+                    task, scene, files, name=name,
                     on_progress=lambda share, before=before, scene=scene: progress.update(
                         bar, completed=before + share * scene.num_points
                     ),
                 )  # fmt: skip
-            label = np.array(scene.label)
-            predicted = [read_prediction(place).label for place in places]
-            matrices.append([ConfusionMatrix(model.schema.num_classes) for _ in places])
-            for matrix, pred in zip(matrices[-1], predicted):
-                matrix.update(torch.from_numpy(pred), torch.from_numpy(label))
-            if task.boundary:
-                counts = boundary_counts(
-                    scene.pos, predicted[0], label,
-                    num_classes=model.schema.num_classes, width=task.boundary,
-                )  # fmt: skip
-                boundary = counts if boundary is None else boundary + counts
+            confusions, near = count_scene(task, scene, [read_prediction(file).label for file in files])
+            matrices.append(confusions)
+            boundary = near if boundary is None or near is None else boundary + near
     names = tuple(f"{entry.split}/{entry.name}" for entry in entries)
     several = len(task.folders) > 1
-    return Scores(
+    return SplitCounts(
         rooms=RoomMatrices(names=names, counts=torch.stack([each[0].counts for each in matrices])),
-        first=sum((each[1] for each in matrices[1:]), matrices[0][1]) if several else None,
+        single_pass=sum((each[1] for each in matrices[1:]), matrices[0][1]) if several else None,
         boundary=boundary,
     )
 
 
+def count_scene(
+    task: EvaluationTask, scene: Scene, predictions: Sequence[np.ndarray]
+) -> tuple[list[ConfusionMatrix], BoundaryCounts | None]:
+    """Return the confusion matrix of each of ``predictions``, and the boundary counts of the first one."""
+    label, num_classes = np.array(scene.label), task.model.schema.num_classes
+    matrices = []
+    for prediction in predictions:
+        matrix = ConfusionMatrix(num_classes)
+        matrix.update(torch.from_numpy(prediction), torch.from_numpy(label))
+        matrices.append(matrix)
+    if not task.boundary:
+        return matrices, None
+    near = boundary_counts(scene.pos, predictions[0], label, num_classes=num_classes, width=task.boundary)
+    return matrices, near
+
+
 def open_scene(root: Path, entry: SceneEntry, model: LoadedModel) -> Scene:
-    """A scene of the model's classes and of the size that the manifest says."""
+    """Open a scene; raise :class:`UserError` unless it has the classes of the model and the size in the manifest."""
     scene = read_scene(root / entry.path)
     model.schema.require_same(scene.schema, this=str(model.path), that=str(scene.path))
     if scene.num_points != entry.num_points:
         raise UserError(
-            f"{scene.path}: holds {scene.num_points} points, the manifest says {entry.num_points}; prepare again"
+            f"{scene.path}: has {scene.num_points} points, but the manifest says {entry.num_points}. Prepare the "
+            "data again."
         )
     return scene
 
 
 def predict_and_store(
-    task: Task, scene: Scene, places: Sequence[Path], *, name: str, on_progress: Callable[[float], None]
+    task: EvaluationTask,
+    scene: Scene,
+    files: Sequence[Path],
+    *,
+    name: str,
+    on_progress: Callable[[float], None],
 ) -> None:
-    """Predict a scene and write each of ``places`` in one step: all votes, then the first alone."""
+    """Predict a scene and write ``files``: the mean of all TTA passes, then the first pass alone."""
     check_scene(scene)
     model = task.model
     prediction = predict_scene(
@@ -227,12 +214,12 @@ def predict_and_store(
         load_sample(scene, name=name),
         grid_size=model.grid_size,
         features=model.features,
-        votes=task.votes,
+        options=task.options,
+        passes=task.passes,
         on_progress=on_progress,
-        **task.options,
     )
-    for place, part in zip(places, (prediction, prediction.first)):
-        assert part is not None, "several places for a single vote"
+    for file, part in zip(files, (prediction, prediction.first)):
+        assert part is not None, "several files for a single pass"
         saved = SavedPrediction(
             label=part.label,
             confidence=part.confidence,
@@ -240,27 +227,4 @@ def predict_and_store(
             source=name,
             checkpoint=model.hash,
         )
-        write_prediction(place, saved)
-
-
-def compare(
-    root: Path, train: tuple[SceneEntry, ...], test: tuple[SceneEntry, ...], names: Sequence[str]
-) -> dict[str, ConfusionMatrix]:
-    """Baselines that learn from the scenes ``train`` and are scored on ``test``, by their description."""
-    train_counts = np.sum([entry.class_histogram for entry in train], axis=0).tolist()
-    test_counts = np.sum([entry.class_histogram for entry in test], axis=0).tolist()
-    forest = height_and_color(
-        RoomFiles(root=root, entries=train),
-        RoomFiles(root=root, entries=test),
-        num_classes=len(names),
-        test_points=TEST_POINTS,
-    )
-    most_frequent = names[int(np.argmax(train_counts))]
-    total = sum(entry.num_points for entry in test)
-    scored = "all points" if total <= TEST_POINTS else f"{TEST_POINTS:,} random points"
-    return {
-        f"{most_frequent} everywhere (most frequent training class)": most_frequent_class(
-            train_counts, test_counts
-        ),
-        f"random forest on height and colour of single points ({scored})": forest,
-    }
+        write_prediction(file, saved)

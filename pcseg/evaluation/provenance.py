@@ -1,121 +1,163 @@
-"""The protocol stamp: everything that scores depend on, so that numbers are compared only with their like."""
+"""Provenance of scores: everything they depend on, and whether training saw the test data."""
 
 import hashlib
+import inspect
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from pcseg import __version__
+import torch
+
+import pcseg
 from pcseg.checkpoint import LoadedModel, ModelCard
+from pcseg.data.images.readers import READERS
 from pcseg.data.manifest import Manifest, SceneEntry
-from pcseg.data.schemas import benchmark_of
 from pcseg.errors import UserError
-from pcseg.inference.points import Vote
-from pcseg.inference.tta import Protocol
-from pcseg.labels import LabelSchema
+from pcseg.inference.points import PointOptions
+from pcseg.inference.tta import EvaluationProtocol, TTAPass
 
 NOT_RECIPE = ("out", "resume", "init_from", "trainer.devices", "trainer.num_nodes", "trainer.accelerator",
               "trainer.progress_bar", "data.root", "data.num_workers", "data.test_splits", "data.train_splits",
               "data.val_splits", "data.val_rooms")  # fmt: skip
 """Settings of training that may differ between the folds of a cross-validation."""
 
-OF_A_FOLD = ("splits", "scenes", "points", "checkpoint", "predictions", "initial_weights")
-"""Entries of a stamp that differ between the folds of a cross-validation."""
+FOLD_FIELDS = ("splits", "scenes", "points", "checkpoint", "predictions", "initial_weights")
+"""Fields of a provenance record that differ between the folds of a cross-validation."""
+
+FRAME_SETS = ("room_frames", "scannet_frames")
+"""Image data sets whose images show scanned rooms; all others are photos of other places."""
+
+NOT_PREDICTION_CODE = ("cli.py", "evaluation", "help_pages.py", "losses", "metrics", "training", "views")
+"""Files and folders of the package that predictions do not depend on."""
 
 
-def data_arguments(model: LoadedModel) -> dict[str, Any]:
-    """The arguments of the training data in the configuration of a checkpoint; empty if it has none."""
-    data = model.config.get("data", {})
+def data_arguments(card: ModelCard) -> dict[str, Any]:
+    """Return the arguments of the training data from the configuration of a model; empty if it has none."""
+    data = card.config.get("data", {})
     return data.get("init_args", data)
 
 
-def trained_on(model: LoadedModel, key: str, *, option: str) -> Any:
-    """One argument of the training data; :class:`UserError` names the option to give if it is not known."""
-    value = data_arguments(model).get(key)
+def training_argument(model: LoadedModel, key: str, *, option: str) -> Any:
+    """Return an argument of the training data; raise :class:`UserError` with the option to give if it is unknown."""
+    value = data_arguments(model.card).get(key)
     if value is None:
-        raise UserError(f"{model.path}: its configuration does not name the data's {key}; give {option}")
+        raise UserError(f"{model.path}: its configuration does not name {key} of the data. Give {option}.")
     return value
 
 
-def protocol_of(schema: LabelSchema) -> Protocol:
-    """The protocol that the field uses for data of these classes."""
-    try:
-        benchmark_of(schema, source="")
-    except UserError:
-        return "s3dis"
-    return "scannet"
+def default_protocol(manifest: Manifest) -> EvaluationProtocol:
+    """Return the evaluation protocol of a data set."""
+    name = manifest.dataset.lower()
+    return "s3dis" if name.startswith("s3dis") else "scannet" if name.startswith("scannet") else "generic"
 
 
-def protocol_stamp(
+def provenance_record(
     model: LoadedModel,
     manifest: Manifest,
     entries: Sequence[SceneEntry],
-    options: dict[str, Any],
-    votes: Sequence[Vote],
+    options: PointOptions,
+    passes: Sequence[TTAPass],
     *,
-    protocol: Protocol,
+    protocol: EvaluationProtocol,
     boundary: float,
 ) -> dict[str, Any]:
-    """Everything that the scores depend on; ``predictions`` is the hash of what the predictions depend on."""
+    """Return everything that scores on points depend on; ``predictions`` is the name of the prediction folder."""
+    splits = sorted({entry.split for entry in entries})
     return {
         "protocol": protocol,
         "dataset": manifest.dataset,
         "release": manifest.release,
-        "splits": sorted({entry.split for entry in entries}),
-        "kept_from_training": kept_from_training(model, manifest, [entry.split for entry in entries]),
+        "splits": splits,
+        "kept_from_training": kept_from_training(
+            model.card, splits, EvaluationData(manifest_hash=manifest.hash)
+        ),
         "scenes": len(entries),
         "points": sum(entry.num_points for entry in entries),
-        **predictions_depend_on(model, manifest, options, votes),
-        "passes": len(votes),
+        **prediction_record(model, manifest, options, passes),
+        "passes": len(passes),
         "boundary": boundary or None,
-        "checkpoint": model.hash,
-        "checkpoint_version": model.card.version,
+        **model_record(model),
         "recipe": recipe_hash(model),
-        "seed": model.card.seed,
-        **origin_stamp(model.card),
-        "schema": model.schema.name,
-        "classes": list(model.schema.names),
-        "predictions": predictions_hash(model, manifest, options, votes),
+        "predictions": predictions_hash(model, manifest, options, passes),
     }
 
 
-def predictions_depend_on(
-    model: LoadedModel, manifest: Manifest, options: dict[str, Any], votes: Sequence[Vote]
+def model_record(model: LoadedModel) -> dict[str, Any]:
+    """Return the part of a provenance record that describes the model."""
+    card = model.card
+    return {
+        "checkpoint": model.hash,
+        "checkpoint_version": card.version,
+        "seed": card.seed,
+        "trained_on_manifest": None if card.converted_from else card.manifest_hash,
+        "initial_weights": card.converted_from or (card.initial_weights or {}).get("name"),
+        "schema": model.schema.name,
+        "classes": list(model.schema.names),
+    }
+
+
+def code_record(model: LoadedModel) -> dict[str, str]:
+    """Return the versions of the code that predictions depend on."""
+    return {"pcseg": pcseg.__version__, "code": code_hash(model), "torch": torch.__version__}
+
+
+def prediction_record(
+    model: LoadedModel, manifest: Manifest, options: PointOptions, passes: Sequence[TTAPass]
 ) -> dict[str, Any]:
-    """What the predictions of a checkpoint depend on."""
+    """Return everything that the predictions of a checkpoint depend on."""
     return {
         "manifest": manifest.hash,
         "grid_size": model.grid_size,
         "features": list(model.features),
-        **options,
-        "votes": [getattr(vote, "__name__", str(vote)) for vote in votes],
-        "pcseg": __version__,
+        **asdict(options),
+        "tta": list(map(str, passes)),
+        **code_record(model),
     }
 
 
 def predictions_hash(
-    model: LoadedModel, manifest: Manifest, options: dict[str, Any], votes: Sequence[Vote]
+    model: LoadedModel, manifest: Manifest, options: PointOptions, passes: Sequence[TTAPass]
 ) -> str:
-    """Names the folder in which predictions are kept apart from those of other protocols."""
-    fields = predictions_depend_on(model, manifest, options, votes)
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+    """Return the name of the folder that separates predictions from those made in any other way."""
+    return _hash(prediction_record(model, manifest, options, passes))
+
+
+def code_hash(model: LoadedModel) -> str:
+    """Return a hash of the source code that predictions depend on: of this package and of the model's own parts."""
+    parts = (type(model.network.backbone), type(model.network.head))
+    return _hash([_package_hash(), *(hashlib.sha256(_source(part)).hexdigest() for part in parts)])
+
+
+def _source(part: type) -> bytes:
+    try:
+        return Path(inspect.getfile(part)).read_bytes()
+    except (OSError, TypeError):  # a class without a file, for example from a notebook
+        return repr(part).encode()
+
+
+@cache
+def _package_hash() -> str:
+    root = Path(pcseg.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root)
+        if name.parts[0] not in NOT_PREDICTION_CODE:
+            digest.update(name.as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def recipe_hash(model: LoadedModel) -> str:
-    """Hash of the training configuration without splits, places and devices: equal for folds of one recipe."""
+    """Return a hash of the training configuration without splits, paths and devices: equal for folds of one recipe."""
     config = {key: value for key, value in model.config.items() if key != "data"}
-    config["data"] = data_arguments(model)
-    flat = _flat(config)
-    kept = {key: value for key, value in flat.items() if not key.startswith(NOT_RECIPE)}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+    config["data"] = data_arguments(model.card)
+    return _hash({key: value for key, value in _flat(config).items() if not key.startswith(NOT_RECIPE)})
 
 
-def origin_stamp(card: ModelCard) -> dict[str, Any]:
-    """What a model was trained on, and what its training began from; converted weights were not trained here."""
-    return {
-        "trained_on_manifest": None if card.converted_from else card.manifest_hash,
-        "initial_weights": card.converted_from or (card.initial_weights or {}).get("name"),
-    }
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -127,42 +169,71 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def kept_from_training(model: LoadedModel, manifest: Manifest, splits: Sequence[str]) -> bool | None:
-    """Whether neither training nor the choice of the checkpoint saw ``splits``; ``None`` where it is not known.
+@dataclass(frozen=True, kw_only=True)
+class EvaluationData:
+    """Identify the data of an evaluation, so that the data of a training can be compared with it.
+
+    Args:
+        manifest_hash: Hash of the manifest of prepared rooms.
+        image_set: Name of an image data set.
 
     Convention:
-        The trainings that made the checkpoint a training began from count too. What published weights saw is not
-        known: a model that was only converted from them has ``None``, one that was trained from them is judged by
-        its training, and the stamp names them.
+        With neither of them, the data is rooms together with frames of them, in whatever way they were prepared. A
+        training on rooms or frames is then judged by the names of its splits alone.
     """
-    if model.card.converted_from:
+
+    manifest_hash: str | None = None
+    image_set: str | None = None
+
+
+def kept_from_training(card: ModelCard, splits: Sequence[str], data: EvaluationData) -> bool | None:
+    """Return whether neither training nor checkpoint selection saw ``splits``; ``None`` if this is unknown.
+
+    Convention:
+        The trainings of checkpoints that a training was initialized from count too. What published weights saw is
+        unknown: a model that was only converted from them has ``None``; a model that was fine-tuned from them is
+        judged by its own training, and its provenance record names them.
+    """
+    if card.converted_from:
         return None
-    answers = [_kept(data_arguments(model), model.card.manifest_hash, manifest, splits)]
-    began = model.card.initial_weights
-    while began and began["training"]:
-        answers.append(_kept(began["training"], began["training"]["manifest_hash"], manifest, splits))
-        began = began["training"]["initial_weights"]
+    answers = [_kept(data_arguments(card) | {"manifest_hash": card.manifest_hash}, splits, data)]
+    initial = card.initial_weights
+    while initial and initial["training"]:
+        answers.append(_kept(initial["training"], splits, data))
+        initial = initial["training"]["initial_weights"]
     return False if False in answers else None if None in answers else True
 
 
-def _kept(
-    arguments: dict[str, Any], manifest_hash: str, manifest: Manifest, splits: Sequence[str]
-) -> bool | None:
-    """Whether one training with these arguments of the data saw none of ``splits``."""
-    if manifest.hash != manifest_hash or arguments.get("test_splits") is None:
+def _kept(training: dict[str, Any], splits: Sequence[str], data: EvaluationData) -> bool | None:
+    """Return whether one training saw none of ``splits``.
+
+    Args:
+        training: Its ``manifest_hash`` and arguments of its data: ``dataset`` (of images) and the splits.
+        splits: Splits of the evaluation.
+        data: Data of the evaluation.
+    """
+    image_set = training.get("dataset")
+    if data.image_set is None and image_set is not None and image_set not in FRAME_SETS:
+        return True  # photos, but the evaluation is on rooms
+    if data != EvaluationData():
+        same = image_set == data.image_set
+        if not same or (image_set is None and training["manifest_hash"] != data.manifest_hash):
+            return None
+    test = training.get("test_splits") or (READERS[image_set].test_splits if image_set in READERS else None)
+    if test is None:
         return None
-    seen = set(arguments.get("val_splits") or ())
-    if arguments.get("train_splits") is not None:  # others, such as ScanNet's test split, are not looked at
-        return not set(splits) & (seen | set(arguments["train_splits"]))
-    return set(splits) <= set(arguments["test_splits"]) - seen
+    seen = set(training.get("val_splits") or ())
+    if training.get("train_splits") is not None:  # other splits, such as ScanNet's test split, are not used
+        return not set(splits) & (seen | set(training["train_splits"]))
+    return set(splits) <= set(test) - seen
 
 
-def fold_differences(stamps: Sequence[dict[str, Any]]) -> list[str]:
-    """Entries in which the stamps differ though folds of one cross-validation must not; with their values."""
-    keys = dict.fromkeys(key for stamp in stamps for key in stamp if key not in OF_A_FOLD)
+def fold_differences(records: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the fields, with values, that must be equal in all folds of a cross-validation but are not."""
+    keys = dict.fromkeys(key for record in records for key in record if key not in FOLD_FIELDS)
     differences = []
     for key in keys:
-        values = list(dict.fromkeys(json.dumps(stamp.get(key)) for stamp in stamps))
+        values = list(dict.fromkeys(json.dumps(record.get(key)) for record in records))
         if len(values) > 1:
-            differences.append(f"{key} ({' against '.join(value[:60] for value in values[:2])})")
+            differences.append(f"{key} ({' and '.join(value[:60] for value in values[:2])})")
     return differences

@@ -1,1 +1,1 @@
-"""Predictions of trained models for whole scenes, images and files."""
+"""Predictions of trained models for scenes, images and files."""

@@ -1,5 +1,6 @@
-"""Test-time augmentation: the views of a scene whose scores are averaged, as the field defines them."""
+"""Test-time augmentation (TTA): the augmented passes over a scene whose scores are averaged."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -8,41 +9,44 @@ import numpy as np
 from pcseg.data.sample import Sample
 from pcseg.data.transforms.geometry import turn
 
-Protocol = Literal["s3dis", "scannet"]
-"""Whose rules an evaluation follows: the passes of its test-time augmentation and how scores are reported."""
+SceneTransform = Callable[[Sample], Sample]
+"""Change positions, normals or colors of a scene; row i of the result is row i of the scene."""
+
+EvaluationProtocol = Literal["s3dis", "scannet", "generic"]
+"""Evaluation rules: the passes of TTA and the format of the scores. ``generic`` is for all other data sets."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
-    """A vote: the scene scaled, turned about the vertical, and mirrored in x and y.
+class TTAPass:
+    """Scale a scene, rotate it about the vertical axis, and mirror it in x and y.
 
     Args:
         scale: Factor on positions.
-        quarters: Quarter turns, counter-clockwise seen from above.
-        flip: Mirror x and y, both.
+        quarter_turns: Number of rotations by 90 degrees, counterclockwise seen from above.
+        flip: Mirror both x and y.
 
     Convention:
-        Scaled and turned about the middle of the bounding box, at its bottom. Pointcept first moves that point
-        to the origin; here it stays where it is, so the borders of voxels lie elsewhere by less than a voxel.
+        The fixed point is the center of the bottom of the bounding box. Pointcept first moves this point to the
+        origin; here it keeps its position, so voxel borders differ by less than a voxel.
     """
 
     scale: float = 1.0
-    quarters: int = 0
+    quarter_turns: int = 0
     flip: bool = False
 
     def __str__(self) -> str:
-        """How a protocol names the view: ``identity``, ``scale 0.9``, ``turn 90 scale 1.05``, ``flip`` …"""
-        parts = [f"turn {90 * self.quarters}"] * bool(self.quarters)
+        """Return the name in a provenance record, such as ``identity`` or ``rotate 90 scale 1.05 flip``."""
+        parts = [f"rotate {90 * self.quarter_turns}"] * bool(self.quarter_turns)
         parts += [f"scale {self.scale:g}"] * (self.scale != 1) + ["flip"] * self.flip
         return " ".join(parts) or "identity"
 
     def __call__(self, sample: Sample) -> Sample:
-        """The changed scene; without a change, the one given."""
-        if self == View() or sample.num_points == 0:
+        """Return the augmented scene; the identity returns ``sample`` itself."""
+        if self == TTAPass() or sample.num_points == 0:
             return sample
         low, high = sample.pos.min(axis=0), sample.pos.max(axis=0)
         pivot = np.array([*((low + high) / 2)[:2], low[2]], dtype=np.float32)
-        cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[self.quarters % 4]
+        cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[self.quarter_turns % 4]
         matrix = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]], dtype=np.float64)
         if self.flip:
             matrix = matrix @ np.diag([-1.0, -1.0, 1.0])
@@ -52,23 +56,27 @@ class View:
         return replace(moved, pos=moved.pos * scale + pivot, height=height)
 
 
-SINGLE = (View(),)
-"""One pass, nothing changed."""
+SINGLE_PASS = (TTAPass(),)
+"""One pass over the unchanged scene."""
 
-S3DIS_VIEWS = tuple(
-    View(scale=scale, flip=flip) for flip in (False, True) for scale in (1.0, 0.9, 0.95, 1.05, 1.1)
+S3DIS_PASSES = tuple(
+    TTAPass(scale=scale, flip=flip) for flip in (False, True) for scale in (1.0, 0.9, 0.95, 1.05, 1.1)
 )
-"""Ten passes: five scales, each as it is and mirrored in x and y."""
+"""Ten passes: five scales, each unchanged and mirrored in x and y."""
 
-SCANNET_VIEWS = (
-    *(View(scale=scale, quarters=quarters) for scale in (1.0, 0.95, 1.05) for quarters in range(4)),
-    View(flip=True),
+SCANNET_PASSES = (
+    *(TTAPass(scale=scale, quarter_turns=turns) for scale in (1.0, 0.95, 1.05) for turns in range(4)),
+    TTAPass(flip=True),
 )
-"""Thirteen passes: four turns at three scales, and a mirrored one.
+"""Thirteen passes: four rotations at three scales, and a mirrored scene.
 
 Convention:
-    To mirror x and y is to turn by 180°: the last pass repeats the third, which counts twice.
+    Mirroring x and y is a rotation by 180 degrees. The last pass repeats the third, which therefore counts twice.
 """
 
-VIEWS: dict[Protocol, tuple[View, ...]] = {"s3dis": S3DIS_VIEWS, "scannet": SCANNET_VIEWS}
-"""The passes of every protocol; the first one changes nothing."""
+TTA_PASSES: dict[EvaluationProtocol, tuple[TTAPass, ...]] = {
+    "s3dis": S3DIS_PASSES,
+    "scannet": SCANNET_PASSES,
+    "generic": S3DIS_PASSES,
+}
+"""The passes of each protocol; the first one is the identity."""

@@ -18,8 +18,8 @@ WEIGHTS_KEY = "pcseg_weights"
 
 WEIGHTS_VERSION = 1
 
-SPLITS = ("train_splits", "val_splits", "test_splits")
-"""Arguments of the data that list the splits a training reads."""
+SPLITS = ("dataset", "train_splits", "val_splits", "test_splits")
+"""Arguments of the data that identify what a training reads."""
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,99 @@
+"""Score a model of points or images on a test split: the command ``pcseg evaluate``."""
+
+from pathlib import Path
+
+from pcseg.checkpoint import load_checkpoint, refuse_options
+from pcseg.evaluation.images import evaluate_images
+from pcseg.evaluation.points import evaluate_points
+from pcseg.evaluation.report import Report
+from pcseg.inference.images import ImageOptions
+from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions, choose_device
+from pcseg.inference.tta import EvaluationProtocol
+
+
+def evaluate(
+    *,
+    ckpt: Path,
+    out: Path,
+    root: Path | None = None,
+    splits: list[str] | str | None = None,
+    fragments: Fragments = "all",
+    points_per_pass: int = POINTS_PER_PASS,
+    margin: float = 1.0,
+    protocol: EvaluationProtocol | None = None,
+    tta: bool = False,
+    boundary: float = 0.05,
+    baselines: bool = False,
+    scales: tuple[float, ...] = (1.0,),
+    flip: bool = False,
+    overlap: float = 1 / 3,
+    batch_size: int = 4,
+    max_images: int | None = None,
+    device: str = "auto",
+    progress_bar: bool = True,
+) -> Report:
+    """Score a trained model on all points or all labeled pixels of a test split.
+
+    Writes ``OUT/results.json`` and ``OUT/results.md``. For a point model, the predictions of every scene are stored
+    in ``OUT/predictions`` in a folder named by checkpoint, options and code, so that an interrupted evaluation
+    resumes and other models or options never reuse them.
+
+    Args:
+        ckpt: Checkpoint of a point model or an image model.
+        out: Folder of results and predictions.
+        root: Prepared folder or image data set; default: the training data.
+        splits: One area or split, or a list; default: the test splits of training.
+        fragments: Points: number of forward passes per scene; ``all`` uses every original point, 1 is the fastest.
+        points_per_pass: Points: largest number of voxels per forward pass; larger scenes are cut into blocks.
+        margin: Points: width in meters of the context around a block.
+        protocol: Points: evaluation rules; default: those of the data set. ``scannet`` also writes the result file of
+            the benchmark's script.
+        tta: Points: average the passes of the protocol's test-time augmentation (S3DIS: 10, ScanNet: 13). The scores
+            of the first pass alone are reported too.
+        boundary: Points: width in meters of the regions in which boundary IoU is counted; 0 turns it off.
+        baselines: Points: score simple baselines too (needs scikit-learn).
+        scales: Images: factors on the size of an image whose probabilities are averaged, such as "[0.75, 1, 1.25]".
+        flip: Images: average with the mirror image too.
+        overlap: Images: share of a window that the next window covers again.
+        batch_size: Images: number of windows per forward pass.
+        max_images: Images: score this many evenly spaced images; default: all.
+        device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
+        progress_bar: Show progress and remaining time.
+
+    Raises:
+        UserError: A checkpoint, folder, scene or image is missing, damaged or empty, a split is unknown or has no
+            labels, classes of data and model differ, or an option does not apply to the model.
+    """
+    model = load_checkpoint(ckpt)
+    of_points = {"fragments": fragments, "points_per_pass": points_per_pass, "margin": margin, "protocol": protocol,
+                 "tta": tta, "boundary": boundary, "baselines": baselines}  # fmt: skip
+    of_images = {"scales": scales, "flip": flip, "overlap": overlap, "batch_size": batch_size,
+                 "max_images": max_images}  # fmt: skip
+    refuse_options(evaluate, model, of_images if model.kind == "points" else of_points)
+    model.network.to(choose_device(device))
+    chosen = [splits] if isinstance(splits, str) else splits
+    if model.kind == "points":
+        report = evaluate_points(
+            model,
+            out=out,
+            root=root,
+            splits=chosen,
+            options=PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin),
+            protocol=protocol,
+            tta=tta,
+            boundary=boundary,
+            baselines=baselines,
+            progress_bar=progress_bar,
+        )
+    else:
+        report = evaluate_images(
+            model,
+            out=out,
+            root=root,
+            splits=chosen,
+            options=ImageOptions(scales=scales, flip=flip, overlap=overlap, batch_size=batch_size),
+            max_images=max_images,
+            progress_bar=progress_bar,
+        )
+    report.write(out)
+    return report

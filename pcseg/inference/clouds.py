@@ -1,0 +1,221 @@
+"""Predict any point cloud: one class per point in the order of the file, whatever its units and axes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pcseg.checkpoint import LoadedModel
+from pcseg.data.alignment import IDENTITY, Frame, Units, Up, find_frame
+from pcseg.data.io.clouds import Cloud
+from pcseg.data.io.ply import write_ply
+from pcseg.data.normals import estimate_normals
+from pcseg.data.predictions import SavedPrediction, write_prediction
+from pcseg.data.sample import Sample
+from pcseg.errors import UserError
+from pcseg.inference.points import PointOptions, predict_scene
+from pcseg.labels import IGNORE_INDEX, LabelSchema, Palette, class_colors
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudPrediction:
+    """Hold a point cloud and its prediction; row i belongs to point i of the file.
+
+    Args:
+        cloud: The points as read from the file.
+        saved: Classes and confidences; -1 and 0 for points that cannot be predicted.
+        remarks: Lines for the user: what was found in the file, and what was done.
+    """
+
+    cloud: Cloud
+    saved: SavedPrediction
+    remarks: list[str]
+
+    @property
+    def label(self) -> np.ndarray:
+        """Class of each point, ``(N,)`` int16; -1 for points that cannot be predicted."""
+        return self.saved.label
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Probability of the class of each point, ``(N,)`` float32."""
+        return self.saved.confidence
+
+    @property
+    def schema(self) -> LabelSchema:
+        """Meaning of the classes."""
+        return self.saved.schema
+
+    def write(self, folder: Path, *, palette: Palette = "canonical") -> tuple[Path, Path]:
+        """Write ``<name>.npz`` and the colored ``<name>.ply`` and return their paths.
+
+        *Convention*: The PLY file has the coordinates of the source, not meters with z up. It has a row for every
+        point of the source, with or without a position.
+        """
+        name = self.cloud.source.stem
+        arrays, colored = folder / f"{name}.npz", folder / f"{name}.ply"
+        if self.cloud.source.resolve() in (arrays.resolve(), colored.resolve()):
+            raise UserError(
+                f"--out {folder}: the prediction would replace {self.cloud.source}. Choose another folder."
+            )
+        write_prediction(arrays, self.saved)
+        color = class_colors(self.schema, palette)[self.label]
+        columns = dict(zip("xyz", self.cloud.pos.T)) | dict(zip(("red", "green", "blue"), color.T))
+        write_ply(colored, columns | {"label": self.label, "confidence": self.confidence})
+        return arrays, colored
+
+
+def predict_cloud(
+    model: LoadedModel,
+    cloud: Cloud,
+    *,
+    units: Units = "auto",
+    up: Up = "auto",
+    options: PointOptions = PointOptions(),  # noqa: B008 - immutable
+    on_progress: Callable[[float], None] | None = None,
+) -> CloudPrediction:
+    """Predict the class of every point of a cloud.
+
+    Points without a position and outliers far from all others get class -1 with confidence 0.
+
+    Args:
+        model: A point model.
+        cloud: The points.
+        units: Unit of the coordinates.
+        up: Axis of the cloud that points up.
+        options: How the cloud is split into forward passes.
+        on_progress: Function that is called after every forward pass with the finished share.
+
+    Raises:
+        UserError: The model is an image model, or needs a field that the cloud lacks and its checkpoint has no
+            substitute for.
+    """
+    start = time.perf_counter()
+    rows, remarks = usable_rows(cloud)
+    aligned = cloud.schema is not None or not len(rows)
+    frame = IDENTITY if aligned else find_frame(cloud.pos[rows], units=units, up=up)
+    remarks += frame.remarks
+    sample = make_sample(model, cloud, rows, frame, remarks)
+    prediction = predict_scene(
+        model.network,
+        sample,
+        grid_size=model.grid_size,
+        features=model.features,
+        options=options,
+        on_progress=on_progress,
+    )
+    seconds = time.perf_counter() - start
+    label = np.full(len(cloud), IGNORE_INDEX, dtype=np.int16)
+    confidence = np.zeros(len(cloud), dtype=np.float32)
+    label[rows], confidence[rows] = prediction.label, prediction.confidence
+    remarks.append(
+        f"prediction: {len(rows):,} points in {seconds:.1f} s ({len(rows) / seconds:,.0f} points per second)"
+    )
+    if len(rows):
+        shares = np.bincount(prediction.label, minlength=model.schema.num_classes) / len(rows)
+        remarks += [
+            f"classes: {class_shares(shares, model.schema)}",
+            f"confidence: {prediction.confidence.mean():.2f} on average",
+        ]
+    remarks += accuracy_remark(cloud, label, model.schema)
+    saved = SavedPrediction(
+        label=label,
+        confidence=confidence,
+        schema=model.schema,
+        source=cloud.source.name,
+        checkpoint=model.hash,
+        frame=frame,
+    )
+    return CloudPrediction(cloud=cloud, saved=saved, remarks=remarks)
+
+
+def accuracy_remark(cloud: Cloud, label: np.ndarray, schema: LabelSchema) -> list[str]:
+    """Return a line with the overall accuracy, or none for a cloud without labels of these classes."""
+    if cloud.label is None or cloud.schema is None or cloud.schema.names != schema.names:
+        return []
+    known = cloud.label >= 0
+    if not known.any():
+        return ["overall accuracy: no labels in the file"]
+    accuracy = np.mean(label[known] == cloud.label[known])
+    return [f"overall accuracy: {accuracy:.1%} of the labeled points"]
+
+
+def usable_rows(cloud: Cloud) -> tuple[np.ndarray, list[str]]:
+    """Return the points that can be predicted, and remarks on the others.
+
+    Outliers are farther from the box of 98 % of the points than three times its diagonal.
+    """
+    remarks = [f"read: {len(cloud):,} points from {cloud.source}"]
+    rows = np.flatnonzero(cloud.finite)
+    if len(rows) < len(cloud):
+        remarks.append(f"{len(cloud) - len(rows):,} points without a position (NaN or infinite): no class")
+    if not len(rows):
+        return rows, remarks
+    some = cloud.pos[rows[:: max(1, len(rows) // 200_000)]]
+    low, high = np.percentile(some, (1, 99), axis=0)
+    reach = 3 * np.linalg.norm(high - low) + 1e-6
+    near = ((cloud.pos[rows] >= low - reach) & (cloud.pos[rows] <= high + reach)).all(axis=1)
+    if not near.all():
+        remarks.append(f"{np.count_nonzero(~near):,} outliers far from all other points: no class")
+    return rows[near], remarks
+
+
+def make_sample(
+    model: LoadedModel, cloud: Cloud, rows: np.ndarray, frame: Frame, remarks: list[str]
+) -> Sample:
+    """Return the points ``rows`` with the fields that the model needs; substitutes are added to ``remarks``.
+
+    Raises:
+        UserError: The model is an image model, or needs a field that the cloud lacks and its checkpoint has no
+            substitute for.
+    """
+    if model.kind != "points":
+        raise UserError(f"{model.path}: an image model. Choose the checkpoint of a point model.")
+    pos = frame.apply(cloud.pos[rows])
+    normal = None
+    if "normal" in model.features:
+        if cloud.normal is not None:
+            normal = frame.rotate(cloud.normal[rows])
+        elif not len(pos):
+            normal = np.empty((0, 3), dtype=np.float32)
+        elif substitute(model, "normal", cloud) == "estimate":
+            low, high = np.percentile(pos[:: max(1, len(pos) // 200_000)], (1, 99), axis=0)
+            normal = estimate_normals(pos, towards=(low + high) / 2)
+            remarks.append("normals: not in the file, estimated from neighbors")
+    if cloud.color is not None:
+        color = cloud.color[rows]
+    elif "color" in model.features:
+        mean = np.array(substitute(model, "color", cloud), dtype=np.float32)
+        color = np.tile(mean, (len(rows), 1))
+        text = ", ".join(f"{value:.0f}" for value in mean)
+        remarks.append(f"color: not in the file, replaced by the constant ({text}); accuracy may drop")
+    else:
+        color = np.zeros((len(rows), 3), dtype=np.uint8)
+    unlabeled = np.full(
+        len(rows), IGNORE_INDEX, dtype=np.int16
+    )  # the smallest type: there may be many points
+    return Sample(
+        name=cloud.source.name, pos=pos, color=color, label=unlabeled, instance=unlabeled, normal=normal
+    )
+
+
+def substitute(model: LoadedModel, field: str, cloud: Cloud) -> object:
+    """Return the value that the checkpoint provides for a missing field."""
+    value = model.missing_fields.get(field)
+    if value is None:
+        raise UserError(
+            f"{cloud.source}: has no {field}, but {model.path} was trained with it. Add {field} to the file or "
+            "choose another model."
+        )
+    return value
+
+
+def class_shares(shares: np.ndarray, schema: LabelSchema) -> str:
+    """Return the classes with their shares ``(K,)``, the largest first; classes without any point are left out."""
+    order = [k for k in np.argsort(-shares, kind="stable") if shares[k] > 0]
+    return ", ".join(
+        f"{schema.names[k]} {shares[k]:.1%}" if shares[k] >= 0.001 else f"{schema.names[k]} <0.1%"
+        for k in order
+    )

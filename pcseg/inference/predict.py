@@ -1,0 +1,195 @@
+"""Predict a point cloud or an image with a checkpoint: the command ``pcseg predict`` and :func:`pcseg.predict`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from pcseg.checkpoint import LoadedModel, load_checkpoint, refuse_options
+from pcseg.data.alignment import Units, Up
+from pcseg.data.images.reader import read_colors
+from pcseg.data.io.clouds import READERS, Cloud, read_cloud
+from pcseg.errors import UserError
+from pcseg.files import atomic_path, make_folder
+from pcseg.inference.clouds import CloudPrediction, class_shares, predict_cloud
+from pcseg.inference.images import ImageOptions, image_model
+from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions, choose_device
+from pcseg.labels import LabelSchema, Palette, class_colors
+
+OVERLAY_WEIGHT = 0.55
+"""Weight of the class colors in an overlay."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePrediction:
+    """Hold an image and its prediction.
+
+    Args:
+        source: The image file.
+        colors: Red, green and blue in 0..255, upright, ``(H, W, 3)`` uint8.
+        label: Class of each pixel, ``(H, W)`` int16.
+        confidence: Probability of this class, ``(H, W)`` float32.
+        schema: Meaning of the classes.
+        remarks: Lines for the user.
+    """
+
+    source: Path
+    colors: np.ndarray
+    label: np.ndarray
+    confidence: np.ndarray
+    schema: LabelSchema
+    remarks: list[str]
+
+    def write(self, folder: Path, *, palette: Palette = "canonical") -> tuple[Path, Path]:
+        """Write ``<name>.png`` (classes as a palette image) and ``<name>_overlay.jpg`` and return their paths."""
+        index, overlay = folder / f"{self.source.stem}.png", folder / f"{self.source.stem}_overlay.jpg"
+        if self.source.resolve() in (index.resolve(), overlay.resolve()):
+            raise UserError(
+                f"--out {folder}: the prediction would replace {self.source}. Choose another folder."
+            )
+        table = class_colors(self.schema, palette)
+        classes = Image.fromarray(self.label.astype(np.uint8))
+        classes.putpalette(table.tobytes())
+        mixed = (1 - OVERLAY_WEIGHT) * self.colors + OVERLAY_WEIGHT * table[self.label]
+        with atomic_path(index) as temporary:
+            classes.save(temporary, format="PNG")
+        with atomic_path(overlay) as temporary:
+            Image.fromarray(mixed.astype(np.uint8)).save(temporary, format="JPEG")
+        return index, overlay
+
+
+def predict_file(
+    source: Path,
+    *,
+    ckpt: Path,
+    out: Path = Path("predictions"),
+    units: Units = "auto",
+    up: Up = "auto",
+    fragments: Fragments = 1,
+    points_per_pass: int = POINTS_PER_PASS,
+    margin: float = 1.0,
+    scales: tuple[float, ...] = (1.0,),
+    flip: bool = False,
+    overlap: float = 1 / 3,
+    palette: Palette = "canonical",
+    device: str = "auto",
+    progress_bar: bool = True,
+) -> list[str]:
+    """Predict the class of every point of a point cloud, or of every pixel of an image.
+
+    A point model writes ``OUT/<name>.npz`` (class and confidence) and ``OUT/<name>.ply`` (colored by class), with one
+    row per point in the order of the file. An image model writes ``OUT/<name>.png`` (8 bits per pixel: the class, with
+    a palette of class colors) and ``OUT/<name>_overlay.jpg``. Photos are rotated upright as their EXIF entry says.
+
+    Args:
+        source: A point cloud (.ply, .pcd, .las, .laz, .e57, .xyz, .pts, .txt, .csv, .npy, .npz, .h5) or an image.
+            Labels are not needed.
+        ckpt: Checkpoint of a point model or an image model.
+        out: Folder of the results.
+        units: Points: unit of the coordinates in the file.
+        up: Points: axis of the file that points up.
+        fragments: Points: number of points per voxel that the model sees; 1 is the fastest, ``all`` uses every point.
+        points_per_pass: Points: largest number of voxels per forward pass, which bounds the memory.
+        margin: Points: width in meters of the context around a block of a large cloud.
+        scales: Images: factors on the size of the image whose probabilities are averaged, such as "[0.75, 1, 1.25]".
+        flip: Images: average with the mirror image too.
+        overlap: Images: share of a window that the next window covers again.
+        palette: Colors of the classes; ``colorblind`` can be distinguished by color-blind readers.
+        device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
+        progress_bar: Show progress and remaining time.
+
+    Raises:
+        UserError: A checkpoint or file is missing or damaged, an option does not apply to the model, or the file lacks
+            a field that the model needs and its checkpoint has no substitute for.
+    """
+    model = load_checkpoint(ckpt)
+    of_points = {"units": units, "up": up, "fragments": fragments, "points_per_pass": points_per_pass,
+                 "margin": margin}  # fmt: skip
+    of_images = {"scales": scales, "flip": flip, "overlap": overlap}
+    refuse_options(predict_file, model, of_images if model.kind == "points" else of_points)
+    make_folder(out)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not progress_bar) as progress:
+        task = progress.add_task(source.name, total=1)
+        prediction = predict(
+            source,
+            model,
+            units=units,
+            up=up,
+            point_options=PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin),
+            image_options=ImageOptions(scales=scales, flip=flip, overlap=overlap),
+            device=device,
+            on_progress=lambda share: progress.update(task, completed=share),
+        )
+    paths = prediction.write(out, palette=palette)
+    return [*prediction.remarks, f"wrote {paths[0]} and {paths[1]}"]
+
+
+def predict(
+    source: Cloud | Path | str,
+    ckpt: LoadedModel | Path | str,
+    *,
+    units: Units = "auto",
+    up: Up = "auto",
+    point_options: PointOptions = PointOptions(),  # noqa: B008 - immutable
+    image_options: ImageOptions = ImageOptions(),  # noqa: B008 - immutable
+    device: str = "auto",
+    on_progress: Callable[[float], None] | None = None,
+) -> CloudPrediction | ImagePrediction:
+    """Predict the class of every point of a cloud, or of every pixel of an image, without writing files.
+
+    Args:
+        source: A file, or a cloud from :func:`pcseg.read_cloud`.
+        ckpt: A checkpoint file, or a model from :func:`pcseg.load_checkpoint`.
+        units: Unit of the coordinates of a cloud.
+        up: Axis of a cloud that points up.
+        point_options: How a point model sees a cloud.
+        image_options: How an image model sees an image.
+        device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
+        on_progress: Function that is called with the finished share of a cloud.
+
+    Returns:
+        ``label`` and ``confidence`` of every point or pixel, ``schema`` with the class names, ``remarks``, and
+        ``write(folder)``.
+
+    Raises:
+        UserError: A file is missing or damaged, the model does not fit the file, or the cloud lacks a field that the
+            model needs.
+    """
+    model = ckpt if isinstance(ckpt, LoadedModel) else load_checkpoint(Path(ckpt))
+    model.network.to(choose_device(device))
+    if model.kind == "images":
+        return _predict_image(model, source, image_options)
+    cloud = source if isinstance(source, Cloud) else read_cloud(Path(source), allow_empty=True)
+    return predict_cloud(model, cloud, units=units, up=up, options=point_options, on_progress=on_progress)
+
+
+def _predict_image(model: LoadedModel, source: Cloud | Path | str, options: ImageOptions) -> ImagePrediction:
+    path = source.source if isinstance(source, Cloud) else Path(source)
+    if isinstance(source, Cloud) or path.suffix.lower() in READERS:
+        raise UserError(
+            f"{path}: a point cloud, but {model.path} is an image model. Choose the checkpoint of a point model."
+        )
+    if not path.is_file():
+        raise UserError(f"{path}: no such file. Give the path of an image.")
+    colors = read_colors(path, upright=True)
+    probability = image_model(model).probabilities(colors, options, name=str(path))
+    confidence, label = probability.max(0)
+    shares = np.bincount(label.numpy().ravel(), minlength=model.schema.num_classes) / label.numel()
+    remarks = [
+        f"read: {path}, {colors.shape[1]} x {colors.shape[0]} pixels",
+        f"classes: {class_shares(shares, model.schema)}",
+        f"confidence: {float(confidence.mean()):.2f} on average",
+    ]
+    return ImagePrediction(
+        source=path,
+        colors=colors,
+        label=label.numpy().astype(np.int16),
+        confidence=confidence.numpy(),
+        schema=model.schema,
+        remarks=remarks,
+    )

@@ -1,0 +1,95 @@
+"""Compare point and image models on unseen rooms, with pictures: the command ``pcseg compare``."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pcseg.data.sample import Sample
+from pcseg.evaluation.comparison import load_models, open_comparison
+from pcseg.evaluation.comparison_report import ComparisonReport
+from pcseg.files import make_folder
+from pcseg.inference.images import ImageOptions
+from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
+from pcseg.labels import LabelSchema
+from pcseg.views.render.models import models_picture, save_picture
+from pcseg.views.subject import Subject
+
+
+def compare(
+    root: Path,
+    frames: Path,
+    *,
+    plain: Path,
+    images: list[Path] | Path,
+    context: list[Path] | Path | None = None,
+    splits: list[str] | str | None = None,
+    out: Path = Path("runs/comparison"),
+    fragments: Fragments = 1,
+    points_per_pass: int = POINTS_PER_PASS,
+    margin: float = 1.0,
+    scales: tuple[float, ...] = (1.0,),
+    flip: bool = False,
+    pictures: int = 1,
+    device: str = "auto",
+    progress_bar: bool = True,
+) -> ComparisonReport:
+    """Compare point models and image models on rooms that none of them saw in training.
+
+    Probabilities of an image model are back-projected from the frames of a room onto its points. Writes
+    ``OUT/comparison.json``, ``OUT/comparison.md`` and a picture of the first rooms.
+
+    Args:
+        root: Prepared rooms.
+        frames: Frames of the same rooms, made by ``pcseg prepare frames``.
+        plain: Checkpoint of a point model without a context head.
+        images: Checkpoints of image models.
+        context: Checkpoints of point models with context heads.
+        splits: One area or split, or a list; default: the test splits of the plain model.
+        out: Folder of the results.
+        fragments: Number of forward passes per scene; ``all`` uses every original point, 1 is the fastest.
+        points_per_pass: Largest number of voxels per forward pass; larger scenes are cut into blocks.
+        margin: Width in meters of the context around a block.
+        scales: Factors on the size of a frame whose probabilities are averaged.
+        flip: Average with mirror images too.
+        pictures: Number of rooms to draw.
+        device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
+        progress_bar: Show progress and remaining time.
+
+    Raises:
+        UserError: A model, or a checkpoint that it was initialized from, may have seen the rooms in training; models
+            have different classes; a room has no frames; a checkpoint is of the wrong kind.
+    """
+    point_options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
+    image_options = ImageOptions(scales=scales, flip=flip)
+    comparison = open_comparison(
+        root,
+        frames,
+        load_models(plain, _paths(context), _paths(images), device=device),
+        splits=[splits] if isinstance(splits, str) else splits,
+        point_options=point_options,
+        image_options=image_options,
+    )
+    make_folder(out)
+    for number, (entry, sample, labels) in enumerate(comparison.rooms(progress_bar=progress_bar)):
+        if number < pictures:
+            path = out / f"{entry.split}_{entry.name}.png"
+            draw_room(path, entry.name, sample, labels, next(iter(comparison.models.values())).schema)
+    comparison.report.write(out)
+    return comparison.report
+
+
+def draw_room(
+    path: Path, name: str, sample: Sample, labels: dict[str, np.ndarray], schema: LabelSchema
+) -> None:
+    """Write a picture of a room with the predictions of every column of a comparison."""
+    pos = np.array(sample.pos)  # drawing needs a writable array, not a memory map
+    subjects = [
+        (column, Subject(name=name, pos=pos, prediction=label, schema=schema))
+        for column, label in labels.items()
+    ]
+    truth = Subject(name=name, pos=pos, color=sample.color, label=sample.label, schema=schema)
+    save_picture(models_picture(truth, subjects), path)
+
+
+def _paths(paths: list[Path] | Path | None) -> list[Path]:
+    return [] if paths is None else [paths] if isinstance(paths, Path) else list(paths)
