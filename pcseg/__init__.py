@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pcseg.heads import LinearHead as LinearHead
     from pcseg.heads import PointHead as PointHead
     from pcseg.heads import RCCABody as RCCABody
-    from pcseg.inference.predict_points import predict as predict
+    from pcseg.inference.predict import predict as predict
     from pcseg.ops.attention import union_attention as union_attention
     from pcseg.ops.lines import axis_lines as axis_lines
     from pcseg.ops.lines import pixel_lines as pixel_lines
@@ -39,7 +39,7 @@ _MODULE_OF = {
     "LinearHead": "pcseg.heads",
     "PointHead": "pcseg.heads",
     "RCCABody": "pcseg.heads",
-    "predict": "pcseg.inference.predict_points",
+    "predict": "pcseg.inference.predict",
     "union_attention": "pcseg.ops.attention",
     "axis_lines": "pcseg.ops.lines",
     "pixel_lines": "pcseg.ops.lines",

@@ -24,6 +24,8 @@ warnings.filterwarnings("ignore", message=".*torch.jit.script.*is deprecated.*")
 
 COMMANDS = {
     "train": "pcseg.training.train:train",
+    "evaluate": "pcseg.evaluation.evaluate:evaluate",
+    "predict": "pcseg.inference.predict:predict_file",
     "compare": "pcseg.views.compare:compare",
     "cross-validate": "pcseg.evaluation.cross_validation:cross_validate",
     "submit-scannet": "pcseg.evaluation.submission:submit",

@@ -17,7 +17,7 @@ def summary(folder: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path}: no results; run scripts/evaluate.py with --out {path.parent} first")
     results = json.loads(path.read_text())
-    protocol = results["protocol"]
+    protocol = results["provenance"]
     splits = ", ".join(protocol["splits"])
     print(
         f"On {protocol['scenes']} rooms of {splits} ({protocol['points']:,} points; {protocol['release']}):"

@@ -35,7 +35,6 @@ from pcseg.inference.images import ImageModel, ImageOptions, image_model
 from pcseg.inference.points import PointOptions, choose_device, predict_scene
 from pcseg.labels import IGNORE_INDEX
 
-
 HEAD_NAMES = {
     "CTBody": "CTNet",
     "EncBody": "EncNet",
@@ -199,8 +198,10 @@ def load_models(
     ]:
         model = load_checkpoint(path)
         if model.kind != kind:
-            expected = "--images: a point model" if kind == "images" else "--plain, --context: an image model"
-            raise UserError(f"{path}: {expected} is not allowed here. Give a checkpoint of the other kind.")
+            found, option = (
+                ("a point", "--images") if kind == "images" else ("an image", "--plain and --context")
+            )
+            raise UserError(f"{path}: {found} model, which {option} cannot compare. Give another checkpoint.")
         model.network.to(choose_device(device))
         name = f"{'2-D' if kind == 'images' else '3-D'} {head_name(model)}"
         while name in models:

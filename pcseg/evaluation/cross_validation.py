@@ -17,7 +17,7 @@ from pcseg.cli import as_dict, config_files, main, make_parser
 from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
 from pcseg.evaluation.evaluate import evaluate
-from pcseg.evaluation.provenance import FOLD_FIELDS, fold_differences
+from pcseg.evaluation.provenance import fold_differences
 from pcseg.evaluation.report import Report, read_report
 from pcseg.files import write_text
 from pcseg.inference.points import POINTS_PER_PASS, Fragments
@@ -173,7 +173,6 @@ def sum_folds(evaluations: Sequence[Path]) -> Report:
     total = reports[0]
     for report in reports[1:]:
         total = total + report
-    folds = [{key: record.get(key) for key in FOLD_FIELDS} for record in records]
     provenance = {
         **records[0],
         "splits": splits,
@@ -183,7 +182,10 @@ def sum_folds(evaluations: Sequence[Path]) -> Report:
             key: [record.get(key) for record in records]
             for key in ("checkpoint", "predictions", "initial_weights")
         },
-        "cross_validation": json.dumps(folds),
+        "folds": [
+            f"{'+'.join(record['splits'])}: {record['scenes']} scenes with {record['points']} points"
+            for record in records
+        ],
     }
     return replace(total, provenance=provenance)
 

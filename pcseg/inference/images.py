@@ -101,7 +101,7 @@ def image_probabilities(
     normalize: Normalize,
     crop_size: tuple[int, int],
     base_size: int | None = None,
-    options: ImageOptions = ImageOptions(),  # noqa: B008 - immutable
+    options: ImageOptions = ImageOptions(),
 ) -> Tensor:
     """Return the mean class probabilities ``(K, H, W)`` of an image ``(H, W, 3)`` uint8, on the CPU.
 

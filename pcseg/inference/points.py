@@ -78,7 +78,7 @@ def predict_scene(
     *,
     grid_size: float,
     features: Sequence[str],
-    options: PointOptions = PointOptions(),  # noqa: B008 - immutable
+    options: PointOptions = PointOptions(),
     passes: Sequence[SceneTransform] = SINGLE_PASS,
     probabilities: bool = False,
     on_progress: Callable[[float], None] | None = None,

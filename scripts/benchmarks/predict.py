@@ -11,7 +11,7 @@ from pcseg.data.dataset import with_height
 from pcseg.data.sample import Sample
 from pcseg.data.voxels import group_by_voxel
 from pcseg.heads.linear import LinearHead
-from pcseg.inference.points import predict_scene
+from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.labels import S3DIS
 from pcseg.training.segmentor import Segmentor
 
@@ -28,7 +28,9 @@ def run() -> list[Row]:
     room = empty_room(NUM_POINTS)
 
     def ours(fragments: int) -> None:
-        predict_scene(model, room, grid_size=GRID_SIZE, features=FEATURES, fragments=fragments)
+        predict_scene(
+            model, room, grid_size=GRID_SIZE, features=FEATURES, options=PointOptions(fragments=fragments)
+        )
 
     voxels = group_by_voxel(room.pos, GRID_SIZE).num_voxels
     case = f"{NUM_POINTS:,} points in {voxels:,} voxels"

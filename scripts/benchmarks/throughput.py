@@ -13,7 +13,7 @@ from data_prep.s3dis import prepare_room
 from pcseg.backbones.points.sparse_unet import sparse_unet_small
 from pcseg.data.room_data import RoomData
 from pcseg.heads import EncBody, PointHead
-from pcseg.inference.points import predict_scene
+from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.labels import S3DIS
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.training.segmentor import Segmentor
@@ -77,6 +77,8 @@ def inference(model: Segmentor) -> Row:
     case = f"inference: a room of {NUM_POINTS:,} points, all labelled, one fragment"
 
     def predict() -> None:
-        predict_scene(model.eval(), room, grid_size=GRID_SIZE, features=FEATURES, fragments=1)
+        predict_scene(
+            model.eval(), room, grid_size=GRID_SIZE, features=FEATURES, options=PointOptions(fragments=1)
+        )
 
     return measure(case, predict, "", None, rounds=3, points=NUM_POINTS)

@@ -16,9 +16,10 @@ from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import group_by_voxel
 from pcseg.errors import UserError
 from pcseg.evaluation.points import entries_in, open_scene
-from pcseg.evaluation.provenance import protocol_of, protocol_stamp, trained_on
+from pcseg.evaluation.provenance import default_protocol, provenance_record, training_argument
 from pcseg.evaluation.report import Report
-from pcseg.inference.tta import SINGLE
+from pcseg.inference.points import POINTS_PER_PASS, PointOptions
+from pcseg.inference.tta import SINGLE_PASS
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.metrics.rooms import RoomMatrices
 from pcseg.nn.levels import Level, PointBatch
@@ -31,7 +32,7 @@ def intervene(
     changes: list[str] | None = None,
     root: Path | None = None,
     splits: list[str] | None = None,
-    points_per_pass: int = 400_000,
+    points_per_pass: int = POINTS_PER_PASS,
 ) -> None:
     """Score a model once for every change, and write ``out/CHANGE/results.json`` as ``scripts/evaluate.py`` does.
 
@@ -44,7 +45,7 @@ def intervene(
         points_per_pass: Largest number of voxels of a room: class features are those of a whole room.
 
     Raises:
-        UserError: As :func:`pcseg.evaluation.points.evaluate`; a model without class features; an unknown change; one
+        UserError: As :func:`pcseg.evaluation.evaluate.evaluate`; a model without class features; an unknown change; one
             room only, or one that is too large.
     """
     changes = list(CHANGES) if changes is None else changes
@@ -52,13 +53,13 @@ def intervene(
         if name not in CHANGES:
             raise UserError(f"--changes: no {name!r}; choose from {', '.join(CHANGES)}")
     model = load_checkpoint(ckpt)
-    root = root or Path(trained_on(model, "root", option="--root"))
-    splits = splits or list(trained_on(model, "test_splits", option="--splits"))
+    root = root or Path(training_argument(model, "root", option="--root"))
+    splits = splits or list(training_argument(model, "test_splits", option="--splits"))
     manifest = Manifest.read(root)
     entries = entries_in(manifest, splits, root=root)
     if len(entries) < 2:
         raise UserError(f"{root}: {splits} hold one room; class features of another one need two")
-    options = {"fragments": 1, "points_per_pass": points_per_pass, "margin": 1.0}
+    options = PointOptions(fragments=1, points_per_pass=points_per_pass)
     rooms = [load_sample(open_scene(root, entry, model), name=entry.name) for entry in entries]
     with torch.inference_mode():
         contexts = [context_of(model, room, points_per_pass) for room in rooms]
@@ -71,14 +72,14 @@ def intervene(
                 matrix = ConfusionMatrix(model.schema.num_classes)
                 matrix.update(logits.argmax(1)[row], torch.from_numpy(np.array(room.label)))
                 counts[name].append(matrix.counts)
-    stamp = protocol_stamp(
-        model, manifest, entries, options, SINGLE, protocol=protocol_of(model.schema), boundary=0.0
+    record = provenance_record(
+        model, manifest, entries, options, SINGLE_PASS, protocol=default_protocol(manifest), boundary=0.0
     )
     for name in changes:
         all_rooms = RoomMatrices(names=tuple(room.name for room in rooms), counts=torch.stack(counts[name]))
         total = all_rooms.total()
         Report(
-            protocol={**stamp, "put_in": name},
+            provenance={**record, "put_in": name},
             names=model.schema.names,
             matrix=total,
             baselines={},

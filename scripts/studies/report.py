@@ -66,7 +66,7 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
         "miou": outcome.mious,
         "class_iou": outcome.class_ious(),
         "cost": outcome.cost,
-        "protocols": [result["protocol"] for result in outcome.results],
+        "protocols": [result["provenance"] for result in outcome.results],
     }
 
 
@@ -108,7 +108,7 @@ def _outcome(row: dict[str, Any], variant: Variant) -> Outcome:
     # a report holds class means over the seeds, which stand here for every seed
     classes = [{"name": name, "iou": iou / 100} for name, iou in row["class_iou"].items()]
     results = [
-        {"scores": {"miou": {"excluded": miou / 100}}, "classes": classes, "protocol": protocol}
+        {"scores": {"miou": {"excluded": miou / 100}}, "classes": classes, "provenance": protocol}
         for miou, protocol in zip(row["miou"], row["protocols"], strict=True)
     ]
     return Outcome(variant=variant, results=results)
@@ -118,7 +118,7 @@ def markdown(
     study: Study, outcomes: Sequence[Outcome], interventions: Sequence[Outcome] = (), *, command: str
 ) -> str:
     """Return the page of a study: scores, differences and relative costs to the base of each variant, classes."""
-    first, protocol = outcomes[0], outcomes[0].results[0]["protocol"]
+    first, protocol = outcomes[0], outcomes[0].results[0]["provenance"]
     rows = {outcome.variant.name: outcome for outcome in outcomes}
     bases = [rows.get(outcome.variant.base, first) for outcome in outcomes]
     others = dict.fromkeys(base.variant.name for base in bases if base is not first)

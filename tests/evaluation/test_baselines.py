@@ -26,7 +26,7 @@ def test_most_frequent_class_by_hand() -> None:
     assert matrix.mean_accuracy() == pytest.approx(1 / 3)
 
 
-def test_height_and_color_tell_the_fake_rooms_apart(tmp_path: Path) -> None:
+def test_height_and_color_distinguish_the_classes_of_fake_rooms(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     root = write_fake_building(tmp_path, rooms={"Area_1": 2, "Area_5": 2}, num_points=800)
     train, test = rooms(root, "Area_1"), rooms(root, "Area_5")
@@ -39,22 +39,22 @@ def test_height_and_color_tell_the_fake_rooms_apart(tmp_path: Path) -> None:
     assert some.labeled.sum() == 400
 
 
-def test_rooms_without_labels_are_refused(tmp_path: Path) -> None:
+def test_rooms_without_labels_are_an_error(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     root = write_fake_building(tmp_path, rooms={"Area_1": 1}, num_points=50)
     entry = Manifest.read(root).scenes[0]
 
-    class Unlabelled(RoomFiles):
+    class Unlabeled(RoomFiles):
         def load(self, room: int) -> Sample:
             sample = super().load(room)
             return replace(sample, label=np.full_like(sample.label, -1))
 
-    files = Unlabelled(root=root, entries=(entry,))
-    with pytest.raises(UserError, match="no labelled point"):
+    files = Unlabeled(root=root, entries=(entry,))
+    with pytest.raises(UserError, match="no labeled training points"):
         height_and_color(files, files, num_classes=S3DIS.num_classes)
 
 
-def test_without_sklearn_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_sklearn_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     real_import = builtins.__import__
 
     def no_sklearn(name: str, *args: object, **kwargs: object) -> object:

@@ -13,7 +13,7 @@ from pcseg.metrics.boundary import boundary_counts
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.metrics.rooms import RoomMatrices, read_rooms
 
-PROTOCOL = {"dataset": "fake", "splits": ["Area_5"], "grid_size": 0.05, "seed": 3}
+PROVENANCE = {"dataset": "fake", "splits": ["Area_5"], "grid_size": 0.05, "seed": 3}
 
 
 def report(pred: list[int], target: list[int]) -> Report:
@@ -21,10 +21,10 @@ def report(pred: list[int], target: list[int]) -> Report:
     matrix.update(torch.tensor(pred), torch.tensor(target))
     constant.update(torch.zeros(len(target), dtype=torch.int64), torch.tensor(target))
     names = ("floor", "wall", "chair", "sofa")
-    return Report(protocol=PROTOCOL, names=names, matrix=matrix, baselines={"all floor": constant})
+    return Report(provenance=PROVENANCE, names=names, matrix=matrix, baselines={"all floor": constant})
 
 
-def test_both_conventions_and_the_classes_they_differ_in(tmp_path: Path) -> None:
+def test_both_conventions_about_absent_classes(tmp_path: Path) -> None:
     result = report([0, 0, 1, 2], [0, 1, 1, 0])
     result.write(tmp_path)
     written = json.loads((tmp_path / "results.json").read_text())
@@ -41,22 +41,22 @@ def test_both_conventions_and_the_classes_they_differ_in(tmp_path: Path) -> None
     }
     assert written["classes"][3]["iou"] is None
     assert written["baselines"]["all floor"]["oa"] == pytest.approx(0.5)
-    assert written["protocol"] == PROTOCOL
+    assert written["provenance"] == PROVENANCE
 
 
-def test_the_page_shows_percent_baselines_and_protocol(tmp_path: Path) -> None:
+def test_the_page_shows_percent_baselines_and_provenance(tmp_path: Path) -> None:
     page = report([0, 0, 1, 2], [0, 1, 1, 0]).as_markdown()
-    assert "| **this model** | 27.78 | 50.00 | 50.00 | the 3 classes that are labelled or predicted |" in page
+    assert "| **this model** | 27.78 | 50.00 | 50.00 | the 3 classes that are labeled or predicted |" in page
     assert "| **this model** | 20.83 | 25.00 | 50.00 | all 4 classes, absent ones as 0 |" in page
-    assert "| all floor | 25.00 | 50.00 | 50.00 | the 2 classes that are labelled or predicted |" in page
+    assert "| all floor | 25.00 | 50.00 | 50.00 | the 2 classes that are labeled or predicted |" in page
     assert "| sofa | - | - | 0 |" in page
-    assert "neither labelled nor predicted): sofa" in page
-    assert "never labelled (IoU 0 in both conventions, no accuracy): chair" in page
+    assert "neither labeled nor predicted): sofa" in page
+    assert "never labeled (IoU 0 in both conventions, no accuracy): chair" in page
     assert "- grid_size: 0.05" in page
     assert "- splits: Area_5" in page
 
 
-def test_without_any_label_it_is_still_valid_json(tmp_path: Path) -> None:
+def test_a_report_without_labels_is_valid_json(tmp_path: Path) -> None:
     result = report([0, 1], [-1, -1])
     result.write(tmp_path)
     written = json.loads((tmp_path / "results.json").read_text())
@@ -66,7 +66,7 @@ def test_without_any_label_it_is_still_valid_json(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results.json", "results.md"]
 
 
-def test_single_pass_boundaries_and_intervals_stand_beside_the_average(tmp_path: Path) -> None:
+def test_single_pass_boundaries_and_intervals_are_reported(tmp_path: Path) -> None:
     result, single = report([0, 0, 1, 2], [0, 1, 1, 0]), report([0, 1, 1, 0], [0, 1, 1, 0])
     rooms = RoomMatrices(
         names=("a/1", "a/2"), counts=torch.stack([result.matrix.counts, single.matrix.counts])
@@ -75,14 +75,14 @@ def test_single_pass_boundaries_and_intervals_stand_beside_the_average(tmp_path:
     label = np.array([0, 1, 1, 2])
     boundary = boundary_counts(pos, np.array([0, 1, 0, 2]), label, num_classes=4, width=0.05)
     full = replace(
-        result, protocol={**PROTOCOL, "passes": 10}, first=single.matrix, rooms=rooms, boundary=boundary,
+        result, provenance={**PROVENANCE, "passes": 10}, single_pass=single.matrix, rooms=rooms, boundary=boundary,
         ids=(1, 2, 3, 4),
     )  # fmt: skip
     page = full.as_markdown()
-    assert "| in percent, 10 passes averaged | mIoU |" in page
+    assert "| in percent, mean of 10 passes | mIoU |" in page
     assert "| **this model** | 27.78 |" in page
     assert "| this model, single pass | 100.00 |" in page
-    assert "95 % intervals over resamples of the 2 rooms" in page
+    assert "95 % bootstrap intervals over the 2 rooms" in page
     assert "| floor | 33.33 | 50.00 | 50.00 | 2 |" in page  # boundary: one of two
     assert "| chair | 0.00 | - | - | 0 |" in page
     full.write(tmp_path)
@@ -98,8 +98,8 @@ def test_single_pass_boundaries_and_intervals_stand_beside_the_average(tmp_path:
     assert torch.equal(again.counts, rooms.counts)
 
 
-def test_means_of_head_common_and_tail_classes(tmp_path: Path) -> None:
-    """Against a loop over the names; 30 classes do not occur, and no group's mean is that of another."""
+def test_means_over_head_common_and_tail_classes(tmp_path: Path) -> None:
+    """Compare with a loop over the names; 30 classes are absent, and no two groups have the same mean."""
     rng = np.random.default_rng(1)
     counts = rng.integers(0, 50, (200, 201)) * (rng.random((200, 201)) < 0.1)
     missing = rng.permutation(200)[:30]
@@ -107,9 +107,13 @@ def test_means_of_head_common_and_tail_classes(tmp_path: Path) -> None:
     counts[:, missing] = 0
     matrix = ConfusionMatrix(200, torch.from_numpy(counts))
     result = Report(
-        protocol=PROTOCOL, names=SCANNET200.names, matrix=matrix, baselines={}, first=matrix + matrix
+        provenance=PROVENANCE,
+        names=SCANNET200.names,
+        matrix=matrix,
+        baselines={},
+        single_pass=matrix + matrix,
     )
-    result = replace(result, protocol={**PROTOCOL, "passes": 2})
+    result = replace(result, provenance={**PROVENANCE, "passes": 2})
     result.write(tmp_path)
     written = json.loads((tmp_path / "results.json").read_text())
     iou = {entry["name"]: entry["iou"] for entry in written["classes"]}
@@ -124,10 +128,10 @@ def test_means_of_head_common_and_tail_classes(tmp_path: Path) -> None:
         assert any(line.startswith(row) and f"the {len(known)} classes" in line for line in page.splitlines())
     assert written["single_pass_groups"] == written["groups"]
     assert report([0], [0]).as_dict()["groups"] == {}
-    assert "group of classes" not in report([0], [0]).as_markdown()
+    assert "class group" not in report([0], [0]).as_markdown()
 
 
-def test_damaged_matrices_of_rooms(tmp_path: Path) -> None:
+def test_damaged_confusion_matrices_per_room(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Evaluate again"):
         read_rooms(tmp_path / "rooms.npz")
     np.savez(tmp_path / "rooms.npz", names=np.array(["a"]), counts=np.zeros((2, 3, 4), np.int64))

@@ -1,8 +1,7 @@
-"""Submissions to ScanNet: from raw scans to an archive that the benchmark takes, and everything it would refuse."""
+"""Submissions to ScanNet: from raw scans to a valid archive, and archives that the benchmark would reject."""
 
 import json
 import re
-import runpy
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,12 +12,12 @@ import pytest
 from helpers.raw_scans import write_release
 
 from data_prep.scannet import prepare
-from pcseg.cli import run
+from pcseg.cli import main, run
 from pcseg.data.manifest import Manifest
 from pcseg.data.predictions import SavedPrediction, read_prediction, write_prediction
 from pcseg.data.schemas import SCANNET20, SCANNET20_BENCHMARK, SCANNET200, SCANNET200_BENCHMARK
 from pcseg.errors import UserError
-from pcseg.evaluation.points import evaluate
+from pcseg.evaluation.evaluate import evaluate
 from pcseg.evaluation.submission import check_archive, require_complete, submit
 from pcseg.labels import S3DIS, LabelSchema
 from pcseg.training.train import train
@@ -31,7 +30,7 @@ TINY = {"channels": [4, 4], "layers": [1, 1], "base_channels": 4}
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw = write_release(tmp_path_factory.mktemp("raw") / "raw", SCANS)
-    (raw / "rooms.json").touch()  # the benchmark wants 100 scans of the real release
+    (raw / "rooms.json").touch()  # marks generated data: the real release must have all 100 scans
     return raw
 
 
@@ -45,7 +44,7 @@ def prepared(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_predictions(
     folder: Path, root: Path, *, schema: LabelSchema = SCANNET20, checkpoint: str = "abc", split: str = "test"
 ) -> Path:
-    """A prediction for every scan of a split; returns ``folder``."""
+    """Write a prediction for every scan of a split and return ``folder``."""
     for seed, entry in enumerate(entry for entry in Manifest.read(root).scenes if entry.split == split):
         label = np.random.default_rng(seed).integers(0, schema.num_classes, entry.num_points).astype(np.int16)
         saved = SavedPrediction(
@@ -76,7 +75,7 @@ def ids_in(archive: Path) -> dict[str, list[int]]:
     ("classes", "schema", "benchmark"),
     [(20, SCANNET20, SCANNET20_BENCHMARK), (200, SCANNET200, SCANNET200_BENCHMARK)],
 )
-def test_the_archive_has_the_benchmarks_ids_in_the_order_of_the_vertices(
+def test_the_archive_has_the_ids_of_the_benchmark_in_vertex_order(
     raw: Path, tmp_path: Path, classes, schema, benchmark
 ) -> None:
     prepare(raw, tmp_path / "data", classes=classes, splits="test", workers=1)
@@ -113,35 +112,34 @@ def test_from_raw_scans_to_a_submission(
     ckpt = tmp_path / "run" / "best.ckpt"
 
     report = evaluate(ckpt=ckpt, out=tmp_path / "scores", protocol="scannet", fragments=1, progress_bar=False)
-    labelled = sum(
+    labeled = sum(
         sum(entry.class_histogram) for entry in Manifest.read(prepared).scenes if entry.split == "val"
     )
-    assert report.matrix.labeled.sum() == labelled > 0
-    assert (report.protocol["splits"], report.protocol["kept_from_training"]) == (["val"], True)
+    assert report.matrix.labeled.sum() == labeled > 0
+    assert (report.provenance["splits"], report.provenance["kept_from_training"]) == (["val"], True)
 
     out = tmp_path / "scannet.zip"
-    command = runpy.run_path(str(ROOT / "scripts" / "submit_scannet.py"))["command"]
-    common = ["--root", str(prepared), "--out", str(out)]
-    run(command, args=[*common, "--ckpt", str(ckpt), "--device", "cpu", "--progress_bar", "false"])
-    printed = capsys.readouterr().out
+    common = ["submit-scannet", "--root", str(prepared), "--out", str(out)]
+    main([*common, "--ckpt", str(ckpt), "--device", "cpu", "--progress_bar", "false"])
+    printed = " ".join(capsys.readouterr().out.split())
     assert "2 scans, 2,402 vertices, 20 classes of checkpoint" in printed
     assert set(ids_in(out)["scene0707_00.txt"]) <= set(SCANNET20_BENCHMARK.ids)
     note = json.loads(out.with_suffix(".json").read_text())
-    assert (note["votes"], note["splits"], note["kept_from_training"]) == (["identity"], ["test"], True)
-    run(command, args=[*common, "--check"])
-    assert "names, counts and ids are right" in capsys.readouterr().out
+    assert (note["tta"], note["splits"], note["kept_from_training"]) == (["identity"], ["test"], True)
+    main([*common, "--check"])
+    assert "Names, counts and ids are correct" in " ".join(capsys.readouterr().out.split())
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda path: path.unlink(), r"no scene0707_00\.npz; predict the whole split"),
+    "missing": (lambda path: path.unlink(), r"no scene0707_00\.npz\. Predict the whole split"),
     "of two models": (lambda path: change(path, checkpoint="def"), r"several checkpoints \(abc, def\)"),
     "too short": (lambda path: change(path, label=np.zeros(9, np.int16), confidence=np.zeros(9, np.float32)),
-                  "9 points, scene0707_00 has 1201 vertices"),
+                  "9 points, but scene0707_00 has 1201 vertices"),
     "no class": (lambda path: change(path, label=np.full(1201, -1, np.int16)), "1201 vertices have no class"),
     "other classes": (lambda path: change(path, schema=replace(SCANNET20, names=SCANNET20.names[::-1])),
                       r"\['otherfurniture', .*\['wall', 'floor'"),
     "twice": (lambda path: write_prediction(path.parents[1] / "again/test" / path.name, read_prediction(path)),
-              "2 predictions of scene0707_00.*give one of these folders"),
+              "2 predictions of scene0707_00.*Give one of these folders"),
     "damaged": (lambda path: path.write_bytes(path.read_bytes()[:100]), r"scene0707_00\.npz: not a prediction"),
 }  # fmt: skip
 
@@ -165,17 +163,17 @@ def repack(path: Path, change: Callable[[str, bytes], list[tuple[str, bytes]]]) 
 
 
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "in a folder": (lambda path: repack(path, lambda name, text: [(f"s/{name}", text)]), "must be at the root"),
+    "in a folder": (lambda path: repack(path, lambda name, text: [(f"s/{name}", text)]), "at the root of the archive"),
     "one missing": (lambda path: repack(path, lambda name, text: [(name, text)] * ("707" in name)),
                     r"scene0708_00\.txt is missing"),
     "a stranger": (lambda path: repack(path, lambda name, text: [(name, text), (f"x{name}", text)]),
-                   r"xscene0707_00\.txt is no scan of the split \(and 1 more\)"),
+                   r"xscene0707_00\.txt is not a scan of the split \(and 1 more\)"),
     "a line too few": (lambda path: repack(path, lambda name, text: [(name, text[text.index(b"\n") + 1 :])]),
-                       "1200 lines, the scan has 1201 vertices"),
-    "labels in place of ids": (lambda path: repack(path, lambda name, text: [(name, b"13\n" * 1201)]),
-                               "line 1: b'13' is none of the 20 ids"),
+                       "1200 lines, but the scan has 1201 vertices"),
+    "labels instead of ids": (lambda path: repack(path, lambda name, text: [(name, b"13\n" * 1201)]),
+                               "line 1: b'13' is not one of the 20 ids"),
     "words": (lambda path: repack(path, lambda name, text: [(name, b"1\n" * 1200 + b"wall\n")]),
-              "line 1201: b'wall' is none"),
+              "line 1201: b'wall' is not one"),
     "no zip": (lambda path: path.write_text("1\n2\n"), "not a readable zip archive"),
     "cut": (lambda path: path.write_bytes(path.read_bytes()[:-40]), "not a readable zip archive"),
     "bytes changed": (lambda path: path.write_bytes(path.read_bytes()[:200] + b"\xff" * 50 + path.read_bytes()[250:]),
@@ -185,7 +183,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-def test_archives_that_the_benchmark_would_refuse(
+def test_archives_that_the_benchmark_would_reject(
     predictions: Path, prepared: Path, tmp_path: Path, fault: str
 ) -> None:
     out = tmp_path / "s.zip"
@@ -197,21 +195,21 @@ def test_archives_that_the_benchmark_would_refuse(
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_file_twice_and_other_line_ends(predictions: Path, prepared: Path, tmp_path: Path) -> None:
+def test_duplicate_files_and_other_line_ends(predictions: Path, prepared: Path, tmp_path: Path) -> None:
     out = tmp_path / "s.zip"
     submit(out=out, root=prepared, predictions=predictions)
     repack(out, lambda name, text: [(name, text.replace(b"\n", b"\r\n").rstrip())])
     submit(out=out, root=prepared, check=True)
     repack(out, lambda name, text: [(name, text)] * 2)
-    with pytest.raises(UserError, match="holds a file twice"):
+    with pytest.raises(UserError, match="contains a file twice"):
         submit(out=out, root=prepared, check=True)
 
 
-def test_options_that_do_not_fit(predictions: Path, prepared: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"give the name of the archive, such as .*out\.zip"):
+def test_invalid_options_are_errors(predictions: Path, prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--out .*: not an archive\. Give a name such as .*out\.zip"):
         submit(out=tmp_path / "out", root=prepared, predictions=predictions)
     for both in ({}, {"predictions": predictions, "check": True}):
-        with pytest.raises(UserError, match="give one of --ckpt, --predictions and --check"):
+        with pytest.raises(UserError, match="--ckpt, --predictions, --check: give exactly one"):
             submit(out=tmp_path / "s.zip", root=prepared, **both)
     manifest = Manifest.read(prepared)
     replace(manifest, schema=S3DIS).write(tmp_path)
@@ -226,9 +224,9 @@ def test_the_real_release_must_be_complete(prepared: Path) -> None:
     entry = manifest.scenes[0]
     every = tuple(replace(entry, name=f"scene{space:04d}_00") for space in range(707, 807))
     require_complete(manifest, every, "test", root=prepared)
-    with pytest.raises(UserError, match="has 99 test scans, the benchmark 100, they differ in scene0707_00"):
+    with pytest.raises(UserError, match=r"99 test scans, but .* 100, for example scene0707_00 differs"):
         require_complete(manifest, every[1:], "test", root=prepared)
-    with pytest.raises(UserError, match="has 100 test scans, the benchmark 100, they differ in scene0707_00"):
+    with pytest.raises(UserError, match=r"100 test scans, but .* 100, for example scene0707_00 differs"):
         require_complete(manifest, (*every[1:], replace(entry, name="scene0900_00")), "test", root=prepared)
-    with pytest.raises(UserError, match="has 100 val scans, the benchmark 312; prepare all"):
+    with pytest.raises(UserError, match=r"100 val scans, but .* 312\. Prepare all"):
         require_complete(manifest, every, "val", root=prepared)

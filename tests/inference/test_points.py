@@ -1,6 +1,8 @@
 """Whole-scene predictions with tiny models whose answers are known."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,16 +18,33 @@ from pcseg.data.sample import Sample
 from pcseg.data.voxels import group_by_voxel
 from pcseg.errors import UserError
 from pcseg.heads.base import HeadOutput
-from pcseg.inference.points import Prediction, predict_scene
+from pcseg.inference.points import PointOptions, Prediction, predict_scene
+from pcseg.inference.tta import SINGLE_PASS, SceneTransform
 from pcseg.ops.voxels import VoxelSet
 
 
-def predict(model: nn.Module, sample: Sample, *, grid_size: float = 0.2, **options: object) -> Prediction:
-    options = {"features": FEATURES, "probabilities": True} | options
-    return predict_scene(model, sample, grid_size=grid_size, **options)  # type: ignore[arg-type]
+def predict(
+    model: nn.Module,
+    sample: Sample,
+    *,
+    grid_size: float = 0.2,
+    passes: Sequence[SceneTransform] = SINGLE_PASS,
+    on_progress: Callable[[float], None] | None = None,
+    **options: Any,
+) -> Prediction:
+    return predict_scene(
+        model,
+        sample,
+        grid_size=grid_size,
+        features=FEATURES,
+        options=PointOptions(**{"fragments": "all", **options}),
+        passes=passes,
+        probabilities=True,
+        on_progress=on_progress,
+    )
 
 
-def test_every_point_gets_the_prediction_of_its_own_features() -> None:
+def test_each_point_is_predicted_from_its_own_features() -> None:
     model, sample = PointModel(), room()
     prediction = predict(model, sample)
     with torch.no_grad():
@@ -38,8 +57,8 @@ def test_every_point_gets_the_prediction_of_its_own_features() -> None:
     assert prediction.confidence.dtype == np.float32
 
 
-def test_scores_are_averaged_over_the_fragments_that_show_a_point() -> None:
-    """Against the published protocol, one fragment at a time, with a model that looks at neighbours."""
+def test_scores_are_averaged_over_the_fragments_that_contain_a_point() -> None:
+    """Compare with the published protocol, one fragment at a time, for a model that uses neighbors."""
     model, sample = ConvModel(), room()
     groups = group_by_voxel(sample.pos, 0.2)
     total = torch.zeros(sample.num_points, 5)
@@ -53,7 +72,7 @@ def test_scores_are_averaged_over_the_fragments_that_show_a_point() -> None:
     np.testing.assert_allclose(prediction.probability, expected.numpy(), atol=1e-5)
 
 
-def test_some_fragments_give_all_points_of_a_voxel_one_prediction() -> None:
+def test_a_limited_number_of_fragments_predicts_voxels() -> None:
     model, sample = ConvModel(), room()
     prediction = predict(model, sample, fragments=1)
     groups = group_by_voxel(sample.pos, 0.2)
@@ -66,7 +85,7 @@ def test_some_fragments_give_all_points_of_a_voxel_one_prediction() -> None:
     assert len(model.rows) == 5
 
 
-def test_blocks_with_enough_context_change_nothing() -> None:
+def test_blocks_with_enough_context_equal_the_whole_scene() -> None:
     model, sample = ConvModel(), room()
     whole = predict(model, sample, fragments=1)
     assert whole.probability is not None
@@ -78,7 +97,7 @@ def test_blocks_with_enough_context_change_nothing() -> None:
     assert np.abs(without_context.probability - whole.probability).max() > 1e-3
 
 
-def test_many_blocks_cover_every_point_in_all_fragments() -> None:
+def test_blocks_cover_every_point_in_all_fragments() -> None:
     model, sample = PointModel(), room()
     whole = predict(model, sample)
     model.rows.clear()
@@ -102,29 +121,29 @@ def test_fragments_share_one_voxel_set() -> None:
     assert all(voxels is model.seen[0] for voxels in model.seen)
 
 
-def test_order_of_the_points_does_not_matter() -> None:
+def test_predictions_do_not_depend_on_the_order_of_points() -> None:
     model, sample = PointModel(), room()
     order = np.random.default_rng(0).permutation(sample.num_points)
     shuffled = predict(model, sample.take(order), points_per_pass=300)
     assert np.array_equal(shuffled.label, predict(model, sample).label[order])
 
 
-def test_votes_are_averaged() -> None:
+def test_tta_passes_are_averaged() -> None:
     model, sample = PointModel(), room()
 
     def darker(sample: Sample) -> Sample:
         return replace(sample, color=sample.color * 0.5)
 
-    def shifted(sample: Sample) -> Sample:  # other voxels, same features
+    def shifted(sample: Sample) -> Sample:  # different voxels, same features
         return replace(sample, pos=sample.pos + np.float32([0.07, 0.03, 0.0]))
 
     with torch.no_grad():
         first = model.linear(features_of(sample)).softmax(1)
         second = model.linear(features_of(darker(sample))).softmax(1)
-    for fragments in ("all", 1):  # one point a voxel: both mean the same
-        both = predict(model, sample, votes=(shifted, darker), fragments=fragments, grid_size=1e-4)
+    for fragments in ("all", 1):  # one point per voxel: both mean the same
+        both = predict(model, sample, passes=(shifted, darker), fragments=fragments, grid_size=1e-4)
         np.testing.assert_allclose(both.probability, (first + second) / 2, atol=1e-5)
-    both = predict(model, sample, votes=(shifted, darker))
+    both = predict(model, sample, passes=(shifted, darker))
     assert both.probability is not None
     outside = np.maximum(both.probability - torch.maximum(first, second).numpy(),
                          torch.minimum(first, second).numpy() - both.probability)  # fmt: skip
@@ -140,8 +159,8 @@ def test_tiny_scenes(num_points: int, fragments: int | str) -> None:
     assert len(prediction.probability) == num_points
 
 
-def test_a_unet_sees_the_same_inside_a_block_as_in_the_whole_scene() -> None:
-    """Coarse voxels of a block lie where those of the scene lie."""
+def test_a_unet_predicts_the_core_of_a_block_as_in_the_whole_scene() -> None:
+    """Coarse voxels of a block are aligned with those of the whole scene."""
 
     class Model(nn.Module):
         def __init__(self) -> None:
@@ -168,7 +187,7 @@ def test_a_unet_sees_the_same_inside_a_block_as_in_the_whole_scene() -> None:
     np.testing.assert_allclose(cut.probability, whole.probability, atol=1e-4)
 
 
-def test_the_model_is_left_as_it_was_and_progress_ends_at_one() -> None:
+def test_the_training_mode_is_restored_and_progress_ends_at_one() -> None:
     model, shares = ConvModel().train(), []
     predict(model, room(200), on_progress=shares.append)
     assert model.training
@@ -176,21 +195,23 @@ def test_the_model_is_left_as_it_was_and_progress_ends_at_one() -> None:
     assert shares[-1] == 1
 
 
-def test_nan_coordinates_name_the_scene() -> None:
+def test_nan_coordinates_are_an_error_with_the_scene_name() -> None:
     sample = room(50)
     sample.pos[3, 1] = np.nan
     with pytest.raises(UserError, match=r"Area_1/office_1: .*NaN"):
         predict(PointModel(), sample)
 
 
-def test_a_model_that_returns_nan_is_refused() -> None:
+def test_a_model_that_returns_nan_is_an_error() -> None:
     model = PointModel()
     nn.init.constant_(model.linear.bias, torch.nan)
     with pytest.raises(UserError, match="returns NaN"):
         predict(model, room(50))
 
 
-@pytest.mark.parametrize("options", [{"fragments": 0}, {"points_per_pass": 0}])
-def test_options_out_of_range(options: dict) -> None:
-    with pytest.raises(UserError, match="1 or more"):
-        predict(PointModel(), room(50), **options)
+@pytest.mark.parametrize(
+    "options", [{"fragments": 0}, {"fragments": "some"}, {"points_per_pass": 0}, {"margin": -1}]
+)
+def test_options_out_of_range(options: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"--[a-z_]+ .*: out of range\. Choose"):
+        PointOptions(**options)

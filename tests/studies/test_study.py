@@ -24,7 +24,7 @@ def result(*ious: float) -> dict:
     return {
         "scores": {"miou": {"excluded": sum(ious) / len(ious)}},
         "classes": [{"name": f"class{i}", "iou": iou} for i, iou in enumerate(ious)],
-        "protocol": {"scenes": 2, "release": "generated", "splits": ["Area_5"], "manifest": "abc"},
+        "provenance": {"scenes": 2, "release": "generated", "splits": ["Area_5"], "manifest": "abc"},
     }
 
 
@@ -158,7 +158,7 @@ def test_study_runs_and_resumes(tmp_path: Path, building: Path) -> None:
 
     trained, (own, zero) = go()
     assert own.results[0]["confusion"] == trained[0].results[0]["confusion"], "own features change nothing"
-    assert own.results[0]["protocol"]["put_in"] == "own"
+    assert own.results[0]["provenance"]["put_in"] == "own"
     measure_costs(trained, data=building)
     write_report(study, trained, [own, zero], folder=tmp_path / "report", name="heads", command="C")
     content = json.loads((tmp_path / "report" / "heads.json").read_text())

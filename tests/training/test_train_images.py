@@ -22,9 +22,10 @@ from pcseg.data.images.image_data import ImageData
 from pcseg.data.images.reader import ImageReader
 from pcseg.data.images.readers import READERS
 from pcseg.errors import UserError
-from pcseg.evaluation.images import evaluate_images, labeled_pictures
-from pcseg.inference.images import image_model
-from pcseg.inference.predict_images import predict_image
+from pcseg.evaluation.evaluate import evaluate
+from pcseg.evaluation.images import labeled_pictures
+from pcseg.inference.images import ImageOptions, image_model
+from pcseg.inference.predict import predict_file
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.training.schedules import Cosine
 from pcseg.training.segmentor import Segmentor
@@ -138,40 +139,40 @@ def trained(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_evaluation_scores_every_labelled_pixel(trained: Path, frames: Path, tmp_path: Path) -> None:
-    report = evaluate_images(ckpt=trained, out=tmp_path, scales=(1.0, 1.5), flip=True, progress_bar=False)
+    report = evaluate(ckpt=trained, out=tmp_path, scales=(1.0, 1.5), flip=True, progress_bar=False)
     data = ImageData(frames, dataset="room_frames")
     labelled = sum(int((data.reader.read(p)[1] >= 0).sum()) for p in data.reader.pictures("Area_5"))
     assert int(report.matrix.labeled.sum()) == labelled
-    assert report.protocol["kept_from_training"] is True
-    assert report.protocol["scales"] == [1.0, 1.5]
-    assert report.protocol["images"] == 2
+    assert report.provenance["kept_from_training"] is True
+    assert report.provenance["scales"] == [1.0, 1.5]
+    assert report.provenance["images"] == 2
     text = (tmp_path / "results.md").read_text()
     assert "all 13 classes, absent ones as 0" in text
     assert (tmp_path / "results.json").is_file()
-    one = evaluate_images(ckpt=trained, out=tmp_path, splits="Area_1", most=1, progress_bar=False)
-    assert one.protocol["images"] == 1
-    assert one.protocol["kept_from_training"] is False
+    one = evaluate(ckpt=trained, out=tmp_path, splits="Area_1", max_images=1, progress_bar=False)
+    assert one.provenance["images"] == 1
+    assert one.provenance["kept_from_training"] is False
 
 
 def test_prediction_of_a_picture(trained: Path, frames: Path, tmp_path: Path) -> None:
     picture = frames / "Area_5" / "office_1" / "color" / "000000.jpg"
-    remarks = predict_image(picture, ckpt=trained, out=tmp_path)
+    remarks = predict_file(picture, ckpt=trained, out=tmp_path)
     assert "64 x 48 pixels" in remarks[0]
     model = image_model(load_checkpoint(trained))
     colors = np.asarray(Image.open(picture))
-    expected = model.probabilities(colors, model.windows(), name="").argmax(0)
+    expected = model.probabilities(colors, ImageOptions(), name="").argmax(0)
     with Image.open(tmp_path / "000000.png") as written:
         assert written.mode == "P"
         assert np.array_equal(np.asarray(written), expected)
         colors = np.asarray(written.convert("RGB"))
     assert tuple(colors[0, 0]) == model.loaded.schema.colors[expected[0, 0]]
     with pytest.raises(UserError, match="would replace"):
-        predict_image(tmp_path / "000000.png", ckpt=trained, out=tmp_path)
-    with pytest.raises(UserError, match=r"nowhere\.jpg: no such file; give the path"):
-        predict_image(tmp_path / "nowhere.jpg", ckpt=trained, out=tmp_path)
+        predict_file(tmp_path / "000000.png", ckpt=trained, out=tmp_path)
+    with pytest.raises(UserError, match=r"nowhere\.jpg: no such file. Give the path"):
+        predict_file(tmp_path / "nowhere.jpg", ckpt=trained, out=tmp_path)
     next(model.loaded.network.parameters()).data.fill_(torch.nan)
     with pytest.raises(UserError, match=r"000000\.jpg: the model returns NaN"):
-        model.probabilities(colors, model.windows(), name="000000.jpg")
+        model.probabilities(colors, ImageOptions(), name="000000.jpg")
 
 
 def test_a_photo_is_predicted_upright(trained: Path, frames: Path, tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_a_photo_is_predicted_upright(trained: Path, frames: Path, tmp_path: Pat
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "sideways.png", exif=sideways)
     for name in ("upright", "sideways"):
         assert (
-            "64 x 48 pixels" in predict_image(tmp_path / f"{name}.png", ckpt=trained, out=tmp_path / "out")[0]
+            "64 x 48 pixels" in predict_file(tmp_path / f"{name}.png", ckpt=trained, out=tmp_path / "out")[0]
         )
     first, second = (Image.open(tmp_path / "out" / f"{name}.png") for name in ("upright", "sideways"))
     with first, second:
@@ -194,7 +195,7 @@ def test_images_without_labels_are_not_predicted_to_be_scored(tmp_path: Path) ->
     reader = READERS["voc"](write_images(tmp_path, "voc"))
     (tmp_path / "ImageSets" / "Segmentation" / "test.txt").write_text("2007_000001\n")
     assert [picture.split for picture in labeled_pictures(reader, ["test", "val"])] == ["val"]
-    with pytest.raises(UserError, match="the labels of test are kept back"):
+    with pytest.raises(UserError, match="the labels of test are not public"):
         labeled_pictures(reader, ["test"])
 
 

@@ -10,7 +10,7 @@ from helpers.office import write_image_model, write_office_frame, write_point_mo
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.images.reader import read_indices
 from pcseg.errors import UserError
-from pcseg.inference.predict_images import predict_image
+from pcseg.inference.predict import predict_file
 from pcseg.views.layers.coloring import available
 from pcseg.views.layers.explain_images import explain_picture
 from pcseg.views.layers.head_layers import head_ways
@@ -29,7 +29,7 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_pass_is_that_of_prediction(head: str, field: str, frame: Path, tmp_path: Path) -> None:
     write_image_model(tmp_path / "model.ckpt", head)
     subject = explain_picture(load_checkpoint(tmp_path / "model.ckpt"), frame)
-    predict_image(frame, ckpt=tmp_path / "model.ckpt", out=tmp_path / "out", device="cpu")
+    predict_file(frame, ckpt=tmp_path / "model.ckpt", out=tmp_path / "out", device="cpu")
     np.testing.assert_array_equal(subject.prediction, read_indices(tmp_path / "out" / "000000.png").ravel())
     maps = subject.maps
     assert maps is not None

@@ -14,7 +14,7 @@ from pcseg.checkpoint import LoadedModel, ModelCard
 from pcseg.data.io.clouds import Cloud
 from pcseg.errors import UserError
 from pcseg.heads import CTBody, EncBody, Head, LinearHead, PointHead, RCCABody
-from pcseg.inference.predict_points import predict_cloud
+from pcseg.inference.clouds import predict_cloud
 from pcseg.labels import S3DIS
 from pcseg.nn.spatial_context import ClassAttention
 from pcseg.training.segmentor import HeadFactory, Segmentor

@@ -24,7 +24,7 @@ from pcseg.heads.ctnet import CTBody
 from pcseg.heads.encnet import EncBody
 from pcseg.heads.images import ImageHead
 from pcseg.heads.points import PointHead, read_back
-from pcseg.inference.predict_points import make_sample, usable_rows
+from pcseg.inference.clouds import make_sample, usable_rows
 from pcseg.losses.class_frequency import class_frequency
 from pcseg.losses.presence import class_presence
 from pcseg.nn.levels import Level

@@ -1,35 +1,34 @@
-"""Evaluation as a whole, on small prepared buildings and an untrained model."""
+"""The command ``pcseg evaluate`` on small prepared buildings, frames and untrained models."""
 
 import json
-import runpy
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import torch
-from helpers.checkpoints import GRID_SIZE, write_checkpoint
+from helpers.checkpoints import GRID_SIZE, write_checkpoint, write_image_checkpoint
+from helpers.fake_images import write_room_frames
 from helpers.fakes import fake_room, write_fake_building
 
 from pcseg.checkpoint import KEY, load_checkpoint
-from pcseg.cli import run
+from pcseg.cli import main
 from pcseg.data.manifest import Manifest, describe_scene
 from pcseg.data.predictions import read_prediction
 from pcseg.data.sample import load_sample
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.data.schemas import SCANNET20, SCANNET20_BENCHMARK
 from pcseg.errors import UserError
-from pcseg.evaluation.points import evaluate
-from pcseg.inference.points import predict_scene
-from pcseg.inference.tta import S3DIS_VIEWS
+from pcseg.evaluation.evaluate import evaluate
+from pcseg.evaluation.provenance import code_hash, default_protocol
+from pcseg.evaluation.tables import scannet_result
+from pcseg.inference.points import PointOptions, predict_scene
+from pcseg.inference.tta import S3DIS_PASSES
 from pcseg.labels import S3DIS, LabelSchema
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.metrics.rooms import read_rooms
-from pcseg.metrics.scannet import result_file
 from pcseg.training.initial_weights import history, save_weights
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +52,16 @@ def test_scores_count_every_point_of_the_test_split(ckpt: Path, building: Path, 
     for path in sorted((building / "Area_5").glob("*.h5")):
         scene = read_scene(path)
         prediction = predict_scene(
-            model.network, load_sample(scene, name=path.stem), grid_size=GRID_SIZE, features=model.features
+            model.network,
+            load_sample(scene, name=path.stem),
+            grid_size=GRID_SIZE,
+            features=model.features,
+            options=PointOptions(fragments="all"),
         )
         expected.update(torch.from_numpy(prediction.label), torch.from_numpy(np.array(scene.label)))
-        (place,) = (tmp_path / "out").rglob(f"Area_5/{path.stem}.npz")
-        assert np.array_equal(read_prediction(place).label, prediction.label)
-        assert read_prediction(place).checkpoint == model.hash
+        (file,) = (tmp_path / "out").rglob(f"Area_5/{path.stem}.npz")
+        assert np.array_equal(read_prediction(file).label, prediction.label)
+        assert read_prediction(file).checkpoint == model.hash
     assert torch.equal(report.matrix.counts, expected.counts)
     assert report.matrix.labeled.sum() == 1200
     written = results(tmp_path / "out")
@@ -66,60 +69,62 @@ def test_scores_count_every_point_of_the_test_split(ckpt: Path, building: Path, 
     assert written["scores"]["miou"]["excluded"] == pytest.approx(expected.mean_iou())
 
 
-def test_the_report_carries_its_protocol(ckpt: Path, building: Path, tmp_path: Path) -> None:
+def test_the_report_has_its_provenance(ckpt: Path, building: Path, tmp_path: Path) -> None:
     evaluate(ckpt=ckpt, out=tmp_path / "out", fragments=2, progress_bar=False)
-    protocol = results(tmp_path / "out")["protocol"]
+    record = results(tmp_path / "out")["provenance"]
     model = load_checkpoint(ckpt)
-    assert protocol["manifest"] == Manifest.read(building).hash
-    assert protocol["checkpoint"] == model.hash
-    assert (protocol["splits"], protocol["scenes"], protocol["points"]) == (["Area_5"], 2, 1200)
-    assert (protocol["fragments"], protocol["grid_size"], protocol["votes"]) == (2, GRID_SIZE, ["identity"])
-    assert protocol["classes"] == list(S3DIS.names)
-    assert protocol["kept_from_training"] is True
+    assert record["manifest"] == Manifest.read(building).hash
+    assert record["checkpoint"] == model.hash
+    assert (record["splits"], record["scenes"], record["points"]) == (["Area_5"], 2, 1200)
+    assert (record["fragments"], record["grid_size"], record["tta"]) == (2, GRID_SIZE, ["identity"])
+    assert record["code"] == code_hash(model)
+    assert record["protocol"] == "generic", "the data set is neither S3DIS nor ScanNet"
+    assert record["classes"] == list(S3DIS.names)
+    assert record["kept_from_training"] is True
     page = (tmp_path / "out" / "results.md").read_text()
-    assert all(f"- {key}: " in page for key in protocol)
+    assert all(f"- {key}: " in page for key in record)
     evaluate(ckpt=ckpt, out=tmp_path / "trained", splits="Area_1", fragments=1, progress_bar=False)
-    assert results(tmp_path / "trained")["protocol"]["kept_from_training"] is False
+    assert results(tmp_path / "trained")["provenance"]["kept_from_training"] is False
 
 
-def test_what_training_began_from_counts(ckpt: Path, building: Path, tmp_path: Path) -> None:
-    def began_from(path: Path) -> dict | None:
+def test_the_training_history_counts(ckpt: Path, building: Path, tmp_path: Path) -> None:
+    def fine_tuned_from(path: Path) -> dict[str, Any]:
         content = torch.load(ckpt, weights_only=True)
         content[KEY]["initial_weights"] = history(path)
         torch.save(content, tmp_path / "later.ckpt")
         evaluate(ckpt=tmp_path / "later.ckpt", out=tmp_path / "out", fragments=1, progress_bar=False)
-        return results(tmp_path / "out")["protocol"]
+        return results(tmp_path / "out")["provenance"]
 
-    stamp = began_from(ckpt)
-    assert stamp["kept_from_training"] is True
-    assert stamp["initial_weights"] == f"checkpoint {load_checkpoint(ckpt).hash}"
+    record = fine_tuned_from(ckpt)
+    assert record["kept_from_training"] is True
+    assert record["initial_weights"] == f"checkpoint {load_checkpoint(ckpt).hash}"
     content = torch.load(ckpt, weights_only=True)
     content[KEY]["config"]["data"]["init_args"]["test_splits"] = ["Area_1"]
     torch.save(content, tmp_path / "seen.ckpt")
-    assert began_from(tmp_path / "seen.ckpt")["kept_from_training"] is False
+    assert fine_tuned_from(tmp_path / "seen.ckpt")["kept_from_training"] is False
     content[KEY]["manifest_hash"] = "another"
     torch.save(content, tmp_path / "other.ckpt")
-    assert began_from(tmp_path / "other.ckpt")["kept_from_training"] is None
+    assert fine_tuned_from(tmp_path / "other.ckpt")["kept_from_training"] is None
     content = torch.load(ckpt, weights_only=True)
     content[KEY]["initial_weights"] = history(tmp_path / "seen.ckpt")  # two trainings before
     torch.save(content, tmp_path / "between.ckpt")
-    assert began_from(tmp_path / "between.ckpt")["kept_from_training"] is False
+    assert fine_tuned_from(tmp_path / "between.ckpt")["kept_from_training"] is False
     save_weights(tmp_path / "published.ckpt", {}, missing=[], origin="PTv3: model_best.pth")
-    stamp = began_from(tmp_path / "published.ckpt")
-    assert (stamp["initial_weights"], stamp["kept_from_training"]) == ("PTv3: model_best.pth", True)
+    record = fine_tuned_from(tmp_path / "published.ckpt")
+    assert (record["initial_weights"], record["kept_from_training"]) == ("PTv3: model_best.pth", True)
 
 
-def test_what_converted_weights_saw_is_not_known(ckpt: Path, building: Path, tmp_path: Path) -> None:
+def test_converted_weights_have_an_unknown_history(ckpt: Path, building: Path, tmp_path: Path) -> None:
     content = torch.load(ckpt, weights_only=True)
     content[KEY]["converted_from"] = "PTv3: model_best.pth"
     torch.save(content, ckpt)
     evaluate(ckpt=ckpt, out=tmp_path / "out", fragments=1, progress_bar=False)
-    stamp = results(tmp_path / "out")["protocol"]
-    assert (stamp["kept_from_training"], stamp["trained_on_manifest"]) == (None, None)
-    assert stamp["initial_weights"] == "PTv3: model_best.pth"
+    record = results(tmp_path / "out")["provenance"]
+    assert (record["kept_from_training"], record["trained_on_manifest"]) == (None, None)
+    assert record["initial_weights"] == "PTv3: model_best.pth"
 
 
-def test_predictions_are_kept_apart_by_checkpoint_and_protocol(
+def test_predictions_are_reused_only_for_the_same_checkpoint_options_and_code(
     ckpt: Path, building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, calls = tmp_path / "out", []
@@ -132,7 +137,7 @@ def test_predictions_are_kept_apart_by_checkpoint_and_protocol(
     again = evaluate(ckpt=ckpt, out=out, fragments=1, progress_bar=False)
     assert len(calls) == 2
     assert torch.equal(first.matrix.counts, again.matrix.counts)
-    next(out.rglob("office_2.npz")).unlink()  # as if it had been killed there
+    next(out.rglob("office_2.npz")).unlink()  # as if it was killed at this point
     evaluate(ckpt=ckpt, out=out, fragments=1, progress_bar=False)
     assert calls[2:] == ["Area_5/office_2"]
     evaluate(ckpt=ckpt, out=out, fragments=3, progress_bar=False)
@@ -140,38 +145,41 @@ def test_predictions_are_kept_apart_by_checkpoint_and_protocol(
     other = write_checkpoint(tmp_path / "other.ckpt", building, seed=1)
     evaluate(ckpt=other, out=out, fragments=1, progress_bar=False)
     assert len(calls) == 7
+    monkeypatch.setattr("pcseg.evaluation.provenance._package_hash", lambda: "the code was edited")
+    evaluate(ckpt=ckpt, out=out, fragments=1, progress_bar=False)
+    assert len(calls) == 9
 
 
-def test_augmentation_and_single_pass_are_both_reported(
+def test_tta_and_single_pass_are_both_reported(
     ckpt: Path, building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten passes as predict_scene averages them; the first pass is the plain evaluation, and is stored as such."""
+    """The first pass alone is stored as an evaluation without TTA would store it."""
     model, expected = load_checkpoint(ckpt), ConfusionMatrix(13)
     for path in sorted((building / "Area_5").glob("*.h5")):
         scene = read_scene(path)
         prediction = predict_scene(
             model.network, load_sample(scene, name=path.stem), grid_size=GRID_SIZE,
-            features=model.features, votes=S3DIS_VIEWS, fragments=1,
+            features=model.features, passes=S3DIS_PASSES,
         )  # fmt: skip
         expected.update(torch.from_numpy(prediction.label), torch.from_numpy(np.array(scene.label)))
     options = {"ckpt": ckpt, "out": tmp_path / "out", "fragments": 1, "progress_bar": False}
     report = evaluate(tta=True, **options)
     assert torch.equal(report.matrix.counts, expected.counts)
     written = results(tmp_path / "out")
-    assert written["protocol"]["passes"] == 10
-    assert written["protocol"]["protocol"] == "s3dis"
-    assert written["protocol"]["votes"] == list(map(str, S3DIS_VIEWS))
-    monkeypatch.setattr("pcseg.evaluation.points.predict_scene", None)  # what follows finds all predictions
+    assert written["provenance"]["passes"] == 10
+    assert written["provenance"]["protocol"] == "generic"
+    assert written["provenance"]["tta"] == list(map(str, S3DIS_PASSES))
+    monkeypatch.setattr("pcseg.evaluation.points.predict_scene", None)  # all predictions are stored
     single = evaluate(**options)
-    assert report.first is not None
-    assert torch.equal(single.matrix.counts, report.first.counts)
-    assert single.first is None
+    assert report.single_pass is not None
+    assert torch.equal(single.matrix.counts, report.single_pass.counts)
+    assert single.single_pass is None
     again = evaluate(tta=True, **options)
     assert torch.equal(again.matrix.counts, expected.counts)
-    assert torch.equal(again.first.counts, report.first.counts)  # type: ignore[union-attr]
+    assert torch.equal(again.single_pass.counts, report.single_pass.counts)  # type: ignore[union-attr]
 
 
-def test_rooms_and_boundaries(ckpt: Path, tmp_path: Path) -> None:
+def test_confusion_per_room_and_boundary_iou(ckpt: Path, tmp_path: Path) -> None:
     report = evaluate(ckpt=ckpt, out=tmp_path / "out", fragments=1, boundary=0.1, progress_bar=False)
     assert report.boundary is not None
     assert report.boundary.union.sum() > 0
@@ -180,46 +188,48 @@ def test_rooms_and_boundaries(ckpt: Path, tmp_path: Path) -> None:
     assert torch.equal(rooms.total().counts, report.matrix.counts)
     written = results(tmp_path / "out")
     assert written["boundary"]["mean_iou"] == pytest.approx(report.boundary.mean_iou())
-    assert written["protocol"]["boundary"] == 0.1
+    assert written["provenance"]["boundary"] == 0.1
     low, high = written["interval_over_rooms"]["oa"]
     assert low <= written["scores"]["oa"] <= high
 
 
-def test_the_protocol_of_scannet(ckpt: Path, tmp_path: Path) -> None:
+def test_the_scannet_protocol(ckpt: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model\.ckpt: not the classes of a ScanNet benchmark"):
         evaluate(ckpt=ckpt, out=tmp_path / "out", protocol="scannet", progress_bar=False)
     schema = SCANNET20
     root = write_fake_building(tmp_path / "data", rooms={"Area_5": 2}, num_points=200, schema=schema)
     scannet = write_checkpoint(tmp_path / "scannet.ckpt", root, schema=schema)
-    report = evaluate(ckpt=scannet, out=tmp_path / "out", tta=True, fragments=1, progress_bar=False)
-    assert results(tmp_path / "out")["protocol"]["protocol"] == "scannet"
-    assert results(tmp_path / "out")["protocol"]["passes"] == 13
+    report = evaluate(
+        ckpt=scannet, out=tmp_path / "out", protocol="scannet", tta=True, fragments=1, progress_bar=False
+    )
+    assert results(tmp_path / "out")["provenance"]["protocol"] == "scannet"
+    assert results(tmp_path / "out")["provenance"]["passes"] == 13
     text = (tmp_path / "out" / "scannet.txt").read_text()
-    assert text == result_file(report.matrix, schema.names, SCANNET20_BENCHMARK.ids)
+    assert text == scannet_result(report.matrix, schema.names, SCANNET20_BENCHMARK.ids)
 
 
-def test_baselines_stand_beside_the_result(ckpt: Path, tmp_path: Path) -> None:
+def test_baselines_are_reported(ckpt: Path, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     evaluate(ckpt=ckpt, out=tmp_path / "out", fragments=1, baselines=True, progress_bar=False)
     baselines = results(tmp_path / "out")["baselines"]
     constant, forest = baselines.values()
     assert constant["oa"] < 0.5
-    assert forest["miou"]["excluded"] > constant["miou"]["excluded"]  # the colours of the fake rooms tell
+    assert forest["miou"]["excluded"] > constant["miou"]["excluded"]  # the fake rooms differ in color
     page = (tmp_path / "out" / "results.md").read_text()
     assert all(name in page for name in baselines)
 
 
-def test_one_point_a_room(tmp_path: Path) -> None:
+def test_a_room_of_one_point(tmp_path: Path) -> None:
     root = write_fake_building(tmp_path / "data", rooms={"Area_5": 1}, num_points=1)
     ckpt = write_checkpoint(tmp_path / "model.ckpt", root)
     report = evaluate(ckpt=ckpt, out=tmp_path / "out", progress_bar=False)
     assert report.matrix.counts.sum() == 1
-    assert results(tmp_path / "out")["protocol"]["points"] == 1
+    assert results(tmp_path / "out")["provenance"]["points"] == 1
 
 
 def test_baselines_need_other_splits(tmp_path: Path) -> None:
     root = write_fake_building(tmp_path / "data", rooms={"Area_5": 1}, num_points=100)
-    with pytest.raises(UserError, match="there are none"):
+    with pytest.raises(UserError, match="--baselines: there are no splits besides Area_5"):
         evaluate(ckpt=write_checkpoint(tmp_path / "m.ckpt", root), out=tmp_path / "out", baselines=True)
 
 
@@ -234,11 +244,11 @@ def test_a_missing_checkpoint(tmp_path: Path) -> None:
 
 
 def test_an_unknown_split(ckpt: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no area or split 'Area_7'; there are Area_1, Area_5"):
+    with pytest.raises(UserError, match=r"no area or split 'Area_7'\. Choose from Area_1, Area_5"):
         evaluate(ckpt=ckpt, splits=["Area_7"], out=tmp_path / "out")
 
 
-def test_another_schema_shows_both_lists(building: Path, tmp_path: Path) -> None:
+def test_different_classes_are_an_error_with_both_lists(building: Path, tmp_path: Path) -> None:
     schema = LabelSchema(name="two", names=("left", "right"), colors=((0, 0, 0), (1, 1, 1)))
     ckpt = write_checkpoint(tmp_path / "model.ckpt", building, schema=schema)
     with pytest.raises(UserError, match=r"\['left', 'right'\].*\['ceiling', 'floor'"):
@@ -246,7 +256,7 @@ def test_another_schema_shows_both_lists(building: Path, tmp_path: Path) -> None
 
 
 def broken_building(folder: Path, **changes: np.ndarray) -> tuple[Path, Path]:
-    """A building whose second room of Area_5 is written anew after the manifest."""
+    """Write a building whose second room of Area_5 is replaced after the manifest was written."""
     root = write_fake_building(folder / "data", rooms={"Area_5": 2}, num_points=300)
     path = root / "Area_5" / "office_2.h5"
     arrays = {key: value[:300] for key, value in fake_room(5, num_points=300).items()} | changes
@@ -264,7 +274,7 @@ def test_an_empty_room(tmp_path: Path) -> None:
         evaluate(ckpt=write_checkpoint(tmp_path / "m.ckpt", root), out=tmp_path / "out", progress_bar=False)
 
 
-def test_a_truncated_scene_is_found_before_anything_is_predicted(tmp_path: Path) -> None:
+def test_a_truncated_scene_is_an_error_before_anything_is_predicted(tmp_path: Path) -> None:
     root, path = broken_building(tmp_path)
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(UserError, match=r"office_2\.h5"):
@@ -280,9 +290,9 @@ def test_nan_coordinates(tmp_path: Path) -> None:
         evaluate(ckpt=write_checkpoint(tmp_path / "m.ckpt", root), out=tmp_path / "out", progress_bar=False)
 
 
-def test_a_scene_that_is_not_the_manifests(tmp_path: Path) -> None:
+def test_a_scene_that_differs_from_the_manifest(tmp_path: Path) -> None:
     root, _ = broken_building(tmp_path, **{key: v[:200] for key, v in fake_room(5).items()})
-    with pytest.raises(UserError, match=r"holds 200 points, the manifest says 300"):
+    with pytest.raises(UserError, match=r"has 200 points, but the manifest says 300"):
         evaluate(ckpt=write_checkpoint(tmp_path / "m.ckpt", root), out=tmp_path / "out", progress_bar=False)
 
 
@@ -292,14 +302,14 @@ def test_results_that_cannot_be_written(ckpt: Path, tmp_path: Path) -> None:
         evaluate(ckpt=ckpt, out=tmp_path / "file", progress_bar=False)
 
 
-def test_an_interrupted_evaluation_goes_on(
+def test_an_interrupted_evaluation_resumes(
     ckpt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pcseg.evaluation.points.predict_and_store", interrupt)
-    with pytest.raises(KeyboardInterrupt, match="run again to go on"):
+    with pytest.raises(KeyboardInterrupt, match="run the command again to resume"):
         evaluate(ckpt=ckpt, out=tmp_path / "out", progress_bar=False)
 
 
@@ -308,27 +318,69 @@ def test_an_unknown_device(ckpt: Path, tmp_path: Path) -> None:
         evaluate(ckpt=ckpt, out=tmp_path / "out", device="abacus")
 
 
-@pytest.fixture
-def command() -> Callable[..., object]:
-    """What ``scripts/evaluate.py`` runs."""
-    return runpy.run_path(str(ROOT / "scripts" / "evaluate.py"))["command"]
-
-
 def test_the_command_prints_the_report(
-    command: Callable, ckpt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ckpt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    args = ["--ckpt", str(ckpt), "--out", str(tmp_path / "out"), "--splits", "Area_5", "--fragments", "1"]
-    run(command, args=args)
+    main(
+        [
+            "evaluate",
+            "--ckpt",
+            str(ckpt),
+            "--out",
+            str(tmp_path / "out"),
+            "--splits",
+            "Area_5",
+            "--fragments",
+            "1",
+        ]
+    )
     printed = capsys.readouterr()
     assert "this model" in printed.out
     assert "Area_5" in printed.out
     assert "2 of 2" in printed.err  # progress
 
 
-def test_an_unknown_option(command: Callable, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_scores_an_image_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = write_room_frames(tmp_path / "frames", rooms={"Area_1": 1, "Area_5": 1}, frames=1)
+    images = write_image_checkpoint(tmp_path / "images.ckpt", frames)
+    options = ["--flip", "--scales", "[1.0, 0.5]", "--progress_bar", "false"]
+    main(["evaluate", "--ckpt", str(images), "--out", str(tmp_path / "out"), *options])
+    assert "Semantic segmentation of room frames, Area_5" in capsys.readouterr().out
+    assert results(tmp_path / "out")["provenance"]["kept_from_training"] is True
+
+
+def test_an_image_model_fine_tuned_from_one_that_saw_the_test_area(tmp_path: Path) -> None:
+    frames = write_room_frames(tmp_path / "frames", rooms={"Area_1": 1, "Area_5": 1}, frames=1)
+    saw = write_image_checkpoint(tmp_path / "saw.ckpt", frames, test_splits=["Area_1"])
+    tuned = write_image_checkpoint(tmp_path / "tuned.ckpt", frames)
+    content = torch.load(tuned, weights_only=True)
+    content[KEY]["initial_weights"] = history(saw)
+    torch.save(content, tuned)
+    report = evaluate(ckpt=tuned, out=tmp_path / "out", progress_bar=False)
+    assert report.provenance["kept_from_training"] is False
+
+
+def test_an_option_of_the_other_kind_of_model_is_an_error(ckpt: Path, tmp_path: Path) -> None:
+    images = write_image_checkpoint(tmp_path / "images.ckpt", tmp_path)
+    with pytest.raises(UserError, match=r"--flip: does not apply to .*model\.ckpt, which is a point model"):
+        evaluate(ckpt=ckpt, out=tmp_path / "out", flip=True)
+    with pytest.raises(UserError, match=r"--tta: does not apply to .*images\.ckpt, which is an image model"):
+        evaluate(ckpt=images, out=tmp_path / "out", tta=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        run(command, args=["--ckpt", "a", "--out", "b", "--fragment", "1"])
+        main(["evaluate", "--ckpt", "a", "--out", "b", "--fragment", "1"])
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert "--fragment" in error
     assert len(error.splitlines()) <= 8
+
+
+@pytest.mark.parametrize(
+    ("dataset", "protocol"), [("s3dis", "s3dis"), ("scannet200", "scannet"), ("fake", "generic")]
+)
+def test_the_protocol_follows_from_the_data_set(dataset: str, protocol: str) -> None:
+    manifest = Manifest(dataset=dataset, release="", schema=S3DIS, scenes=())
+    assert default_protocol(manifest) == protocol
