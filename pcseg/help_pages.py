@@ -109,7 +109,7 @@ def read_help_page(target: str) -> HelpPage:
             Option(
                 name=argument.arg,
                 type=source.type_text(annotation),
-                default=_default_text(default),
+                default=_default_text(default, source),
                 help=helps.get(argument.arg, ""),
                 positional=positional and default is None,
             )
@@ -220,13 +220,19 @@ def _fields(source: Source, parameter: str, name: str) -> Iterator[Option]:
             yield Option(
                 name=f"{parameter}.{ast.unparse(field.target)}",
                 type=home.type_text(field.annotation),
-                default=_default_text(field.value),
+                default=_default_text(field.value, home),
                 help=" ".join(str(after.value.value).split()) if documented else "",  # type: ignore[union-attr]
             )
 
 
-def _default_text(default: ast.expr | None) -> str | None:
+def _default_text(default: ast.expr | None, source: Source) -> str | None:
+    """Return a default as text; the name of a constant is replaced by its value, ``Path("x")`` by ``x``."""
     if default is None:
         return None
+    if isinstance(default, ast.Name):
+        found = source.find(default.id)[1]
+        default = found if isinstance(found, ast.Constant) else default
+    if isinstance(default, ast.Call) and ast.unparse(default.func) == "Path":
+        default = default.args[0]
     text = ast.unparse(default).strip("'")
     return {"None": "null", "True": "true", "False": "false"}.get(text, text)
