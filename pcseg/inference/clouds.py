@@ -48,12 +48,13 @@ class CloudPrediction:
         """Meaning of the classes."""
         return self.saved.schema
 
-    def write(self, folder: Path, *, palette: Palette = "canonical") -> tuple[Path, Path]:
+    def write(self, folder: Path | str, *, palette: Palette = "canonical") -> tuple[Path, Path]:
         """Write ``<name>.npz`` and the colored ``<name>.ply`` and return their paths.
 
         *Convention*: The PLY file has the coordinates of the source, not meters with z up. It has a row for every
         point of the source, with or without a position.
         """
+        folder = Path(folder)
         name = self.cloud.source.stem
         arrays, colored = folder / f"{name}.npz", folder / f"{name}.ply"
         if self.cloud.source.resolve() in (arrays.resolve(), colored.resolve()):

@@ -44,8 +44,9 @@ class ImagePrediction:
     schema: LabelSchema
     remarks: list[str]
 
-    def write(self, folder: Path, *, palette: Palette = "canonical") -> tuple[Path, Path]:
+    def write(self, folder: Path | str, *, palette: Palette = "canonical") -> tuple[Path, Path]:
         """Write ``<name>.png`` (classes as a palette image) and ``<name>_overlay.jpg`` and return their paths."""
+        folder = Path(folder)
         index, overlay = folder / f"{self.source.stem}.png", folder / f"{self.source.stem}_overlay.jpg"
         if self.source.resolve() in (index.resolve(), overlay.resolve()):
             raise UserError(
