@@ -67,7 +67,7 @@ def evaluate_points(
     folders = tuple(out / "predictions" / model.hash / name for name in hashes)
     task = EvaluationTask(model=model, options=options, passes=passes, folders=folders, boundary=boundary)
     try:
-        counts = count_scenes(task, root, entries, progress_bar=progress_bar)
+        rooms, single_pass, near = count_scenes(task, root, entries, progress_bar=progress_bar)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("finished scenes are stored; run the command again to resume") from None
     return Report(
@@ -75,11 +75,11 @@ def evaluate_points(
             model, manifest, entries, options, passes, protocol=protocol, boundary=boundary
         ),
         names=model.schema.names,
-        matrix=counts.rooms.total(),
+        matrix=rooms.total(),
         baselines=score_baselines(root, others, entries, model.schema.names) if baselines else {},
-        single_pass=counts.single_pass,
-        boundary=counts.boundary,
-        rooms=counts.rooms,
+        single_pass=single_pass,
+        boundary=near,
+        rooms=rooms,
         ids=benchmark.ids if benchmark else None,
     )
 
@@ -90,21 +90,6 @@ def entries_in(manifest: Manifest, splits: Sequence[str], *, root: Path) -> tupl
         if split not in manifest.splits:
             raise UserError(f"{root}: no area or split {split!r}. Choose from {', '.join(manifest.splits)}.")
     return tuple(entry for entry in manifest.scenes if entry.split in splits)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitCounts:
-    """Hold the counts of a split.
-
-    Args:
-        rooms: Confusion matrix of every scene.
-        single_pass: Confusion matrix of the first TTA pass alone, if there are several.
-        boundary: Points near boundaries, if requested.
-    """
-
-    rooms: RoomMatrices
-    single_pass: ConfusionMatrix | None
-    boundary: BoundaryCounts | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +117,12 @@ class EvaluationTask:
 
 def count_scenes(
     task: EvaluationTask, root: Path, entries: Sequence[SceneEntry], *, progress_bar: bool
-) -> SplitCounts:
-    """Count all scenes, whose predictions are read from the folders of the task or made and stored there."""
+) -> tuple[RoomMatrices, ConfusionMatrix | None, BoundaryCounts | None]:
+    """Count all scenes, whose predictions are read from the folders of the task or made and stored there.
+
+    Returns:
+        Confusion matrix of every scene, that of the first TTA pass alone if there are several, and boundary counts.
+    """
     scenes = [
         open_scene(root, entry, task.model) for entry in entries
     ]  # all at once, so that errors come early
@@ -162,12 +151,9 @@ def count_scenes(
             matrices.append(confusions)
             boundary = near if boundary is None or near is None else boundary + near
     names = tuple(f"{entry.split}/{entry.name}" for entry in entries)
+    rooms = RoomMatrices(names=names, counts=torch.stack([each[0].counts for each in matrices]))
     several = len(task.folders) > 1
-    return SplitCounts(
-        rooms=RoomMatrices(names=names, counts=torch.stack([each[0].counts for each in matrices])),
-        single_pass=sum((each[1] for each in matrices[1:]), matrices[0][1]) if several else None,
-        boundary=boundary,
-    )
+    return rooms, sum((each[1] for each in matrices[1:]), matrices[0][1]) if several else None, boundary
 
 
 def count_scene(

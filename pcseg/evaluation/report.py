@@ -1,7 +1,7 @@
 """Results of an evaluation as JSON and Markdown, always with their provenance."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -147,26 +147,15 @@ class Report:
         if self.single_pass is not None:
             title += f", mean of {self.provenance['passes']} passes"
             matrices["this model, single pass"] = self.single_pass
-        rows = []
-        for name, matrix in (matrices | self.baselines).items():
-            means = scores(matrix)
-            present = int((~matrix.absent).sum())
-            for convention, text in CONVENTIONS.items():
-                numbers = means["miou"][convention], means["macc"][convention], means["oa"]
-                covered = text.format(present=present, all=matrix.num_classes)
-                rows.append([name, *map(percent, numbers), covered])
+        rows = [
+            row for name, matrix in (matrices | self.baselines).items() for row in _mean_rows(name, matrix)
+        ]
         return table([title, "mIoU", "mAcc", "OA", "mean over"], rows)
 
     def _group_table(self) -> str:
         """Return a table of the class groups, empty for classes without groups."""
-        rows = []
         groups = class_groups(self.names)
-        for group, classes in groups.items():
-            means = scores(self.matrix, classes)
-            present = int((~self.matrix.absent[list(classes)]).sum())
-            for convention, text in CONVENTIONS.items():
-                numbers = means["miou"][convention], means["macc"][convention]
-                rows.append([group, *map(percent, numbers), text.format(present=present, all=len(classes))])
+        rows = [row for group, classes in groups.items() for row in _mean_rows(group, self.matrix, classes)]
         return table(["class group", "mIoU", "mAcc", "mean over"], rows) if groups else ""
 
     def _interval_sentence(self) -> str:
@@ -270,6 +259,19 @@ def scores(matrix: ConfusionMatrix, classes: Sequence[int] | None = None) -> dic
         },
     }
     return means if classes is not None else {**means, "oa": finite(matrix.overall_accuracy())}
+
+
+def _mean_rows(
+    name: str, matrix: ConfusionMatrix, classes: Sequence[int] | None = None
+) -> Iterator[list[str]]:
+    """Yield the row of a table for each convention about absent classes."""
+    means, present = (
+        scores(matrix, classes),
+        ~matrix.absent[slice(None) if classes is None else list(classes)],
+    )
+    for convention, text in CONVENTIONS.items():
+        numbers = [means["miou"][convention], means["macc"][convention], *([] if classes else [means["oa"]])]
+        yield [name, *map(percent, numbers), text.format(present=int(present.sum()), all=len(present))]
 
 
 def _sum(first: Any, second: Any) -> Any:

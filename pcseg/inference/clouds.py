@@ -19,34 +19,17 @@ from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.labels import IGNORE_INDEX, LabelSchema, Palette, class_colors
 
 
-@dataclass(frozen=True, kw_only=True)
-class CloudPrediction:
+@dataclass(kw_only=True)
+class CloudPrediction(SavedPrediction):
     """Hold a point cloud and its prediction; row i belongs to point i of the file.
 
     Args:
         cloud: The points as read from the file.
-        saved: Classes and confidences; -1 and 0 for points that cannot be predicted.
         remarks: Lines for the user: what was found in the file, and what was done.
     """
 
     cloud: Cloud
-    saved: SavedPrediction
     remarks: list[str]
-
-    @property
-    def label(self) -> np.ndarray:
-        """Class of each point, ``(N,)`` int16; -1 for points that cannot be predicted."""
-        return self.saved.label
-
-    @property
-    def confidence(self) -> np.ndarray:
-        """Probability of the class of each point, ``(N,)`` float32."""
-        return self.saved.confidence
-
-    @property
-    def schema(self) -> LabelSchema:
-        """Meaning of the classes."""
-        return self.saved.schema
 
     def write(self, folder: Path | str, *, palette: Palette = "canonical") -> tuple[Path, Path]:
         """Write ``<name>.npz`` and the colored ``<name>.ply`` and return their paths.
@@ -61,7 +44,7 @@ class CloudPrediction:
             raise UserError(
                 f"--out {folder}: the prediction would replace {self.cloud.source}. Choose another folder."
             )
-        write_prediction(arrays, self.saved)
+        write_prediction(arrays, self)
         color = class_colors(self.schema, palette)[self.label]
         columns = dict(zip("xyz", self.cloud.pos.T)) | dict(zip(("red", "green", "blue"), color.T))
         write_ply(colored, columns | {"label": self.label, "confidence": self.confidence})
@@ -121,15 +104,16 @@ def predict_cloud(
             f"confidence: {prediction.confidence.mean():.2f} on average",
         ]
     remarks += accuracy_remark(cloud, label, model.schema)
-    saved = SavedPrediction(
+    return CloudPrediction(
         label=label,
         confidence=confidence,
         schema=model.schema,
         source=cloud.source.name,
         checkpoint=model.hash,
         frame=frame,
+        cloud=cloud,
+        remarks=remarks,
     )
-    return CloudPrediction(cloud=cloud, saved=saved, remarks=remarks)
 
 
 def accuracy_remark(cloud: Cloud, label: np.ndarray, schema: LabelSchema) -> list[str]:

@@ -207,18 +207,10 @@ class _SceneRunner:
 
         Every TTA pass has its own voxels, so the sums of points of one voxel differ.
         """
-        if not self._by_point:
-            scores, row = self.scores(sample, advance)
-            total = torch.zeros(len(row), scores.shape[1]) if total is None else total
-            for start in range(0, len(row), CHUNK):
-                part = torch.from_numpy(row[start : start + CHUNK])
-                total[start : start + CHUNK] += scores[part]
-            return total
-        groups = self._group(sample)
-        for target, probability in self._run_all(sample, groups, advance):
-            total = torch.zeros(groups.num_points, probability.shape[1]) if total is None else total
-            total[torch.from_numpy(groups.order[target])] += probability
-        assert total is not None
+        scores, row = self.scores(sample, advance)
+        total = torch.zeros(len(row), scores.shape[1]) if total is None else total
+        for start in range(0, len(row), CHUNK):
+            total[start : start + CHUNK] += scores[torch.from_numpy(row[start : start + CHUNK])]
         return total
 
     @property

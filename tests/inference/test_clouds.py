@@ -68,8 +68,8 @@ def test_predictions_do_not_depend_on_units_and_axes(model: LoadedModel, room: C
     turned = replace(room, pos=(room.pos.astype(np.float64) @ np.array(ROTATIONS[up]) * 1000))
     again = predict_cloud(model, turned, units="mm", up=up)  # type: ignore[arg-type]
     assert (straight.label == again.label).mean() > 0.98
-    assert again.saved.frame is not None
-    assert (again.saved.frame.unit, again.saved.frame.up) == ("mm", up)
+    assert again.frame is not None
+    assert (again.frame.unit, again.frame.up) == ("mm", up)
     assert any("millimet" in remark for remark in again.remarks)
 
 
@@ -80,7 +80,7 @@ def test_missing_fields_are_substituted(normal_model: LoadedModel, room: Cloud) 
     assert "color: not in the file, replaced by the constant (10, 20, 30)" in text
     assert "normals: not in the file, estimated" in text
     remarks: list[str] = []
-    frame = predicted.saved.frame
+    frame = predicted.frame
     assert frame is not None
     sample = make_sample(normal_model, bare, np.arange(len(bare)), frame, remarks)
     assert (sample.color == [10, 20, 30]).all()
@@ -93,8 +93,8 @@ def test_missing_fields_are_substituted(normal_model: LoadedModel, room: Cloud) 
 def test_normals_in_the_file_are_rotated_with_the_cloud(normal_model: LoadedModel, room: Cloud) -> None:
     normal = np.tile(np.array([[0, 1, 0]], dtype=np.float32), (len(room), 1))
     predicted = predict_cloud(normal_model, replace(room, normal=normal), up="y")
-    assert predicted.saved.frame is not None
-    np.testing.assert_allclose(predicted.saved.frame.rotate(normal[:1]), [[0, 0, 1]], atol=1e-6)
+    assert predicted.frame is not None
+    np.testing.assert_allclose(predicted.frame.rotate(normal[:1]), [[0, 0, 1]], atol=1e-6)
     assert not any(remark.startswith("normals") for remark in predicted.remarks)
 
 
@@ -114,9 +114,9 @@ def test_blocks_change_few_predictions(model: LoadedModel, room: Cloud) -> None:
 
 def test_normals_of_an_empty_cloud(normal_model: LoadedModel, tmp_path: Path) -> None:
     nothing = Cloud(source=tmp_path / "a.ply", pos=np.empty((0, 3)))
-    assert len(predict_cloud(normal_model, nothing).saved.label) == 0
+    assert len(predict_cloud(normal_model, nothing).label) == 0
     one = Cloud(source=tmp_path / "a.ply", pos=np.zeros((1, 3)))
-    assert predict_cloud(normal_model, one).saved.label.shape == (1,)
+    assert predict_cloud(normal_model, one).label.shape == (1,)
 
 
 def test_an_image_model_cannot_predict_a_cloud(tmp_path: Path, room: Cloud) -> None:
