@@ -24,14 +24,14 @@ ADE20K_SCHEMA = LabelSchema(
     names=tuple(name.strip() for name in NAMES.replace("\n", " ").split(",")),
     colors=palette_colors(151)[1:],
 )
-"""In the order of ``objectInfo150.txt``; the first of the synonyms that papers print."""
+"""In the order of ``objectInfo150.txt``, each named by its first synonym."""
 
 
 class ADE20K(ImageReader):
-    """The benchmark's release ``ADEChallengeData2016``.
+    """Read the release ``ADEChallengeData2016`` of the benchmark.
 
     Convention:
-        A label file has 0 for *other*, which is ignored, and 1..150 for the classes.
+        Label files hold 0 for *other*, which is ignored, and 1..150 for the classes.
     """
 
     dataset = "ADE20K"

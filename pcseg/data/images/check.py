@@ -1,4 +1,4 @@
-"""Look through a data set of images before training: what is missing, damaged or of the wrong kind."""
+"""Check an image data set before training: missing, damaged and mismatched files."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -27,20 +27,20 @@ EXPECTED = {
     ("PASCAL-Context (60 classes)", "train"): 4_998,
     ("PASCAL-Context (60 classes)", "val"): 5_105,
 }
-"""Images of the complete releases; converted PASCAL-Context may lack two and one."""
+"""Number of images of the complete releases; converted PASCAL-Context may lack two and one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitCheck:
-    """What was found in a split.
+    """Result of checking a split.
 
     Args:
-        split: Its name.
-        images: Images in it.
-        read: Images that were read.
-        problems: One line for each image that cannot be used.
-        remarks: What is unusual but no fault.
-        pixels: Labelled pixels of every class in the images that were read, ``(K,)``.
+        split: Name of the split.
+        images: Number of its images.
+        read: Number of images that were read.
+        problems: One line for each unusable image.
+        remarks: Unusual properties that are not errors.
+        pixels: Labeled pixels per class in the images that were read, ``(K,)``.
     """
 
     split: str
@@ -52,13 +52,13 @@ class SplitCheck:
 
 
 def check_split(reader: ImageReader, split: str, *, limit: int | None = None, workers: int = 1) -> SplitCheck:
-    """Read the images of a split and say what is wrong.
+    """Read the images of a split and report problems.
 
     Args:
-        reader: Of the data set.
+        reader: Reader of the data set.
         split: One of its splits.
         limit: Number of images to read, evenly spread; default: all.
-        workers: Processes that read.
+        workers: Number of processes that read.
 
     Raises:
         UserError: The split is unknown or empty.
@@ -68,7 +68,7 @@ def check_split(reader: ImageReader, split: str, *, limit: int | None = None, wo
     chosen = pictures[::step]
     pixels = np.zeros(reader.schema.num_classes, np.int64)
     problems = []
-    for result in _look_at_all(reader, chosen, workers):
+    for result in _check_all(reader, chosen, workers):
         if isinstance(result, str):
             problems.append(result)
         else:
@@ -83,8 +83,8 @@ def check_split(reader: ImageReader, split: str, *, limit: int | None = None, wo
     )
 
 
-def look_at(reader: ImageReader, picture: Picture) -> np.ndarray | str:
-    """Labelled pixels of every class in an image, or the line that says why it cannot be used."""
+def check_image(reader: ImageReader, picture: Picture) -> np.ndarray | str:
+    """Return the labeled pixels per class of an image, or the reason why it cannot be used."""
     try:
         _, label = reader.read(picture)
     except UserError as error:
@@ -92,10 +92,8 @@ def look_at(reader: ImageReader, picture: Picture) -> np.ndarray | str:
     return np.bincount(label[label >= 0], minlength=reader.schema.num_classes)
 
 
-def _look_at_all(
-    reader: ImageReader, pictures: Sequence[Picture], workers: int
-) -> Iterable[np.ndarray | str]:
-    work = partial(look_at, reader)
+def _check_all(reader: ImageReader, pictures: Sequence[Picture], workers: int) -> Iterable[np.ndarray | str]:
+    work = partial(check_image, reader)
     if workers == 1:
         yield from map(work, pictures)
         return
@@ -110,8 +108,10 @@ def _remarks(reader: ImageReader, split: str, images: int, pixels: np.ndarray, *
         remarks.append(f"{split}: {images:,} images; the complete release has {expected:,}")
     absent = [name for name, count in zip(reader.schema.names, pixels) if not count]
     if not pixels.any():
-        remarks.append(f"{split}: no labelled pixel; it can be predicted but neither trained on nor scored")
+        remarks.append(
+            f"{split}: no labeled pixels. It can be predicted, but not used for training or scoring."
+        )
     elif absent and whole:
         more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
-        remarks.append(f"{split}: no pixel of {', '.join(islice(absent, 8))}{more}")
+        remarks.append(f"{split}: no pixels of {', '.join(islice(absent, 8))}{more}")
     return remarks

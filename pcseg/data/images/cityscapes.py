@@ -4,7 +4,7 @@ from pcseg.data.images.reader import ImageReader, Picture, table_of
 from pcseg.labels import LabelSchema
 
 IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""``labelIds`` of the classes, in the order of the benchmark's train ids."""
+"""``labelIds`` of the classes, in the order of the train ids of the benchmark."""
 
 LAST_ID = 33
 
@@ -23,12 +23,11 @@ CITYSCAPES_SCHEMA = LabelSchema(
 
 
 class Cityscapes(ImageReader):
-    """Fine annotations: ``leftImg8bit`` and ``gtFine`` as unpacked; no conversion is needed.
+    """Read the fine annotations: ``leftImg8bit`` and ``gtFine`` as unpacked, without conversion.
 
     Convention:
-        ``labelIds`` are read and mapped here; the other classes, such as *ego vehicle* and *license plate* (-1,
-        which 8 bits store as 255), are ignored. ``labelTrainIds`` are not used. The test split's labels are kept
-        back: its files hold nothing that counts.
+        ``labelIds`` are read and mapped here. Other classes, such as *ego vehicle* and *license plate* (-1, stored
+        as 255), are ignored. ``labelTrainIds`` are not used. The labels of the test split are not public.
     """
 
     dataset = "Cityscapes"

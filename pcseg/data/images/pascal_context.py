@@ -29,22 +29,22 @@ ORIGINAL_IDS = (
     162, 187, 189, 207, 220, 232, 258, 259, 260, 284, 295, 296, 308, 324, 326, 347, 349, 354, 355, 360, 366, 368, 397,
     415, 416, 420, 424, 427, 440, 445, 454, 458,
 )  # fmt: skip
-"""Numbers of :data:`NAMES` among the 459 categories, as PyTorch-Encoding takes them; all others are background."""
+"""Ids of :data:`NAMES` among the 459 categories, as in PyTorch-Encoding; all others are background."""
 
 CATEGORIES = 459
 
 CONVERTED = ("SegmentationClassContext", "Context")
-"""Folders of labels 0..59 as mmsegmentation and PaddleSeg write them."""
+"""Folders of labels 0..59 as written by mmsegmentation and PaddleSeg."""
 
 ORIGINALS = "trainval"
 """Folder of the original .mat files."""
 
 
 class PascalContext(ImageReader):
-    """``VOCdevkit/VOC2010`` with the labels of PASCAL-Context; 59 classes, the background is ignored.
+    """Read ``VOCdevkit/VOC2010`` with the labels of PASCAL-Context: 59 classes, background is ignored.
 
     Convention:
-        Published numbers of 59 and of 60 classes differ by several points: here they are two data sets.
+        Published results on 59 and on 60 classes differ by several points, so they are separate data sets.
     """
 
     dataset = "PASCAL-Context (59 classes)"
@@ -77,21 +77,21 @@ class PascalContext(ImageReader):
         return super().read_label(path)
 
     def _labels(self, name: str) -> list[Path]:
-        """Converted labels, then the originals in the folder or beside it."""
+        """Return possible label files: converted ones, then the originals in the folder or beside it."""
         converted = [self.root / folder / f"{name}.png" for folder in CONVERTED]
         return converted + [folder / ORIGINALS / f"{name}.mat" for folder in (self.root, self.root.parent)]
 
     def _list(self, split: str) -> Path | None:
-        places = [
+        files = [
             self.root / "ImageSets" / "SegmentationContext" / f"{split}.txt",
             self.root / "ImageSets" / "Segmentation" / f"{split}_context.txt",
             self.root / f"{split}_context.txt",
         ]
-        return next((place for place in places if place.is_file()), None)
+        return next((file for file in files if file.is_file()), None)
 
 
 class PascalContext60(PascalContext):
-    """The same with the background as a class."""
+    """Read PASCAL-Context with background as a class."""
 
     dataset = "PASCAL-Context (60 classes)"
     background = True

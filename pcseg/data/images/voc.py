@@ -27,21 +27,21 @@ VOC_SCHEMA = LabelSchema(
 )  # fmt: skip
 
 AUGMENTED = "train_aug"
-"""Name of the split that joins VOC's training images with SBD's, less VOC's validation images."""
+"""Split of the training images of VOC and SBD without the validation images of VOC."""
 
 ADDED = "aug"
-"""Name of mmsegmentation's list of what SBD adds to ``train``."""
+"""List in mmsegmentation of the images that SBD adds to ``train``."""
 
 LABEL_FOLDERS = ("SegmentationClass", "SegmentationClassAug")
-"""VOC's own labels, which are finer, and those of SBD as some releases have converted them."""
+"""Labels of VOC, which are finer, and converted labels of SBD."""
 
 
 class VOC2012(ImageReader):
-    """``VOCdevkit/VOC2012`` and beside it, for the split ``train_aug``, SBD's ``benchmark_RELEASE``.
+    """Read ``VOCdevkit/VOC2012`` and, for the split ``train_aug``, the ``benchmark_RELEASE`` of SBD.
 
     Convention:
-        A label file is a palette whose *indices* count: 0 is background and a class, 255 the border and ignored.
-        SBD lies in the folder itself, in the one above or two above; its .mat files are read as they are.
+        Label files are palette images whose *indices* are labels: 0 is the class background, 255 the border, which
+        is ignored. SBD is searched in the folder and up to two levels above; its .mat files are read directly.
     """
 
     dataset = "PASCAL VOC 2012"
@@ -74,7 +74,7 @@ class VOC2012(ImageReader):
         return super().read_label(path)
 
     def _labels(self, name: str, split: str) -> list[Path]:
-        """VOC's own labels, and only in the augmented set those of SBD for images that VOC did not label."""
+        """Return possible label files, best first: in the augmented set also those of SBD."""
         if split == "test":
             return []
         own = [self.root / folder / f"{name}.png" for folder in LABEL_FOLDERS]
@@ -84,15 +84,15 @@ class VOC2012(ImageReader):
         return own if sbd is None else [*own, sbd / "cls" / f"{name}.mat"]
 
     def _augmented(self) -> list[str]:
-        """All of ``train_aug.txt``, or VOC's training images and those added that are not in VOC's validation."""
+        """Return ``train_aug.txt``, or the training images of VOC and SBD without the validation images of VOC."""
         if self._list(AUGMENTED).is_file():
-            # CCNet's list has paths of images and labels
+            # the list of CCNet holds paths of images and labels
             return [Path(name).stem for name in read_names(self._list(AUGMENTED))]
         names = set(read_names(self._list("train"))) | self._added()
         return sorted(names - set(read_names(self._list("val"))))
 
     def _added(self) -> set[str]:
-        """What SBD adds, as mmsegmentation lists it or as released."""
+        """Return the images of SBD, as listed by mmsegmentation or as released."""
         if self._list(ADDED).is_file():
             return set(read_names(self._list(ADDED)))
         sbd = self._sbd()
@@ -113,36 +113,38 @@ class VOC2012(ImageReader):
 def listed_pictures(
     reader: ImageReader, split: str, names: Sequence[str], labels: Callable[[str], Sequence[Path]]
 ) -> list[Picture]:
-    """The images of a split list of VOC: ``JPEGImages`` and the first label file that is there.
+    """Return the images of a split list of VOC: ``JPEGImages`` and the first label file that exists.
 
     Args:
-        reader: Of the data set.
+        reader: Reader of the data set.
         split: Name of the split.
         names: Names in its list.
-        labels: Where labels of an image may be, best first; nowhere if they are kept back.
+        labels: Returns the possible label files of an image, best first; none if labels are not public.
     """
     pictures = []
     for name in names:
-        places = labels(name)
-        label = next((place for place in places if place.is_file()), places[0] if places else None)
+        files = labels(name)
+        label = next((file for file in files if file.is_file()), files[0] if files else None)
         image = reader.root / "JPEGImages" / f"{name}.jpg"
         pictures.append(Picture(name=name, split=split, group=name, image=image, label=label))
     return pictures
 
 
 def read_mat(path: Path, *fields: str) -> np.ndarray:
-    """The matrix under ``fields`` of a MATLAB file, int32."""
+    """Return the matrix under ``fields`` of a MATLAB file as int32."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
     if not path.is_file():
-        raise UserError(f"{path}: no such file; unpack the data set completely")
+        raise UserError(f"{path}: no such file. Unpack the data set completely.")
     try:
         value = loadmat(path)[fields[0]]
         for name in fields[1:]:
             value = value[name][0, 0]
         return np.asarray(value).astype(np.int32)
     except (MatReadError, OSError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read as a MATLAB file ({error}); unpack it again") from error
+        raise UserError(f"{path}: not a readable MATLAB file ({error}). Unpack it again.") from error
     except (ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:
-        raise UserError(f"{path}: holds no {'.'.join(fields)} ({error!r}); download it again") from error
+        raise UserError(
+            f"{path}: does not contain {'.'.join(fields)} ({error!r}). Download it again."
+        ) from error

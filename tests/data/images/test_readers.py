@@ -122,7 +122,7 @@ def test_a_test_of_scannet_has_no_labels(tmp_path: Path) -> None:
     save(np.zeros((96, 128, 3), np.uint8), tmp_path / "scene0707_00" / "color" / "000000.jpg")
     found = check_split(reader, "test")
     assert (found.images, found.problems) == (1, [])
-    assert "it can be predicted but neither trained on nor scored" in found.remarks[0]
+    assert "It can be predicted, but not used for training or scoring" in found.remarks[0]
     (tmp_path / "scene0000_00" / "label" / "000000.png").unlink()
     assert len(check_split(reader, "train").problems) == 1, "labels of the training are never kept back"
 
