@@ -1,4 +1,4 @@
-"""A batch of one scene, for models that predict; made without PyG, whose import takes seconds."""
+"""Batch of one scene for prediction, built without PyG, whose import takes seconds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,16 +15,16 @@ from pcseg.ops.voxels import VoxelSet
 
 @dataclass(kw_only=True)
 class SceneBatch:
-    """The fields of :class:`~pcseg.nn.levels.PointBatch` for one scene, and perhaps its ``voxels``.
+    """Hold the fields of :class:`~pcseg.nn.levels.PointBatch` for one scene.
 
     Args:
         x: Input features, ``(N, F)``.
-        pos: Metres, ``(N, 3)``.
-        grid_pos: Voxels, ``(N, 3)`` int32.
+        pos: Positions in meters, ``(N, 3)``.
+        grid_pos: Voxel coordinates, ``(N, 3)`` int32.
         y: Labels, ``(N,)`` int64.
         batch: Zeros, ``(N,)`` int64.
         ptr: 0 and N.
-        voxels: The voxels with the kernel maps built so far.
+        voxels: Voxels with the kernel maps built so far.
     """
 
     x: Tensor
@@ -37,36 +37,24 @@ class SceneBatch:
     num_graphs: int = 1
 
     def to(self, device: torch.device | str) -> Self:
-        """The batch on another device; voxels stay behind."""
-        return replace(
-            self,
-            x=self.x.to(device),
-            pos=self.pos.to(device),
-            grid_pos=self.grid_pos.to(device),
-            y=self.y.to(device),
-            batch=self.batch.to(device),
-            ptr=self.ptr.to(device),
-            voxels=None,
-        )
+        """Return the batch on another device, without ``voxels``."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **moved, voxels=None)
 
 
 def scene_batch(sample: Sample, features: Sequence[str]) -> SceneBatch:
-    """The batch of one voxelised sample."""
-    tensors = model_inputs(sample, features)
-    count = len(tensors["x"])
+    """Return the batch of one voxelized sample."""
+    count = len(sample.pos)
     return SceneBatch(
-        x=tensors["x"],
-        pos=tensors["pos"],
-        grid_pos=tensors["grid_pos"],
-        y=tensors["y"],
+        **model_inputs(sample, features),
         batch=torch.zeros(count, dtype=torch.int64),
         ptr=torch.tensor([0, count]),
     )
 
 
 def model_inputs(sample: Sample, features: Sequence[str]) -> dict[str, Tensor]:
-    """A voxelised sample as tensors: x (N, F), pos (N, 3), grid_pos (N, 3) int32, y (N,) int64."""
-    assert sample.grid_pos is not None, "the sample is not voxelised"
+    """Return a voxelized sample as tensors: x (N, F), pos (N, 3), grid_pos (N, 3) int32, y (N,) int64."""
+    assert sample.grid_pos is not None, "the sample is not voxelized"
     assert sample.height is not None, "the sample has no heights"
     x = input_features(
         features,
