@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# From nothing to a trained model and pictures, on generated rooms in the raw layout of S3DIS or ScanNet.
-# Safe to run again: finished steps are skipped and interrupted ones go on.
+# From an empty machine to a trained model and pictures, on generated rooms in the raw layout of S3DIS or ScanNet.
+# Safe to run again: finished steps are skipped and interrupted ones resume.
 #
 #   bash scripts/quickstart.sh [--dataset s3dis|scannet] [--rooms N] [--points N] [--epochs N] [--data DIR] [--out DIR]
-#                              [--with-2d]    (goes on with image models of the same rooms: scripts/quickstart_2d.sh)
+#                              [--with-2d]    (then image models of the same rooms: scripts/quickstart_2d.sh)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
@@ -19,9 +19,9 @@ while [ $# -gt 0 ]; do
     --out) OUT=$2 ;;
     --with-2d) WITH_2D=yes && shift && continue ;;
     -h | --help) sed -n '2,6p' "$0" && exit 0 ;;
-    *) echo "quickstart: unknown option $1; see --help" >&2 && exit 2 ;;
+    *) echo "quickstart: unknown option $1. See --help." >&2 && exit 2 ;;
   esac
-  [ $# -ge 2 ] || { echo "quickstart: $1 needs a value" >&2 && exit 2; }
+  [ $# -ge 2 ] || { echo "quickstart: $1: no value. Give one." >&2 && exit 2; }
   shift 2
 done
 case "$DATASET" in
@@ -30,9 +30,9 @@ case "$DATASET" in
     NAME=scannet_rooms LAYOUT=scannet TEST=val OUT=${OUT:-runs/quickstart_scannet}
     SPLITS=(--data.train_splits '["train"]' --data.test_splits '["val"]')
     ;;
-  *) echo "quickstart: --dataset $DATASET is unknown; it is s3dis or scannet" >&2 && exit 2 ;;
+  *) echo "quickstart: --dataset $DATASET: unknown. Choose s3dis or scannet." >&2 && exit 2 ;;
 esac
-[ -z "$WITH_2D" ] || [ "$DATASET" = s3dis ] || { echo "quickstart: --with-2d goes with --dataset s3dis" >&2 && exit 2; }
+[ -z "$WITH_2D" ] || [ "$DATASET" = s3dis ] || { echo "quickstart: --with-2d: only for --dataset s3dis. Leave it out." >&2 && exit 2; }
 WORKERS=$(nproc)
 START=$SECONDS
 
@@ -45,20 +45,20 @@ $PYTHON -m data_prep.rooms "$DATA/${NAME}_raw" --areas 6 --rooms "$ROOMS" --poin
 log "2/5  Preparing them into $DATA/$NAME"
 $PYTHON -m "data_prep.$DATASET" "$DATA/${NAME}_raw" "$DATA/$NAME" --workers "$WORKERS"
 
-log "3/5  Training a sparse U-Net with EncNet's head; $TEST is kept for the test"
+log "3/5  Training a sparse U-Net with the EncNet head; $TEST is kept for the test"
 PROCESSES=()
 ! two_processes || PROCESSES=(--trainer.devices 2)
 if [ ! -f "$OUT/training_seconds" ]; then
   train_start=$SECONDS
-  $PYTHON scripts/train.py --config configs/rooms/encnet.yaml --data.root "$DATA/$NAME" --out "$OUT" --resume true \
+  $PYTHON scripts/train.py --config rooms/encnet --data.root "$DATA/$NAME" --out "$OUT" --resume true \
     ${PROCESSES[@]+"${PROCESSES[@]}"} ${SPLITS[@]+"${SPLITS[@]}"} ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
   echo $((SECONDS - train_start)) >"$OUT/training_seconds"
 fi
 
-log "4/5  Scoring it on $TEST, beside two baselines"
+log "4/5  Scoring it and two baselines on $TEST"
 $PYTHON scripts/evaluate.py --ckpt "$OUT/best.ckpt" --out "$OUT/evaluation" --fragments 1 --baselines true
 
-log "5/5  Pictures: colour, true label, prediction, error"
+log "5/5  Pictures: color, true label, prediction, error"
 for scene in $(ls "$DATA/$NAME/$TEST"/*.h5 | head -3); do
   $PYTHON scripts/visualize.py "$scene" --prediction "$OUT/evaluation" --sheet true \
     --png "$OUT/pictures/$(basename "$scene" .h5).png"

@@ -1,4 +1,4 @@
-"""Say in plain language what a run achieved and where its files are: ``python scripts/summary.py RUN``."""
+"""Print the result of a run and the paths of its files: ``python scripts/summary.py RUN``."""
 
 import json
 from pathlib import Path
@@ -7,33 +7,29 @@ from pcseg.cli import run
 from pcseg.errors import UserError
 
 
-def summary(folder: Path) -> None:
-    """Print the scores of an evaluated run beside its baselines, and where results and pictures are.
+def summary(folder: Path) -> list[str]:
+    """Print the scores of an evaluated run beside its baselines, and the paths of results and pictures.
 
     Args:
-        folder: A run with ``evaluation/results.json`` inside.
+        folder: A run that contains ``evaluation/results.json``.
     """
     path = folder / "evaluation" / "results.json"
     if not path.is_file():
-        raise UserError(f"{path}: no results; run scripts/evaluate.py with --out {path.parent} first")
+        raise UserError(f"{path}: no results. Run pcseg evaluate with --out {path.parent} first.")
     results = json.loads(path.read_text())
-    protocol = results["provenance"]
-    splits = ", ".join(protocol["splits"])
-    print(
-        f"On {protocol['scenes']} rooms of {splits} ({protocol['points']:,} points; {protocol['release']}):"
-    )
-    lines = {"this model": results["scores"], **results["baselines"]}
-    width = max(map(len, lines))
-    for name, scores in lines.items():
-        miou, accuracy = scores["miou"]["excluded"], scores["oa"]
-        print(f"  {name:<{width}}  mIoU {100 * miou:5.1f} %  right points {100 * accuracy:5.1f} %")
+    record = results["provenance"]
+    splits = ", ".join(record["splits"])
+    lines = [f"{record['scenes']} rooms of {splits} ({record['points']:,} points; {record['release']}):"]
+    rows = {"this model": results["scores"], **results["baselines"]}
+    width = max(map(len, rows))
+    for name, scores in rows.items():
+        miou, accuracy = 100 * scores["miou"]["excluded"], 100 * scores["oa"]
+        lines.append(f"  {name:<{width}}  mIoU {miou:5.1f} %  overall accuracy {accuracy:5.1f} %")
     ranked = sorted((c for c in results["classes"] if c["iou"] is not None), key=lambda c: c["iou"])
     weakest = ", ".join(f"{c['name']} {100 * c['iou']:.0f} %" for c in ranked[:3])
-    print(f"Weakest classes: {weakest}.")
-    print(f"Table of all classes: {path.with_suffix('.md')}")
-    for picture in sorted((folder / "pictures").glob("*.png")):
-        print(f"Picture: {picture}")
-    print(f"Checkpoint: {folder / 'best.ckpt'}; training curves: tensorboard --logdir {folder}")
+    lines += [f"Classes with the lowest IoU: {weakest}", f"Table of all classes: {path.with_suffix('.md')}"]
+    lines += [f"Picture: {picture}" for picture in sorted((folder / "pictures").glob("*.png"))]
+    return [*lines, f"Checkpoint: {folder / 'best.ckpt'}", f"Training curves: tensorboard --logdir {folder}"]
 
 
 if __name__ == "__main__":

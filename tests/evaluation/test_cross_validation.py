@@ -173,7 +173,14 @@ def test_a_killed_cross_validation_resumes_exactly(done: Path, recipe: Path, tmp
     out = tmp_path / "out"
     options = ["--device", "cpu", "--fragments", "1", "--tta", "true", "--progress_bar", "false"]
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "sixfold.py"), str(recipe), "--out", str(out), *options],
+        [
+            sys.executable,
+            str(ROOT / "scripts" / "cross_validate.py"),
+            str(recipe),
+            "--out",
+            str(out),
+            *options,
+        ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)])},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
