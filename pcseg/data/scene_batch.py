@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -38,18 +38,16 @@ class SceneBatch:
 
     def to(self, device: torch.device | str) -> Self:
         """Return the batch on another device, without ``voxels``."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        moved: dict[str, Any] = {name: value.to(device) for name, value in tensors.items()}
         return replace(self, **moved, voxels=None)
 
 
 def scene_batch(sample: Sample, features: Sequence[str]) -> SceneBatch:
     """Return the batch of one voxelized sample."""
     count = len(sample.pos)
-    return SceneBatch(
-        **model_inputs(sample, features),
-        batch=torch.zeros(count, dtype=torch.int64),
-        ptr=torch.tensor([0, count]),
-    )
+    inputs: dict[str, Any] = model_inputs(sample, features)
+    return SceneBatch(**inputs, batch=torch.zeros(count, dtype=torch.int64), ptr=torch.tensor([0, count]))
 
 
 def model_inputs(sample: Sample, features: Sequence[str]) -> dict[str, Tensor]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from pcseg.data.images.reader import read_indices
 from pcseg.errors import UserError
 
 MILLIMETERS_PER_METER = 1000.0
@@ -112,7 +112,7 @@ def _read_frame(color: Path, color_matrix: np.ndarray, depth_matrix: np.ndarray)
     return CameraFrame(
         color=color,
         label=folder / "label" / f"{color.stem}.png",
-        depth=_read_depth(folder / "depth" / f"{color.stem}.png"),
+        depth=read_indices(folder / "depth" / f"{color.stem}.png").astype(np.float32) / MILLIMETERS_PER_METER,
         pose=pose,
         depth_matrix=depth_matrix,
         color_matrix=color_matrix,
@@ -226,14 +226,3 @@ def _read_matrix(path: Path, *, sizes: tuple[int, ...] = (4, 3)) -> np.ndarray:
     if matrix.shape not in [(size, size) for size in sizes]:
         raise UserError(f"{path}: a matrix of shape {matrix.shape}, expected 4 x 4. Render the frames again.")
     return matrix
-
-
-def _read_depth(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            depth = np.asarray(image).astype(np.float32) / MILLIMETERS_PER_METER
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"{path}: not a readable depth image ({error}). Render the frames again.") from error
-    if depth.ndim != 2:
-        raise UserError(f"{path}: has colors instead of one depth per pixel. Render the frames again.")
-    return depth

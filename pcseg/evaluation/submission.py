@@ -6,7 +6,6 @@ A submission is a zip archive of one text file per scan, with the id of every ve
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,42 +25,8 @@ OFFICIAL = {
 }
 """Number of scans and, for the test split, names of the scans of the benchmark."""
 
-UNREADABLE = (
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    RuntimeError,
-)
+UNREADABLE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, OSError, RuntimeError)
 """Errors of reading a damaged, encrypted or unsupported archive."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """Describe a checked archive.
-
-    Args:
-        archive: The file to upload.
-        scans, points: Number of scans and vertices in it.
-        classes: 20 or 200.
-        checkpoint: Hash of the model; empty if an existing archive was checked.
-    """
-
-    archive: Path
-    scans: int
-    points: int
-    classes: int
-    checkpoint: str
-
-    def as_markdown(self) -> str:
-        """Return one line for the user."""
-        model = f" of checkpoint {self.checkpoint}" if self.checkpoint else ""
-        return (
-            f"`{self.archive}`: {self.scans} scans, {self.points:,} vertices, {self.classes} classes{model}. Names, "
-            "counts and ids are correct."
-        )
 
 
 def submit(
@@ -75,10 +40,10 @@ def submit(
     check: bool = False,
     device: str = "auto",
     progress_bar: bool = True,
-) -> Submission:
+) -> str:
     """Write and check a submission to the ScanNet benchmark: a zip archive with one text file per scan.
 
-    The provenance record is written beside the archive, as ``.json``.
+    The provenance record is written beside the archive, as ``.json``. Returns one line for the user.
 
     Args:
         out: The archive, such as submissions/scannet.zip.
@@ -128,12 +93,10 @@ def submit(
             "scans": len(counts),
         }
         write_json(out.with_suffix(".json"), {**about, "checkpoint": checkpoint, **record})
-    return Submission(
-        archive=out,
-        scans=len(counts),
-        points=sum(counts.values()),
-        classes=len(benchmark.ids),
-        checkpoint=checkpoint,
+    model = f" of checkpoint {checkpoint}" if checkpoint else ""
+    return (
+        f"{out}: {len(counts)} scans, {sum(counts.values()):,} vertices, {len(benchmark.ids)} classes{model}. Names, "
+        "counts and ids are correct."
     )
 
 

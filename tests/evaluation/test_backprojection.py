@@ -154,11 +154,11 @@ def test_missing_and_damaged_frames_are_errors(rooms_and_frames: tuple[Path, Pat
     lost.write_text("-inf -inf -inf -inf\n" * 4)
     assert list(read_frames(tmp_path)) == [], "lost poses of ScanNet are skipped"
     lost.write_text("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
-    with pytest.raises(UserError, match="not a readable depth image"):
+    with pytest.raises(UserError, match=r"000000\.png: no such file"):
         list(read_frames(tmp_path))
     (tmp_path / "depth").mkdir()
     Image.fromarray(np.zeros((16, 20, 3), np.uint8)).save(tmp_path / "depth" / "000000.png")
-    with pytest.raises(UserError, match=r"000000\.png: has colors instead of one depth per pixel"):
+    with pytest.raises(UserError, match=r"000000\.png: .*colo"):
         list(read_frames(tmp_path))
     lost.write_text("1 0 0\n0 1 0\n0 0 1\n")
     with pytest.raises(UserError, match=r"000000\.txt: a matrix of shape \(3, 3\), expected 4 x 4"):
