@@ -1,4 +1,4 @@
-"""Label schemas: the field's classes are as published, and remapping goes by name."""
+"""Label schemas: the published classes of the data sets, and remapping by name."""
 
 import hashlib
 
@@ -22,7 +22,7 @@ from pcseg.labels import IGNORE_INDEX, S3DIS, LabelSchema
 SCHEMAS = (S3DIS, S3DIS_ALTERNATIVE, NYU40, SCANNET20, SCANNET200)
 
 
-def test_the_orders_of_s3dis_differ_in_four_places() -> None:
+def test_the_two_orders_of_s3dis_differ_in_four_classes() -> None:
     swapped = [k for k, (a, b) in enumerate(zip(S3DIS.names, S3DIS_ALTERNATIVE.names)) if a != b]
     assert swapped == [7, 8, 9, 10]
     assert S3DIS_ALTERNATIVE.names[7:11] == ("chair", "table", "bookcase", "sofa")
@@ -31,7 +31,7 @@ def test_the_orders_of_s3dis_differ_in_four_places() -> None:
     )
 
 
-def test_classes_of_the_benchmarks() -> None:
+def test_the_classes_of_the_benchmarks() -> None:
     assert len(NYU40.names) == 40
     assert [NYU40.names[i - 1] for i in (1, 5, 16, 22, 24, 28, 36, 39, 40)] == [
         "wall", "chair", "curtain", "ceiling", "refrigerator", "shower curtain", "bathtub", "otherfurniture",
@@ -55,14 +55,14 @@ def test_classes_of_the_benchmarks() -> None:
         "tail": 66,
     }
     assert {name for names in SCANNET200_GROUPS.values() for name in names} == set(SCANNET200.names)
-    hashes = {  # of the sorted names in BenchmarkScripts/ScanNet200/scannet200_splits.py, a line each
+    hashes = {  # of the sorted names in BenchmarkScripts/ScanNet200/scannet200_splits.py, one per line
         group: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
         for group, names in SCANNET200_GROUPS.items()
     }
     assert hashes == {"head": "ad4f4662dd7a227f", "common": "935107b0e75b0d51", "tail": "8cd92338ab4fdbd8"}
 
 
-def test_groups_are_those_of_scannet200_alone() -> None:
+def test_only_scannet200_has_class_groups() -> None:
     groups = class_groups(SCANNET200.names)
     assert sorted(k for labels in groups.values() for k in labels) == list(range(200))
     assert [SCANNET200.names[groups[name][0]] for name in ("head", "common", "tail")] == [
@@ -72,11 +72,11 @@ def test_groups_are_those_of_scannet200_alone() -> None:
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.name)
-def test_schemas_survive_writing(schema: LabelSchema) -> None:
+def test_schemas_round_trip_through_json(schema: LabelSchema) -> None:
     assert LabelSchema.from_json(schema.to_json()) == schema
 
 
-def test_relabelling_goes_by_name() -> None:
+def test_relabeling_is_by_name() -> None:
     label = np.array([7, 8, -1, 0, 12], np.int16)
     there = S3DIS_ALTERNATIVE.relabel(label, S3DIS)
     assert there.tolist() == [8, 7, -1, 0, 12]
@@ -86,7 +86,7 @@ def test_relabelling_goes_by_name() -> None:
     assert SCANNET20.relabel(np.array([], np.int16), NYU40).tolist() == []
 
 
-def test_a_class_that_gets_lost_is_refused_with_both_lists() -> None:
+def test_an_unknown_class_is_an_error_with_both_lists() -> None:
     label = np.array([NYU40.names.index("ceiling"), 0])
     with pytest.raises(
         UserError, match=r"no class 'ceiling': it has \['wall', 'floor'.*\['wall', .*'otherprop'"

@@ -7,7 +7,7 @@ from pcseg.metrics.confusion import ConfusionMatrix
 
 
 def near(pos: np.ndarray, label: np.ndarray, width: float) -> np.ndarray:
-    """Point by point: does a point of another class lie in its cell or one around?"""
+    """Return which points have a point of another class in their cell or the 26 cells around, by pairs."""
     cells = np.floor(pos.astype(np.float64) / width).astype(int)
     touching = (np.abs(cells[:, None] - cells[None]) <= 1).all(axis=2)
     other = (label[None] != label[:, None]) & (label[None] >= 0)
@@ -15,7 +15,7 @@ def near(pos: np.ndarray, label: np.ndarray, width: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("width", [0.1, 0.2, 0.7])
-def test_against_a_loop_over_pairs(width: float) -> None:
+def test_counts_equal_a_loop_over_pairs(width: float) -> None:
     rng = np.random.default_rng(0)
     pos = rng.uniform(-1, 1, (500, 3)).astype(np.float32)
     label = np.where(pos[:, 0] > 0, 1, 0) + 2 * (pos[:, 1] > 0.3)
@@ -36,7 +36,7 @@ def test_against_a_loop_over_pairs(width: float) -> None:
     assert counts.union.sum() > 0
 
 
-def test_wide_boundaries_make_it_the_iou() -> None:
+def test_wide_boundaries_give_the_iou() -> None:
     rng = np.random.default_rng(1)
     pos = rng.uniform(0, 1, (300, 3))
     label, pred = rng.integers(0, 3, (2, 300))

@@ -11,14 +11,14 @@ def labels(num_classes: int, n: int = 500) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randint(0, num_classes, (n,)), torch.randint(-1, num_classes, (n,))
 
 
-def test_counts_by_hand() -> None:
+def test_counts_of_a_small_example() -> None:
     counts = confusion(torch.tensor([0, 1, 1, 0, 7, -1]), torch.tensor([0, 0, 1, -1, 1, 1]), 2)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 2]]
 
 
 @pytest.mark.parametrize("top", [6, 5, 4])
 def test_scores_agree_with_torchmetrics(top: int) -> None:
-    """``top`` below 6 leaves classes that nobody labelled or predicted."""
+    """With ``top`` below 6 some classes are neither labeled nor predicted."""
     pred, target = labels(top)
     matrix = ConfusionMatrix(6)
     for part in torch.arange(500).split(130):
@@ -34,10 +34,10 @@ def test_scores_agree_with_torchmetrics(top: int) -> None:
     assert matrix.absent.tolist() == [label >= top for label in range(6)]
 
 
-def test_absent_classes_in_both_conventions() -> None:
+def test_both_conventions_about_absent_classes() -> None:
     matrix = ConfusionMatrix(4)
     matrix.update(torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 1, 0]))
-    # IoU: 1/3, 1/2, 0 (predicted, never labelled), none; accuracy: 1/2, 1/2, none, none
+    # IoU: 1/3, 1/2, 0 (predicted, never labeled), none; accuracy: 1/2, 1/2, none, none
     assert matrix.mean_iou() == pytest.approx((1 / 3 + 1 / 2) / 3)
     assert matrix.mean_iou(absent="zero") == pytest.approx((1 / 3 + 1 / 2) / 4)
     assert matrix.mean_accuracy() == pytest.approx(1 / 2)
@@ -64,7 +64,7 @@ def test_int16_labels_of_scenes_do_not_overflow() -> None:
     assert matrix.correct[299] == 1
 
 
-def test_a_target_outside_the_classes_is_an_error() -> None:
+def test_a_target_beyond_the_classes_is_an_error() -> None:
     with pytest.raises(ValueError, match="targets reach 3"):
         confusion(torch.tensor([0]), torch.tensor([3]), 3)
 

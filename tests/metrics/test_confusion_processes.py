@@ -1,4 +1,4 @@
-"""Counts of several processes; a file of its own, so that the processes import little."""
+"""Confusion matrices of several processes. A separate file, so that the processes import few modules."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pcseg.metrics.confusion import ConfusionMatrix, confusion
 def count_in_a_process(rank: int, file: str, pred: torch.Tensor, target: torch.Tensor) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
     matrix = ConfusionMatrix(4)
-    if rank == 0:  # the other one has no scene at all
+    if rank == 0:  # the other process has no scene
         matrix.update(pred, target)
     total = matrix.summed_over_processes()
     torch.distributed.destroy_process_group()

@@ -18,8 +18,8 @@ def rooms(number: int, spread: float = 0.3) -> RoomMatrices:
     return RoomMatrices(names=tuple(f"a/{i}" for i in range(number)), counts=torch.stack(counts))
 
 
-def test_against_a_loop_over_resamples() -> None:
-    """The same draws, each scored by the confusion matrix itself; the fourth class is absent."""
+def test_intervals_equal_a_loop_over_resamples() -> None:
+    """Use the same resamples, each scored by its confusion matrix; the fourth class is absent."""
     some = rooms(7)
     found = bootstrap_intervals(some, resamples=200, seed=5)
     assert found is not None
@@ -33,8 +33,8 @@ def test_against_a_loop_over_resamples() -> None:
         assert found[name] == pytest.approx(interval)
 
 
-def test_a_class_that_few_rooms_hold() -> None:
-    """Rooms without labels of class 2 predict it at one point; class 3 is labelled nowhere but predicted."""
+def test_a_class_that_occurs_in_few_rooms() -> None:
+    """Rooms without labels of class 2 predict it at one point; class 3 is predicted but has no labels."""
     counts = torch.zeros(6, 4, 5, dtype=torch.int64)
     counts[:, 0, 0], counts[:, 1, 1], counts[:, 1, 2], counts[0, 2, 2], counts[5, 0, 3] = 90, 100, 1, 50, 10
     some = RoomMatrices(names=tuple("abcdef"), counts=counts)
@@ -50,14 +50,14 @@ def test_a_class_that_few_rooms_hold() -> None:
     assert 50 < times_without < 250, "both kinds of resamples occur"
     assert found["miou"] == pytest.approx(np.percentile(scores, (2.5, 97.5)).tolist())
     assert found["miou"][0] < some.total().mean_iou() < found["miou"][1]
-    # without class 3, nearly everything is right in every resample, whether it holds class 2 or not
+    # without class 3, nearly all points are correct in every resample, with or without class 2
     counts[5, 0, 3] = 0
     nearly = bootstrap_intervals(RoomMatrices(names=some.names, counts=counts))
     assert nearly is not None
     assert nearly["miou"][0] > 0.93
 
 
-def test_holds_the_score_and_shrinks_with_rooms_that_agree() -> None:
+def test_intervals_contain_the_score_and_shrink_with_similar_rooms() -> None:
     wide, narrow = bootstrap_intervals(rooms(20)), bootstrap_intervals(rooms(20, spread=0.01))
     assert wide is not None
     assert narrow is not None
@@ -65,7 +65,7 @@ def test_holds_the_score_and_shrinks_with_rooms_that_agree() -> None:
     assert narrow["oa"][1] - narrow["oa"][0] < (wide["oa"][1] - wide["oa"][0]) / 2
 
 
-def test_needs_two_rooms() -> None:
+def test_one_room_has_no_interval() -> None:
     assert bootstrap_intervals(rooms(1)) is None
     both = rooms(1) + rooms(2)
     assert both.names == ("a/0", "a/0", "a/1")
