@@ -12,7 +12,7 @@ from data_prep.own.check import FileCheck, check_folder, check_prepared, check_s
 from data_prep.own.spec import read_spec
 from pcseg.data.alignment import Units, Up
 from pcseg.data.images.check import check_split
-from pcseg.data.images.readers import READERS, ImageSet
+from pcseg.data.images.readers import IMAGE_READERS, ImageSet
 from pcseg.data.manifest import MANIFEST_NAME, Manifest
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
@@ -125,7 +125,7 @@ def check_images(
     Raises:
         UserError: An image cannot be used; the message holds the report.
     """
-    reader = READERS[images](root)
+    reader = IMAGE_READERS[images](root)
     chosen = [splits] if isinstance(splits, str) else list(splits or reader.splits)
     if not chosen:
         raise UserError(f"{root}: no split found. {reader.dataset} has {reader.layout}.")

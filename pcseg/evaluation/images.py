@@ -10,7 +10,7 @@ from rich.progress import track
 
 from pcseg.checkpoint import LoadedModel
 from pcseg.data.images.reader import ImageReader, Picture
-from pcseg.data.images.readers import READERS
+from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.errors import UserError
 from pcseg.evaluation.baselines import most_frequent_class
 from pcseg.evaluation.provenance import (
@@ -41,7 +41,7 @@ def evaluate_images(
     model = image_model(loaded)
     root = root or Path(training_argument(loaded, "root", option="--root"))
     image_set = training_argument(loaded, "dataset", option="a checkpoint that was trained on ImageData")
-    reader = READERS[image_set](root)
+    reader = IMAGE_READERS[image_set](root)
     loaded.schema.require_same(reader.schema, this=str(loaded.path), that=str(root))
     splits = list(splits or data_arguments(loaded.card).get("test_splits") or reader.test_splits)
     pictures = labeled_pictures(reader, splits)

@@ -13,7 +13,7 @@ import torch
 
 import pcseg
 from pcseg.checkpoint import LoadedModel, ModelCard
-from pcseg.data.images.readers import READERS
+from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.errors import UserError
 from pcseg.inference.points import PointOptions
@@ -219,7 +219,9 @@ def _kept(training: dict[str, Any], splits: Sequence[str], data: EvaluationData)
         same = image_set == data.image_set
         if not same or (image_set is None and training["manifest_hash"] != data.manifest_hash):
             return None
-    test = training.get("test_splits") or (READERS[image_set].test_splits if image_set in READERS else None)
+    test = training.get("test_splits") or (
+        IMAGE_READERS[image_set].test_splits if image_set in IMAGE_READERS else None
+    )
     if test is None:
         return None
     seen = set(training.get("val_splits") or ())

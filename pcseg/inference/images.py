@@ -12,7 +12,7 @@ from pcseg.checkpoint import LoadedModel
 from pcseg.data.images.augment import resize_colors, scaled_size
 from pcseg.data.images.batch import ImageBatch, Normalize
 from pcseg.data.images.image_data import IMAGENET_MEAN, IMAGENET_STD
-from pcseg.data.images.readers import READERS
+from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX
 
@@ -89,7 +89,7 @@ def image_model(loaded: LoadedModel) -> ImageModel:
         mean=args.get("mean", IMAGENET_MEAN), std=args.get("std", IMAGENET_STD), bgr=args.get("bgr", False)
     )
     height, width = args.get("crop_size", (480, 480))
-    reader = READERS.get(args.get("dataset"))
+    reader = IMAGE_READERS.get(args.get("dataset"))
     base_size = args.get("base_size") or (reader.base_size if reader else None)
     return ImageModel(loaded, normalize, (height, width), base_size)
 

@@ -20,7 +20,7 @@ from pcseg.backbones.images.resnet import ResNet, resnet
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.images.image_data import ImageData
 from pcseg.data.images.reader import ImageReader
-from pcseg.data.images.readers import READERS
+from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.errors import UserError
 from pcseg.evaluation.evaluate import evaluate
 from pcseg.evaluation.images import labeled_pictures
@@ -192,7 +192,7 @@ def test_a_photo_is_predicted_upright(trained: Path, frames: Path, tmp_path: Pat
 
 
 def test_images_without_labels_are_not_predicted_to_be_scored(tmp_path: Path) -> None:
-    reader = READERS["voc"](write_images(tmp_path, "voc"))
+    reader = IMAGE_READERS["voc"](write_images(tmp_path, "voc"))
     (tmp_path / "ImageSets" / "Segmentation" / "test.txt").write_text("2007_000001\n")
     assert [picture.split for picture in labeled_pictures(reader, ["test", "val"])] == ["val"]
     with pytest.raises(UserError, match="the labels of test are not public"):

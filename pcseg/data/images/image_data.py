@@ -16,7 +16,7 @@ from pcseg.data.images.augment import Augmentation
 from pcseg.data.images.batch import Normalize, collate
 from pcseg.data.images.dataset import Pictures, TrainingImages, WholeImages
 from pcseg.data.images.reader import Picture
-from pcseg.data.images.readers import READERS, ImageSet
+from pcseg.data.images.readers import IMAGE_READERS, ImageSet
 from pcseg.data.loaders import EpochLoader, RoomLoader
 from pcseg.data.room_data import held_out
 from pcseg.data.samplers import EpochSampler, ShardSampler
@@ -105,7 +105,7 @@ class ImageData(TrainingData):
         num_workers: int = 0,
     ) -> None:
         self.root = Path(root)
-        self.reader = READERS[dataset](self.root)
+        self.reader = IMAGE_READERS[dataset](self.root)
         self.augmentation = Augmentation(
             crop_size=crop_size,
             scales=scales,

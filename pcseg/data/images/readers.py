@@ -14,7 +14,7 @@ ImageSet = Literal[
 ]
 """Names of the data sets."""
 
-READERS: dict[ImageSet, type[ImageReader]] = {
+IMAGE_READERS: dict[ImageSet, type[ImageReader]] = {
     "room_frames": RoomFrames,
     "scannet_frames": ScanNetFrames,
     "ade20k": ADE20K,

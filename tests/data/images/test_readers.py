@@ -10,7 +10,7 @@ from PIL import Image
 
 from pcseg.data.images.check import check_split
 from pcseg.data.images.reader import ImageReader, palette_colors, read_indices
-from pcseg.data.images.readers import READERS
+from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.data.images.voc import read_mat
 from pcseg.errors import UserError
 
@@ -43,7 +43,7 @@ CLASSES = {
 
 
 def open_set(folder: Path, dataset: str) -> ImageReader:
-    return READERS[dataset](write_images(folder, dataset))
+    return IMAGE_READERS[dataset](write_images(folder, dataset))
 
 
 @pytest.mark.parametrize("dataset", WRITERS)
@@ -100,8 +100,8 @@ def test_the_augmented_set_of_voc_as_mmsegmentation_leaves_it(tmp_path: Path) ->
 
 def test_original_labels_of_pascal_context_equal_converted_ones(tmp_path: Path) -> None:
     for dataset in ("pascal_context", "pascal_context_60"):
-        converted = READERS[dataset](write_pascal_context(tmp_path / "a"))
-        original = READERS[dataset](write_pascal_context(tmp_path / "b", originals=True))
+        converted = IMAGE_READERS[dataset](write_pascal_context(tmp_path / "a"))
+        original = IMAGE_READERS[dataset](write_pascal_context(tmp_path / "b", originals=True))
         for one, two in zip(converted.pictures("train"), original.pictures("train")):
             assert np.array_equal(converted.read(one)[1], original.read(two)[1])
 
@@ -195,7 +195,7 @@ def test_a_palette_turned_into_colours_is_told_for_every_set(tmp_path: Path) -> 
 
 def test_missing_folders_lists_and_empty_splits(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such folder; ADE20K has images/training"):
-        READERS["ade20k"](tmp_path / "nowhere")
+        IMAGE_READERS["ade20k"](tmp_path / "nowhere")
     reader = open_set(tmp_path / "ade", "ade20k")
     with pytest.raises(UserError, match=r"no split 'test'; there are training, validation"):
         reader.pictures("test")
@@ -204,7 +204,7 @@ def test_missing_folders_lists_and_empty_splits(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="split 'validation' is empty"):
         reader.pictures("validation")
     with pytest.raises(UserError, match=r"frames\.json: not there"):
-        READERS["room_frames"](tmp_path / "ade")
+        IMAGE_READERS["room_frames"](tmp_path / "ade")
 
 
 def test_a_check_says_what_is_unusual(tmp_path: Path) -> None:
