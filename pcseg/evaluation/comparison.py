@@ -26,7 +26,6 @@ from pcseg.evaluation.backprojection import (
 from pcseg.evaluation.comparison_report import AVERAGE, ComparisonReport
 from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import (
-    EvaluationData,
     code_record,
     kept_from_training,
     training_argument,
@@ -218,8 +217,8 @@ def head_name(model: LoadedModel) -> str:
 
 def require_unseen(name: str, model: LoadedModel, splits: Sequence[str]) -> None:
     """Raise :class:`UserError` unless training, and the trainings it was initialized from, did not see ``splits``."""
-    if kept_from_training(model.card, splits, EvaluationData()) is not True:
-        seen = [split for split in splits if not kept_from_training(model.card, [split], EvaluationData())]
+    seen = [split for split in splits if not kept_from_training(model.card, [split])]
+    if seen:
         raise UserError(
             f"{model.path}: {name} may have seen {', '.join(seen)} in training. Compare on areas that all models, and "
             "the checkpoints they were initialized from, keep for the test (data.test_splits)."

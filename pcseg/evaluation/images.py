@@ -14,7 +14,6 @@ from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.errors import UserError
 from pcseg.evaluation.baselines import most_frequent_class
 from pcseg.evaluation.provenance import (
-    EvaluationData,
     code_record,
     data_arguments,
     kept_from_training,
@@ -57,7 +56,7 @@ def evaluate_images(
         "dataset": reader.dataset,
         "release": "as found in the folder",
         "splits": sorted(splits),
-        "kept_from_training": kept_from_training(loaded.card, splits, EvaluationData(image_set=image_set)),
+        "kept_from_training": kept_from_training(loaded.card, splits, image_set=image_set),
         "scenes": len({(picture.split, picture.group) for picture in pictures}),
         "images": len(pictures),
         "points": int(matrix.labeled.sum()),

@@ -19,7 +19,6 @@ from pcseg.errors import UserError
 from pcseg.evaluation.baselines import require_sklearn, score_baselines
 from pcseg.evaluation.provenance import (
     default_protocol,
-    predictions_hash,
     provenance_record,
     training_argument,
 )
@@ -61,19 +60,18 @@ def evaluate_points(
     protocol = protocol or default_protocol(manifest)
     benchmark = benchmark_of(model.schema, source=str(model.path)) if protocol == "scannet" else None
     passes = TTA_PASSES[protocol] if tta else SINGLE_PASS
-    hashes = [
-        predictions_hash(model, manifest, options, some) for some in dict.fromkeys((passes, SINGLE_PASS))
+    records = [
+        provenance_record(model, manifest, entries, options, some, protocol=protocol, boundary=boundary)
+        for some in dict.fromkeys((passes, SINGLE_PASS))
     ]
-    folders = tuple(out / "predictions" / model.hash / name for name in hashes)
+    folders = tuple(out / "predictions" / model.hash / record["predictions"] for record in records)
     task = EvaluationTask(model=model, options=options, passes=passes, folders=folders, boundary=boundary)
     try:
         rooms, single_pass, near = count_scenes(task, root, entries, progress_bar=progress_bar)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("finished scenes are stored; run the command again to resume") from None
     return Report(
-        provenance=provenance_record(
-            model, manifest, entries, options, passes, protocol=protocol, boundary=boundary
-        ),
+        provenance=records[0],
         names=model.schema.names,
         matrix=rooms.total(),
         baselines=score_baselines(root, others, entries, model.schema.names) if baselines else {},

@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,24 +64,30 @@ def provenance_record(
     protocol: EvaluationProtocol,
     boundary: float,
 ) -> dict[str, Any]:
-    """Return everything that scores on points depend on; ``predictions`` is the name of the prediction folder."""
+    """Return everything that scores on points depend on; ``predictions`` is a hash of what predictions depend on."""
     splits = sorted({entry.split for entry in entries})
+    predictions = {
+        "manifest": manifest.hash,
+        "grid_size": model.grid_size,
+        "features": list(model.features),
+        **asdict(options),
+        "tta": list(map(str, passes)),
+        **code_record(model),
+    }
     return {
         "protocol": protocol,
         "dataset": manifest.dataset,
         "release": manifest.release,
         "splits": splits,
-        "kept_from_training": kept_from_training(
-            model.card, splits, EvaluationData(manifest_hash=manifest.hash)
-        ),
+        "kept_from_training": kept_from_training(model.card, splits, manifest_hash=manifest.hash),
         "scenes": len(entries),
         "points": sum(entry.num_points for entry in entries),
-        **prediction_record(model, manifest, options, passes),
+        **predictions,
         "passes": len(passes),
         "boundary": boundary or None,
         **model_record(model),
         "recipe": recipe_hash(model),
-        "predictions": predictions_hash(model, manifest, options, passes),
+        "predictions": _hash(predictions),
     }
 
 
@@ -102,27 +108,6 @@ def model_record(model: LoadedModel) -> dict[str, Any]:
 def code_record(model: LoadedModel) -> dict[str, str]:
     """Return the versions of the code that predictions depend on."""
     return {"pcseg": pcseg.__version__, "code": code_hash(model), "torch": torch.__version__}
-
-
-def prediction_record(
-    model: LoadedModel, manifest: Manifest, options: PointOptions, passes: Sequence[TTAPass]
-) -> dict[str, Any]:
-    """Return everything that the predictions of a checkpoint depend on."""
-    return {
-        "manifest": manifest.hash,
-        "grid_size": model.grid_size,
-        "features": list(model.features),
-        **asdict(options),
-        "tta": list(map(str, passes)),
-        **code_record(model),
-    }
-
-
-def predictions_hash(
-    model: LoadedModel, manifest: Manifest, options: PointOptions, passes: Sequence[TTAPass]
-) -> str:
-    """Return the name of the folder that separates predictions from those made in any other way."""
-    return _hash(prediction_record(model, manifest, options, passes))
 
 
 def code_hash(model: LoadedModel) -> str:
@@ -169,59 +154,48 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluationData:
-    """Identify the data of an evaluation, so that the data of a training can be compared with it.
-
-    Args:
-        manifest_hash: Hash of the manifest of prepared rooms.
-        image_set: Name of an image data set.
-
-    Convention:
-        With neither of them, the data is rooms together with frames of them, in whatever way they were prepared. A
-        training on rooms or frames is then judged by the names of its splits alone.
-    """
-
-    manifest_hash: str | None = None
-    image_set: str | None = None
-
-
-def kept_from_training(card: ModelCard, splits: Sequence[str], data: EvaluationData) -> bool | None:
+def kept_from_training(
+    card: ModelCard, splits: Sequence[str], *, manifest_hash: str | None = None, image_set: str | None = None
+) -> bool | None:
     """Return whether neither training nor checkpoint selection saw ``splits``; ``None`` if this is unknown.
 
+    Args:
+        card: Card of the model.
+        splits: Splits of the evaluation.
+        manifest_hash: Hash of the manifest, for an evaluation on prepared rooms.
+        image_set: Name of the data set, for an evaluation on images.
+
     Convention:
+        Without ``manifest_hash`` and ``image_set`` the evaluation is on rooms and frames of them, in whatever way they
+        were prepared: a training on rooms or frames is judged by the names of its splits alone.
+
         The trainings of checkpoints that a training was initialized from count too. What published weights saw is
         unknown: a model that was only converted from them has ``None``; a model that was fine-tuned from them is
         judged by its own training, and its provenance record names them.
     """
     if card.converted_from:
         return None
-    answers = [_kept(data_arguments(card) | {"manifest_hash": card.manifest_hash}, splits, data)]
+    trainings = [data_arguments(card) | {"manifest_hash": card.manifest_hash}]
     initial = card.initial_weights
     while initial and initial["training"]:
-        answers.append(_kept(initial["training"], splits, data))
+        trainings.append(initial["training"])
         initial = initial["training"]["initial_weights"]
+    answers = [_kept(training, splits, manifest_hash, image_set) for training in trainings]
     return False if False in answers else None if None in answers else True
 
 
-def _kept(training: dict[str, Any], splits: Sequence[str], data: EvaluationData) -> bool | None:
-    """Return whether one training saw none of ``splits``.
-
-    Args:
-        training: Its ``manifest_hash`` and arguments of its data: ``dataset`` (of images) and the splits.
-        splits: Splits of the evaluation.
-        data: Data of the evaluation.
-    """
-    image_set = training.get("dataset")
-    if data.image_set is None and image_set is not None and image_set not in FRAME_SETS:
+def _kept(
+    training: dict[str, Any], splits: Sequence[str], manifest_hash: str | None, image_set: str | None
+) -> bool | None:
+    """Return whether one training, given by the arguments of its data and its ``manifest_hash``, saw no split."""
+    trained_set = training.get("dataset")
+    if image_set is None and trained_set is not None and trained_set not in FRAME_SETS:
         return True  # photos, but the evaluation is on rooms
-    if data != EvaluationData():
-        same = image_set == data.image_set
-        if not same or (image_set is None and training["manifest_hash"] != data.manifest_hash):
-            return None
-    test = training.get("test_splits") or (
-        IMAGE_READERS[image_set].test_splits if image_set in IMAGE_READERS else None
-    )
+    same = trained_set == image_set and manifest_hash in (None, training["manifest_hash"])
+    if (manifest_hash or image_set) and not same:
+        return None
+    default = IMAGE_READERS[trained_set].test_splits if trained_set in IMAGE_READERS else None
+    test = training.get("test_splits") or default
     if test is None:
         return None
     seen = set(training.get("val_splits") or ())
