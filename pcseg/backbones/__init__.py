@@ -1,1 +1,1 @@
-"""Backbones: ``points`` for clouds, ``images`` for pictures."""
+"""Backbones for point clouds (``points``) and images (``images``)."""

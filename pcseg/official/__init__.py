@@ -1,1 +1,1 @@
-"""Published weights of other projects: names, files, loading, conversion."""
+"""Published weights of other projects: names, loading, systems and conversion."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pcseg.errors import UserError
+from pcseg.errors import UserError, reason
 from pcseg.official.files import read_weights
 from pcseg.official.names.name_map import NameMap, State
 
@@ -142,9 +142,8 @@ def timm_weights(name: str) -> dict[str, Tensor]:
     try:
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # whatever the hub's client raises without a network
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"backbone.pretrained: cannot download timm's weights for {name} ({reason[:120]}). "
+            f"backbone.pretrained: cannot download timm's weights for {name} ({reason(error, most=120)}). "
             "Give a file instead."
         ) from error
 

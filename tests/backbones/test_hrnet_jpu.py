@@ -37,7 +37,7 @@ def test_equals_timm_where_timm_can(small: HRNet) -> None:
         features = theirs.eval()(image)
         size = features[0].shape[2:]
         expected = torch.cat([F.interpolate(x, size, mode="bilinear") for x in features], 1)
-        (found,) = small(image)
+        (found,) = small(SimpleNamespace(image=image))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 

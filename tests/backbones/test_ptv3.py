@@ -9,6 +9,7 @@ from helpers.tiny_ptv3 import batch_of, cloud, tiny
 from torch import Tensor
 from torch_geometric.data import Data
 
+from pcseg.backbones.drop_path import DropPath
 from pcseg.backbones.points import ptv3_blocks
 from pcseg.backbones.points.ptv3 import Sonata, ptv3_base, ptv3_rpe, ptv3_small
 from pcseg.backbones.points.ptv3_network import PTv3
@@ -134,7 +135,7 @@ def test_curves_are_shuffled_in_training_alone() -> None:
 
 
 def test_drop_path_keeps_the_mean() -> None:
-    drop = ptv3_blocks.RowDropPath(0.25).train()
+    drop = DropPath(0.25).train()
     out = drop(torch.ones(40_000, 2))
     assert set(out.unique().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
     assert torch.equal(out[:, 0], out[:, 1]), "a row is dropped as a whole"

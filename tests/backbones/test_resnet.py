@@ -94,18 +94,18 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
     assert loaded.net.layer4[2].bn3.bias.eq(3).all()
     with pytest.raises(UserError, match=r"r50\.pth: does not fit this backbone: bn1\.weight "):
         resnet(name="resnet50s", pretrained=tmp_path / "r50.pth")
-    with pytest.raises(UserError, match=r"no file of weights at .*nowhere\.pth"):
+    with pytest.raises(UserError, match=r"nowhere\.pth: no such file"):
         resnet(name="resnet50", pretrained=tmp_path / "nowhere.pth")
 
 
-def test_what_cannot_be_had_is_told() -> None:
+def test_unavailable_weights_are_reported() -> None:
     with mock.patch("timm.create_model", side_effect=OSError("no way out")):
         with pytest.raises(UserError, match=r"cannot download timm's weights for resnet50s \(no way out\)"):
             resnet(name="resnet50s", pretrained="timm")
     with mock.patch("timm.get_pretrained_cfg", return_value=None):
         with pytest.raises(UserError, match=r"timm has no weights for resnet50s\. Give a file"):
             resnet(name="resnet50s", pretrained="timm")
-    with pytest.raises(UserError, match="output_stride is 4"):
+    with pytest.raises(UserError, match="output_stride: 4 is not supported"):
         tiny(output_stride=4)
-    with pytest.raises(UserError, match="choose from resnet50, "):
+    with pytest.raises(UserError, match="Choose one of resnet50, "):
         resnet(name="resnet18")  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ SYSTEM = {"RCCABody": "CCNet", "EncBody": "EncNet of PyTorch-Encoding", "CTBody"
         ("ctnet", "head.body", "norm", "BatchNorm", "PaddleBatchNorm"),
     ],
 )
-def test_differing_options_are_told(
+def test_differing_options_are_reported(
     name: str, where: str, option: str, value: object, published: object, tmp_path: Path
 ) -> None:
     source = write(tmp_path / "official.pth", STATES[name]())

@@ -1,1 +1,1 @@
-"""Backbones for images, one a file."""
+"""Backbones for images, one per file."""

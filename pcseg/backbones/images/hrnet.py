@@ -1,4 +1,4 @@
-"""HRNet for segmentation: timm's, with branches that fit together at any size of the image."""
+"""HRNet for segmentation: timm's, extended to images of any size."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
+from pcseg.errors import require_choice
 from pcseg.nn.levels import ImageBatch
 from pcseg.official.loading import load_backbone, timm_weights
 from pcseg.official.names.images import hrnet_names
@@ -20,17 +21,18 @@ class HRNet(ImageBackbone):
 
     Args:
         name: Width of the finest branch; the output of W18 has 270 channels, that of W48 has 720.
-        paddle: Between its branches, too, resize bilinearly, and pad strided convolutions at the bottom and right
-            if the size is even, as PaddleSeg does; otherwise nearest and on all sides, as the original.
+        paddle: As PaddleSeg does, resize bilinearly between branches, and pad strided convolutions at the bottom and
+            right if the size is even. The original resizes to the nearest pixel and pads on all sides.
 
     Convention:
-        One feature only: main and auxiliary heads read the same.
+        There is one feature only: main and auxiliary heads read the same.
     """
 
     def __init__(self, *, name: HRNetName = "hrnet_w48", paddle: bool = False) -> None:
         from timm.models import create_model
 
         super().__init__()
+        require_choice("backbone.name", name, HRNetName)
         self.paddle = paddle
         self.net: Any = create_model(name, features_only=True, feature_location="", out_indices=(1, 2, 3, 4))
         widths = self.net.stage4_cfg["num_channels"]
@@ -54,11 +56,11 @@ class HRNet(ImageBackbone):
 def hrnet(
     *, name: HRNetName = "hrnet_w48", paddle: bool = False, pretrained: Literal["timm"] | Path | None = None
 ) -> HRNet:
-    """HRNet, possibly with weights.
+    """Return an HRNet, optionally with ImageNet weights.
 
     Args:
         name, paddle: See :class:`HRNet`.
-        pretrained: File of ImageNet weights (of timm or PaddleSeg), or ``timm`` for those of timm's hub.
+        pretrained: File of ImageNet weights (of timm or PaddleSeg), or ``timm`` to download timm's.
     """
     model = HRNet(name=name, paddle=paddle)
     if pretrained is not None:
@@ -68,10 +70,10 @@ def hrnet(
 
 
 class Fusion(nn.Module):
-    """Branches of all resolutions, each then joined by all others, resized to its own size.
+    """Branches at all resolutions; each is then summed with all others, resized to its size.
 
     Convention:
-        timm enlarges by powers of two, which fits sizes that are multiples of 32 only.
+        timm enlarges by powers of two, which only fits sizes that are multiples of 32.
     """
 
     def __init__(self, module: Any, *, mode: str) -> None:
@@ -99,7 +101,7 @@ class Fusion(nn.Module):
 
 
 def _pad_as_paddle(module: nn.Module) -> None:
-    """Replace strided convolutions by ones that pad no more than needed, and the odd row at the end."""
+    """Replace strided convolutions by ones with minimal padding, whose odd row is at the end."""
     from timm.layers.conv2d_same import Conv2dSame
 
     for name, child in module.named_children():

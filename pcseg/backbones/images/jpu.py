@@ -1,4 +1,4 @@
-"""JPU: features at stride 8 from a backbone without dilation, as CTNet has it."""
+"""JPU: features at stride 8 from a backbone without dilation, as in CTNet."""
 
 from pathlib import Path
 from typing import Literal
@@ -18,12 +18,12 @@ class JPU(nn.Module):
     """Joint pyramid upsampling (Wu et al., *FastFCN*, 2019): four dilated convolutions of the last three features.
 
     Args:
-        in_channels: Widths of the features, finest first; the last three count.
+        in_channels: Widths of the features, finest first; the last three are used.
         width: Channels that each feature is reduced to; the output has four times as many.
 
     Convention:
-        The features are concatenated coarsest first. A dilated convolution is depth-wise, then a norm without
-        activation, then point-wise, as in PaddleSeg.
+        The features are concatenated coarsest first. A dilated convolution is depth-wise, followed by a norm without
+        activation and a point-wise convolution, as in PaddleSeg.
     """
 
     def __init__(self, in_channels: list[int], *, width: int = 512) -> None:
@@ -41,7 +41,7 @@ class JPU(nn.Module):
         self.out_channels = len(DILATIONS) * width
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """``(B, 4 * width, H, W)``, of the size of the last feature but two."""
+        """Return ``(B, 4 * width, H, W)``, of the size of the third last feature."""
         reduced = [reduce(x) for reduce, x in zip(self.reduce, features[-3:])]
         size = reduced[0].shape[2:]
         coarse = [F.interpolate(x, size, mode="bilinear", align_corners=False) for x in reduced[:0:-1]]
@@ -50,14 +50,14 @@ class JPU(nn.Module):
 
 
 class JPUBackbone(ImageBackbone):
-    """A backbone of stride 32 whose last feature is replaced by that of a :class:`JPU` at stride 8.
+    """Backbone of stride 32 whose last feature is replaced by that of a :class:`JPU` at stride 8.
 
     Args:
-        backbone: Has features at strides 4, 8, 16 and 32.
+        backbone: Backbone with features at strides 4, 8, 16 and 32.
         width: See :class:`JPU`.
 
     Convention:
-        The features are not in the order of their sizes: strides 4, 8, 16 and 8. The auxiliary head reads that at 16.
+        The features have strides 4, 8, 16 and 8. The auxiliary head reads the one at stride 16.
     """
 
     def __init__(self, backbone: ImageBackbone, *, width: int = 512) -> None:
@@ -77,7 +77,7 @@ def resnet_jpu(
     width: int = 512,
     pretrained: Literal["timm"] | Path | None = None,
 ) -> JPUBackbone:
-    """A ResNet with a JPU.
+    """Return a ResNet with a JPU.
 
     Args:
         name, pretrained: See :func:`~pcseg.backbones.images.resnet.resnet`.

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
-from pcseg.errors import UserError
+from pcseg.errors import UserError, require_choice
 from pcseg.nn.levels import ImageBatch
 from pcseg.official.loading import load_backbone, timm_weights
 from pcseg.official.names.images import resnet_names
@@ -23,7 +23,7 @@ ResNetName = Literal[
 
 DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 STRIDES = (4, 8, 16, 32)
-"""Of the stages without dilation."""
+"""Strides of the stages without dilation."""
 
 
 class ResNet(ImageBackbone):
@@ -32,17 +32,17 @@ class ResNet(ImageBackbone):
     Args:
         depths: Blocks in each stage.
         widths: Channels inside the blocks of each stage; outputs are four times as wide.
-        stem: ``plain`` (one 7×7 convolution), ``s`` (three 3×3 ones; EncNet and CCNet) or ``d`` (three narrower
-            ones, and shortcuts that pool before they project; PaddleSeg's vd).
-        stem_width: Channels inside the stem, 64 (32 for ``d``) by default; three convolutions end with twice as many.
-        output_stride: 8, 16 or 32; stages beyond it are dilated and keep their resolution.
-        dilation: Where the dilation of a stage starts: ``encnet`` keeps that of the stage before in the first
-            block, as PyTorch-Encoding and mmseg do; ``ccnet`` dilates every block, as CCNet and PaddleSeg do.
-        ceil_pool: Round sizes up in the pooling behind the stem, as CCNet does: 512 becomes 129, not 128.
+        stem: ``plain`` (one 7x7 convolution), ``s`` (three 3x3 convolutions; EncNet and CCNet) or ``d`` (three
+            narrower ones, and shortcuts that pool before they project; PaddleSeg's vd).
+        stem_width: Channels inside the stem, by default 64 (32 for ``d``); three convolutions end with twice as many.
+        output_stride: 8, 16 or 32; later stages are dilated and keep their resolution.
+        dilation: Dilation of the first block of a stage: ``encnet`` keeps that of the previous stage, as
+            PyTorch-Encoding and mmseg do; ``ccnet`` uses the new one, as CCNet and PaddleSeg do.
+        ceil_pool: Round sizes up in the max pooling, as CCNet does: 512 becomes 129, not 128.
 
     Convention:
-        The stride of a block sits on its 3×3 convolution. Dilated stages do not pool in their shortcut.
-        On a CPU it works on channels last, on which it is a third faster than on planes.
+        The stride of a block is in its 3x3 convolution. Dilated stages do not pool in their shortcut. On a CPU the
+        memory format is channels last, which is a third faster.
     """
 
     def __init__(
@@ -60,8 +60,10 @@ class ResNet(ImageBackbone):
         from timm.models.resnet import ResNet as TimmResNet
 
         super().__init__()
+        require_choice("backbone.stem", stem, Stem)
+        require_choice("backbone.dilation", dilation, Dilation)
         if output_stride not in (8, 16, 32):
-            raise UserError(f"backbone.output_stride is {output_stride}; choose 8, 16 or 32")
+            raise UserError(f"backbone.output_stride: {output_stride} is not supported. Use 8, 16 or 32.")
         self.output_stride, self.dilation, self.ceil_pool = output_stride, dilation, ceil_pool
         self.net: Any = TimmResNet(
             block=Bottleneck,  # type: ignore[arg-type]
@@ -105,19 +107,18 @@ def resnet(
     ceil_pool: bool = False,
     pretrained: Literal["timm"] | Path | None = None,
 ) -> ResNet:
-    """One of the usual depths and stems.
+    """Return a ResNet of a common depth and stem.
 
     Args:
-        name: Depth and stem: nothing behind the depth is the plain stem.
+        name: Depth, followed by the stem if it is not the plain one.
         output_stride, dilation, ceil_pool: See :class:`ResNet`.
-        pretrained: File of ImageNet weights (of timm, torchvision, PyTorch-Encoding or CCNet), or ``timm`` for
-            those of timm's hub.
+        pretrained: File of ImageNet weights (of timm, torchvision, PyTorch-Encoding or CCNet), or ``timm`` to
+            download timm's.
 
     Convention:
-        Published EncNet and CCNet have the stem ``s``, though CCNet's paper and old commands say resnet101.
+        The published EncNet and CCNet have the stem ``s``, although CCNet's paper and old commands say resnet101.
     """
-    if name not in get_args(ResNetName):
-        raise UserError(f"backbone.name is {name}; choose from {', '.join(get_args(ResNetName))}")
+    require_choice("backbone.name", name, ResNetName)
     stem: Stem = "s" if name.endswith("s") else "d" if name.endswith("d") else "plain"
     depth = int(name.removeprefix("resnet").rstrip("sd"))
     model = ResNet(
@@ -130,7 +131,7 @@ def resnet(
 
 
 def _adapt_dilated(block: Any, dilation: int) -> None:
-    """Dilation and shortcut of the first block of a dilated stage."""
+    """Set the dilation and the shortcut of the first block of a dilated stage."""
     block.conv2.dilation = block.conv2.padding = (dilation, dilation)
     if block.downsample is not None and len(block.downsample) == 3:
-        block.downsample[0] = nn.Identity()  # timm would average neighbours without a stride
+        block.downsample[0] = nn.Identity()  # timm averages neighbors even without a stride

@@ -1,4 +1,4 @@
-"""VAN: an image backbone whose attention is a large depth-wise convolution taken apart."""
+"""VAN: an image backbone whose attention is a decomposed large depth-wise convolution."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
-from pcseg.errors import UserError
+from pcseg.backbones.drop_path import DropPath
+from pcseg.errors import UserError, require_choice
 from pcseg.nn.levels import ImageBatch
 from pcseg.official.loading import load_backbone
 from pcseg.official.names.images import van_names
@@ -33,13 +34,13 @@ class VAN(ImageBackbone):
     Args:
         widths: Channels of the stages.
         depths: Blocks in each stage.
-        mlp_ratios: Width inside the MLP of a block in units of the stage's.
-        drop_path: Rate at which the last block is left out while training; it grows linearly from 0.
-        norm_eps: Of the layer norm behind each stage: 1e-5 as for segmentation; the classification code has 1e-6.
+        mlp_ratios: Width of the MLP of a block, as a multiple of the stage's.
+        drop_path: Drop path rate of the last block in training; rates grow linearly from 0.
 
     Convention:
-        Outputs are finest first, at strides 4, 8, 16 and 32; an odd edge is rounded up. The published 21×21
-        kernel really reaches 23×23.
+        Outputs are finest first, at strides 4, 8, 16 and 32; an odd edge is rounded up. The published 21x21 kernel in
+        fact covers 23x23 pixels. The layer norm of each stage has eps 1e-5 as in the segmentation code; the
+        classification code has 1e-6.
     """
 
     def __init__(
@@ -49,11 +50,12 @@ class VAN(ImageBackbone):
         depths: Sequence[int] = SIZES["b2"][1],
         mlp_ratios: Sequence[int] = (8, 8, 4, 4),
         drop_path: float = 0.1,
-        norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
         if not len(widths) == len(depths) == len(mlp_ratios):
-            raise UserError("VAN needs a width, a depth and an MLP ratio for every stage")
+            raise UserError(
+                "widths, depths, mlp_ratios: have different lengths. Give one of each for every stage."
+            )
         self.out_channels = list(widths)
         last = max(sum(depths) - 1, 1)
         rates = iter([drop_path * i / last for i in range(sum(depths))])
@@ -62,8 +64,8 @@ class VAN(ImageBackbone):
         for before, width, ratio, depth in shapes:
             blocks = [VANBlock(width, mlp_ratio=ratio, drop_path=next(rates)) for _ in range(depth)]
             first = not self.stages
-            self.stages.append(VANStage(before, width, blocks, first=first, norm_eps=norm_eps))
-        self.apply(_initialise)
+            self.stages.append(VANStage(before, width, blocks, first=first))
+        self.apply(_initialize)
 
     def forward(self, batch: ImageBatch) -> list[Tensor]:
         x, outputs = batch.image, []
@@ -74,15 +76,14 @@ class VAN(ImageBackbone):
 
 
 def van(*, size: VanSize = "b2", drop_path: float = 0.1, pretrained: Path | None = None) -> VAN:
-    """One of the published sizes.
+    """Return a VAN of a published size.
 
     Args:
         size: ``b0`` to ``b6``; Tiny, Small, Base and Large of the paper are the first four.
         drop_path: See :class:`VAN`.
         pretrained: File of the official weights, of the classification or of the segmentation code.
     """
-    if size not in SIZES:
-        raise UserError(f"backbone.size is {size}; choose from {', '.join(SIZES)}")
+    require_choice("backbone.size", size, VanSize)
     widths, depths = SIZES[size]
     model = VAN(widths=widths, depths=depths, drop_path=drop_path)
     if pretrained is not None:
@@ -91,17 +92,15 @@ def van(*, size: VanSize = "b2", drop_path: float = 0.1, pretrained: Path | None
 
 
 class VANStage(nn.Module):
-    """Overlapping patches, blocks, and a norm over the channels of each pixel."""
+    """Overlapping patch embedding, blocks, and a layer norm per pixel."""
 
-    def __init__(
-        self, in_channels: int, channels: int, blocks: Sequence["VANBlock"], *, first: bool, norm_eps: float
-    ) -> None:
+    def __init__(self, in_channels: int, channels: int, blocks: Sequence["VANBlock"], *, first: bool) -> None:
         super().__init__()
         size, stride = (7, 4) if first else (3, 2)
         self.embed = nn.Conv2d(in_channels, channels, size, stride, padding=size // 2)
         self.embed_norm = nn.BatchNorm2d(channels)
         self.blocks = nn.Sequential(*blocks)
-        self.norm = nn.LayerNorm(channels, eps=norm_eps)
+        self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.embed_norm(self.embed(x)))
@@ -109,10 +108,10 @@ class VANStage(nn.Module):
 
 
 class VANBlock(nn.Module):
-    """Attention and MLP, each with batch norm before, a scale a channel and a residual.
+    """Attention and MLP, each with a batch norm before it, a scale per channel and a residual.
 
     Convention:
-        The attention has a residual of its own, from the normalised input.
+        The attention has another residual, from the normalized input.
     """
 
     def __init__(self, channels: int, *, mlp_ratio: int, drop_path: float) -> None:
@@ -142,7 +141,7 @@ class VANBlock(nn.Module):
 
 
 class LargeKernelAttention(nn.Module):
-    """Large kernel attention (LKA): the input times a large depth-wise convolution of it, in three steps."""
+    """Large kernel attention (LKA): the input times a large depth-wise convolution of it, in three factors."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -154,21 +153,7 @@ class LargeKernelAttention(nn.Module):
         return x * self.mix(self.far(self.near(x)))
 
 
-class DropPath(nn.Module):
-    """Zeroes the branch of whole images with probability ``rate`` while training."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        kept = x.new_empty(len(x), 1, 1, 1).bernoulli_(1 - self.rate)
-        return x * kept / (1 - self.rate)
-
-
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)

@@ -1,1 +1,1 @@
-"""Backbones for point clouds, one a file."""
+"""Backbones for point clouds, one per file."""

@@ -1,4 +1,4 @@
-"""Pretrained backbones as they are: frozen, and with the features of all resolutions at every voxel."""
+"""Probing of pretrained backbones: frozen weights, and the features of all resolutions at every voxel."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,16 +11,16 @@ from pcseg.nn.levels import Level, PointBatch
 
 
 class Frozen(PointBackbone):
-    """A backbone that does not learn: probing tells how good its features are.
+    """Backbone whose weights are frozen, to measure how good its features are.
 
     Args:
         in_channels: Width of the input features.
-        backbone: Makes the backbone, with its weights.
-        learn: Modules of the backbone that do learn, by name: ``[unpools, dec]`` of a PTv3 is decoder probing,
-            nothing is linear probing if the head is a linear layer.
+        backbone: Builds the backbone with its weights.
+        learn: Names of modules of the backbone that are trained. ``[unpools, dec]`` of a PTv3 is decoder probing; no
+            name is linear probing, with a linear head.
 
     Convention:
-        What is frozen stays in evaluation mode: norms do not follow the data, nothing is dropped, curves are not
+        Frozen modules stay in evaluation mode: running statistics are fixed, nothing is dropped, curves are not
         shuffled.
     """
 
@@ -34,17 +34,19 @@ class Frozen(PointBackbone):
         unknown = [name for name in learn if name not in modules]
         if unknown:
             names = ", ".join(name for name, _ in self.backbone.named_children())
-            raise UserError(f"learn: no module {unknown[0]!r} in {type(self.backbone).__name__}, but {names}")
+            raise UserError(
+                f"learn: {type(self.backbone).__name__} has no module {unknown[0]!r}. Use some of {names}."
+            )
         self.learn = tuple(learn)
         self.backbone.requires_grad_(False)
-        for module in self._learning():
+        for module in self._trained():
             module.requires_grad_(True)
         self.train()
 
     def train(self, mode: bool = True) -> "Frozen":
         super().train(mode)
         self.backbone.eval()
-        for module in self._learning():
+        for module in self._trained():
             module.train(mode)
         return self
 
@@ -52,18 +54,18 @@ class Frozen(PointBackbone):
         with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.learn)):
             return self.backbone(batch)
 
-    def _learning(self) -> list[nn.Module]:
+    def _trained(self) -> list[nn.Module]:
         return [self.backbone.get_submodule(name) for name in self.learn]
 
 
 class Upcast(PointBackbone):
-    """A backbone whose finest level has, beside its own features, those of all coarser levels at their voxels.
+    """Backbone whose finest level also holds the features of all coarser levels, copied to their voxels.
 
-    The features that Sonata's linear probing classifies (Wu et al., CVPR 2025).
+    Sonata's linear probing classifies these features (Wu et al., CVPR 2025).
 
     Args:
         in_channels: Width of the input features.
-        backbone: Makes the backbone.
+        backbone: Builds the backbone.
     """
 
     def __init__(self, in_channels: int, *, backbone: Callable[[int], PointBackbone]) -> None:

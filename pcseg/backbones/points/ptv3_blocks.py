@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pcseg.backbones.drop_path import DropPath
 from pcseg.backbones.points.ptv3_curves import CurveLevel
 from pcseg.nn.rows import by_rows
 from pcseg.nn.sparse_conv import SubmanifoldConv
@@ -47,7 +48,7 @@ class PTv3Block(nn.Module):
             channels, heads, curve=curve, patch_size=patch_size, relative_position=relative_position
         )
         self.mlp = MLP(channels, int(channels * mlp_ratio))
-        self.drop_path = RowDropPath(drop_path)
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, level: CurveLevel, position_of: Tensor | None = None) -> Tensor:
         """Map features ``(N, C)`` to ``(N, C)``; the position is computed from ``position_of`` if given."""
@@ -158,23 +159,3 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x)))
-
-
-class RowDropPath(nn.Module):
-    """Zero rows with probability ``rate`` in training and scale the others up.
-
-    Convention:
-        Every voxel is sampled independently, as in the published code; elsewhere a whole sample is dropped.
-    """
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        return x * F.dropout(x.new_ones(len(x), 1), self.rate)
-
-    def extra_repr(self) -> str:
-        return str(self.rate)

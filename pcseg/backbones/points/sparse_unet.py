@@ -1,6 +1,6 @@
 """Sparse U-Net: an encoder and a decoder of residual submanifold blocks.
 
-The network is the Minkowski U-Net of Choy et al., CVPR 2019, as arranged in Pointcept's SpUNet-v1m1.
+The network is the Minkowski U-Net (Choy et al., CVPR 2019) in the form of Pointcept's SpUNet-v1m1.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from pcseg.ops.voxels import VoxelSet
 
 
 def sparse_unet_small(in_channels: int) -> "SparseUNet":
-    """Five levels and 3.3 million parameters, narrow where there are many voxels: trains on two CPU cores."""
+    """Return a sparse U-Net of five levels and 3.3 million parameters that trains on two CPU cores."""
     return SparseUNet(
         in_channels,
         base_channels=16,
@@ -30,12 +30,12 @@ def sparse_unet_small(in_channels: int) -> "SparseUNet":
 
 
 def sparse_unet_base(in_channels: int) -> "SparseUNet":
-    """The published size: five levels and 39 million parameters."""
+    """Return a sparse U-Net of the published size: five levels and 39 million parameters."""
     return SparseUNet(in_channels)
 
 
 class SparseUNet(PointBackbone):
-    """Residual sparse U-Net whose decoder features at every resolution are returned.
+    """Residual sparse U-Net that returns the decoder features at every resolution.
 
     Args:
         in_channels: Width of the input features.
@@ -45,9 +45,9 @@ class SparseUNet(PointBackbone):
         stem_kernel: Edge of the stem's kernel.
 
     Convention:
-        ``len(channels) / 2`` encoder stages each halve the resolution, so one level more is returned: decoder
-        outputs from the finest on, and the last encoder stage as the coarsest. A level with a single voxel in the
-        whole batch is normalised by the running statistics, see :class:`~pcseg.nn.norms.BatchNorm`.
+        Each of the ``len(channels) / 2`` encoder stages halves the resolution. The levels are the decoder outputs,
+        finest first, and the output of the last encoder stage. A level with a single voxel in the whole batch is
+        normalized by the running statistics, see :class:`~pcseg.nn.norms.BatchNorm`.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class SparseUNet(PointBackbone):
         super().__init__()
         if len(channels) != len(layers) or len(channels) % 2 or not channels:
             raise UserError(
-                "channels and layers need the same even length: encoder stages, then decoder stages"
+                "channels, layers: lengths do not fit. Give both the same even length: encoder, then decoder stages."
             )
         depth = len(channels) // 2
         encoder = [base_channels, *channels[:depth]]
-        decoder = [encoder[-1], *channels[depth:]][::-1]  # decoder[s]: width at resolution s, from the finest
+        decoder = [encoder[-1], *channels[depth:]][::-1]  # decoder[s]: width at resolution s, finest first
         self.out_channels = decoder
         self.stem = SparseConvNorm(SubmanifoldConv(in_channels, base_channels, stem_kernel, bias=False))
         self.down, self.enc, self.up, self.dec = (nn.ModuleList() for _ in range(4))
@@ -90,7 +90,7 @@ class SparseUNet(PointBackbone):
         return levels
 
     def encode(self, batch: PointBatch) -> list[Level]:
-        """The stem's output and every encoder stage's, finest first."""
+        """Return the outputs of the stem and of every encoder stage, finest first."""
         voxels = batch_voxels(batch)
         levels = [Level(x=self.stem(batch.x, voxels), voxels=voxels, stride=1)]
         for down, stage in zip(self.down, self.enc):
@@ -102,7 +102,7 @@ class SparseUNet(PointBackbone):
 
 
 class SparseConvNorm(nn.Module):
-    """Convolution, batch normalisation, ReLU."""
+    """Convolution, batch norm, ReLU."""
 
     def __init__(self, conv: SubmanifoldConv | StridedConv) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class SparseConvNorm(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3x3 submanifold convolutions and a shortcut, which is linear where the width changes."""
+    """Two 3x3x3 submanifold convolutions and a shortcut, which is linear if the width changes."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
