@@ -1,4 +1,4 @@
-"""Probing: what is frozen stays as it is, and the finest level can have the features of all."""
+"""Probing: frozen modules do not change, and the finest level can hold the features of all levels."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def probed(*learn: str) -> Frozen:
 
 
 def state_after_a_step(backbone: Frozen) -> set[str]:
-    """Names of what a training step changes, parameters and running statistics."""
+    """Return the names of the parameters and running statistics that a training step changes."""
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     optimizer = AdamW(backbone.parameters(), lr=0.1)
     levels = backbone(batch_of(cloud(80)))
@@ -25,17 +25,17 @@ def state_after_a_step(backbone: Frozen) -> set[str]:
     return {name for name, tensor in backbone.state_dict().items() if not torch.equal(tensor, before[name])}
 
 
-def test_nothing_learns() -> None:
+def test_frozen_backbone_does_not_change() -> None:
     backbone, batch = probed(), batch_of(cloud(80))
     assert backbone.out_channels == [8, 16, 16]
     assert not any(level.x.requires_grad for level in backbone(batch))
-    assert torch.equal(backbone(batch)[0].x, backbone(batch)[0].x), "nothing is drawn"
+    assert torch.equal(backbone(batch)[0].x, backbone(batch)[0].x), "nothing is random"
     assert state_after_a_step(backbone) == set()
     assert not backbone.backbone.training
     assert backbone.training
 
 
-def test_the_decoder_learns() -> None:
+def test_decoder_probing_trains_the_decoder() -> None:
     changed = state_after_a_step(probed("unpools", "dec"))
     assert {name.split(".")[1] for name in changed} == {"unpools", "dec"}
     assert any("running_mean" in name for name in changed)

@@ -1,4 +1,4 @@
-"""HRNet and JPU for images: widths, sizes that are no multiples of 32, and their parts against plain formulas."""
+"""HRNet and JPU: widths, sizes that are not multiples of 32, and their parts against plain formulas."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ def small() -> HRNet:
     return HRNet(name="hrnet_w18_small").eval()
 
 
-def test_equals_timm_where_timm_can(small: HRNet) -> None:
+def test_equals_timm_at_multiples_of_32(small: HRNet) -> None:
     import timm
 
     theirs = timm.create_model(
@@ -78,7 +78,7 @@ def test_jpu_has_the_published_number_of_parameters() -> None:
 
 
 def plain_jpu(state: dict[str, Tensor], features: list[Tensor]) -> Tensor:
-    """The formula of the JPU, from its weights alone."""
+    """Compute the JPU from its weights by its formula."""
 
     def norm(x: Tensor, name: str) -> Tensor:
         statistics = (state[f"{name}.running_mean"], state[f"{name}.running_var"])
@@ -98,7 +98,7 @@ def plain_jpu(state: dict[str, Tensor], features: list[Tensor]) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def test_jpu_is_its_formula() -> None:
+def test_jpu_equals_its_formula() -> None:
     jpu = JPU([3, 4, 5, 6], width=7).double().eval()
     state = {
         name: torch.rand_like(tensor) + 0.1 if tensor.is_floating_point() else tensor

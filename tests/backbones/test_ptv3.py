@@ -75,7 +75,7 @@ def test_tiny_clouds(variant: str, sizes: list[int], training: bool) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_parameter_learns(variant: str) -> None:
+def test_every_parameter_has_a_gradient(variant: str) -> None:
     backbone = tiny(variant, relative_position=True, mask_token=True, drop_path=0.2).train()
     batch = batch_of(cloud(150), cloud(120, 1))
     levels = backbone(batch, mask=torch.rand(270) < 0.3)
@@ -100,8 +100,8 @@ def test_gradients_by_finite_differences(variant: str, options: dict) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"relative_position": True}])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_in_blocks_as_at_once(variant: str, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a CPU rows and patches are worked on in blocks, with gradients and without."""
+def test_blocks_of_rows_give_the_same(variant: str, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU, rows and patches are processed in blocks, with and without gradients."""
     backbone, batch = tiny(variant, **options), batch_of(cloud(61), cloud(0, 1), cloud(5, 2))
 
     def gradients(levels: list[Level]) -> list[Tensor]:
@@ -121,7 +121,7 @@ def test_in_blocks_as_at_once(variant: str, options: dict, monkeypatch: pytest.M
         same(found, gradient)
 
 
-def test_curves_are_shuffled_in_training_alone() -> None:
+def test_curves_are_shuffled_only_in_training() -> None:
     backbone, batch = tiny(), batch_of(cloud(150))
 
     def run(seed: int) -> Tensor:
@@ -172,7 +172,7 @@ def test_encoder_alone_and_strides_of_three() -> None:
         ({"patch_size": 0}, "patch_size"),
     ],
 )
-def test_refuses_what_does_not_fit(options: dict, message: str) -> None:
+def test_refuses_invalid_values(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         tiny(**options)
     with pytest.raises(UserError, match="powers of two"):

@@ -45,7 +45,7 @@ def test_published_number_of_parameters(name: ResNetName, count: int) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["resnet50s", "resnet101d"])
-def test_where_dilation_starts(
+def test_dilation_of_every_block(
     name: ResNetName, output_stride: int, dilation: Dilation, first: list[int], others: list[int]
 ) -> None:
     model = on_meta(name, output_stride=output_stride, dilation=dilation)

@@ -1,4 +1,4 @@
-"""The sparse U-Net: its levels, its presets, independence of clouds, and the way in and out of official weights."""
+"""Sparse U-Net: levels, presets, independence of clouds, and official weights."""
 
 from itertools import pairwise
 
@@ -43,7 +43,7 @@ def test_levels() -> None:
         assert torch.equal(coarse.voxels.grid_pos[coarse.parent], expected)
 
 
-def test_every_parameter_learns() -> None:
+def test_every_parameter_has_a_gradient() -> None:
     backbone = tiny()
     batch = batch_of(200, 150)
     sum(level.x.square().mean() for level in backbone(batch)).backward()
@@ -55,7 +55,7 @@ def test_every_parameter_learns() -> None:
 
 @pytest.mark.parametrize("edge", [1, 4])
 def test_a_level_of_a_single_voxel_trains(edge: int) -> None:
-    """The coarsest voxel is normalised by the running statistics, which it leaves alone."""
+    """The coarsest voxel is normalized by the running statistics and does not change them."""
     backbone = tiny()
     grid_pos = torch.cartesian_prod(*[torch.arange(edge)] * 3)[:: max(edge - 1, 1)]
     size = len(grid_pos)
@@ -99,12 +99,12 @@ def test_presets() -> None:
 
 
 @pytest.mark.parametrize("channels", [(8, 8, 8), (8, 8, 8, 8)])
-def test_refuses_stages_that_do_not_fit(channels: tuple[int, ...]) -> None:
+def test_refuses_invalid_stages(channels: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="same even length"):
         SparseUNet(3, channels=channels, layers=(1, 1, 1))
 
 
-def test_official_weights_there_and_back() -> None:
+def test_official_weights_round_trip() -> None:
     one, other = tiny(), tiny()
     classify, other_classify = nn.Linear(8, 5), nn.Linear(8, 5)
     state = {f"module.backbone.{name}": tensor for name, tensor in published_state(one, classify).items()}
@@ -119,7 +119,7 @@ def test_official_weights_there_and_back() -> None:
     torch.testing.assert_close(classify(one(batch)[0].x), other_classify(other(batch)[0].x))
 
 
-def test_reports_what_does_not_match() -> None:
+def test_reports_mismatches() -> None:
     state = published_state(tiny(), nn.Linear(8, 5))
     kernel = state.pop("down.0.0.weight")
     report = load_published_points(state, tiny())

@@ -1,4 +1,4 @@
-"""VAN: published sizes, strides of odd images, what drop path does."""
+"""VAN: published sizes, strides of odd images, drop path."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,7 +38,7 @@ def test_strides_round_up() -> None:
     assert [tuple(output.shape[1:]) for output in outputs] == [(4, 9, 18), (8, 5, 9), (8, 3, 5), (8, 2, 3)]
 
 
-def test_drop_path_drops_branches_of_whole_images_in_training_only() -> None:
+def test_drop_path_drops_whole_images_only_in_training() -> None:
     model = small(drop_path=0.9)
     rates = [block.drop_path.rate for stage in model.stages for block in stage.blocks]
     assert rates == pytest.approx([0, 0.225, 0.45, 0.675, 0.9])
@@ -50,7 +50,7 @@ def test_drop_path_drops_branches_of_whole_images_in_training_only() -> None:
     assert torch.equal(model.eval()(batch)[3], model(batch)[3])
 
 
-def test_stages_must_agree() -> None:
+def test_refuses_different_numbers_of_stages() -> None:
     with pytest.raises(UserError, match="every stage"):
         VAN(widths=[4, 8], depths=[1])
 

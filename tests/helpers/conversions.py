@@ -63,7 +63,7 @@ def segmentor(config: dict[str, Any], in_channels: int = 3) -> Segmentor:
 def start(
     config: dict[str, Any], conversion: Conversion, tmp_path: Path, in_channels: int = 3
 ) -> tuple[Segmentor, list[str]]:
-    """A model that starts from what was converted, and what of it starts anew."""
+    """Return a model that starts from a conversion, and the names that keep their initial values."""
     path = tmp_path / "converted.ckpt"
     save_weights(path, conversion.state, missing=conversion.report.missing, origin=conversion.title)
     model = segmentor(config, in_channels).eval()

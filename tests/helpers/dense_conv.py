@@ -8,7 +8,7 @@ from pcseg.ops.voxels import VoxelSet
 
 
 def random_voxels(sizes: list[int], *, edge: int = 6, seed: int = 0, corner: int = -3) -> VoxelSet:
-    """Clouds of that many distinct voxels of a cube, in random order; the cube starts at a negative corner."""
+    """Return clouds of ``sizes`` distinct voxels of a cube in random order; the cube starts at a negative corner."""
     generator = torch.Generator().manual_seed(seed)
     clouds = []
     for number, size in enumerate(sizes):
@@ -29,7 +29,7 @@ def dense_conv(
     padding: int,
     dilation: int = 1,
 ) -> Tensor:
-    """``out[q] = sum_k x[q * stride - padding + k * dilation] @ weight[k]`` at the voxels of ``coarse``."""
+    """Compute ``out[q] = sum_k x[q * stride - padding + k * dilation] @ weight[k]`` at the voxels of ``coarse``."""
     edge = round(len(weight) ** (1 / 3))
     kernel = weight.view(edge, edge, edge, *weight.shape[1:]).permute(4, 3, 0, 1, 2)
     parts = []

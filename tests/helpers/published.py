@@ -1,4 +1,4 @@
-"""Small checkpoints under the names of the published systems, and their backbones as plain formulas on these names."""
+"""Small checkpoints with the names of the published systems, and their backbones as plain formulas."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How a code base names and builds a ResNet of output stride 8.
+    """Names and structure of a ResNet of output stride 8 in one code base.
 
     Args:
         stem: Convolution and norm of each stem layer.
@@ -78,7 +78,7 @@ def norm(state: State, name: str, width: int, leaves: Iterable[str] = Style.norm
 
 
 def resnet_state(style: Style) -> State:
-    """Random weights, as published code would save them."""
+    """Return random weights as the published code saves them."""
     state: State = {}
     widths = (3, *STEM)
     for i, (c, n) in enumerate(style.stem):
@@ -101,7 +101,7 @@ def resnet_state(style: Style) -> State:
 
 
 def resnet_forward(state: State, style: Style, image: Tensor) -> list[Tensor]:
-    """Outputs of the four stages by the formulas of the paper."""
+    """Compute the outputs of the four stages by the formulas of the paper."""
 
     def unit(x: Tensor, names: tuple[str, str], stride: int = 1, dilation: int = 1) -> Tensor:
         weight = state[f"{names[0]}.weight"].to(x)
@@ -133,14 +133,14 @@ def resnet_forward(state: State, style: Style, image: Tensor) -> list[Tensor]:
 
 
 def torch_units(state: State, units: dict[str, tuple[tuple[int, ...], bool]]) -> None:
-    """Sequences of a convolution (with a bias or not) and a norm, as ``name.0`` and ``name.1``."""
+    """Add sequences of a convolution, with or without bias, and a norm, as ``name.0`` and ``name.1``."""
     for name, (shape, bias) in units.items():
         conv(state, f"{name}.0", shape, bias=bias)
         norm(state, f"{name}.1", shape[0])
 
 
 def ccnet_state(*, num_classes: int = 3, channels: int = 6) -> State:
-    """A whole CCNet: without a prefix, ``head`` and ``dsn`` beside the layers."""
+    """Return a complete CCNet: ``head`` and ``dsn`` beside layers without a prefix."""
     state = resnet_state(CCNET)
     last, inner = 4 * WIDTHS[3], WIDTHS[3]
     torch_units(state, {
@@ -158,7 +158,7 @@ def ccnet_state(*, num_classes: int = 3, channels: int = 6) -> State:
 
 
 def encnet_state(*, num_classes: int = 3, channels: int = 6, codewords: int = 5) -> State:
-    """A whole EncNet with SE-loss and auxiliary head, without laterals."""
+    """Return a complete EncNet with SE-loss and auxiliary head, without laterals."""
     state = resnet_state(ENCNET)
     c3, c4 = 4 * WIDTHS[2], 4 * WIDTHS[3]
     torch_units(state, {
@@ -181,7 +181,7 @@ def encnet_state(*, num_classes: int = 3, channels: int = 6, codewords: int = 5)
 
 
 def ctnet_head(state: State, *, c3: int, c4: int, num_classes: int, channels: int, key: int) -> None:
-    """The head of CTNet, ``head.…``."""
+    """Add the head of CTNet, ``head.…``."""
     units = {
         "conv3x3": (channels, c4, 3, 3), "ccm.fc1.0": (num_classes, channels, 1, 1),
         "scm.scm_block.f_query": (key, channels, 3, 3), "scm.scm_block.f_key": (key, channels, 1, 1),
@@ -200,7 +200,7 @@ def ctnet_head(state: State, *, c3: int, c4: int, num_classes: int, channels: in
 
 
 def ctnet_state(*, num_classes: int = 3, channels: int = 6, key: int = 4) -> State:
-    """A whole CTNet on a ResNet of output stride 8."""
+    """Return a complete CTNet on a ResNet of output stride 8."""
     state = resnet_state(PADDLE)
     options: dict[str, Any] = {"num_classes": num_classes, "channels": channels, "key": key}
     ctnet_head(state, c3=4 * WIDTHS[2], c4=4 * WIDTHS[3], **options)

@@ -1,4 +1,4 @@
-"""PaddleSeg's HRNet with one module a stage: a checkpoint under its names, and the network as a formula on them."""
+"""PaddleSeg's HRNet with one module per stage: a checkpoint with its names, and the network as a formula."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -15,7 +15,7 @@ def hrnet_unit(state: State, name: str, out: int, inside: int, size: int) -> Non
 
 
 def hrnet_state(*, blocks: Sequence[int], first: int, widths: Sequence[int]) -> State:
-    """PaddleSeg's HRNet with one module a stage, in the order in which its code builds it."""
+    """Return PaddleSeg's HRNet with one module per stage, in the order of its code."""
     state: State = {}
     hrnet_unit(state, "conv_layer1_1", 64, 3, 3)
     hrnet_unit(state, "conv_layer1_2", 64, 64, 3)
@@ -48,7 +48,7 @@ def hrnet_state(*, blocks: Sequence[int], first: int, widths: Sequence[int]) -> 
 
 
 def hrnet_forward(state: State, image: Tensor, *, blocks: Sequence[int]) -> Tensor:
-    """Its output: the four branches, resized to the finest and concatenated."""
+    """Compute its output: the four branches, resized to the finest and concatenated."""
 
     def unit(x: Tensor, name: str, stride: int = 1) -> Tensor:
         weight = state[f"backbone.{name}._conv.weight"].to(x)

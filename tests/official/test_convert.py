@@ -1,4 +1,4 @@
-"""Published checkpoints become weights that training starts from; heads give the golden outputs; nothing is silent."""
+"""Conversion of published checkpoints: golden outputs of heads, reports and refusals."""
 
 import logging
 from pathlib import Path
@@ -76,7 +76,7 @@ GOLDEN = {
     "encnet": ("encnet_enchead_eval_se_nolateral", {}),
     "ctnet": ("ctnet_head*eval*", {"width": "mid_channels", "key_width": "key_channels"}),
 }
-"""Files, and which of our options are which of their arguments."""
+"""Golden files, and our options by the names of their arguments."""
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -150,7 +150,7 @@ def test_golden_van_as_backbone(tmp_path: Path) -> None:
     ("name", "points", "prefix"),
     [("encnet", CONFIGS["points"], "pretrained."), ("ctnet", CT_POINTS, "backbone.")],
 )
-def test_an_image_head_starts_a_point_head(
+def test_inflated_image_head_equals_on_a_planar_grid(
     name: str, points: dict[str, Any], prefix: str, tmp_path: Path
 ) -> None:
     """On a planar grid the point head computes what the image head does."""
@@ -170,7 +170,7 @@ def test_an_image_head_starts_a_point_head(
     torch.testing.assert_close(found, run_image_head(image.head, features).logits, rtol=1e-4, atol=1e-5)
 
 
-def test_a_body_is_inflated_whole_or_in_part_as_asked(tmp_path: Path) -> None:
+def test_inflation_in_part_needs_partial(tmp_path: Path) -> None:
     source = write(tmp_path / "official.pth", ctnet_state())
     points = {"backbone": UNET, "head": point_head("CTBody", level=0, width=6, key_width=4)}
     with pytest.raises(
@@ -182,7 +182,7 @@ def test_a_body_is_inflated_whole_or_in_part_as_asked(tmp_path: Path) -> None:
     assert "head.body.channel_context.classify.weight" in found.state
 
 
-def test_the_released_ccnet_starts_a_point_head_that_equals_it(tmp_path: Path) -> None:
+def test_inflated_ccnet_with_its_norms_is_equal(tmp_path: Path) -> None:
     source = write(tmp_path / "official.pth", ccnet_state(channels=WIDTHS[3]))
     config = CONFIGS["ccnet"] | {"head": published_ccnet(width=WIDTHS[3])}
     head = point_head("RCCABody", level=0, width=WIDTHS[3], recurrence=2, norm="pcseg.nn.norms.InPlaceABN")
@@ -210,7 +210,7 @@ def own_checkpoint(path: Path, config: dict[str, Any]) -> Segmentor:
     return model
 
 
-def test_our_own_image_model_starts_a_point_head(tmp_path: Path) -> None:
+def test_inflate_an_image_model_trained_here(tmp_path: Path) -> None:
     path = tmp_path / "best.ckpt"
     points = {"backbone": UNET, "head": point_head("RCCABody", level=0, width=16)}
     own_checkpoint(path, CONFIGS["ccnet"])
@@ -225,7 +225,7 @@ def test_our_own_image_model_starts_a_point_head(tmp_path: Path) -> None:
     torch.testing.assert_close(found.state["head.body.merge.norm.weight"], gain)
 
 
-def test_other_classes_in_part(tmp_path: Path) -> None:
+def test_another_number_of_classes_needs_partial(tmp_path: Path) -> None:
     source = write(tmp_path / "official.pth", encnet_state(num_classes=5))
     with pytest.raises(UserError, match=r"official\.pth: trained on 5 classes, not 3\. .*--partial"):
         convert(source, CONFIGS["encnet"], num_classes=K)
@@ -258,7 +258,7 @@ def test_spunet(head: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
         assert "no weights for head.body, head.detail. They keep their initial values." in caplog.text
 
 
-def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
+def test_mismatches_give_one_line(tmp_path: Path) -> None:
     ccnet, config = ccnet_state(), CONFIGS["ccnet"]
     lacking = {name: tensor for name, tensor in ccnet.items() if not name.startswith("layer4.0.conv2")}
     cases: list[tuple[State, dict[str, Any], str]] = [
@@ -293,7 +293,7 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
         inflate_head(write(tmp_path / "official.pth", ccnet), CONFIGS["points"])
 
 
-def test_converted_weights_lack_nothing_in_silence(tmp_path: Path) -> None:
+def test_converted_weights_must_be_complete(tmp_path: Path) -> None:
     model = segmentor(CONFIGS["ccnet"])
     state = {name: tensor for name, tensor in model.state_dict().items() if "gamma" not in name}
     save_weights(tmp_path / "w.ckpt", state, missing=[], origin="test")
@@ -316,7 +316,7 @@ def test_converted_weights_lack_nothing_in_silence(tmp_path: Path) -> None:
         load_initial_weights(model, tmp_path / "w.ckpt")
 
 
-def test_states_here_are_of_different_systems() -> None:
+def test_helper_states_differ_by_system() -> None:
     names = [set(resnet_state(style)) for style in (CCNET, ENCNET, PADDLE)]
     assert not names[1] & names[2]
     assert not names[0] & names[1]

@@ -1,4 +1,4 @@
-"""Published weights meet the options that they were made with, or a line says which differ."""
+"""Published weights need the options that they were trained with; an error lists those that differ."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_differing_options_are_reported(
 
 
 def published_recipes() -> list[Path]:
-    """Configurations of a published image system on a backbone of its own."""
+    """Return the configurations of published image systems with their own backbone."""
     found = []
     for path in sorted(ROOT.rglob("*.yaml")):
         text = path.read_text()
@@ -65,8 +65,8 @@ def published_recipes() -> list[Path]:
 
 
 @pytest.mark.parametrize("path", published_recipes(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_recipes_have_the_options_of_their_system(path: Path) -> None:
-    """But for that of mmseg's CCNet, which says so."""
+def test_configurations_have_the_published_options(path: Path) -> None:
+    """Except for that of mmseg's CCNet, which documents its differences."""
     config = yaml.safe_load(path.read_text())
     model = nn.Module()
     with torch.device("meta"):
@@ -78,7 +78,7 @@ def test_recipes_have_the_options_of_their_system(path: Path) -> None:
     assert differ == (mmseg if path.match("voc/ccnet*") else [])
 
 
-def test_hrnet_of_the_original_is_not_paddles() -> None:
+def test_original_hrnet_differs_from_paddles() -> None:
     model = nn.Module()
     with torch.device("meta"):
         model.backbone = HRNet(name="hrnet_w18_small")

@@ -1,4 +1,4 @@
-"""PTv3, Sonata and Concerto through the command that converts, into a training and into a model that predicts."""
+"""PTv3, Sonata and Concerto: converted by the command, then used for training and prediction."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,11 +35,11 @@ ENCODER = {
 DECODER = {"dec_channels": [8], "dec_depths": [1], "dec_heads": [1]}
 NO_DECODER = {"dec_channels": [], "dec_depths": [], "dec_heads": []}
 FEATURES = ["height", "color"]
-"""Not the published ones: a test of where colours are found."""
+"""Not the published features: the position of the color must be found."""
 
 
 def network(variant: str = "ptv3", in_channels: int = 4, **options: Any) -> PTv3:
-    """A network whose parameters and statistics are all at work."""
+    """Return a network without zero parameters or trivial statistics."""
     made = PTv3(in_channels, variant=variant, **{**ENCODER, **DECODER, **options})
     for tensor in made.state_dict().values():
         if tensor.is_floating_point():
@@ -67,7 +67,7 @@ def write(folder: Path, state: dict[str, Tensor]) -> Path:
     return folder / "model_best.pth"
 
 
-def test_command_makes_a_model_and_starts_a_training(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_command_output_predicts_and_starts_training(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     theirs, classify = network(), nn.Linear(8, K)
     state = published(theirs) | {f"module.seg_head.{n}": t for n, t in classify.state_dict().items()}
     root = write_fake_building(tmp_path / "building", num_points=300)
@@ -86,7 +86,7 @@ def test_command_makes_a_model_and_starts_a_training(tmp_path: Path, capsys: pyt
     names = out.with_name("ptv3.ckpt.txt").read_text()
     assert "backbone.dec.dec0.up.proj_skip.0.weight -> backbone.unpools.0.skip.weight" in names
     assert "missing here" not in names
-    # the model sees colours from -0.5 to 0.5 where the published one saw 0 to 1
+    # the model sees colors from -0.5 to 0.5 where the published one saw 0 to 1
     made, batch = load_checkpoint(out).network, batch_of(cloud(60))
     colors = torch.rand(60, 4)
     batch.x = colors - torch.tensor([0, 0.5, 0.5, 0.5])
@@ -121,7 +121,7 @@ def test_command_takes_options_of_training(tmp_path: Path, capsys: pytest.Captur
 
 
 def start(settings: dict[str, Any], source: Path, folder: Path, **options: Any) -> Any:
-    """What the conversion reports, a model that starts from it, and what of the model starts anew."""
+    """Return the report of a conversion, a model that starts from it, and the names that it leaves out."""
     conversion = convert(source, settings, **options)
     path = folder / "converted.ckpt"
     save_weights(path, conversion.state, missing=conversion.report.missing, origin=conversion.title)
@@ -131,7 +131,7 @@ def start(settings: dict[str, Any], source: Path, folder: Path, **options: Any) 
     return SimpleNamespace(report=conversion.report, model=model, fresh=fresh, title=conversion.title)
 
 
-def test_encoder_of_a_pretraining_starts_under_a_new_decoder_and_a_context_head(tmp_path: Path) -> None:
+def test_pretrained_encoder_under_a_new_decoder_and_head(tmp_path: Path) -> None:
     student, teacher = network("sonata", mask_token=True, **NO_DECODER), network("sonata", **NO_DECODER)
     state = published(student, "module.student.backbone.") | published(teacher, "module.teacher.backbone.")
     found = start(config(backbone("sonata"), "fcn"), write(tmp_path, state), tmp_path)
@@ -144,7 +144,7 @@ def test_encoder_of_a_pretraining_starts_under_a_new_decoder_and_a_context_head(
     assert found.model.backbone.input_shift.tolist() == [0, 0.5, 0.5, 0.5]
 
 
-def test_inside_of_what_probes(tmp_path: Path) -> None:
+def test_wrapped_backbone_of_probing(tmp_path: Path) -> None:
     encoder = network("sonata", **NO_DECODER)
     upcast = part("backbones.points.frozen.Upcast", backbone=backbone("sonata", **NO_DECODER))
     frozen = part("backbones.points.frozen.Frozen", backbone=upcast)
@@ -163,7 +163,7 @@ def test_another_number_of_classes(tmp_path: Path) -> None:
     assert sorted(found.fresh) == ["head.classify.bias", "head.classify.weight"]
 
 
-def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
+def test_mismatches_give_one_line(tmp_path: Path) -> None:
     state, settings = published(network()), config(backbone())
     whole = settings | {"data": part("data.room_data.RoomData", features=["color", "normal"])}
     unet = part("backbones.points.sparse_unet.SparseUNet", channels=[8, 8], layers=[1, 1])
@@ -198,7 +198,7 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
         assert "model_best.pth" in str(caught.value)
 
 
-def test_a_part_is_enough_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_partial_accepts_unexpected_names(tmp_path: Path) -> None:
     theirs = network()
     source = write(tmp_path, published(theirs) | {"backbone.more": torch.ones(1)})
     found = start(config(backbone()), source, tmp_path, partial=True)

@@ -1,4 +1,4 @@
-"""Weights in files of several kinds; none of them can run code."""
+"""Weight files of several formats; none of them can run code."""
 
 import pickle
 import sys
@@ -58,8 +58,8 @@ def test_paddle(tmp_path: Path, protocol: int) -> None:
 
 
 @pytest.mark.parametrize("core", ["_core", "core"])
-def test_checkpoint_of_a_training(core: str, tmp_path: Path) -> None:
-    """As Pointcept saves it, with NumPy 2 or 1 and a schedule of torch up to 2.3."""
+def test_training_checkpoint(core: str, tmp_path: Path) -> None:
+    """A checkpoint as Pointcept saves it, with NumPy 1 or 2 and a schedule of torch up to 2.3."""
     layer = torch.nn.Linear(2, 1)
     optimizer = torch.optim.AdamW(layer.parameters())
     schedule = OneCycleLR(optimizer, 0.1, total_steps=5)
@@ -87,21 +87,21 @@ class Evil:
 
 
 class Found:
-    """Calls what getattr finds."""
+    """Calls a function that getattr finds."""
 
     def __reduce__(self) -> tuple:
         return (OneCycleLR._annealing_cos, (0.0, 1.0, 0.5))
 
 
 @pytest.mark.parametrize("other", [Found(), PurePosixPath("x"), np.ones(3), np.array(["text"])[0]])
-def test_nothing_else_beside_the_weights(other: object, tmp_path: Path) -> None:
+def test_other_objects_are_refused(other: object, tmp_path: Path) -> None:
     torch.save({"state_dict": STATE, "other": other}, tmp_path / "w.pth")
     with pytest.raises(UserError, match=r"w\.pth: cannot be read safely"):
         read_weights(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("name", ["w.pdparams", "w.pth", "w.pkl"])
-def test_nothing_in_a_file_is_run(tmp_path: Path, name: str) -> None:
+def test_code_in_a_file_is_not_run(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, {"a.weight": np.ones(3), "b": Evil()})
     with pytest.raises(UserError, match=rf"{name}: .*safely"):
         read_weights(path)

@@ -1,4 +1,4 @@
-"""The loader of published weights: its report, its refusals, and files of backbones."""
+"""The loader of published weights: reports and refusals."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Published weights of PTv3, Sonata and Concerto: every name accounted for, and the same numbers after loading."""
+"""Published weights of PTv3, Sonata and Concerto: names, shapes, and equal outputs after loading."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_names_and_shapes_are_the_published_ones(name: str) -> None:
+def test_names_and_shapes_equal_the_published_ones(name: str) -> None:
     path = SHARED / "golden" / "points" / "official_state_dicts.json"
     if not path.is_file():
         pytest.skip("no list of published names")
@@ -57,7 +57,7 @@ def save(folder: Path, state: dict[str, Tensor]) -> Path:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.backbone."])
-def test_there_and_back(variant: str, prefix: str, tmp_path: Path) -> None:
+def test_round_trip(variant: str, prefix: str, tmp_path: Path) -> None:
     one, other = (tiny(variant, relative_position=True).float() for _ in "12")
     report = load_file(other, save(tmp_path, published(one, prefix)))
     assert len(report.taken) == len(published_state(one))
@@ -93,7 +93,7 @@ def test_classifier_and_report() -> None:
         assert text in str(report)
 
 
-def test_pretraining_file_gives_the_student(tmp_path: Path) -> None:
+def test_student_of_a_pretraining_file(tmp_path: Path) -> None:
     student, teacher, other = (tiny("sonata", mask_token=True) for _ in "123")
     state = published(student, "module.student.backbone.") | published(teacher, "module.teacher.backbone.")
     state = {name: tensor for name, tensor in state.items() if ".dec." not in name}
@@ -107,7 +107,7 @@ def test_pretraining_file_gives_the_student(tmp_path: Path) -> None:
     assert len(report.taken) + len(report.ignored) == len(state), "every name is accounted for"
 
 
-def test_a_decoder_is_left_out_only_where_there_is_none(tmp_path: Path) -> None:
+def test_decoder_is_ignored_only_without_a_decoder_here(tmp_path: Path) -> None:
     path = save(tmp_path, published(tiny(dec_depths=(2, 2))))
     with pytest.raises(UserError, match=r"no counterpart here for backbone\.dec\.dec0\.block1"):
         load_file(tiny(), path)
@@ -117,7 +117,7 @@ def test_a_decoder_is_left_out_only_where_there_is_none(tmp_path: Path) -> None:
     assert (report.missing, report.unexpected) == (["input_shift"], [])
 
 
-def test_color_moves_by_half(tmp_path: Path) -> None:
+def test_unit_colors(tmp_path: Path) -> None:
     one, other = tiny("sonata"), tiny("sonata")
     load_file(other, save(tmp_path, published(one)))
     other.expect_unit_colors(0)

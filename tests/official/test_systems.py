@@ -1,4 +1,4 @@
-"""Whole published checkpoints: every name finds its place, and the backbone computes what the formulas say."""
+"""Complete published checkpoints: all names are known, and the backbone equals its formulas."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -74,7 +74,7 @@ def load(model: nn.Module, state: State) -> LoadReport:
     [(ccnet, ccnet_state, CCNET), (encnet, encnet_state, ENCNET), (ctnet, ctnet_state, PADDLE)],
 )
 @pytest.mark.parametrize("size", [(64, 48), (57, 33)])
-def test_checkpoint_fits_and_backbone_is_its_formula(
+def test_checkpoint_fits_and_backbone_equals_its_formula(
     build: Callable[[], Any], published: Callable[[], State], style: Style, size: tuple[int, int]
 ) -> None:
     model, state = build(), published()
@@ -89,8 +89,8 @@ def test_checkpoint_fits_and_backbone_is_its_formula(
     assert run_image_head(model.head, levels, size).logits.isfinite().all()
 
 
-def test_gain_of_ccnet_norms_is_taken_once() -> None:
-    """Backbone norms get ``|weight| + eps``; those of the head do that themselves, those of a plain head do not."""
+def test_gain_of_ccnet_norms_is_applied_once() -> None:
+    """Backbone norms get ``|weight| + eps``. The head's InPlaceABN norms apply that themselves, other norms do not."""
     state = ccnet_state()
     weight = state["head.convb.1.weight"].double()
     model = ccnet()
@@ -104,7 +104,7 @@ def test_gain_of_ccnet_norms_is_taken_once() -> None:
 
 
 def jpu_state(width: int) -> State:
-    """What CTNet's code adds to a ResNet for the JPU."""
+    """Return the tensors that CTNet's code adds to a ResNet for the JPU."""
     state: State = {}
     for i, in_width in ((5, WIDTHS[3]), (4, WIDTHS[2]), (3, WIDTHS[1])):
         conv(state, f"backbone.JPU.conv{i}.0", (width, 4 * in_width, 3, 3))

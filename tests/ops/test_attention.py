@@ -118,7 +118,7 @@ def test_lines_of_pixels_are_those_of_a_planar_grid() -> None:
 @pytest.mark.parametrize("size", [(1, 4, 3), (1, 5, 5), (3, 4, 6), (2, 1, 5), (1, 1, 1)])
 @pytest.mark.parametrize("pairs", [1, 40, 1 << 18])
 def test_lines_of_pixels(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int, int], pairs: int) -> None:
-    """Whether rows can be seen where they are, or lie in several images; whatever the layout of the gradients."""
+    """Rows as views or gathered, of one image or several, for any memory layout of the gradients."""
     monkeypatch.setitem(groups.PAIRS_PER_BLOCK, "cpu", pairs)
     monkeypatch.setattr(groups, "SMALL_BLOCK", 0)
     image, y, x = (pixel.flatten() for pixel in torch.meshgrid(*map(torch.arange, size), indexing="ij"))
@@ -165,7 +165,7 @@ def test_gradcheck() -> None:
 
 
 @pytest.mark.parametrize("support", [axis_lines(random_voxels(200)), pixel_lines(1, 10, 20)])
-def test_half_precision_keeps_its_type_and_is_close(support: Support) -> None:
+def test_half_precision_is_kept_and_close(support: Support) -> None:
     exact = [tensor.detach().float().requires_grad_() for tensor in random_qkv(200)]
     half = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
     expected, found = union_attention(*exact, support), union_attention(*half, support)
@@ -175,7 +175,7 @@ def test_half_precision_keeps_its_type_and_is_close(support: Support) -> None:
     assert all(tensor.grad is not None and tensor.grad.dtype == torch.bfloat16 for tensor in half)
 
 
-def test_groups_and_blocks_hold_every_token_once() -> None:
+def test_groups_and_blocks_contain_every_token_once() -> None:
     key = torch.randint(0, 30, (200,))
     partition = group_by(key)
     assert torch.equal(partition.id, torch.unique(key, return_inverse=True)[1])
@@ -186,7 +186,7 @@ def test_groups_and_blocks_hold_every_token_once() -> None:
         assert block.padded == bool((block.keys < 0).any())
 
 
-def test_lines_are_built_once_for_a_set_of_voxels() -> None:
+def test_lines_are_built_once_per_voxel_set() -> None:
     voxels = random_voxels(40, 30)
     lines = axis_lines(voxels)
     assert axis_lines(voxels) is lines

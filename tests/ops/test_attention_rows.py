@@ -1,4 +1,4 @@
-"""Rows of criss-cross attention against the matrices written out."""
+"""Rows of criss-cross attention against explicit matrices."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def make_step(seed: int, *, count: int = 60, thickness: int = 1) -> Step:
 
 
 def dense(query: Tensor, key: Tensor, lines: Support) -> Tensor:
-    """The attention matrix, by its definition."""
+    """Return the attention matrix by its definition."""
     seen = torch.eye(len(query), dtype=torch.bool)
     for groups in lines.partitions:
         seen |= groups.id[:, None] == groups.id
@@ -36,7 +36,7 @@ def test_seen_by_is_a_row_of_the_matrix(thickness: int) -> None:
         torch.testing.assert_close(seen_by(share, *step), share @ matrix, rtol=1e-12, atol=1e-14)
 
 
-def test_it_is_what_the_module_uses() -> None:
+def test_seen_by_matches_union_attention() -> None:
     query, key, lines = make_step(1)
     value = torch.randn(60, 4, dtype=torch.float64)
     out = union_attention(query, key, value, lines)
@@ -46,7 +46,7 @@ def test_it_is_what_the_module_uses() -> None:
 
 
 def test_recurrences_multiply() -> None:
-    """The last recurrence looks first; with every one a token reaches more."""
+    """The last recurrence is applied first, and a token reaches more with each."""
     steps = [make_step(seed) for seed in (2, 3, 4)]
     a, b, c = (dense(*step) for step in steps)
     found = effective_attention(steps, 9)
@@ -58,7 +58,7 @@ def test_recurrences_multiply() -> None:
 
 
 @pytest.mark.parametrize("thickness", [1, 2])
-def test_reach_is_where_a_share_can_be(thickness: int) -> None:
+def test_reach_is_where_attention_is_nonzero(thickness: int) -> None:
     steps = [make_step(seed, thickness=thickness) for seed in (2, 3, 4)]
     supports = [support for _, _, support in steps]
     for share, reached in zip(effective_attention(steps, 9), effective_reach(supports, 9)):

@@ -1,4 +1,4 @@
-"""Attention in patches against a loop over rows in float64, by each of the ways to compute it."""
+"""Attention in patches against a loop over rows in float64, for every implementation."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ HEADS, WIDTH = 2, 8
 
 
 def seen_by(sizes: list[int], size: int) -> list[list[int]]:
-    """Keys of every row, by the published rule: copies of the patch before fill the last one up."""
+    """Return the keys of every row by the published rule: rows of the previous patch fill the last one."""
     seen, first = [], 0
     for length in sizes:
         for row in range(length):
@@ -66,7 +66,7 @@ def test_equals_a_loop(size: int, with_bias: bool, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("size", [4, 5])
 @pytest.mark.parametrize("scale", [0.3, WIDTH**-0.5])
 def test_one_call_for_all_sequences(size: int, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is handed to a kernel for sequences of different lengths, here a loop."""
+    """Arguments of a sequence kernel, here replaced by a loop."""
 
     def kernel(q: Tensor, k: Tensor, v: Tensor, starts_q: Tensor, starts_k: Tensor, max_q: int, max_k: int):
         assert starts_q.dtype == starts_k.dtype == torch.int32
@@ -87,14 +87,14 @@ def test_one_call_for_all_sequences(size: int, scale: float, monkeypatch: pytest
 
 def test_no_work_beyond_the_last_patch() -> None:
     patches = cut(4)
-    assert sum(run.rows for run in patches.runs) == sum(SIZES), "every row asks once"
+    assert sum(run.rows for run in patches.runs) == sum(SIZES), "every row is a query once"
     assert max(run.length + run.borrowed for run in patches.runs) == 4
     short = patches.short_runs(4)
     assert [run.count for run in short] == [1] * len(short)
     assert sum(run.rows for run in short) == sum(SIZES)
 
 
-def test_nothing_to_attend_to() -> None:
+def test_empty_input() -> None:
     empty = torch.zeros(0, HEADS, WIDTH)
     patches = cut_patches(torch.tensor([0, 0]), 4)
     assert patch_attention(empty, empty, empty, patches, scale=1.0).shape == (0, HEADS, WIDTH)

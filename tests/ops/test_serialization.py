@@ -1,4 +1,4 @@
-"""Codes along space-filling curves against Skilling's transform bit by bit, and what makes a curve a curve."""
+"""Codes along space-filling curves against Skilling's transform, and properties of the curves."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from pcseg.ops.serialization import MAX_DEPTH, bits_needed, encode
 
 
 def skilling(point: list[int], depth: int) -> int:
-    """The published algorithm: axes to transpose, one bit after the other, then the Gray code of the whole word."""
+    """Return the code of the published algorithm: axes to transpose bit by bit, then the Gray code of the word."""
     x = list(point)
     for level in reversed(range(depth)):
         bit = 1 << level
@@ -33,7 +33,7 @@ def cube(depth: int) -> Tensor:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 5, 8, 11, 13, 16])
-def test_hilbert_is_skillings(depth: int) -> None:
+def test_hilbert_equals_skilling(depth: int) -> None:
     grid_pos = torch.randint(1 << depth, (100, 3))
     expected = [skilling(point, depth) for point in grid_pos.tolist()]
     assert encode(grid_pos, "hilbert", depth).tolist() == expected
@@ -42,10 +42,10 @@ def test_hilbert_is_skillings(depth: int) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_hilbert_steps_to_a_neighbour(depth: int) -> None:
+def test_hilbert_steps_to_a_neighbor(depth: int) -> None:
     grid_pos = cube(depth)
     code = encode(grid_pos, "hilbert", depth)
-    assert torch.equal(code.sort().values, torch.arange(8**depth)), "every place once"
+    assert torch.equal(code.sort().values, torch.arange(8**depth)), "every position once"
     steps = grid_pos[code.argsort()].diff(dim=0).abs().sum(1)
     assert (steps == 1).all()
 
@@ -100,6 +100,6 @@ def test_bits_needed() -> None:
 
 
 @pytest.mark.parametrize("value", [-1, 65536])
-def test_refuses_what_does_not_fit(value: int) -> None:
+def test_refuses_invalid_values(value: int) -> None:
     with pytest.raises(UserError, match="65536 voxels"):
         encode(torch.tensor([[0, value, 0]]), "z", 16)

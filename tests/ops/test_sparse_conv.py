@@ -1,4 +1,4 @@
-"""Sparse convolutions against brute force on full grids, by each of the ways to compute them."""
+"""Sparse convolutions against brute force on full grids, for every implementation."""
 
 from collections.abc import Callable
 
@@ -64,7 +64,7 @@ def test_strided_and_inverse(size: int, stride: int, padding: int) -> None:
     x, weight = operands(voxels, size**3)
     ours = sparse_conv.sparse_conv(x, weight, strided)
     brute = dense_conv(x, voxels, weight, coarse, stride=stride, padding=padding)
-    assert (brute.detach() != 0).any(1).all(), "every site is reached"
+    assert (brute.detach() != 0).any(1).all(), "every coarse voxel is reached"
     same_with_gradients(ours, brute, x, weight)
     # the inverse is the adjoint: <conv(x), y> = <x, inverse(y)> with the weights transposed
     y = torch.randn_like(ours, requires_grad=True)
@@ -73,7 +73,7 @@ def test_strided_and_inverse(size: int, stride: int, padding: int) -> None:
     same_with_gradients(back, expected, y, weight)
 
 
-def test_every_site_is_a_voxel_reached() -> None:
+def test_every_coarse_voxel_is_reached() -> None:
     voxels = random_voxels([25])
     coarse = coarsen(voxels, 3, 2, padding=1).voxels
     steps = torch.cartesian_prod(*[torch.arange(3)] * 3)
@@ -110,7 +110,7 @@ def test_lookups_agree(size: int) -> None:
 
 @pytest.mark.usefixtures("_way")
 def test_clouds_do_not_see_each_other() -> None:
-    """Clouds side by side give what each gives alone, bit for bit, however far apart they lie."""
+    """A batch of clouds gives the same as each cloud alone, however far apart they are."""
     clouds = [random_voxels([60], seed=seed).grid_pos.long() for seed in range(3)]
     far = [clouds[0], clouds[1] + 1_000_000_000, clouds[2] - 1_000_000_000]
     ptr = torch.tensor([0, 60, 120, 180])
@@ -137,7 +137,7 @@ def test_rows_may_come_in_any_order(build: Callable) -> None:
     torch.testing.assert_close(sparse_conv.sparse_conv(x[order], weight, build(shuffled)), out[order])
 
 
-def test_backward_keeps_its_inputs_alone() -> None:
+def test_backward_stores_only_its_inputs() -> None:
     voxels = random_voxels([200])
     x = torch.randn(200, 16, requires_grad=True)
     weight = torch.randn(27, 16, 16, requires_grad=True)
@@ -149,7 +149,7 @@ def test_backward_keeps_its_inputs_alone() -> None:
 
 
 @pytest.mark.usefixtures("_way")
-def test_same_bits_every_time() -> None:
+def test_results_are_bitwise_reproducible() -> None:
     voxels = random_voxels([200])
     x, weight = (tensor.detach().float().requires_grad_() for tensor in operands(voxels, 27, 16, 16))
     runs = []

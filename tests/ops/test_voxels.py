@@ -1,4 +1,4 @@
-"""What a set of voxels refuses, how it is coarsened, and that its maps are shared."""
+"""Voxel sets: invalid input, coarsening, and shared kernel maps."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def test_batch_and_sizes() -> None:
     assert voxels.batch.tolist() == [0, 0, 2]
 
 
-def test_bounds_are_those_of_every_cloud() -> None:
+def test_bounds_per_cloud() -> None:
     far = 2**60 + 1  # beyond what a double holds
     pos = torch.tensor([[far, -5, 3], [far + 2, -7, 3], [-far, 0, 0]])
     voxels = VoxelSet(pos, torch.tensor([0, 2, 2, 3]))
@@ -63,7 +63,7 @@ def test_coarsen_floors_and_links() -> None:
     assert coarse.order is None, "coarse rows ascend by cloud, x, y, z"
 
 
-def test_wide_stride_leaves_voxels_without_a_site() -> None:
+def test_wide_stride_leaves_voxels_without_parent() -> None:
     voxels = VoxelSet(torch.tensor([[0, 0, 0], [2, 0, 0], [-2, 1, 0], [5, 5, 5]]), torch.tensor([0, 4]))
     step = coarsen(voxels, kernel_size=2, stride=3)
     coarse, parent = step.voxels, step.parent
