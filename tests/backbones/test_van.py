@@ -18,9 +18,9 @@ from pcseg.official.names.images import van_names
         ("b1", 13.35, 0.006),
         ("b2", 26.07, 0.006),
         ("b3", 44.25, 0.006),
-        ("b4", 59.77, 0.006),
-        ("b5", 89.2, 0.06),
-        ("b6", 199.1, 0.06),
+        pytest.param("b4", 59.77, 0.006, marks=pytest.mark.slow),
+        pytest.param("b5", 89.2, 0.06, marks=pytest.mark.slow),
+        pytest.param("b6", 199.1, 0.06, marks=pytest.mark.slow),
     ],
 )
 def test_published_number_of_parameters(size: VanSize, millions: float, within: float) -> None:

@@ -258,6 +258,7 @@ def test_spunet(head: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
         assert "no weights for head.body, head.detail. They keep their initial values." in caplog.text
 
 
+@pytest.mark.slow
 def test_mismatches_give_one_line(tmp_path: Path) -> None:
     ccnet, config = ccnet_state(), CONFIGS["ccnet"]
     lacking = {name: tensor for name, tensor in ccnet.items() if not name.startswith("layer4.0.conv2")}

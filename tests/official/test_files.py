@@ -125,8 +125,8 @@ def test_unreadable_files_are_reported(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(UserError, match=r"list\.pth: holds no named weights"):
         read_weights(tmp_path / "list.pth")
-    with pytest.raises(UserError, match=r"n\.pdparams: a is a int, not an array"):
+    with pytest.raises(UserError, match=r"n\.pdparams: a is of type int\."):
         read_weights(write(tmp_path / "n.pdparams", {"a": 1}))
     np.savez(tmp_path / "s.npz", a=np.array(["text"]))
-    with pytest.raises(UserError, match=r"s\.npz: a holds <U4, not numbers"):
+    with pytest.raises(UserError, match=r"s\.npz: a holds <U4\."):
         read_weights(tmp_path / "s.npz")

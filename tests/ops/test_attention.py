@@ -157,6 +157,7 @@ def test_large_logits_do_not_overflow() -> None:
     torch.testing.assert_close(out, expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_gradcheck() -> None:
     voxels = random_voxels(12, 7, edge=3)
     for support in (axis_lines(voxels), axis_lines(voxels, thickness=2)):
