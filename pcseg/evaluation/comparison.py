@@ -1,9 +1,8 @@
 """Compare point models, image models and their average on the points of the same rooms."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -26,6 +25,7 @@ from pcseg.evaluation.backprojection import (
 from pcseg.evaluation.comparison_report import AVERAGE, ComparisonReport
 from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import (
+    code_hash,
     code_record,
     kept_from_training,
     training_argument,
@@ -44,27 +44,61 @@ HEAD_NAMES = {
 """Names of heads in tables by the class of the body or head."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Hold the models, rooms and options of a comparison and count its results in ``report``.
+    """Compare models on rooms that none of them saw in training, and count the results in ``report``.
 
     Args:
-        models: Models by the name of their column.
         root: Prepared rooms.
         frames: Frames of the same rooms, ``<split>/<room>``.
-        entries: Rooms to compare on.
+        models: Models by the name of their column.
+        splits: Splits to compare on; default: the test splits of the first model.
         point_options: How point models see a room.
         image_options: How image models see a frame.
-        report: Counts of the rooms so far.
+
+    Raises:
+        UserError: A model may have seen the rooms in training, models have different classes, or a room has no
+            frames.
     """
 
-    models: dict[str, LoadedModel]
-    root: Path
-    frames: Path
-    entries: tuple[SceneEntry, ...]
-    point_options: PointOptions
-    image_options: ImageOptions
-    report: ComparisonReport
+    def __init__(
+        self,
+        root: Path,
+        frames: Path,
+        models: dict[str, LoadedModel],
+        *,
+        splits: Sequence[str] | None,
+        point_options: PointOptions,
+        image_options: ImageOptions,
+    ) -> None:
+        self.root, self.frames, self.models = root, frames, models
+        self.point_options, self.image_options = point_options, image_options
+        first, manifest = next(iter(models.values())), Manifest.read(root)
+        splits = list(splits or training_argument(first, "test_splits", option="--splits"))
+        self.entries = entries_in(manifest, splits, root=root)
+        for name, model in models.items():
+            model.schema.require_same(manifest.schema, this=str(model.path), that=str(root))
+            require_unseen(name, model, splits)
+        for entry in self.entries:
+            if not (frames / entry.split / entry.name).is_dir():
+                raise UserError(
+                    f"{frames}: no frames of {entry.split}/{entry.name}. Render them with 'pcseg prepare frames'."
+                )
+        record = {
+            "dataset": manifest.dataset,
+            "release": manifest.release,
+            "splits": sorted(splits),
+            "scenes": len(self.entries),
+            "points": sum(entry.num_points for entry in self.entries),
+            "manifest": manifest.hash,
+            **asdict(point_options),
+            **asdict(image_options),
+            "average": "mean of the probabilities of all models that see a point",
+            "checkpoints": {name: model.hash for name, model in models.items()},
+            "seeds": {name: model.card.seed for name, model in models.items()},
+            **code_record(first),
+            "code": {name: code_hash(model) for name, model in models.items()},
+        }
+        self.report = ComparisonReport(list(models), names=manifest.schema.names, provenance=record)
 
     def rooms(self, *, progress_bar: bool) -> Iterator[tuple[SceneEntry, Sample, dict[str, np.ndarray]]]:
         """Predict and count the rooms one by one; yield each room with the labels ``(N,)`` of every column."""
@@ -113,71 +147,6 @@ class Comparison:
                 total += prediction.probability
         labels[AVERAGE] = total.argmax(axis=1)
         return labels, covered
-
-
-def open_comparison(
-    root: Path,
-    frames: Path,
-    models: dict[str, LoadedModel],
-    *,
-    splits: Sequence[str] | None,
-    point_options: PointOptions,
-    image_options: ImageOptions,
-) -> Comparison:
-    """Return a comparison on ``splits``, or on the test splits of the first model.
-
-    Raises:
-        UserError: A model may have seen the rooms in training, models have different classes, or a room has no
-            frames.
-    """
-    first = next(iter(models.values()))
-    manifest = Manifest.read(root)
-    splits = list(splits or training_argument(first, "test_splits", option="--splits"))
-    entries = entries_in(manifest, splits, root=root)
-    for name, model in models.items():
-        model.schema.require_same(manifest.schema, this=str(model.path), that=str(root))
-        require_unseen(name, model, splits)
-    for entry in entries:
-        if not (frames / entry.split / entry.name).is_dir():
-            raise UserError(
-                f"{frames}: no frames of {entry.split}/{entry.name}. Render them with 'pcseg prepare frames'."
-            )
-    record = {
-        "dataset": manifest.dataset,
-        "release": manifest.release,
-        "splits": sorted(splits),
-        "scenes": len(entries),
-        "points": sum(entry.num_points for entry in entries),
-        "manifest": manifest.hash,
-        **asdict(point_options),
-        **asdict(image_options),
-        "average": "mean of the probabilities of all models that see a point",
-        **_model_records(models),
-    }
-    report = ComparisonReport.empty(list(models), names=manifest.schema.names, provenance=record)
-    return Comparison(
-        models=models,
-        root=root,
-        frames=frames,
-        entries=entries,
-        point_options=point_options,
-        image_options=image_options,
-        report=report,
-    )
-
-
-def _model_records(models: Mapping[str, LoadedModel]) -> dict[str, Any]:
-    return {
-        "checkpoints": {name: model.hash for name, model in models.items()},
-        "seeds": {name: model.card.seed for name, model in models.items()},
-        **{
-            key: value
-            for model in models.values()
-            for key, value in code_record(model).items()
-            if key != "code"
-        },
-        "code": {name: code_record(model)["code"] for name, model in models.items()},
-    }
 
 
 def load_models(

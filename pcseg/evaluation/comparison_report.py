@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +16,24 @@ AVERAGE = "average"
 """Name of the column for the average of all models."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class ComparisonReport:
     """Count the predictions of several models on the same points.
 
+    ``everywhere`` has the confusion matrix of all points by column, where a point that no frame sees is a miss of
+    image models; ``covered`` has that of the points that a frame sees. ``seen`` counts the labeled points of every
+    class that a frame sees, and all labeled points, ``(2, K)``.
+
     Args:
+        models: Columns of the models; :data:`AVERAGE` is added.
         names: Class names.
         provenance: Everything that the numbers depend on.
-        everywhere: Confusion matrices of all points by column; a point that no frame sees is a miss of image models.
-        covered: Confusion matrices of the points that a frame sees.
-        seen: Labeled points of every class that a frame sees, and all labeled points, ``(2, K)``.
     """
 
-    names: tuple[str, ...]
-    provenance: dict[str, Any]
-    everywhere: dict[str, ConfusionMatrix]
-    covered: dict[str, ConfusionMatrix]
-    seen: np.ndarray
-
-    @classmethod
-    def empty(
-        cls, models: Sequence[str], *, names: tuple[str, ...], provenance: dict[str, Any]
-    ) -> "ComparisonReport":
-        """Return a report without counts, with a column for each model and one for :data:`AVERAGE`."""
-        columns = [*models, AVERAGE]
-        return cls(
-            names=names,
-            provenance=provenance,
-            everywhere={name: ConfusionMatrix(len(names)) for name in columns},
-            covered={name: ConfusionMatrix(len(names)) for name in columns},
-            seen=np.zeros((2, len(names)), np.int64),
-        )
+    def __init__(self, models: Sequence[str], *, names: tuple[str, ...], provenance: dict[str, Any]) -> None:
+        self.names, self.provenance = names, provenance
+        self.everywhere = {name: ConfusionMatrix(len(names)) for name in (*models, AVERAGE)}
+        self.covered = {name: ConfusionMatrix(len(names)) for name in (*models, AVERAGE)}
+        self.seen = np.zeros((2, len(names)), np.int64)
 
     def add(self, name: str, label: np.ndarray, truth: np.ndarray, covered: np.ndarray) -> None:
         """Count the points of a room for one column; predictions, labels and coverage ``(N,)``."""

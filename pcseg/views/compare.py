@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.data.sample import Sample
-from pcseg.evaluation.comparison import load_models, open_comparison
+from pcseg.evaluation.comparison import Comparison, load_models
 from pcseg.evaluation.comparison_report import ComparisonReport
 from pcseg.files import make_folder
 from pcseg.inference.images import ImageOptions
@@ -61,7 +61,7 @@ def compare(
     """
     point_options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
     image_options = ImageOptions(scales=scales, flip=flip)
-    comparison = open_comparison(
+    comparison = Comparison(
         root,
         frames,
         load_models(plain, _paths(context), _paths(images), device=device),

@@ -22,7 +22,6 @@ from pcseg.evaluation.comparison import (
     Comparison,
     head_name,
     load_models,
-    open_comparison,
     require_unseen,
     score_points,
 )
@@ -95,7 +94,7 @@ def open_small(
     rooms, frames, folder = folders
     models = load_models(folder / "plain.ckpt", [], images or [folder / "images.ckpt"], device="cpu")
     options = {"point_options": PointOptions(points_per_pass=10_000), "image_options": ImageOptions()}
-    comparison = open_comparison(rooms, frames, models, splits=None, **options)
+    comparison = Comparison(rooms, frames, models, splits=None, **options)
     sample = load_sample(read_scene(rooms / "Area_5" / "office_1.h5"), name="office_1")
     return comparison, sample, frames / "Area_5" / "office_1"
 
@@ -131,7 +130,7 @@ def test_visible_points_are_found_once_for_all_image_models(
 
 
 def test_points_without_a_prediction_are_misses() -> None:
-    report = ComparisonReport.empty(["a"], names=("x", "y"), provenance={})
+    report = ComparisonReport(["a"], names=("x", "y"), provenance={})
     report.add("a", np.array([0, 1, -1]), np.array([0, 0, 1]), np.array([True, True, False]))
     report.add(AVERAGE, np.array([0, 0, 1]), np.array([0, 0, 1]), np.array([True, True, False]))
     assert report.everywhere["a"].counts.tolist() == [[1, 1, 0], [0, 0, 1]]
