@@ -66,20 +66,17 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _no_command(args: list[str]) -> int:
     """Print the list of commands and return the exit status: 0 if it was asked for, 2 for an unknown command."""
-    wanted = args[0] if args and not args[0].startswith("-") else None
-    names = [name for name in COMMANDS if name.split()[0] == wanted] or list(COMMANDS)
-    width = max(map(len, names))
-    lines = ["usage: pcseg COMMAND [--help] ...", "", "commands:"]
-    lines += [f"  {name:<{width}}  {read_help_page(COMMANDS[name]).summary}" for name in names]
-    asked = not args or args == [names[0].split()[0]] or bool({"-h", "--help"} & set(args))
-    if not asked:
-        print(
-            f"pcseg: error: {' '.join(args[:2])}: unknown command. Choose from: {', '.join(names)}.",
-            file=sys.stderr,
-        )
-        return 2
-    print("\n".join(lines))
-    return 0
+    group = [name for name in COMMANDS if args and name.split()[0] == args[0]]
+    names = group or list(COMMANDS)
+    if {"-h", "--help"} & set(args) or len(args) == bool(group):
+        width = max(map(len, names))
+        print("usage: pcseg COMMAND [--help] ...\n\ncommands:")
+        for name in names:
+            print(f"  {name:<{width}}  {read_help_page(COMMANDS[name]).summary}")
+        return 0
+    unknown = " ".join(args[: 1 + bool(group)])
+    print(f"pcseg: error: {unknown}: unknown command. Choose from: {', '.join(names)}.", file=sys.stderr)
+    return 2
 
 
 def run(function: Callable[..., Any], *, args: Sequence[str] | None = None, prog: str | None = None) -> None:
