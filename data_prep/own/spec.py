@@ -10,8 +10,8 @@ import numpy as np
 import yaml
 
 from pcseg.data.alignment import Units, Up
-from pcseg.data.io.clouds import READERS
-from pcseg.data.io.tables import AXES, Columns
+from pcseg.data.io.clouds import CLOUD_READERS
+from pcseg.data.io.columns import AXES, Columns
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
@@ -165,12 +165,14 @@ def find_clouds(spec: FolderSpec) -> dict[Path, str]:
     files = sorted(
         path
         for path in spec.root.rglob("*")
-        if path.suffix.lower() in READERS
+        if path.suffix.lower() in CLOUD_READERS
         and not any(part.startswith(".") for part in path.relative_to(spec.root).parts)  # of file managers
         and path.is_file()
     )
     if not files:
-        raise UserError(f"{spec.root}: holds no clouds; files of the kinds {', '.join(READERS)} are read")
+        raise UserError(
+            f"{spec.root}: holds no clouds; files of the kinds {', '.join(CLOUD_READERS)} are read"
+        )
     if spec.split is None:
         flat = [file for file in files if file.parent == spec.root]
         if flat:

@@ -1,71 +1,53 @@
 """Meshes of ScanNet: binary PLY with triangles, and normals of their vertices."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 
-from pcseg.data.io.ply import TYPES, parse_header
-from pcseg.errors import UserError
+from pcseg.errors import UserError, reason
 
-_FACES = re.compile(
-    rb"element\s+face\s+\d+\s+property\s+list\s+(\w+)\s+(\w+)\s+vertex_ind(?:ex|ices)\s+end_header"
-)
+_TRIANGLES = {"face": {"vertex_indices": 3, "vertex_index": 3}}
+"""Number of corners of a face, by property; with it, plyfile maps the faces instead of parsing each."""
 
 
 def read_mesh(path: Path, *, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The vertices of a binary PLY file as a structured array ``(N,)``, and its triangles ``(F, 3)``.
+    """Return the vertices of a binary PLY file as a structured array ``(N,)``, and its triangles ``(F, 3)``.
 
     Args:
         path: The file.
-        name: What messages call it.
+        name: Its name in messages.
 
     Raises:
-        UserError: No such file, not a binary PLY file of vertices and triangles, or one that ends early.
+        UserError: No such file, not a binary PLY file of vertices and triangles, or a truncated one.
     """
+    from plyfile import PlyData
+
     if not path.is_file():
-        raise UserError(f"{name}: no such file; download the scan again")
-    data = path.read_bytes()
-    order, elements, start = parse_header(data, path)
-    if [element for element, _, _ in elements] != ["vertex", "face"] or order == "=":
-        raise UserError(f"{name}: expected a binary mesh of vertices and faces; download the scan again")
-    (_, count, fields), (_, num_faces, _) = elements
-    if any(kind == "list" for _, kind in fields):
-        raise UserError(f"{name}: its vertices have lists; download the scan again")
-    missing = {"x", "y", "z", "red", "green", "blue"} - {field for field, _ in fields}
-    if missing:
-        raise UserError(f"{name}: its vertices have no {min(missing)!r}; download the scan again")
-    types = _FACES.search(data[:start])
-    if types is None or not {types[1].decode(), types[2].decode()} <= TYPES.keys():
-        raise UserError(f"{name}: its faces are no lists of vertex_indices; download the scan again")
-    number, corner = (order + TYPES[kind.decode()] for kind in types.groups())
-    vertex = np.dtype([(field, order + kind) for field, kind in fields])
-    face = np.dtype([("number", number), ("corner", corner, 3)])
-    end = start + count * vertex.itemsize
-    if min(count, num_faces) < 0 or len(data) < end + num_faces * face.itemsize:
+        raise UserError(f"{name}: no such file. Download the scan again.")
+    try:
+        mesh = PlyData.read(path, known_list_len=_TRIANGLES)
+    except Exception as error:  # plyfile raises its own, ValueError and UnicodeDecodeError
         raise UserError(
-            f"{name}: announces {count} vertices and {num_faces} triangles but ends early; download the scan again"
-        )
-    vertices = np.frombuffer(data, vertex, count, start)
-    table = np.frombuffer(data, face, num_faces, end)
-    return vertices, _triangles(table, count, name)
-
-
-def _triangles(table: np.ndarray, num_vertices: int, name: str) -> np.ndarray:
-    bad = np.flatnonzero(table["number"] != 3)
-    if len(bad):
+            f"{name}: not a PLY file of triangles, or truncated ({reason(error)}). Download the scan again."
+        ) from error
+    if mesh.text or [element.name for element in mesh.elements] != ["vertex", "face"]:
+        raise UserError(f"{name}: not a binary mesh of vertices and faces. Download the scan again.")
+    vertices, faces = (element.data for element in mesh.elements)
+    corners = next((faces[key] for key in _TRIANGLES["face"] if key in faces.dtype.fields), None)
+    missing = {"x", "y", "z", "red", "green", "blue"} - set(vertices.dtype.names)
+    if missing or vertices.dtype.hasobject:
+        what = f"no {min(missing)!r}" if missing else "lists"
+        raise UserError(f"{name}: its vertices have {what}. Download the scan again.")
+    if corners is None or corners.dtype.kind not in "iu":
+        raise UserError(f"{name}: its faces are not lists of vertex_indices. Download the scan again.")
+    triangles = np.ascontiguousarray(corners)
+    if len(triangles) and (triangles.min() < 0 or triangles.max() >= len(vertices)):
+        row = int(np.flatnonzero(((triangles < 0) | (triangles >= len(vertices))).any(axis=1))[0])
         raise UserError(
-            f"{name}: face {bad[0]} has {table['number'][bad[0]]} corners, expected triangles; "
-            "download the scan again"
+            f"{name}: face {row} has vertices {triangles[row].tolist()}, but there are {len(vertices)}. "
+            "Download the scan again."
         )
-    faces = np.ascontiguousarray(table["corner"])
-    if len(faces) and (faces.min() < 0 or faces.max() >= num_vertices):
-        row = int(np.flatnonzero(((faces < 0) | (faces >= num_vertices)).any(axis=1))[0])
-        raise UserError(
-            f"{name}: face {row} names vertices {faces[row].tolist()}, there are {num_vertices}; "
-            "download the scan again"
-        )
-    return faces
+    return vertices, triangles
 
 
 def vertex_normals(pos: np.ndarray, faces: np.ndarray) -> np.ndarray:

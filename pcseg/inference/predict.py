@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from pcseg.checkpoint import LoadedModel, load_checkpoint, refuse_options
 from pcseg.data.alignment import Units, Up
 from pcseg.data.images.reader import read_colors
-from pcseg.data.io.clouds import READERS, Cloud, read_cloud
+from pcseg.data.io.clouds import CLOUD_READERS, Cloud, read_cloud
 from pcseg.errors import UserError
 from pcseg.files import atomic_path, make_folder
 from pcseg.inference.clouds import CloudPrediction, class_shares, predict_cloud
@@ -171,7 +171,7 @@ def predict(
 
 def _predict_image(model: LoadedModel, source: Cloud | Path | str, options: ImageOptions) -> ImagePrediction:
     path = source.source if isinstance(source, Cloud) else Path(source)
-    if isinstance(source, Cloud) or path.suffix.lower() in READERS:
+    if isinstance(source, Cloud) or path.suffix.lower() in CLOUD_READERS:
         raise UserError(
             f"{path}: a point cloud, but {model.path} is an image model. Choose the checkpoint of a point model."
         )

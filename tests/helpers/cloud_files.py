@@ -1,13 +1,18 @@
-"""The same twenty points as files of every kind and layout."""
+"""The same 20 points as files of every format and layout, written by reference libraries or by hand."""
 
+import io
 import struct
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import h5py
+import laspy
 import numpy as np
+import pytest
+from plyfile import PlyData, PlyElement
 
-from pcseg.data.io.las import LAYOUT, SMALLEST
+needs_pye57 = pytest.mark.skipif(find_spec("pye57") is None, reason="pye57 is not installed")
 
 RNG = np.random.default_rng(0)
 POS = RNG.uniform(-5, 5, (20, 3)).astype(np.float32)
@@ -19,7 +24,7 @@ TEXT = "".join(
 
 
 def records(order: str = "<") -> np.ndarray:
-    """Position, colour, normal and a stray field, in an unusual order."""
+    """Position, color, normal and an extra field, in an unusual order."""
     kinds = [("green", "u1"), ("z", "f4"), ("nx", "f4"), ("ny", "f4"), ("nz", "f4"), ("extra", "i2"),
              ("x", "f4"), ("red", "u1"), ("blue", "u1"), ("y", "f4")]  # fmt: skip
     table = np.zeros(20, dtype=[(name, order + kind) for name, kind in kinds])
@@ -30,20 +35,36 @@ def records(order: str = "<") -> np.ndarray:
     return table
 
 
-def ply(order: str, *, count: int = 20, faces: bytes = b"") -> bytes:
-    table = records(">" if "big" in order else "<")
-    words = {"f4": "float", "u1": "uchar", "i2": "int16"}
-    names = table.dtype.names or ()
-    properties = "".join(f"property {words[table.dtype[name].str[1:]]} {name}\n" for name in names)
-    face = "element face 1\nproperty list uchar int vertex_indices\n" if faces else ""
-    camera = "element camera 2\nproperty uchar a\nproperty float b\n"
-    head = (
-        f"ply\nformat {order} 1.0\ncomment x\n{camera}element vertex {count}\n{properties}{face}end_header\n"
-    )
-    if order == "ascii":
-        lines = "\n".join(" ".join(str(value) for value in row.tolist()) for row in table)
-        return (head + "1 2.5\n3 4.5\n" + lines + "\n").encode() + faces
-    return head.encode() + b"\1\2\3\4\5" * 2 + table.tobytes() + faces
+def ply(
+    encoding: str, *, count: int = 20, faces: bool = False, cameras: bool = True, lists: bool = False
+) -> bytes:
+    """A PLY file, with another element before the vertices, and with faces of different length after them.
+
+    Args:
+        encoding: The encoding that the header names.
+        count: Number of points that the header announces.
+        faces: Write faces after the vertices.
+        cameras: Write an element before the vertices.
+        lists: Write a list in the vertices.
+    """
+    table = records()
+    if lists:
+        table = np.zeros(20, dtype=[*table.dtype.descr[:5], ("seen", "O"), *table.dtype.descr[5:]])
+        for name in records().dtype.names or ():
+            table[name] = records()[name]
+        table["seen"] = [np.arange(index % 4, dtype="i4") for index in range(20)]
+    elements = [PlyElement.describe(table, "vertex")]
+    if cameras:
+        camera = np.array([(1, 2.5), (3, 4.5)], dtype=[("a", "u1"), ("b", "f4")])
+        elements.insert(0, PlyElement.describe(camera, "camera"))
+    if faces:
+        face = np.empty(2, dtype=[("vertex_indices", "O")])
+        face["vertex_indices"] = [np.array([0, 1, 2], "i4"), np.array([2, 1, 0, 3], "i4")]
+        elements.append(PlyElement.describe(face, "face"))
+    stream = io.BytesIO()
+    order = ">" if "big" in encoding else "<"
+    PlyData(elements, text=encoding == "ascii", byte_order=order, comments=["x"]).write(stream)
+    return stream.getvalue().replace(b"element vertex 20", b"element vertex %d" % count)
 
 
 def packed_color() -> np.ndarray:
@@ -70,34 +91,64 @@ def pcd(encoding: str, *, points: int = 20, width: int = 20) -> bytes:
         return head + table.tobytes()
     fields = b"".join(np.ascontiguousarray(table[name]).tobytes() for name in table.dtype.names or ())
     stream = lzf_literals(fields)
-    return head + struct.pack("<II", len(stream), len(fields)) + stream + b"\0" * 100  # padded as PCL does
+    return head + struct.pack("<II", len(stream), len(fields)) + stream + b"\0" * 100  # PCL pads its files
 
 
 def lzf_literals(data: bytes) -> bytes:
-    """An LZF stream without references to earlier bytes."""
+    """Return an LZF stream without back-references."""
     parts = [data[start : start + 32] for start in range(0, len(data), 32)]
     return b"".join(bytes([len(part) - 1]) + part for part in parts)
 
 
-def las(kind: int, *, count: int = 20) -> bytes:
-    """A LAS file of millimetres: version 1.2 for the old point formats, 1.4 for the new ones."""
-    new = kind >= 6
-    head = bytearray(375 if new else 227)
-    head[:4], head[24], head[25], head[104] = b"LASF", 1, 4 if new else 2, kind
-    size = SMALLEST[kind] + 3  # with extra bytes
-    struct.pack_into("<HI", head, 94, len(head), len(head) + 5)
-    struct.pack_into("<HI", head, 105, size, 0 if new else count)
-    struct.pack_into("<6d", head, 131, 0.001, 0.001, 0.001, 100, 200, 300)
-    if new:
-        struct.pack_into("<Q", head, 247, count)
-    place, _, color = LAYOUT[kind]
-    rows = np.zeros((count, size), dtype=np.uint8)
-    cells = np.rint((POS[:count].astype(np.float64) - (100, 200, 300)) * 1000).astype("<i4")
-    rows[:, :12] = cells.view(np.uint8).reshape(count, 12)
-    rows[:, place] = np.arange(count) % 20 + (0 if new else 32)  # the upper bits are flags in old formats
-    if color is not None:
-        rows[:, color : color + 6] = (COLOR[:count].astype("<u2") * 257).view(np.uint8).reshape(count, 6)
-    return bytes(head) + b"12345" + rows.tobytes()
+def las(kind: int, *, count: int = 20, compressed: bool = False, registered: bool = False) -> bytes:
+    """A LAS or LAZ file in millimeters: version 1.2 or 1.3 for the old point formats, 1.4 for the new ones.
+
+    Args:
+        kind: Point format.
+        count: Number of points.
+        compressed: Write LAZ.
+        registered: Describe the extra bytes, as a column "object".
+    """
+    cloud = laspy.create(
+        point_format=kind, file_version="1.4" if kind >= 6 else "1.3" if kind >= 4 else "1.2"
+    )
+    cloud.header.scales, cloud.header.offsets = [0.001] * 3, [100.0, 200.0, 300.0]
+    cloud.add_extra_dim(laspy.ExtraBytesParams(name="object", type=np.uint16))
+    cloud.x, cloud.y, cloud.z = POS[:count].T.astype(np.float64)
+    cloud.classification = np.arange(count, dtype=np.uint8)
+    cloud.synthetic = np.ones(count, np.uint8)  # a flag in the byte of the classification in old formats
+    cloud.object = np.arange(count)
+    if "red" in cloud.point_format.dimension_names:
+        cloud.red, cloud.green, cloud.blue = COLOR[:count].T.astype(np.uint16) * 257
+    if not registered:
+        cloud.header.vlrs.clear()
+        cloud.header.extra_vlr_bytes = b"12345"
+    stream = io.BytesIO()
+    cloud.write(stream, do_compress=compressed)
+    return stream.getvalue()
+
+
+def write_e57(
+    path: Path, *, invalid: int | None = None, spherical: bool = False, empty: bool = False
+) -> Path:
+    """Two scans of ten points each, the second one rotated and translated; together they are the 20 points."""
+    import pye57  # pyright: ignore[reportMissingImports]
+
+    with pye57.E57(str(path), mode="w") as file:
+        for number in range(0 if empty else 2):
+            rows = slice(10 * number, 10 * number + 10)
+            pos = POS[rows].astype(np.float64)
+            if number == 1:  # the frame of the scanner: rotated by 90 degrees about z, then translated
+                pos = (pos - (10, 20, 30)) @ np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+            data = dict(zip(("cartesianX", "cartesianY", "cartesianZ"), pos.T))
+            data |= dict(zip(("colorRed", "colorGreen", "colorBlue"), COLOR[rows].T))
+            if number == 0:
+                data["intensity"] = np.linspace(0, 1, 10, dtype=np.float32)
+            if invalid is not None:
+                data["cartesianInvalidState"] = (np.arange(20)[rows] == invalid).astype(np.int8)
+            turn, move = [(1, 0, 0, 0), (0.5**0.5, 0, 0, 0.5**0.5)][number], [(0, 0, 0), (10, 20, 30)][number]
+            file.write_scan_raw(data, rotation=np.array(turn), translation=np.array(move))
+    return path
 
 
 def hdf5(**arrays: np.ndarray) -> Callable[[Path], None]:
@@ -119,9 +170,11 @@ def npy(array: np.ndarray) -> Callable[[Path], None]:
 
 TABLE = np.concatenate([POS, NORMAL, COLOR], axis=1)
 GOOD: dict[str, tuple[str, bytes | Callable[[Path], None], bool, bool]] = {
-    "ply ascii": ("a.ply", ply("ascii", faces=b"3 0 1 2\n"), True, True),
+    "ply ascii": ("a.ply", ply("ascii", faces=True), True, True),
     "ply little": ("a.ply", ply("binary_little_endian"), True, True),
-    "ply big, faces": ("a.PLY", ply("binary_big_endian", faces=b"\3" + b"\0" * 12), True, True),
+    "ply big, faces": ("a.PLY", ply("binary_big_endian", faces=True), True, True),
+    "ply lists": ("a.ply", ply("binary_little_endian", faces=True, lists=True), True, True),
+    "ply ascii lists": ("a.ply", ply("ascii", faces=True, lists=True), True, True),
     "pcd ascii": ("a.pcd", pcd("ascii"), True, False),
     "pcd binary": ("a.pcd", pcd("binary"), True, False),
     "pcd compressed": ("a.pcd", pcd("binary_compressed"), True, False),

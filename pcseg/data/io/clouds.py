@@ -1,20 +1,24 @@
-"""Point clouds from any file: what the file gives, in its own units, axes and row order."""
+"""Point clouds from any supported file, in the units, axes and row order of the file."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from pcseg.data.io.arrays import read_hdf5, read_npy, read_npz
+from pcseg.data.io.columns import Columns, stack_color, stack_field, stack_normal
 from pcseg.data.io.e57 import read_e57
 from pcseg.data.io.las import read_las
 from pcseg.data.io.pcd import read_pcd
 from pcseg.data.io.ply import read_ply
-from pcseg.data.io.tables import Columns, read_hdf5, read_npy, read_npz, read_text
+from pcseg.data.io.text import read_text
+from pcseg.data.scenes import read_scene
 from pcseg.errors import UserError, reason
 from pcseg.labels import LabelSchema
 
-READERS = {
+CLOUD_READERS: dict[str, Callable[[Path], Columns]] = {
     ".ply": read_ply,
     ".pcd": read_pcd,
     ".xyz": read_text,
@@ -29,11 +33,10 @@ READERS = {
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
 }
-CONVERT = {".rcp": "LAS", ".ptx": "PLY", ".obj": "PLY"}
-"""What files that cannot be read are turned into."""
+"""The reader of each file suffix."""
 
-COLOR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
-NORMAL_NAMES = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"))
+_EXPORT_AS = {".rcp": "LAS", ".ptx": "PLY", ".obj": "PLY"}
+"""Formats that cannot be read, and the format to export them as."""
 
 
 @dataclass(kw_only=True)
@@ -42,15 +45,15 @@ class Cloud:
 
     Args:
         source: The file.
-        pos: Coordinates (N, 3), float32 or float64 as the file has them.
-        color: Colours (N, 3) uint8, or ``None``.
+        pos: Coordinates (N, 3), float32 or float64 as in the file.
+        color: Colors (N, 3) uint8, or ``None``.
         normal: Unit normals (N, 3) float32, or ``None``.
-        label: Classes (N,) int16 by ``schema``, -1 where there is none, or ``None``.
+        label: Classes (N,) int16 of ``schema``, -1 for unlabeled points, or ``None``.
         schema: The label schema of a prepared scene, or ``None``.
 
     Convention:
-        ``pos`` is in the file's own units and axes, and may hold NaN. A prepared scene (one with a schema) is
-        in metres with z up.
+        ``pos`` has the units and axes of the file, and may hold NaN. A prepared scene, which has a schema, is
+        in meters with z up.
     """
 
     source: Path
@@ -65,63 +68,80 @@ class Cloud:
 
     @cached_property
     def finite(self) -> np.ndarray:
-        """``(N,)`` bool: the points that have a position."""
+        """Mask ``(N,)`` of the points with finite coordinates."""
         return np.asarray(np.isfinite(self.pos).all(axis=1))
 
 
 def read_cloud(path: Path, *, allow_empty: bool = False) -> Cloud:
-    """Read a file of one of the kinds of :data:`READERS`, among them prepared scenes.
+    """Read a point cloud or a prepared scene; the suffix selects the reader.
 
     Args:
         path: The file.
-        allow_empty: Take a file that holds no point, or none with a position.
+        allow_empty: Accept a file without points, or without finite coordinates.
 
     Raises:
-        UserError: The file is missing, of an unknown kind, damaged, empty, or has no x, y and z.
+        UserError: The file is missing, damaged or empty, has an unknown suffix, or has no x, y and z.
     """
     path = Path(path)
-    require_readable(path)
-    cloud = read_prepared(path) if is_prepared(path) else from_columns(read_columns(path), path)
+    _require_readable(path)
+    cloud = _read_prepared(path) if _is_prepared(path) else from_columns(read_columns(path), path)
     if not allow_empty and not cloud.finite.any():
-        raise UserError(f"{path}: holds no points" + (" with a position (all are NaN)" if len(cloud) else ""))
+        what = "all coordinates are NaN" if len(cloud) else "holds no points"
+        raise UserError(f"{path}: {what}. Choose another file.")
     return cloud
 
 
-def require_readable(path: Path) -> None:
-    """Raise :class:`UserError` unless ``path`` is a file of a known kind that is not empty."""
-    suffix = path.suffix.lower()
-    if not path.is_file():
-        raise UserError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
-    if suffix not in READERS:
-        advice = (
-            f"; turn it into {CONVERT[suffix]}, for example with CloudCompare" if suffix in CONVERT else ""
-        )
-        raise UserError(
-            f"{path}: files of kind {suffix!r} are unknown; known are {', '.join(READERS)}{advice}"
-        )
-    if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty")
-
-
 def read_columns(path: Path) -> Columns:
-    """What a file holds, by name: lower case, without the marks that programs put before or after names.
+    """Return the columns of a file by lower-case name, without prefixes that programs add.
 
     Raises:
         UserError: As :func:`read_cloud`.
     """
-    require_readable(path)
+    _require_readable(path)
     try:
-        with np.errstate(all="ignore"):  # numbers that do not fit are seen in the columns
-            columns = READERS[path.suffix.lower()](path)
+        with np.errstate(all="ignore"):  # overflow gives infinite values, which are checked later
+            columns = CLOUD_READERS[path.suffix.lower()](path)
     except (MemoryError, OSError) as error:
         raise UserError(
-            f"{path}: cannot be read ({type(error).__name__}); is it damaged or too large?"
+            f"{path}: cannot be read ({type(error).__name__}). Check that it is not damaged or too large."
         ) from error
-    # CloudCompare writes "scalar_label", others leave blanks around names
+    # CloudCompare writes "scalar_label", other programs write blanks around names
     return {name.strip().lower().removeprefix("scalar_"): column for name, column in columns.items()}
 
 
-def is_prepared(path: Path) -> bool:
+def from_columns(columns: Columns, path: Path) -> Cloud:
+    """Build a cloud from the columns of a file; unknown columns are ignored.
+
+    Raises:
+        UserError: A column x, y or z is missing, or columns differ in length.
+    """
+    pos = stack_field(columns, "pos")
+    if pos is None:
+        found = ", ".join(columns) or "none"
+        raise UserError(f"{path}: no columns x, y and z (columns: {found}). Name the coordinates x, y and z.")
+    if pos.dtype != np.float32:
+        pos = pos.astype(np.float64)
+    lengths = {name: len(column) for name, column in columns.items() if len(column) != len(pos)}
+    if lengths:
+        raise UserError(f"{path}: {len(pos)} positions, but {lengths} differ in length. Export it again.")
+    return Cloud(source=path, pos=pos, color=stack_color(columns), normal=stack_normal(columns))
+
+
+def _require_readable(path: Path) -> None:
+    """Raise :class:`UserError` unless ``path`` is a non-empty file with a known suffix."""
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder. Choose a file.")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file. Check the path.")
+    if suffix not in CLOUD_READERS:
+        advice = f"Export it as {_EXPORT_AS.get(suffix, 'PLY')}, for example with CloudCompare."
+        raise UserError(f"{path}: unknown format {suffix!r} (known: {', '.join(CLOUD_READERS)}). {advice}")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty. Export it again.")
+
+
+def _is_prepared(path: Path) -> bool:
     """Whether an HDF5 file is a prepared scene."""
     import h5py
 
@@ -130,14 +150,11 @@ def is_prepared(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return "label_schema" in file.attrs or "format_version" in file.attrs
-    except Exception as error:  # h5py raises nearly everything on damaged files
-        raise UserError(f"{path}: cannot be read as HDF5 ({reason(error)})") from error
+    except Exception as error:  # h5py raises many kinds of errors for damaged files
+        raise UserError(f"{path}: cannot be read as HDF5 ({reason(error)}). Write the file again.") from error
 
 
-def read_prepared(path: Path) -> Cloud:
-    """A prepared scene as a cloud."""
-    from pcseg.data.scenes import read_scene
-
+def _read_prepared(path: Path) -> Cloud:
     scene = read_scene(path)
     return Cloud(
         source=path,
@@ -147,63 +164,3 @@ def read_prepared(path: Path) -> Cloud:
         label=scene.label,
         schema=scene.schema,
     )
-
-
-def from_columns(columns: Columns, path: Path) -> Cloud:
-    """Gather the columns of a file into fields; columns that are not known are left out.
-
-    Raises:
-        UserError: There are no columns x, y and z.
-    """
-    pos = stacked(columns, (("x", "y", "z"),))
-    if pos is None:
-        raise UserError(f"{path}: no columns x, y and z (it has {', '.join(columns) or 'none'})")
-    if pos.dtype != np.float32:
-        pos = pos.astype(np.float64)
-    lengths = {name: len(column) for name, column in columns.items() if len(column) != len(pos)}
-    if lengths:
-        raise UserError(f"{path}: {len(pos)} positions, but {lengths}: fields differ in length")
-    color = stacked(columns, COLOR_NAMES)
-    if color is not None:
-        color = color_bytes(color)
-    else:
-        packed = next((columns[name] for name in ("rgb", "rgba") if name in columns), None)
-        color = None if packed is None else unpack_color(packed)
-    normal = stacked(columns, NORMAL_NAMES)
-    return Cloud(source=path, pos=pos, color=color, normal=None if normal is None else unit_normals(normal))
-
-
-def stacked(columns: Columns, choices: tuple[tuple[str, str, str], ...]) -> np.ndarray | None:
-    """``(N, 3)`` of the first triple of names that is complete."""
-    for names in choices:
-        if all(name in columns for name in names):
-            return np.stack([columns[name] for name in names], axis=1)
-    return None
-
-
-def color_bytes(color: np.ndarray) -> np.ndarray:
-    """Colours as uint8, from bytes, 16-bit numbers, or fractions of one.
-
-    *Convention*: numbers up to 1 are fractions unless they are whole bytes; more than 255 means 16 bit.
-    """
-    if color.dtype == np.uint8:
-        return color
-    with np.errstate(over="ignore"):
-        values = np.nan_to_num(color.astype(np.float32))
-    largest = values.max(initial=0)
-    scale = 255 if largest <= 1 else 1 if largest <= 255 else 255 / 65535
-    return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
-
-
-def unpack_color(packed: np.ndarray) -> np.ndarray:
-    """Colours from PCD's 0x00RRGGBB, which is often stored in the bits of a float."""
-    bits = packed.astype(np.float32).view(np.uint32) if packed.dtype.kind == "f" else packed.astype(np.uint32)
-    return np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1).astype(np.uint8)
-
-
-def unit_normals(normal: np.ndarray) -> np.ndarray:
-    """Normals of length one; where there is none, zero."""
-    with np.errstate(over="ignore"):
-        normal = np.nan_to_num(normal.astype(np.float32), posinf=0, neginf=0)
-    normal = np.clip(normal, -1e6, 1e6)  # damaged ones must not overflow
-    return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)

@@ -1,11 +1,11 @@
-"""E57 files of laser scanners: the points of all scans of a file as columns, read by pye57."""
+"""E57 files of laser scanners, read by pye57."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pcseg.data.io.tables import Columns
+from pcseg.data.io.columns import Columns
 from pcseg.errors import UserError, reason
 
 if TYPE_CHECKING:
@@ -15,40 +15,40 @@ CARTESIAN = ("cartesianX", "cartesianY", "cartesianZ")
 SPHERICAL = ("sphericalRange", "sphericalAzimuth", "sphericalElevation")
 INVALID = ("cartesianInvalidState", "sphericalInvalidState")
 VALUES = {"intensity": "intensity", "colorRed": "red", "colorGreen": "green", "colorBlue": "blue"}
-"""Fields beside the positions, and their names here."""
+"""Column names of the fields beside the positions."""
 
 
 def read_e57(path: Path) -> Columns:
-    """Columns x, y, z (float64), and those of intensity, red, green, blue that all scans of the file have.
+    """Return x, y, z (float64), and those of intensity, red, green and blue that all scans have.
 
     Raises:
-        UserError: Not an E57 file, a damaged one, or the package that reads it is not there.
+        UserError: Not an E57 file, a damaged one, or pye57 is not installed.
 
     Convention:
-        Scans follow each other in the order of the file, each moved to its pose, in the file's frame. Points
-        that the scanner marked as invalid stay as rows without a position (NaN).
+        Scans are concatenated in the order of the file, each transformed by its pose into the frame of the
+        file. Points that the scanner marks as invalid keep their row, with NaN as coordinates.
     """
     try:
         import pye57  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(
-            f'{path}: E57 files need pye57: pip install "pcseg[scans]"; or turn it into LAS or PLY'
+            f"{path}: E57 files need pye57. Run 'pip install pye57', or export the scan as LAS or PLY."
         ) from error
     try:
         with pye57.E57(str(path)) as file:
-            scans = [read_scan(file, index) for index in range(file.scan_count)]
+            scans = [_read_scan(file, index) for index in range(file.scan_count)]
     except MemoryError:
-        raise  # told by the caller
-    except Exception as error:  # pye57 has its own
-        raise UserError(f"{path}: cannot be read as E57 ({reason(error)})") from error
+        raise
+    except Exception as error:  # pye57 raises its own
+        raise UserError(f"{path}: cannot be read as E57 ({reason(error)}). Export it again.") from error
     if not scans:
-        raise UserError(f"{path}: holds no scans")
+        raise UserError(f"{path}: holds no scans. Choose another file.")
     names = [name for name in ("x", "y", "z", *VALUES.values()) if all(name in scan for scan in scans)]
     return {name: np.concatenate([scan[name] for scan in scans]) for name in names}
 
 
-def read_scan(file: "E57", index: int) -> Columns:
-    """The points of one scan in the file's frame."""
+def _read_scan(file: "E57", index: int) -> Columns:
+    """Return the columns of one scan in the frame of the file."""
     from pye57.libe57 import (  # pyright: ignore[reportMissingImports]
         SourceDestBuffer,
         VectorSourceDestBuffer,
@@ -63,7 +63,7 @@ def read_scan(file: "E57", index: int) -> Columns:
     arrays = {field: np.empty(header.point_count, "f8" if field in axes else "f4") for field in fields}
     if header.point_count:
         buffers = VectorSourceDestBuffer()
-        for field, array in arrays.items():  # numbers of any kind are converted
+        for field, array in arrays.items():  # the last two: convert from any type, scale integers
             buffers.append(SourceDestBuffer(file.image_file, field, array, len(array), True, True))
         header.points.reader(buffers).read()
     pos = np.stack([arrays[axis] for axis in axes], axis=1)

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 from helpers.checkpoints import write_checkpoint
-from helpers.cloud_files import GOOD, las, put
+from helpers.cloud_files import GOOD, las, needs_pye57, put, write_e57
 from helpers.clouds_on_disk import DESCRIPTION, write_own_folder
 from helpers.damage import clear, damaged
 from helpers.fakes import fake_room, write_fake_building
-from helpers.scan_files import needs_laspy, needs_pye57, write_e57, write_laz
 
 from data_prep.folder import make_jobs, prepare_cloud
 from data_prep.own.spec import find_clouds, read_spec
@@ -62,7 +61,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Cal
     """A sound file of every kind, and what reads it."""
     folder = tmp_path_factory.mktemp("sound")
     files: dict[str, tuple[Path, Callable[[Path], object]]] = {}
-    for case in ("ply ascii", "ply little", "ply big, faces", "pcd ascii", "pcd binary", "pcd compressed", "text",
+    for case in ("ply ascii", "ply little", "ply big, faces", "ply lists",
+         "ply ascii lists", "pcd ascii", "pcd binary", "pcd compressed", "text",
                  "text, header", "npy", "npy records", "npz", "hdf5"):  # fmt: skip
         name, content, *_ = GOOD[case]
         (folder / case).mkdir()
@@ -73,8 +73,10 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Cal
             put(folder / f"las {kind}" / "a.las", las(kind)),
             read_any_cloud,
         )
-        if not needs_laspy.args[0]:
-            files[f"laz {kind}"] = (write_laz(folder / f"las {kind}" / "a.laz", kind), read_any_cloud)
+        files[f"laz {kind}"] = (
+            put(folder / f"las {kind}" / "a.laz", las(kind, compressed=True)),
+            read_any_cloud,
+        )
     if not needs_pye57.args[0]:
         files["e57"] = (write_e57(folder / "a.e57"), read_any_cloud)
     root = write_fake_building(folder / "prepared", rooms={"Area_1": 1, "Area_5": 1}, num_points=60)
@@ -105,10 +107,11 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Cal
     return files
 
 
-CASES = ("ply ascii", "ply little", "ply big, faces", "pcd ascii", "pcd binary", "pcd compressed", "text",
+CASES = ("ply ascii", "ply little", "ply big, faces", "ply lists",
+         "ply ascii lists", "pcd ascii", "pcd binary", "pcd compressed", "text",
          "text, header", "npy", "npy records", "npz", "hdf5", "las 3", "las 7", "prepared", "prepared, as a cloud",
          "manifest", "checkpoint", "prediction", "rooms", "raw room", "description",
-         pytest.param("laz 3", marks=needs_laspy), pytest.param("laz 7", marks=needs_laspy),
+         "laz 3", "laz 7",
          pytest.param("e57", marks=needs_pye57))  # fmt: skip
 
 

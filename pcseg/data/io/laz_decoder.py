@@ -1,0 +1,41 @@
+"""The process that decompresses LAZ files: writes the point records of a file to the standard output.
+
+lazrs can abort its process or exhaust memory: of 1,500 damaged files, 60 aborted the process and 58 kept it busy for
+more than 20 s. In a process of its own, with limited memory, it cannot end the preparation of other files. The
+process runs this file as a script, which imports nothing of pcseg and therefore starts fast.
+"""
+
+import sys
+
+PART = 1_000_000
+"""Points per step."""
+
+MEMORY = 2 << 30
+"""Bytes of address space that the process may use, where the system has such a limit (not on Windows)."""
+
+
+def write_records(path: str) -> None:
+    """Write the point records of a LAZ file to the standard output in parts."""
+    import laspy
+
+    backend = laspy.LazBackend.Lazrs
+    with laspy.open(path, laz_backend=backend, read_evlrs=False) as file:  # pyright: ignore[reportCallIssue]
+        for part in file.chunk_iterator(PART):
+            sys.stdout.buffer.write(part.array.tobytes())
+
+
+def limit_memory() -> None:
+    """Limit the memory of this process, so that a damaged size raises :class:`MemoryError`."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+if __name__ == "__main__":
+    limit_memory()
+    try:
+        write_records(sys.argv[1])
+    except BaseException as error:  # panics of Rust derive from BaseException
+        sys.exit(" ".join(str(error).split()) or type(error).__name__)
