@@ -1,4 +1,4 @@
-"""Tiny image data sets in the layouts of the real ones: squares whose colour gives their class away."""
+"""Tiny image data sets in the layouts of the real ones: rectangles whose color reveals their class."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from pcseg.labels import S3DIS
 def fake_picture(
     seed: int, values: list[int], *, size: tuple[int, int] = (48, 64)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Colours ``(H, W, 3)`` and raw labels ``(H, W)``: a ground of the first value, rectangles of the others."""
+    """Return colors ``(H, W, 3)`` and raw labels ``(H, W)``: rectangles on a background of the first value."""
     rng = np.random.default_rng(seed)
     height, width = size
     label = np.full(size, values[0], np.int64)
@@ -25,7 +25,7 @@ def fake_picture(
 
 
 def save(image: np.ndarray, path: Path, *, palette: bool = False) -> None:
-    """Write a picture file, with a palette if asked for."""
+    """Write an image file, with a palette if requested."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(image)
     if palette:
@@ -49,7 +49,7 @@ def write_room_frames(folder: Path, *, rooms: dict[str, int] | None = None, fram
 
 
 def write_scannet_frames(folder: Path) -> Path:
-    """ScanNet's frames: colours twice as large as labels, nyu40 ids, lists of scenes."""
+    """Write frames of ScanNet: images twice as large as labels, nyu40 ids, lists of scenes."""
     scenes = {"train": ["scene0000_00", "scene0001_00"], "val": ["scene0011_00"]}
     for split, names in scenes.items():
         for number, name in enumerate(names):

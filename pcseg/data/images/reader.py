@@ -1,4 +1,4 @@
-"""The contract of a reader of an image data set, and how files of images and labels are read."""
+"""Base class of readers of image data sets, and functions that read image and label files."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,22 +13,22 @@ from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 UNKNOWN = -2
-"""In a table of labels: a value that files of this data set do not hold."""
+"""Entry of a label table for a value that does not occur in the data set."""
 
 INDEX_MODES = {"L", "P", "1", "I", "I;16", "I;16B"}
-"""Kinds of picture files with one number a pixel; P is a palette, whose indices are read, not its colours."""
+"""Pillow modes with one number per pixel; of a palette image (P) the indices are read, not the colors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One labelled image.
+    """An image and its labels.
 
     Args:
-        name: Unique in its split.
-        split: Such as ``train`` or ``Area_1``.
-        group: What is kept together when images are held out: the scene of a frame, else the image itself.
-        image: Its file.
-        label: File of its labels; ``None`` where they are kept back.
+        name: Name, unique in its split.
+        split: Split, such as ``train`` or ``Area_1``.
+        group: Images of one group are held out together: the scene of a frame, otherwise the image itself.
+        image: Image file.
+        label: Label file; ``None`` if labels are not public.
     """
 
     name: str
@@ -39,60 +39,60 @@ class Picture:
 
 
 class ImageReader(ABC):
-    """Where the images of a data set are and what its label files mean."""
+    """Finds the images of a data set and reads its label files."""
 
     dataset: str
     schema: LabelSchema
     table: np.ndarray
-    """Label of each value of a label file, int16: a class, ``IGNORE_INDEX``, or :data:`UNKNOWN`."""
+    """Label of each value in a label file, int16: a class, ``IGNORE_INDEX`` or :data:`UNKNOWN`."""
 
     train_splits: Sequence[str] = ("train",)
-    """Splits that are trained on unless others are named."""
+    """Default training splits."""
 
     test_splits: Sequence[str] = ("val",)
-    """Splits that are kept for the test: the published numbers are of the validation split."""
+    """Default test splits: published results are those of the validation split."""
 
     base_size: int | None = None
-    """Length of the longer edge at factor 1 unless another is given: that of labels that are smaller than colours."""
+    """Default length of the longer edge at factor 1, for labels that are smaller than their images."""
 
     layout: str
-    """What the folder holds, for messages."""
+    """Expected content of the folder, for messages."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
-            raise UserError(f"{root}: no such folder; {self.dataset} has {self.layout}")
+            raise UserError(f"{root}: not a directory. {self.dataset} has {self.layout}.")
 
     @property
     @abstractmethod
     def splits(self) -> tuple[str, ...]:
-        """The splits that are there."""
+        """Splits found in the folder."""
 
     @abstractmethod
     def find(self, split: str) -> list[Picture]:
-        """The images of one of :attr:`splits`, in a fixed order."""
+        """Return the images of one of :attr:`splits` in a fixed order."""
 
     def remarks(self, split: str) -> list[str]:
-        """What a check has to say about a split besides its images."""
+        """Return remarks of a check on a split as a whole."""
         return []
 
     def pictures(self, split: str) -> list[Picture]:
-        """The images of a split; :class:`UserError` if it is unknown or empty."""
+        """Return the images of a split; raise :class:`UserError` if it is unknown or empty."""
         if split not in self.splits:
-            known = ", ".join(self.splits) or "none at all"
+            known = ", ".join(self.splits) or "none"
             raise UserError(
-                f"{self.root}: no split {split!r}; there are {known}; {self.dataset} has {self.layout}"
+                f"{self.root}: no split {split!r}, found: {known}. {self.dataset} has {self.layout}."
             )
         found = self.find(split)
         if not found:
-            raise UserError(f"{self.root}: split {split!r} is empty; {self.dataset} has {self.layout}")
+            raise UserError(f"{self.root}: split {split!r} is empty. {self.dataset} has {self.layout}.")
         return found
 
     def read(self, picture: Picture) -> tuple[np.ndarray, np.ndarray]:
-        """Colours ``(H, W, 3)`` uint8 and labels ``(H, W)`` int16; ignored everywhere without a label file.
+        """Return colors ``(H, W, 3)`` uint8 and labels ``(H, W)`` int16, all ignored without a label file.
 
         Raises:
-            UserError: A missing or damaged file, labels of another size, a value that means nothing.
+            UserError: A missing or damaged file, labels of another size, an unknown value.
         """
         image = read_colors(picture.image)
         if picture.label is None:
@@ -103,20 +103,20 @@ class ImageReader(ABC):
         return image, label
 
     def read_label(self, path: Path) -> np.ndarray:
-        """Labels ``(H, W)`` int16 of a label file."""
+        """Return the labels ``(H, W)`` int16 of a label file."""
         return apply_table(self.table, read_indices(path), source=path, dataset=self.dataset)
 
     def fit(self, picture: Picture, image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Image and label brought to one size, where a data set has them in two by design."""
+        """Bring image and label to one size, for data sets that have two by design."""
         (height, width), (rows, columns) = image.shape[:2], label.shape
         raise UserError(
-            f"{picture.label}: {columns} x {rows} labels for the {width} x {height} pixels of {picture.image}; "
-            "mend or leave out the pair"
+            f"{picture.label}: {columns} x {rows} labels for the {width} x {height} pixels of {picture.image}. "
+            "Fix or remove the pair."
         )
 
 
 def table_of(values: dict[int, int], *, size: int = 256, ignored: Sequence[int] = ()) -> np.ndarray:
-    """The table with ``values[raw] = label``, ``ignored`` values, and :data:`UNKNOWN` elsewhere."""
+    """Return a table with ``values[raw] = label``, ``ignored`` values, and :data:`UNKNOWN` elsewhere."""
     table = np.full(size, UNKNOWN, np.int16)
     table[list(values)] = list(values.values())
     table[list(ignored)] = IGNORE_INDEX
@@ -124,67 +124,67 @@ def table_of(values: dict[int, int], *, size: int = 256, ignored: Sequence[int] 
 
 
 def apply_table(table: np.ndarray, raw: np.ndarray, *, source: Path, dataset: str) -> np.ndarray:
-    """``table[raw]``; :class:`UserError` names the first pixel whose value means nothing."""
+    """Return ``table[raw]``; raise :class:`UserError` for the first pixel with an unknown value."""
     outside = (raw < 0) | (raw >= len(table))
     label = table[np.where(outside, 0, raw)]
     wrong = outside | (label == UNKNOWN)
     if wrong.any():
         y, x = np.argwhere(wrong)[0].tolist()
         raise UserError(
-            f"{source}: label {raw[y, x]} at column {x}, row {y} is out of the range of {dataset}; is it a file of "
-            "another data set or conversion?"
+            f"{source}: label {raw[y, x]} at column {x}, row {y} is out of the range of {dataset}. Use the label "
+            "files of this data set."
         )
     return label
 
 
 def read_colors(path: Path, *, upright: bool = False) -> np.ndarray:
-    """``(H, W, 3)`` uint8 of a picture of any kind, grey ones too.
+    """Read an image of any mode as ``(H, W, 3)`` uint8.
 
     Convention:
-        Pixels are where the file has them, and so are labels of data sets. ``upright`` turns the photo of a camera
-        that was held on its side, as its EXIF entry asks.
+        Pixels keep their position in the file, as do the labels of data sets. ``upright`` applies the rotation
+        of the EXIF entry of a photo.
     """
     with _opened(path) as image:
         return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
 
 
 def read_indices(path: Path) -> np.ndarray:
-    """The numbers ``(H, W)`` of a label file, int32; of a palette its indices.
+    """Read the numbers ``(H, W)`` of a label file as int32; of a palette image, its indices.
 
     Raises:
-        UserError: The file has colours: somebody saved the palette's instead of its indices.
+        UserError: The file holds colors.
     """
     with _opened(path) as image:
         if image.mode not in INDEX_MODES:
             raise UserError(
-                f"{path}: holds colours ({image.mode}), not one label a pixel; a palette was turned into colours: "
-                "take the original file"
+                f"{path}: holds colors ({image.mode}) instead of one label per pixel. Use the original file: its "
+                "palette was converted to colors."
             )
         return np.asarray(image).astype(np.int32)
 
 
 def _opened(path: Path) -> Image.Image:
-    """A picture whose pixels are read: damaged files are told here."""
+    """Open an image and read its pixels; raise :class:`UserError` for a damaged file."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; check data.root and unpack the data set completely")
+        raise UserError(f"{path}: no such file. Check data.root and unpack the data set completely.")
     try:
         note_file(path)
         image = Image.open(path)
         image.load()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as a picture ({error}); unpack it again") from error
+        raise UserError(f"{path}: not a readable image ({error}). Unpack it again.") from error
     return image
 
 
 def read_names(path: Path) -> list[str]:
-    """First words of the lines of a split list."""
+    """Return the first word of every line of a split list."""
     if not path.is_file():
-        raise UserError(f"{path}: no such split list; unpack the data set completely")
+        raise UserError(f"{path}: no such split list. Unpack the data set completely.")
     return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
 
 
 def palette_colors(number: int) -> tuple[tuple[int, int, int], ...]:
-    """Colours by the bit rule of PASCAL VOC: bits 0, 3, 6 ... of a label are red, 1, 4, 7 ... green, the rest blue."""
+    """Return the colors of PASCAL VOC: bits 0, 3, 6 ... of a label are red, 1, 4, 7 ... green, the others blue."""
     colors = []
     for label in range(number):
         color = [0, 0, 0]

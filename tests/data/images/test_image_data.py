@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_told(frames: Path) -> None:
         ImageData(frames, **SMALL, train_splits=["Area_1", "Area_5"])
     with pytest.raises(UserError, match=r"data\.val_splits and data\.test_splits share 'Area_5'"):
         ImageData(frames, **SMALL, val_splits=["Area_5"])
-    with pytest.raises(UserError, match="no split 'Area_9'; there are Area_1, Area_2, Area_5"):
+    with pytest.raises(UserError, match="no split 'Area_9', found: Area_1, Area_2, Area_5"):
         ImageData(frames, **SMALL, train_splits=["Area_9"])
     with pytest.raises(UserError, match=r"data\.batch_size"):
         ImageData(frames, **SMALL | {"batch_size": 0})

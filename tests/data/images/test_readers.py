@@ -1,4 +1,4 @@
-"""Readers of image data sets: layouts, splits, label rules, and what is told about bad files."""
+"""Readers of image data sets: layouts, splits, label rules, and errors for bad files."""
 
 import shutil
 from pathlib import Path
@@ -68,23 +68,23 @@ def test_splits_labels_and_classes(dataset: str, tmp_path: Path) -> None:
     assert not any(each.problems for each in found)
 
 
-def test_the_augmented_set_of_voc_is_all_of_sbd_without_the_validation(tmp_path: Path) -> None:
+def test_augmented_set_of_voc_is_all_of_sbd_without_the_validation(tmp_path: Path) -> None:
     reader = open_set(tmp_path, "voc")
     pictures = {picture.name: picture for picture in reader.pictures("train_aug")}
     assert list(pictures) == ["2007_000001", "2007_000002", "2008_000004"]
-    assert pictures["2007_000001"].label.suffix == ".png", "VOC's own labels are finer"
+    assert pictures["2007_000001"].label.suffix == ".png", "labels of VOC are finer"
     extra = pictures["2008_000004"]
     assert extra.label.suffix == ".mat"
     assert set(np.unique(reader.read(extra)[1])) <= {0, 1, 15, 20}
     assert tuple(reader.train_splits) == ("train_aug",)
-    # CCNet's list names paths
+    # the list of CCNet holds paths
     text = "/JPEGImages/2007_000002.jpg /SegmentationClassAug/2007_000002.png\n"
     (tmp_path / "ImageSets" / "Segmentation" / "train_aug.txt").write_text(text)
     assert [picture.name for picture in reader.pictures("train_aug")] == ["2007_000002"]
 
 
-def test_the_augmented_set_of_voc_as_mmsegmentation_leaves_it(tmp_path: Path) -> None:
-    """Its labels are converted, its list names what is added, and SBD lies elsewhere or is gone."""
+def test_augmented_set_of_voc_in_the_layout_of_mmsegmentation(tmp_path: Path) -> None:
+    """Converted labels and a list of the added images, without SBD."""
     reader = open_set(tmp_path, "voc")
     pictures = {picture.name: picture for picture in reader.pictures("train_aug")}
     label = reader.read(pictures["2008_000004"])[1]
@@ -106,7 +106,7 @@ def test_original_labels_of_pascal_context_equal_converted_ones(tmp_path: Path) 
             assert np.array_equal(converted.read(one)[1], original.read(two)[1])
 
 
-def test_large_colours_of_scannet_take_the_size_of_the_labels(tmp_path: Path) -> None:
+def test_large_images_of_scannet_are_resized_to_their_labels(tmp_path: Path) -> None:
     reader = open_set(tmp_path, "scannet_frames")
     image, label = reader.read(reader.pictures("train")[0])
     assert label.shape == (48, 64)
@@ -116,7 +116,7 @@ def test_large_colours_of_scannet_take_the_size_of_the_labels(tmp_path: Path) ->
     assert np.array_equal(image, small)
 
 
-def test_a_test_of_scannet_has_no_labels(tmp_path: Path) -> None:
+def test_test_split_of_scannet_has_no_labels(tmp_path: Path) -> None:
     reader = open_set(tmp_path, "scannet_frames")
     (tmp_path / "scannetv2_test.txt").write_text("scene0707_00\n")
     save(np.zeros((96, 128, 3), np.uint8), tmp_path / "scene0707_00" / "color" / "000000.jpg")
@@ -124,10 +124,10 @@ def test_a_test_of_scannet_has_no_labels(tmp_path: Path) -> None:
     assert (found.images, found.problems) == (1, [])
     assert "It can be predicted, but not used for training or scoring" in found.remarks[0]
     (tmp_path / "scene0000_00" / "label" / "000000.png").unlink()
-    assert len(check_split(reader, "train").problems) == 1, "labels of the training are never kept back"
+    assert len(check_split(reader, "train").problems) == 1, "training images need labels"
 
 
-def test_scenes_of_scannet_that_were_not_unpacked_are_told(tmp_path: Path) -> None:
+def test_missing_scenes_of_scannet_are_reported(tmp_path: Path) -> None:
     reader = open_set(tmp_path, "scannet_frames")
     assert not any("frames" in remark for remark in check_split(reader, "train").remarks)
     shutil.rmtree(tmp_path / "scene0001_00")
@@ -137,14 +137,14 @@ def test_scenes_of_scannet_that_were_not_unpacked_are_told(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.95])
-def test_matlab_files_that_were_cut_are_told(compress: bool, part: float, tmp_path: Path) -> None:
+def test_truncated_matlab_files_are_refused(compress: bool, part: float, tmp_path: Path) -> None:
     from scipy.io import savemat
 
     fields = {"GTcls": {"Segmentation": np.random.default_rng(0).integers(0, 21, (48, 64)).astype(np.uint8)}}
     savemat(tmp_path / "a.mat", fields, do_compression=compress)
     content = (tmp_path / "a.mat").read_bytes()
     (tmp_path / "a.mat").write_bytes(content[: int(part * len(content))])
-    with pytest.raises(UserError, match=r"a\.mat: .* again") as caught:
+    with pytest.raises(UserError, match=r"a\.mat: .* again\.") as caught:
         read_mat(tmp_path / "a.mat", "GTcls", "Segmentation")
     assert "\n" not in str(caught.value)
 
@@ -155,20 +155,20 @@ def first_label(reader: ImageReader) -> Path:
     return label
 
 
-def test_what_is_wrong_with_a_file_is_one_line(tmp_path: Path) -> None:
+def test_bad_file_gives_a_one_line_error(tmp_path: Path) -> None:
     for name, spoil, message in [
         ("size", lambda p: save(np.ones((40, 64), np.uint8), p), r"64 x 40 labels for the 64 x 48 pixels of"),
         (
             "color",
             lambda p: save(np.ones((48, 64, 3), np.uint8), p),
-            r"holds colours \(RGB\), not one label a pixel",
+            r"holds colors \(RGB\) instead of one label per pixel",
         ),
         (
             "range",
             lambda p: save(np.full((48, 64), 77, np.uint8), p),
             r"label 77 at column 0, row 0 is out of the range",
         ),
-        ("damage", lambda p: p.write_bytes(b"\x89PNG nothing"), "cannot be read as a picture"),
+        ("damage", lambda p: p.write_bytes(b"\x89PNG nothing"), "not a readable image"),
         ("gone", lambda p: p.unlink(), "no such file"),
     ]:
         reader = open_set(tmp_path / name, "voc")
@@ -183,21 +183,21 @@ def test_what_is_wrong_with_a_file_is_one_line(tmp_path: Path) -> None:
         assert str(path) in found.problems[0]
 
 
-def test_a_palette_turned_into_colours_is_told_for_every_set(tmp_path: Path) -> None:
+def test_converted_palette_is_refused_in_every_data_set(tmp_path: Path) -> None:
     for dataset in ("ade20k", "cityscapes", "pascal_context", "room_frames"):
         reader = open_set(tmp_path / dataset, dataset)
         path = first_label(reader)
         with Image.open(path) as image:
             image.convert("RGB").save(path)
-        with pytest.raises(UserError, match="holds colours"):
+        with pytest.raises(UserError, match="holds colors"):
             reader.read(reader.pictures(reader.splits[0])[0])
 
 
 def test_missing_folders_lists_and_empty_splits(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no such folder; ADE20K has images/training"):
+    with pytest.raises(UserError, match=r"not a directory\. ADE20K has images/training"):
         IMAGE_READERS["ade20k"](tmp_path / "nowhere")
     reader = open_set(tmp_path / "ade", "ade20k")
-    with pytest.raises(UserError, match=r"no split 'test'; there are training, validation"):
+    with pytest.raises(UserError, match=r"no split 'test', found: training, validation"):
         reader.pictures("test")
     for image in (tmp_path / "ade" / "images" / "validation").iterdir():
         image.unlink()
@@ -207,7 +207,7 @@ def test_missing_folders_lists_and_empty_splits(tmp_path: Path) -> None:
         IMAGE_READERS["room_frames"](tmp_path / "ade")
 
 
-def test_a_check_says_what_is_unusual(tmp_path: Path) -> None:
+def test_check_reports_unusual_splits(tmp_path: Path) -> None:
     reader = open_set(tmp_path, "ade20k")
     found = check_split(reader, "training", workers=2)
     assert found.images == found.read == 3
@@ -215,6 +215,6 @@ def test_a_check_says_what_is_unusual(tmp_path: Path) -> None:
     assert "and 139 more" in found.remarks[1]
 
 
-def test_the_palette_of_voc() -> None:
+def test_palette_of_voc() -> None:
     assert palette_colors(21)[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
     assert palette_colors(21)[20] == (0, 64, 128)
