@@ -90,7 +90,7 @@ def test_made_again_by_the_printed_command(
 ) -> None:
     words = [f"{work}/{word}" if word.startswith(FOLDERS) else word for word in command_of(text, picture)]
     furnish(words)
-    run_here(words, monkeypatch)
+    run_here(words)
     made = pixels(work / picture)
     committed = {path: pixels(ROOT / path) for _, path in SHOWN}
     assert made.shape == committed[picture].shape

@@ -1,4 +1,4 @@
-"""Own labelled rooms for tests: small clouds in several formats, and the description of their folder."""
+"""Small labeled rooms in several formats, and the description of their folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Damage to files, and what a clear line about it is."""
+"""Damage to files, and the properties of a clear error message."""
 
 import re
 
@@ -47,7 +47,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def clear(error: UserError, name: str) -> str:
-    """What is wrong with the line that an error is, empty if nothing."""
+    """Return the defects of an error message, empty if there are none."""
     text = str(error)
     faults = (
         ["several lines"] * ("\n" in text) + ["long"] * (len(text) > 1000) + ["no file"] * (name not in text)

@@ -14,7 +14,7 @@ from pcseg.ops.voxels import VoxelSet
 
 
 def fake_room(seed: int, *, num_points: int = 3000) -> dict[str, np.ndarray]:
-    """Arrays of one room: floor, ceiling, four walls, and tables whose colour gives them away."""
+    """Return the arrays of one room: floor, ceiling, four walls, and tables of their own color."""
     rng = np.random.default_rng(seed)
     size = rng.uniform([2.0, 2.0, 2.2], [3.0, 3.0, 2.6])
     kind = rng.choice(4, num_points, p=[0.3, 0.2, 0.3, 0.2])

@@ -12,7 +12,7 @@ from pcseg.ops.voxels import VoxelSet
 
 
 def random_scene(num_points: int, channels: int, *, edge: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Distinct voxels ``(N, 3)`` in random order, and float64 features."""
+    """Return distinct voxels ``(N, 3)`` in random order, and float64 features."""
     generator = torch.Generator().manual_seed(seed)
     cells = torch.randperm(edge**3, generator=generator)[:num_points]
     grid_pos = torch.stack([cells // edge**2, cells // edge % edge, cells % edge], 1)
@@ -20,7 +20,7 @@ def random_scene(num_points: int, channels: int, *, edge: int = 8, seed: int = 0
 
 
 def make_levels(scenes: Sequence[tuple[Tensor, Tensor]], depth: int = 3) -> tuple[list[Level], Batch]:
-    """Levels that halve the resolution; coarse features are means of the finer ones."""
+    """Return levels that halve the resolution; coarse features are means of the finer ones."""
     sizes = torch.tensor([len(grid_pos) for grid_pos, _ in scenes])
     ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
     voxels = VoxelSet(torch.cat([grid_pos for grid_pos, _ in scenes]), ptr)
@@ -36,14 +36,14 @@ def make_levels(scenes: Sequence[tuple[Tensor, Tensor]], depth: int = 3) -> tupl
 
 
 def batch_of(voxels: VoxelSet, num_classes: int = 5) -> Batch:
-    """A batch with these voxels and labels of all classes, some of them ignored."""
+    """Return a batch with these voxels and labels of all classes, some of them ignored."""
     y = torch.arange(len(voxels)) % (num_classes + 1) - 1
     parts = y.split(voxels.ptr.diff().tolist())
     return Batch.from_data_list([Data(y=part, num_nodes=len(part)) for part in parts])
 
 
 def planar_levels(images: Sequence[Tensor], orders: Sequence[Tensor]) -> tuple[list[Level], Batch]:
-    """Images ``(B, C_i, H, W)`` of one size as levels of one resolution, pixel (y, x) at voxel (x, y, 0).
+    """Return images ``(B, C_i, H, W)`` of one size as levels of one resolution, pixel (y, x) at voxel (x, y, 0).
 
     Args:
         images: One a level.
@@ -64,7 +64,7 @@ def planar_levels(images: Sequence[Tensor], orders: Sequence[Tensor]) -> tuple[l
 
 
 def join_levels(parts: Sequence[list[Level]]) -> tuple[list[Level], Batch]:
-    """Levels of one resolution (as :func:`planar_levels` makes) of several batches, as one batch."""
+    """Return levels of one resolution (as :func:`planar_levels` makes) of several batches, as one batch."""
     sets = [levels[0].voxels for levels in parts]
     sizes = torch.cat([voxels.ptr.diff() for voxels in sets])
     ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
@@ -83,7 +83,7 @@ def join_levels(parts: Sequence[list[Level]]) -> tuple[list[Level], Batch]:
 
 
 def as_images(rows: Tensor, orders: Sequence[Tensor], height: int, width: int) -> Tensor:
-    """Rows of :func:`planar_levels` back as images ``(B, K, H, W)``."""
+    """Return rows of :func:`planar_levels` as images ``(B, K, H, W)``."""
     parts = rows.split(height * width)
     images = [torch.empty_like(part).index_copy(0, order, part) for part, order in zip(parts, orders)]
     return torch.stack(images).mT.reshape(len(orders), -1, height, width)

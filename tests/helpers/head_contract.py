@@ -1,4 +1,4 @@
-"""What every point head must do; a head's test class inherits this and says how the head is made."""
+"""Tests of every point head: a test class inherits them and builds the head."""
 
 import pytest
 import torch

@@ -81,7 +81,7 @@ def write_office_prediction(folder: Path, room: Path) -> None:
 
 
 def write_office_frame(color: Path, *, size: tuple[int, int] = (48, 64)) -> None:
-    """A frame at eye height that looks along +x: colours, labels, depth, pose and intrinsics."""
+    """Write a frame taken at eye height along +x: colors, labels, depth, pose and intrinsics."""
     height, width = size
     focal = 0.7 * width
     eye = np.array([0.8, 2.0, 1.5])
@@ -109,7 +109,7 @@ def write_office_frame(color: Path, *, size: tuple[int, int] = (48, 64)) -> None
 
 
 def write_point_model(path: Path, head: str) -> None:
-    """An untrained model of points, that says wall of everything."""
+    """Write an untrained point model that predicts wall everywhere."""
     config = POINT_HEADS[head]
     model = Segmentor(partial(SparseUNet, **UNET), head_factory(config), in_channels=4, schema=S3DIS)
     detail = model.get_submodule("head.detail").get_parameter("bias")

@@ -1,25 +1,24 @@
-"""Commands that the texts print, and how tests run them: in processes of their own, or right here."""
+"""Commands printed in the documentation, and functions that run them."""
 
 import os
 import re
-import runpy
 import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
+from pcseg.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """What stands in the text's blocks of one language."""
+    """Return the code blocks of one language in a text."""
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def bash_commands(text: str) -> list[str]:
-    """Every command of the text's bash blocks, without comments, continued lines joined."""
+    """Return every command of the bash blocks, without comments and with continued lines joined."""
     lines = [
         re.sub(r"\s+#.*", "", line).strip()
         for block in blocks(text, "bash")
@@ -29,13 +28,13 @@ def bash_commands(text: str) -> list[str]:
 
 
 def all_commands(text: str) -> list[str]:
-    """Those of bash blocks, and the calls of Python that stand between backticks in a sentence."""
+    """Return the commands of bash blocks, and the Python commands between backticks in a sentence."""
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     return bash_commands(text) + [" ".join(found.split()) for found in re.findall(r"`(python [^`]+)`", prose)]
 
 
 def run_apart(command: str, *, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> str:
-    """Run a command in a process of its own and return what it printed; it must succeed."""
+    """Run a command in a separate process and return its output; it must succeed."""
     done = subprocess.run(
         shlex.split(command), cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
     )  # fmt: skip
@@ -43,9 +42,7 @@ def run_apart(command: str, *, cwd: Path = ROOT, env: Mapping[str, str] | None =
     return done.stdout
 
 
-def run_here(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run ``python scripts/NAME.py ...`` in this process: what it imports is imported already."""
-    assert words[0] == "python", words
-    assert words[1].startswith("scripts/"), words
-    monkeypatch.setattr("sys.argv", words[1:])
-    runpy.run_path(str(ROOT / words[1]), run_name="__main__")
+def run_here(words: list[str]) -> None:
+    """Run ``pcseg NAME ...`` in this process."""
+    assert words[0] == "pcseg", words
+    main(words[1:])

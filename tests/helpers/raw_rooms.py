@@ -9,7 +9,7 @@ LINES = b"0.1 0.2 0.3 10 20 30\n1.5 -2.5 0.75 255 0 128\n"
 
 
 def object_text(seed: int, *, num_points: int = 20, decimals: int = 3) -> bytes:
-    """Lines of random points, with integer colours if ``decimals`` is 3, as in the aligned release."""
+    """Return lines of random points, with integer colors if ``decimals`` is 3, as in the aligned release."""
     rng = np.random.default_rng(seed)
     pos, color = rng.uniform(-5, 5, (num_points, 3)), rng.integers(0, 256, (num_points, 3))
     form = "{:.3f} {:.3f} {:.3f} {:.0f} {:.0f} {:.0f}\n" if decimals == 3 else "{:.6f} " * 5 + "{:.6f}\n"

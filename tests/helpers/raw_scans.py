@@ -9,14 +9,14 @@ from data_prep.synthetic.meshing import ScanMesh
 from data_prep.synthetic.scannet_raw import label_table, write_scan, write_test_scan
 
 SCANS = ("scene0000_00", "scene0000_01", "scene0011_00", "scene0707_00")
-"""Two of training, one of validation, one of the test split."""
+"""Two scans of the training split, one of the validation split, one of the test split."""
 
 LABELS = ["floor", "wall", "sofa", "clutter", "ceiling", "column"]
 """Class of each instance, in the names of S3DIS."""
 
 
 def small_mesh(seed: int, *, rows: int = 40, columns: int = 30) -> ScanMesh:
-    """A bumpy sheet of 4 m by 3 m in six strips of one object each, and one vertex without a triangle."""
+    """Return a bumpy sheet of 4 m by 3 m in six objects, and one vertex without a triangle."""
     rng = np.random.default_rng(seed)
     x, y = np.meshgrid(np.linspace(0, 4, rows), np.linspace(0, 3, columns), indexing="ij")
     pos = np.stack([x, y, rng.uniform(0, 0.2, x.shape)], axis=-1).reshape(-1, 3)
@@ -30,7 +30,7 @@ def small_mesh(seed: int, *, rows: int = 40, columns: int = 30) -> ScanMesh:
 
 
 def write_release(raw: Path, scans: Sequence[str] = SCANS) -> Path:
-    """A release with these scans, of whose split the official rule decides, and the table of labels."""
+    """Write a release with these scans, split by the official rule, and the label table."""
     for seed, name in enumerate(scans):
         mesh, yaw = small_mesh(seed), 0.3 + seed
         if int(name[5:9]) >= 707:

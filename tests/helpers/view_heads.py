@@ -1,4 +1,4 @@
-"""A small room with the maps of every head at once, made up, to colour by."""
+"""A small room with made-up maps of every head, for colorings."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ TOKENS = 12
 
 
 def attend(token: int) -> list[Seen]:
-    """The token alone, its neighbours, everything but the last token."""
+    """The token alone, its neighbors, everything but the last token."""
     reached = [np.arange(TOKENS) == token, abs(np.arange(TOKENS) - token) < 2, np.arange(TOKENS) < TOKENS - 1]
     return [Seen(row / row.sum(), row) for row in reached]
 
