@@ -18,6 +18,9 @@ from docstring_parser import DocstringStyle
 HIDDEN = "config"
 """Parameter that the command line fills in itself."""
 
+TAKES_CLASSES = "Options of a class: --OPTION.help CLASS, such as --head.help pcseg.heads.PointHead."
+REQUIRES_TRAINING = "--config is required. All options of pcseg train are accepted."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
@@ -56,23 +59,18 @@ class HelpPage:
         summary: First line of the docstring.
         description: Text between the summary and the sections of the docstring.
         options: Arguments in the order of the signature.
-        takes_classes: Whether an option takes a class, which has options of its own.
-        takes_training: Whether the command needs a configuration of training and accepts its options.
+        note: Text below the options.
     """
 
     summary: str
     description: str
     options: tuple[Option, ...]
-    takes_classes: bool
-    takes_training: bool
+    note: str
 
     def format(self, prog: str) -> str:
         """Return the page as text."""
-        epilog = f"Options of a class: {prog} --OPTION.help CLASS" if self.takes_classes else None
-        if self.takes_training:
-            epilog = "--config is required. All options of pcseg train are accepted."
         parser = argparse.ArgumentParser(
-            prog=prog, description=f"{self.summary} {self.description}", epilog=epilog, allow_abbrev=False
+            prog=prog, description=f"{self.summary} {self.description}", epilog=self.note, allow_abbrev=False
         )
         parser.add_argument(
             "--config", help="Name of a configuration or YAML file; later ones override earlier ones."
@@ -94,17 +92,16 @@ def read_help_page(target: str) -> HelpPage:
     docs = docstring_parser.parse(ast.get_docstring(function) or "", DocstringStyle.GOOGLE)
     helps = {param.arg_name: " ".join((param.description or "").split()) for param in docs.params}
     options: list[Option] = []
-    takes_classes = takes_training = False
+    note = ""
     for argument, default, positional in _parameters(function):
         annotation = argument.annotation
         if argument.arg == HIDDEN:
-            takes_training = default is None
+            note = REQUIRES_TRAINING if default is None else TAKES_CLASSES
         if argument.arg == HIDDEN or annotation is None:
             continue
         if isinstance(annotation, ast.Name) and source.is_dataclass(annotation.id):
             options += _fields(source, argument.arg, annotation.id)
             continue
-        takes_classes |= source.names_class(annotation)
         options.append(
             Option(
                 name=argument.arg,
@@ -119,8 +116,7 @@ def read_help_page(target: str) -> HelpPage:
         summary=docs.short_description or "",
         description=" ".join(description.split()),
         options=tuple(options),
-        takes_classes=takes_classes,
-        takes_training=takes_training,
+        note=note,
     )
 
 
@@ -163,17 +159,6 @@ class Source:
         return isinstance(node, ast.ClassDef) and any(
             "dataclass" in ast.unparse(d) for d in node.decorator_list
         )
-
-    def names_class(self, annotation: ast.expr) -> bool:
-        """Whether a type names one of our classes, directly or through an alias."""
-        for node in ast.walk(annotation):
-            if isinstance(node, ast.Name):
-                source, found = self.find(node.id)
-                if isinstance(found, ast.ClassDef) or (
-                    isinstance(found, ast.expr) and source.names_class(found)
-                ):
-                    return True
-        return False
 
     def type_text(self, annotation: ast.expr) -> str:
         """Return a type as text, with aliases written out and literals as ``{a, b}``."""
