@@ -1,4 +1,4 @@
-"""The manifest of a prepared folder: which scenes it holds, what they contain and where they come from."""
+"""The manifest of a prepared folder: its scenes, their contents and their source."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ MANIFEST_NAME = "manifest.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Repair:
-    """A damaged line of a source file that was mended: ``file`` relative to the release, ``line`` from 1."""
+    """A repaired line of a source file; ``file`` is relative to the release, ``line`` counts from 1."""
 
     file: str
     line: int
@@ -27,18 +27,19 @@ class Repair:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneEntry:
-    """What the manifest knows of one scene.
+    """The manifest entry of one scene.
 
     Args:
-        path: File relative to the manifest, with ``/``.
+        path: File relative to the manifest, with ``/`` as separator.
         split: Area or split.
         name: Name of the scene.
         num_points: Number of points.
-        class_histogram: Points of every class of the schema; the rest of ``num_points`` has no class.
-        content: SHA-256 of the arrays, the same on every machine.
-        source: Fingerprint of the raw files and of the options, by which an unchanged scene is skipped.
-        repairs: Damaged lines of the source that were mended.
-        ignored: Source files, points or labels that were left out.
+        class_histogram: Number of points per class of the schema; the other points are unlabeled.
+        content: SHA-256 of the arrays, equal on every machine.
+        source: Fingerprint of the raw files and options; a scene whose fingerprint is unchanged is skipped.
+        mean_color: Mean color in 0..255, ``None`` for an empty scene or in a manifest of an older version.
+        repairs: Damaged lines of the source that were repaired.
+        ignored: Source files, points or labels that were skipped.
     """
 
     path: str
@@ -48,6 +49,7 @@ class SceneEntry:
     class_histogram: tuple[int, ...]
     content: str
     source: str
+    mean_color: tuple[float, float, float] | None = None
     repairs: tuple[Repair, ...] = ()
     ignored: tuple[str, ...] = ()
 
@@ -58,9 +60,9 @@ class Manifest:
 
     Args:
         dataset: Name of the data set.
-        release: The raw release, as results name it.
+        release: Name of the raw release in results.
         schema: Meaning of the labels.
-        scenes: One entry a scene, ordered by path.
+        scenes: One entry per scene, ordered by path.
     """
 
     dataset: str
@@ -74,9 +76,21 @@ class Manifest:
 
     @property
     def class_histogram(self) -> tuple[int, ...]:
-        """Points of every class in all scenes."""
+        """Number of points per class over all scenes."""
         columns = zip(*(scene.class_histogram for scene in self.scenes)) if self.scenes else ()
         return tuple(map(sum, columns)) or (0,) * self.schema.num_classes
+
+    @property
+    def mean_color(self) -> tuple[float, float, float] | None:
+        """Mean color of all points in 0..255, or ``None`` if a scene does not have one."""
+        scenes = [scene for scene in self.scenes if scene.num_points]
+        if not scenes or any(scene.mean_color is None for scene in scenes):
+            return None
+        weights = np.array([scene.num_points for scene in scenes], np.float64)
+        red, green, blue = np.average(
+            [scene.mean_color for scene in scenes], axis=0, weights=weights
+        ).tolist()
+        return red, green, blue
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -85,13 +99,13 @@ class Manifest:
 
     @property
     def hash(self) -> str:
-        """Hash of release, schema and contents: equal for equal data, whatever machine prepared it."""
+        """Hash of release, schema and contents: equal for equal data on every machine."""
         parts = [str(FORMAT_VERSION), self.dataset, self.release, self.schema.to_json()]
         parts += sorted(f"{scene.path} {scene.content}" for scene in self.scenes)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def write(self, folder: Path | str) -> None:
-        """Write ``manifest.json`` in ``folder``, in one step."""
+        """Write ``manifest.json`` in ``folder`` atomically."""
         path = Path(folder) / MANIFEST_NAME
         fields = {
             "format_version": FORMAT_VERSION,
@@ -102,6 +116,7 @@ class Manifest:
             "num_scenes": len(self.scenes),
             "num_points": self.num_points,
             "class_histogram": dict(zip(self.schema.names, self.class_histogram)),
+            "mean_color": self.mean_color,
             "scenes": [asdict(scene) for scene in self.scenes],
         }
         write_json(path, fields)
@@ -115,13 +130,13 @@ class Manifest:
         """
         path = Path(folder) / MANIFEST_NAME
         if not path.is_file():
-            raise UserError(f"{path}: no manifest; {folder} is not a prepared folder, prepare the data first")
+            raise UserError(f"{path}: no such file. Prepare the data first.")
         try:
             fields = json.loads(path.read_text())
             version = fields["format_version"]
             if version != FORMAT_VERSION:
                 raise UserError(
-                    f"{path}: format version {version}, this pcseg reads {FORMAT_VERSION}; prepare again"
+                    f"{path}: has format version {version}, expected {FORMAT_VERSION}. Prepare the data again."
                 )
             return cls(
                 dataset=str(fields["dataset"]),
@@ -131,12 +146,17 @@ class Manifest:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"{path}: damaged ({type(error).__name__}: {reason(error)}); prepare the data again"
+                f"{path}: damaged ({type(error).__name__}: {reason(error)}). Prepare the data again."
             ) from error
 
 
 def _read_entry(fields: dict) -> SceneEntry:
+    color = fields.get("mean_color")
+    if color is not None:
+        red, green, blue = map(float, color)
+        color = (red, green, blue)
     lists = {
+        "mean_color": color,
         "class_histogram": tuple(map(int, fields["class_histogram"])),
         "repairs": tuple(Repair(**repair) for repair in fields["repairs"]),
         "ignored": tuple(fields["ignored"]),
@@ -152,7 +172,7 @@ def describe_scene(
     repairs: tuple[Repair, ...] = (),
     ignored: tuple[str, ...] = (),
 ) -> SceneEntry:
-    """The manifest entry of a scene that was written under ``folder``/<area or split>/."""
+    """Return the manifest entry of a scene that was written under ``folder``/<area or split>/."""
     relative = scene.path.relative_to(folder)
     label = scene.label[scene.label != IGNORE_INDEX]
     digest = hashlib.sha256(scene.schema.to_json().encode())
@@ -167,6 +187,14 @@ def describe_scene(
         class_histogram=tuple(np.bincount(label, minlength=scene.schema.num_classes).tolist()),
         content=digest.hexdigest(),
         source=source,
+        mean_color=_mean_color(scene.color),
         repairs=repairs,
         ignored=ignored,
     )
+
+
+def _mean_color(color: np.ndarray) -> tuple[float, float, float] | None:
+    if not len(color):
+        return None
+    red, green, blue = color.mean(axis=0, dtype=np.float64).tolist()
+    return red, green, blue

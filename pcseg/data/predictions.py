@@ -1,4 +1,4 @@
-"""Predictions on disk: one ``.npz`` a cloud, one row a point, with its classes and its model's hash."""
+"""Predictions on disk: one ``.npz`` per cloud with one row per point, the classes and the hash of the model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,18 @@ from pcseg.labels import LabelSchema
 
 @dataclass(kw_only=True)
 class SavedPrediction:
-    """What was predicted for the points of one file.
+    """The prediction for the points of one file.
 
     Args:
-        label: Class of each point (N,) int16, -1 where none was predicted.
-        confidence: Probability of that class (N,) float32 in 0..1, 0 where none was predicted.
-        schema: Meaning of the classes.
-        source: Name of the file or scene that was predicted.
+        label: Class of each point (N,) int16, -1 for points without a prediction.
+        confidence: Probability of that class (N,) float32 in 0..1, 0 for points without a prediction.
+        schema: Label schema of the classes.
+        source: Name of the file or scene.
         checkpoint: Hash of the checkpoint.
-        frame: Units and axes under which the file was read, ``None`` for prepared scenes.
+        frame: Units and axes that were assumed for the file, ``None`` for prepared scenes.
 
     Convention:
-        Row i belongs to point i of the source, in the source's order.
+        Row i belongs to point i of the source.
     """
 
     label: np.ndarray
@@ -36,10 +36,10 @@ class SavedPrediction:
 
 
 def write_prediction(path: Path, prediction: SavedPrediction) -> None:
-    """Write a prediction as ``.npz``; the file appears when it is complete.
+    """Write a prediction as ``.npz`` atomically.
 
-    Its arrays are ``label``, ``confidence``, ``class_names``, ``label_schema`` (JSON), ``source``,
-    ``checkpoint`` and perhaps ``frame`` (JSON).
+    The arrays are ``label``, ``confidence``, ``class_names``, ``label_schema`` (JSON), ``source``,
+    ``checkpoint`` and optionally ``frame`` (JSON).
     """
     arrays: dict[str, np.ndarray] = {
         "label": prediction.label.astype(np.int16),
@@ -56,13 +56,13 @@ def write_prediction(path: Path, prediction: SavedPrediction) -> None:
 
 
 def read_prediction(path: Path) -> SavedPrediction:
-    """Read :func:`write_prediction`.
+    """Read a file of :func:`write_prediction`.
 
     Raises:
         UserError: No such file, or not a prediction.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such prediction; make one with scripts/predict.py")
+        raise UserError(f"{path}: no such file. Create it with pcseg predict.")
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
@@ -70,25 +70,25 @@ def read_prediction(path: Path) -> SavedPrediction:
         schema = LabelSchema.from_json(str(arrays["label_schema"]), source=str(path))
         frame = Frame.from_json(str(arrays["frame"])) if "frame" in arrays else None
         source, checkpoint = str(arrays["source"]), str(arrays["checkpoint"])
-    except Exception as error:  # zipfile, zlib and numpy all have their own
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own
         raise UserError(
-            f"{path}: not a prediction ({reason(error)}); make one with scripts/predict.py"
+            f"{path}: not a prediction ({reason(error)}). Create one with pcseg predict."
         ) from error
     if label.ndim != 1 or label.shape != confidence.shape or label.max(initial=-1) >= schema.num_classes:
-        raise UserError(f"{path}: its labels do not fit its confidences or classes; predict again")
+        raise UserError(f"{path}: its labels do not match its confidences or classes. Predict again.")
     return SavedPrediction(
         label=label, confidence=confidence, schema=schema, source=source, checkpoint=checkpoint, frame=frame
     )
 
 
 def find_prediction(place: Path, source: Path) -> Path:
-    """``place`` itself if it is a file, else the prediction for ``source`` in the folder ``place``.
+    """Return ``place`` if it is a file, otherwise the prediction for ``source`` in the folder ``place``.
 
-    A folder is searched with its subfolders for ``<name>.npz``; scenes of one name in several areas are told
-    apart by the folder they lie in, and of several predictions of one scene the newest is taken.
+    The folder is searched recursively for ``<name>.npz``. Scenes of the same name in several areas are
+    distinguished by their parent folder; of several predictions for one scene, the newest is used.
 
     Raises:
-        UserError: There is none.
+        UserError: There is no such prediction.
     """
     if not place.is_dir():
         return place
@@ -96,5 +96,5 @@ def find_prediction(place: Path, source: Path) -> Path:
     if len(found) > 1:
         found = [path for path in found if path.parent.name == source.parent.name] or found
     if not found:
-        raise UserError(f"{place}: holds no {source.stem}.npz; make it with scripts/predict.py {source}")
+        raise UserError(f"{place}: contains no {source.stem}.npz. Run pcseg predict {source}.")
     return max(found, key=lambda path: path.stat().st_mtime)

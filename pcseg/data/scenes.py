@@ -1,4 +1,4 @@
-"""Prepared scenes: one HDF5 file a scene, read through a memory map."""
+"""Prepared scenes: one HDF5 file per scene, read through a memory map."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from pcseg.files import atomic_path
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 FORMAT_VERSION = 1
-"""Raised when the layout of a file changes; files of another version are refused."""
+"""Increased when the layout of a file changes; files of another version are refused."""
 
 FIELDS: Mapping[str, tuple[str, int | None]] = {
     "pos": ("<f4", 3),
@@ -22,27 +22,27 @@ FIELDS: Mapping[str, tuple[str, int | None]] = {
     "instance": ("<i4", None),
     "normal": ("<f4", 3),
 }
-"""Data type and number of columns of every dataset; only ``normal`` may be absent."""
+"""Data type and number of columns of each dataset; only ``normal`` is optional."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
-    """One room or scan, as read-only arrays mapped from its file.
+    """One room or scan, as read-only arrays that are memory-mapped from its file.
 
     Args:
-        name: Name of the scene, unique inside its area or split.
+        name: Name of the scene, unique in its area or split.
         dataset: Name of the data set.
         schema: Meaning of the labels.
         path: The file.
-        pos: ``(N, 3)`` float32, metres, z up.
+        pos: ``(N, 3)`` float32, meters, z up.
         color: ``(N, 3)`` uint8.
         label: ``(N,)`` int16, a class of ``schema`` or ``IGNORE_INDEX``.
-        instance: ``(N,)`` int32, the object of each point, -1 without one.
+        instance: ``(N,)`` int32, the object of each point, -1 for none.
         normal: ``(N, 3)`` float32 unit vectors, or ``None``.
 
     Convention:
-        Rows are in the order of the source. Nothing is read before it is used and no file handle stays open,
-        so a scene may be opened before a fork. Pickling copies the arrays: send ``path`` to other processes.
+        Rows are in the order of the source. Data is read on access and no file handle stays open, so a scene
+        can be opened before a fork. Pickling copies the arrays: pass ``path`` to other processes instead.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Scene:
         return len(self.pos)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays by name, without an absent ``normal``."""
+        """Return the arrays by name, without ``normal`` if there is none."""
         return {name: array for name in FIELDS if (array := getattr(self, name)) is not None}
 
 
@@ -76,13 +76,13 @@ def write_scene(
     scene: str,
     schema: LabelSchema,
 ) -> None:
-    """Write a prepared scene; the file appears under its name only when it is complete.
+    """Write a prepared scene atomically.
 
-    Shapes and units as in :class:`Scene`; wider numbers are accepted if every value fits.
+    Shapes and units are those of :class:`Scene`; wider types are accepted if every value fits.
 
     Raises:
-        UserError: A wrong shape or type, a value that does not fit, NaN or infinite numbers, a label that is
-            not in ``schema``; a folder that cannot be written.
+        UserError: A wrong shape or type, a value that does not fit, NaN or infinity, a label that is not in
+            ``schema``, or a folder that is not writable.
     """
     path = Path(path)
     given = {"pos": pos, "color": color, "label": label, "instance": instance, "normal": normal}
@@ -99,7 +99,7 @@ def write_scene(
 def _write(
     path: Path, arrays: Mapping[str, np.ndarray], *, dataset: str, scene: str, schema: LabelSchema
 ) -> None:
-    # aligned, so that the mapped arrays are as good as ones from numpy
+    # aligned, so that mapped arrays are as fast as arrays in memory
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=64) as file:
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["dataset"] = dataset
@@ -114,12 +114,12 @@ def _as_stored(path: Path, name: str, array: np.ndarray) -> np.ndarray:
     dtype, columns = np.dtype(FIELDS[name][0]), FIELDS[name][1]
     array = np.asarray(array)
     if array.ndim != (1 if columns is None else 2) or (columns is not None and array.shape[1] != columns):
-        raise UserError(f"{path}: {name} has shape {array.shape}, expected {_shape_text(name)}")
+        raise UserError(f"{path}: {name} has shape {array.shape}, expected {_shape_text(name)}.")
     if dtype.kind != "f" and array.dtype.kind not in "iu":
-        raise UserError(f"{path}: {name} has type {array.dtype}, expected integers")
+        raise UserError(f"{path}: {name} has type {array.dtype}, expected integers.")
     stored = np.ascontiguousarray(array, dtype=dtype)
     if dtype.kind != "f" and array.dtype != dtype and (stored != array).any():
-        raise UserError(f"{path}: {name} has values that do not fit {dtype}")
+        raise UserError(f"{path}: {name} has values that do not fit {dtype}.")
     return stored
 
 
@@ -131,45 +131,49 @@ def _shape_text(name: str) -> str:
 def _check_lengths(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        raise UserError(f"{path}: arrays differ in length: {lengths}")
+        raise UserError(f"{path}: arrays differ in length: {lengths}.")
 
 
 def _check_values(path: Path, arrays: Mapping[str, np.ndarray], schema: LabelSchema) -> None:
     for name in ("pos", "normal"):
         if name in arrays and not np.isfinite(arrays[name]).all():
             row = int(np.flatnonzero(~np.isfinite(arrays[name]).all(axis=1))[0])
-            raise UserError(f"{path}: {name} of point {row} is {arrays[name][row].tolist()}; mend the source")
+            raise UserError(f"{path}: {name} of point {row} is {arrays[name][row].tolist()}. Fix the source.")
     label = arrays["label"]
     outside = (label < IGNORE_INDEX) | (label >= schema.num_classes)
     if outside.any():
         row = int(np.flatnonzero(outside)[0])
         raise UserError(
-            f"{path}: label of point {row} is {label[row]}, schema {schema.name!r} has "
-            f"{IGNORE_INDEX}..{schema.num_classes - 1}; mend the source or the schema"
+            f"{path}: label of point {row} is {label[row]}, but schema {schema.name!r} has "
+            f"{IGNORE_INDEX}..{schema.num_classes - 1}. Fix the source or the schema."
         )
 
 
 def read_scene(path: Path | str) -> Scene:
     """Open a prepared scene as memory maps.
 
-    Layout and sizes are checked, the values are not: :func:`check_scene` reads them all.
+    Layout and sizes are checked here; :func:`check_scene` checks the values.
 
     Raises:
-        UserError: No file, not a prepared scene, a missing or wrong dataset, a truncated file, another
+        UserError: No such file, not a prepared scene, a missing or wrong dataset, a truncated file, or another
             format version.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such scene; prepare the data first")
+        raise UserError(f"{path}: no such file. Prepare the data first.")
     try:
         with h5py.File(path, "r") as file:
             attributes = _read_attributes(path, file)
-            places = {name: _place(path, file, name) for name in FIELDS if name != "normal" or name in file}
+            locations = {
+                name: _locate(path, file, name) for name in FIELDS if name != "normal" or name in file
+            }
     except UserError:
         raise
-    except Exception as error:  # h5py raises nearly everything on damaged files
-        raise UserError(f"{path}: cannot be read as HDF5 ({reason(error)}); prepare again") from error
-    arrays = _map(path, places)
+    except Exception as error:  # h5py raises many kinds of errors for damaged files
+        raise UserError(
+            f"{path}: cannot be read as HDF5 ({reason(error)}). Prepare the data again."
+        ) from error
+    arrays = _map(path, locations)
     _check_lengths(path, arrays)
     return Scene(path=path, **attributes, **{"normal": None, **arrays})
 
@@ -183,42 +187,50 @@ def _read_attributes(path: Path, file: h5py.File) -> dict:
     attributes = dict(file.attrs)
     missing = {"format_version", "dataset", "scene", "label_schema"} - attributes.keys()
     if missing:
-        raise UserError(f"{path}: not a prepared scene (no attribute {min(missing)}); prepare the data first")
+        raise UserError(
+            f"{path}: not a prepared scene (attribute {min(missing)!r} is missing). Prepare the data first."
+        )
     if attributes["format_version"] != FORMAT_VERSION:
         raise UserError(
-            f"{path}: format version {attributes['format_version']}, this pcseg reads {FORMAT_VERSION}; "
-            "prepare the data again"
+            f"{path}: has format version {attributes['format_version']}, expected {FORMAT_VERSION}. "
+            "Prepare the data again."
         )
     schema = LabelSchema.from_json(str(attributes["label_schema"]), source=str(path))
     return {"name": str(attributes["scene"]), "dataset": str(attributes["dataset"]), "schema": schema}
 
 
-def _place(path: Path, file: h5py.File, name: str) -> tuple[str, tuple[int, ...], int]:
-    """Name, shape and byte offset of a dataset; the offset of an empty one is 0."""
+def _locate(path: Path, file: h5py.File, name: str) -> tuple[str, tuple[int, ...], int]:
+    """Return name, shape and byte offset of a dataset; the offset is 0 for an empty one."""
     dtype, columns = FIELDS[name]
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset):
-        raise UserError(f"{path}: dataset {name!r} is missing; prepare the data again")
+        raise UserError(f"{path}: dataset {name!r} is missing. Prepare the data again.")
     if dataset.dtype != np.dtype(dtype):
-        raise UserError(f"{path}: {name} has type {dataset.dtype}, expected {np.dtype(dtype)}; prepare again")
+        raise UserError(
+            f"{path}: {name} has type {dataset.dtype}, expected {np.dtype(dtype)}. Prepare the data again."
+        )
     if dataset.shape[1:] != (() if columns is None else (columns,)) or not dataset.shape:
         raise UserError(
-            f"{path}: {name} has shape {dataset.shape}, expected {_shape_text(name)}; prepare again"
+            f"{path}: {name} has shape {dataset.shape}, expected {_shape_text(name)}. Prepare the data again."
         )
-    offset = dataset.id.get_offset()  # None: nothing allocated, or not in one piece
+    offset = dataset.id.get_offset()  # None if nothing is allocated, or not contiguously
     if offset is None and dataset.size:
-        raise UserError(f"{path}: {name} is chunked or compressed and cannot be mapped; prepare again")
+        raise UserError(
+            f"{path}: {name} is chunked or compressed and cannot be mapped. Prepare the data again."
+        )
     return name, dataset.shape, offset or 0
 
 
-def _map(path: Path, places: Mapping[str, tuple[str, tuple[int, ...], int]]) -> dict[str, np.ndarray]:
-    """One memory map of the whole file, seen as the arrays that lie in it."""
+def _map(path: Path, locations: Mapping[str, tuple[str, tuple[int, ...], int]]) -> dict[str, np.ndarray]:
+    """Map the whole file once and return its arrays as views."""
     raw = np.memmap(path, dtype=np.uint8, mode="r")
     arrays = {}
-    for name, shape, offset in places.values():
+    for name, shape, offset in locations.values():
         dtype = np.dtype(FIELDS[name][0])
         end = offset + dtype.itemsize * math.prod(shape)
         if end > len(raw):
-            raise UserError(f"{path}: truncated, {name} ends at byte {end} of {len(raw)}; prepare again")
+            raise UserError(
+                f"{path}: truncated, {name} ends at byte {end} of {len(raw)}. Prepare the data again."
+            )
         arrays[name] = raw[offset:end].view(dtype).reshape(shape)
     return arrays

@@ -1,4 +1,4 @@
-"""The manifest returns what was written, and its hash says whether two prepared folders are equal."""
+"""The manifest round-trips, and its hash tells whether two prepared folders are equal."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ def entry_of(folder: Path, *, area: str = "Area_1", label: int = 2, **options: o
     return describe_scene(read_scene(path), folder=folder, source="abc", **options)
 
 
-def test_manifest_returns(tmp_path: Path) -> None:
+def test_manifest_round_trip(tmp_path: Path) -> None:
     repair = Repair(file="Area_1/office_1/Annotations/wall_1.txt", line=3, before="1\x002", after="1 2")
     entries = (
         entry_of(tmp_path, repairs=(repair,), ignored=("wall_3 (1).txt",)),
@@ -42,7 +42,7 @@ def test_manifest_returns(tmp_path: Path) -> None:
     assert not [*tmp_path.glob(".*")]
 
 
-def test_hash_follows_the_content_alone(tmp_path: Path) -> None:
+def test_hash_depends_on_the_content_only(tmp_path: Path) -> None:
     first, same, other = (
         entry_of(tmp_path / name, label=label) for name, label in [("a", 2), ("b", 2), ("c", 3)]
     )
@@ -51,6 +51,22 @@ def test_hash_follows_the_content_alone(tmp_path: Path) -> None:
     assert replace(manifest, scenes=(other,)).hash != manifest.hash
     assert replace(manifest, scenes=()).hash != manifest.hash
     assert replace(manifest, release="q").hash != manifest.hash
+
+
+def test_mean_color_is_weighted_by_points_and_absent_in_old_manifests(tmp_path: Path) -> None:
+    first = replace(entry_of(tmp_path), num_points=30, mean_color=(10.0, 20.0, 30.0))
+    second = replace(first, num_points=10, mean_color=(50.0, 20.0, 70.0))
+    manifest = Manifest(dataset="s3dis", release="r", schema=S3DIS, scenes=(first, second))
+    assert manifest.mean_color == (20, 20, 40)
+    manifest.write(tmp_path)
+    fields = json.loads((tmp_path / MANIFEST_NAME).read_text())
+    assert fields["mean_color"] == [20, 20, 40]
+    del fields["mean_color"], fields["scenes"][0]["mean_color"]
+    (tmp_path / MANIFEST_NAME).write_text(json.dumps(fields))
+    old = Manifest.read(tmp_path)
+    assert old.mean_color is None
+    assert old.scenes[1].mean_color == (50, 20, 70)
+    assert old.hash == manifest.hash
 
 
 def test_empty_manifest(tmp_path: Path) -> None:
@@ -62,7 +78,7 @@ def test_empty_manifest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "no manifest"),
+        (None, "no such file"),
         ("{", "damaged"),
         ("[]", "damaged"),
         ("{}", "damaged"),
@@ -78,7 +94,10 @@ def test_wrong_manifests_are_named(tmp_path: Path, text: str | None, message: st
     assert str(tmp_path / MANIFEST_NAME) in str(raised.value)
 
 
-@pytest.mark.parametrize("change", [{"colour": 1}, {"repairs": [{"line": 1}]}, {"class_histogram": ["x"]}])
+@pytest.mark.parametrize(
+    "change",
+    [{"shade": 1}, {"mean_color": [1, "x", 2]}, {"repairs": [{"line": 1}]}, {"class_histogram": ["x"]}],
+)
 def test_damaged_entries_are_named(tmp_path: Path, change: dict) -> None:
     manifest = Manifest(dataset="s3dis", release="r", schema=S3DIS, scenes=(entry_of(tmp_path),))
     manifest.write(tmp_path)

@@ -10,7 +10,7 @@ from pcseg.errors import UserError
 
 
 def test_damaged_predictions_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such prediction"):
+    with pytest.raises(UserError, match="no such file"):
         read_prediction(tmp_path / "a.npz")
     (tmp_path / "a.npz").write_bytes(b"PK\3\4")
     with pytest.raises(UserError, match="not a prediction"):

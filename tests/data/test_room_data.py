@@ -216,7 +216,7 @@ def test_options_of_a_configuration_file(building: Path) -> None:
         ({"val_rooms": ["Area_5/office_1"]}, "Area_5/office_1.h5 is for validation and for the test"),
         ({"val_rooms": ["office_1"]}, "data.val_rooms: no 'office_1'"),
         ({"train_splits": []}, "no rooms are left to train on"),
-        ({"root": Path("nowhere")}, "no manifest"),
+        ({"root": Path("nowhere")}, "Prepare the data first"),
     ],
 )
 def test_wrong_options(building: Path, options: dict, message: str) -> None:

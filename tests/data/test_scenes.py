@@ -134,8 +134,8 @@ def replace_dataset(name: str, **how: object) -> Callable[[h5py.File], None]:
     ("edit", "message"),
     [
         (lambda file: file.pop("label"), "'label' is missing"),
-        (lambda file: file.attrs.pop("label_schema"), "no attribute label_schema"),
-        (lambda file: file.attrs.modify("format_version", 99), "format version 99, this pcseg reads 1"),
+        (lambda file: file.attrs.pop("label_schema"), "attribute 'label_schema' is missing"),
+        (lambda file: file.attrs.modify("format_version", 99), "format version 99, expected 1"),
         (lambda file: file.attrs.modify("label_schema", "{"), "not a label schema"),
         (replace_dataset("pos", data=np.zeros((7, 3))), "pos has type float64, expected float32"),
         (replace_dataset("pos", data=np.zeros((7, 2), "f4")), r"pos has shape \(7, 2\)"),
@@ -151,7 +151,7 @@ def test_changed_files_are_named(path: Path, edit: Callable[[h5py.File], None], 
 
 
 def test_files_that_are_no_scenes(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such scene"):
+    with pytest.raises(UserError, match="no such file"):
         read_scene(tmp_path / "absent.h5")
     content = path.read_bytes()
     for size in (0, 100, len(content) // 2, len(content) - 1):

@@ -234,7 +234,7 @@ def test_baselines_need_other_splits(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder(ckpt: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere.*prepare the data"):
+    with pytest.raises(UserError, match=r"nowhere.*Prepare the data"):
         evaluate(ckpt=ckpt, root=tmp_path / "nowhere", out=tmp_path / "out")
 
 

@@ -133,7 +133,7 @@ def test_gain_and_charts_of_a_frame(tmp_path: Path, scene: Path, capsys: pytest.
             "no prediction to colour by prediction; give --prediction",
         ),
         (["--by", "error", "--png", "a.png"], "no prediction to colour by error"),
-        (["--prediction", "none.npz", "--png", "a.png"], "no such prediction"),
+        (["--prediction", "none.npz", "--png", "a.png"], "no such file"),
         (["--sheet", "true"], "give --png"),
         (["--by", "affinity", "--png", "a.png"], "give --ckpt"),
         (["--by", "context", "--png", "a.png"], "give --ckpt"),
