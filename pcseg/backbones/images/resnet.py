@@ -116,7 +116,7 @@ def resnet(
             download timm's.
 
     Convention:
-        The published EncNet and CCNet have the stem ``s``, although CCNet's paper and old commands say resnet101.
+        The published EncNet and CCNet have the stem ``s``, although CCNet's paper and old commands name resnet101.
     """
     require_choice("backbone.name", name, ResNetName)
     stem: Stem = "s" if name.endswith("s") else "d" if name.endswith("d") else "plain"

@@ -29,7 +29,10 @@ VAN_OTHERS = ("head.", "decode_head.", "auxiliary_head.", "neck.")
 def van_names(model: nn.Module, state: State) -> NameMap:
     """Return the name map of a VAN of the classification or of the segmentation code."""
     prefix = prefix_before("patch_embed1.proj.weight", state) or ""
-    depths = [len(stage.get_submodule("blocks")) for stage in model.get_submodule("stages").children()]
+    depths = [
+        len(list(stage.get_submodule("blocks").children()))
+        for stage in model.get_submodule("stages").children()
+    ]
     names: Names = {}
     for i, depth in enumerate(depths):
         names |= {
