@@ -180,7 +180,8 @@ def _sort_out(jobs: Sequence[Job], out: Path, empty: Manifest) -> tuple[Outcome,
     known, todo, outcome = _known_entries(out, empty), [], Outcome(empty=empty)
     for job in jobs:
         entry = known.get(job.path)
-        if entry and entry.source == job.source and _is_readable(out / job.path):
+        is_current = entry is not None and entry.source == job.source and entry.mean_color is not None
+        if entry and is_current and _is_readable(out / job.path):
             outcome.skipped.append(entry)
         else:
             todo.append(job)

@@ -149,7 +149,8 @@ def prepare_scan(
     arrays, ignored = read_scan(scan, table=table, options=options)
     schema = options.benchmark.schema
     write_scene(path, **arrays, dataset=options.dataset, scene=scan.name, schema=schema)
-    return describe_scene(read_scene(path), folder=out, source=source, ignored=ignored)
+    space = scan.name[: scan.name.index("_")]  # of scene<space>_<visit>
+    return describe_scene(read_scene(path), folder=out, source=source, space=space, ignored=ignored)
 
 
 def read_scan(

@@ -57,6 +57,7 @@ class ModelCard:
     )
     converted_from: str | None = None
     initial_weights: dict[str, Any] | None = None
+    recovery: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -105,7 +105,7 @@ def test_trains_two_steps(
         parts.backbone, parts.head,
         in_channels=data.in_channels, schema=data.schema, loss=parts.loss(data.class_counts),
     )  # fmt: skip
-    batch = next(iter(data.train_loader()))
+    batch = next(iter(data.train_dataloader()))
     optimizer = parts.optimizer(segmentor.parameters())
     before = [parameter.detach().clone() for parameter in segmentor.parameters()]
     for _ in range(2):  # the second sees what the first made of weights, statistics and momenta

@@ -1,4 +1,4 @@
-"""Samples become batches."""
+"""Batches of voxelized samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from pcseg.data.scene_batch import model_inputs
 if TYPE_CHECKING:
     from torch_geometric.data import Batch, Data
 
-# PyG is imported where a batch is made: that takes seconds, and evaluation needs none
+# PyG takes seconds to import, so it is imported only where a batch is made; evaluation makes none
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collate:
-    """Makes a batch of voxelised samples; in training it may mix pairs of them first.
+    """Makes a batch of voxelized samples, mixing pairs of them with a given probability.
 
     Args:
         features: Names of the input features, in order.
@@ -26,7 +26,7 @@ class Collate:
         mix_prob: Probability that the samples of a batch are mixed in pairs (Mix3D).
 
     Convention:
-        Decided once a batch, as published; the random numbers are those of the batch's first sample.
+        Mixing is decided once per batch, as published, with the random generator of its first sample.
     """
 
     features: tuple[str, ...]
@@ -43,14 +43,14 @@ class Collate:
         return Batch.from_data_list([to_data(sample, self.features) for sample in samples])  # type: ignore[return-value]
 
     def _mixed(self, samples: list[Sample], rng: np.random.Generator) -> list[Sample]:
-        """First with second, third with fourth; an odd last one stays alone."""
+        """Mix the first sample with the second, the third with the fourth; an odd last one stays as it is."""
         pairs = zip(samples[::2], samples[1::2])
         mixed = [mix(first, second, rng, grid_size=self.grid_size) for first, second in pairs]
         return mixed + samples[len(samples) // 2 * 2 :]
 
 
 def to_data(sample: Sample, features: Sequence[str]) -> "Data":
-    """A voxelised sample as PyG data: x (N, F), pos (N, 3), grid_pos (N, 3) int32, y (N,) int64, scene."""
+    """Return a voxelized sample as PyG data: x (N, F), pos (N, 3), grid_pos (N, 3) int32, y (N,) int64, scene."""
     from torch_geometric.data import Data
 
     return Data(**model_inputs(sample, features), scene=sample.name)

@@ -1,4 +1,4 @@
-"""Input features by name."""
+"""Input features of points by name."""
 
 from collections.abc import Sequence
 
@@ -7,24 +7,28 @@ import numpy as np
 from pcseg.errors import UserError
 
 WIDTHS = {"color": 3, "height": 1, "normal": 3, "pos": 3}
-"""Channels of every feature."""
+"""Number of channels of each feature."""
 
 GROUND_QUANTILE = 0.01
-"""Share of a scene's points below the height that counts as 0: single points under the floor do no harm."""
+"""Share of a scene's points below height 0, so that single points under the floor do not shift it."""
 
 
 def num_features(names: Sequence[str]) -> int:
-    """Channels of the input features ``names``; raise :class:`UserError` for unknown or repeated names."""
+    """Return the number of channels of the input features ``names``.
+
+    Raises:
+        UserError: An unknown or repeated name, or no name.
+    """
     for name in names:
         if name not in WIDTHS:
-            raise UserError(f"features: {name!r} is unknown; choose from {', '.join(WIDTHS)}")
+            raise UserError(f"data.features: {name!r} is unknown. Choose from {', '.join(WIDTHS)}.")
     if not names or len(set(names)) != len(names):
-        raise UserError(f"features: {list(names)} must name each feature once and at least one")
+        raise UserError(f"data.features: {list(names)} is empty or repeats a name. Name each feature once.")
     return sum(WIDTHS[name] for name in names)
 
 
 def ground_height(pos: np.ndarray) -> float:
-    """The height in metres below which 1 % of the points of a scene lie; 0 for no points."""
+    """Return the height in meters below which 1% of the points of a scene lie; 0 without points."""
     if len(pos) == 0:
         return 0.0
     rank = int(GROUND_QUANTILE * (len(pos) - 1))
@@ -40,18 +44,18 @@ def input_features(
     normal: np.ndarray | None = None,
     source: str = "cloud",
 ) -> np.ndarray:
-    """Input features of the points of a crop (or of a whole scene), float32, ``(N, F)``.
+    """Return the input features of the points of a crop or scene, float32, ``(N, F)``.
 
-    ``color`` is scaled to -0.5..0.5; ``height`` is metres above ``ground``; ``normal`` is a unit vector;
-    ``pos`` is metres, x and y from the middle of the crop's bounding box and z from ``ground``.
+    ``color`` is scaled to -0.5..0.5; ``height`` is in meters above ``ground``; ``normal`` is a unit vector;
+    ``pos`` is in meters, x and y relative to the center of the crop's bounding box and z to ``ground``.
 
     Args:
-        names: Which features, in which order.
-        pos: Positions in metres, ``(N, 3)``.
-        color: Colours from 0 to 255, ``(N, 3)``.
-        ground: :func:`ground_height` of the whole scene that the points are from (or one value a point).
+        names: Names of the features in order.
+        pos: Positions in meters, ``(N, 3)``.
+        color: Colors from 0 to 255, ``(N, 3)``.
+        ground: :func:`ground_height` of the whole scene, or one value per point.
         normal: Unit normals, ``(N, 3)``.
-        source: Names the cloud in errors.
+        source: Name of the cloud in errors.
 
     Raises:
         UserError: An unknown name, or ``normal`` for a cloud without normals.
@@ -68,7 +72,7 @@ def input_features(
             part[:, 0] = pos[:, 2] - ground
         elif name == "normal":
             if normal is None:
-                raise UserError(f"{source}: feature 'normal' is asked for but there are no normals")
+                raise UserError(f"{source}: no normals, which the model's features need. Add normals to the data.")
             part[:] = normal
         elif len(pos):
             part[:] = pos

@@ -1,17 +1,22 @@
-"""Loaders of batches: errors of the user's data are one line, and an epoch can go on in the middle."""
+"""Batch loaders with one-line errors for invalid data, and a training loader that resumes inside an epoch."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pcseg.data.samplers import EpochSampler, ShardSampler
-from pcseg.data.worker_errors import Watch, naming_files
+from pcseg.data.worker_errors import WorkerFiles, name_worker_files
 from pcseg.errors import UserError
 
 
-class RoomLoader(DataLoader):
-    """Batches of rooms or images; an error of the user's data is one line, also when it happens in a worker."""
+class BatchLoader(DataLoader):
+    """Loads batches. An error of the user's data is raised as :class:`UserError`, also from a worker.
+
+    Convention:
+        Batches lie in pinned memory if a GPU is present, so that copies to it overlap with computation.
+    """
 
     def __init__(
         self,
@@ -22,7 +27,7 @@ class RoomLoader(DataLoader):
         batch_size: int,
         num_workers: int,
     ) -> None:
-        watch = Watch(num_workers)
+        worker_files = WorkerFiles(num_workers)
         super().__init__(
             dataset,
             batch_size=batch_size,
@@ -30,23 +35,24 @@ class RoomLoader(DataLoader):
             collate_fn=collate,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
-            worker_init_fn=watch.start_worker,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=worker_files.start_worker,
         )
-        self.watch = watch
+        self.worker_files = worker_files
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         try:
-            with naming_files(self):
+            with name_worker_files([self.worker_files]):
                 yield from super().__iter__()
-        except UserError as error:  # a worker's carries the text of its traceback
+        except UserError as error:  # from a worker, the message contains the text of a traceback
             raise UserError(str(error).rsplit("UserError: ", 1)[-1].strip()) from None
 
 
-class EpochLoader(RoomLoader):
-    """Training batches that can go on in the middle of an epoch.
+class EpochLoader(BatchLoader):
+    """Loads training batches and can resume inside an epoch.
 
-    ``state_dict`` tells epoch and batches handed out; the iteration after ``load_state_dict`` starts behind
-    these. Lightning stores and restores the state of such a loader by itself.
+    ``state_dict`` holds the epoch and the number of batches returned so far. The first iteration after
+    ``load_state_dict`` starts after them. Lightning saves and restores this state by itself.
     """
 
     sampler: EpochSampler
@@ -69,10 +75,10 @@ class EpochLoader(RoomLoader):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Epoch and number of its batches that were handed out."""
+        """Return the epoch and the number of its batches returned so far."""
         return {"epoch": self._done[0], "batch": self._done[1]}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Start the next iteration, if it is of the same epoch, where ``state`` was taken."""
+        """Start the next iteration at ``state`` if it is of the same epoch."""
         self._resume = (state["epoch"], state["batch"])
         self.sampler.set_epoch(state["epoch"])

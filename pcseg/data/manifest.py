@@ -38,6 +38,7 @@ class SceneEntry:
         content: SHA-256 of the arrays, equal on every machine.
         source: Fingerprint of the raw files and options; a scene whose fingerprint is unchanged is skipped.
         mean_color: Mean color in 0..255, ``None`` for an empty scene or in a manifest of an older version.
+        space: Name of the physical space, if several scenes can show it; these are held out together.
         repairs: Damaged lines of the source that were repaired.
         ignored: Source files, points or labels that were skipped.
     """
@@ -50,6 +51,7 @@ class SceneEntry:
     content: str
     source: str
     mean_color: tuple[float, float, float] | None = None
+    space: str | None = None
     repairs: tuple[Repair, ...] = ()
     ignored: tuple[str, ...] = ()
 
@@ -169,6 +171,7 @@ def describe_scene(
     *,
     folder: Path | str,
     source: str,
+    space: str | None = None,
     repairs: tuple[Repair, ...] = (),
     ignored: tuple[str, ...] = (),
 ) -> SceneEntry:
@@ -188,6 +191,7 @@ def describe_scene(
         content=digest.hexdigest(),
         source=source,
         mean_color=_mean_color(scene.color),
+        space=space,
         repairs=repairs,
         ignored=ignored,
     )

@@ -1,4 +1,4 @@
-"""Mix3D: two scenes in one cloud (Nekrasov et al. 2021)."""
+"""Mix3D: two scenes in one cloud (Nekrasov et al., 2021)."""
 
 from dataclasses import replace
 
@@ -9,16 +9,16 @@ from pcseg.data.voxels import group_cells
 
 
 def mix(first: Sample, second: Sample, rng: np.random.Generator, *, grid_size: float) -> Sample:
-    """Put two voxelised samples over each other, middle on middle, with one point a voxel again.
+    """Merge two voxelized samples, center on center, into one with a single point per voxel.
 
-    Where both have a point in a voxel, one of the two is kept at random. Objects of ``second`` are numbered
-    after those of ``first``; heights stay those above the own ground.
+    Where both have a point in a voxel, one of the two is kept at random. Instances of ``second`` are numbered
+    after those of ``first``. Heights remain relative to each sample's own ground.
 
     Convention:
-        Samples move by whole voxels, so that no two points of one sample meet in a voxel. Normals are kept
-        only if both have them.
+        Samples move by whole voxels, so that two points of a sample never share a voxel. Normals are kept only if
+        both have them.
     """
-    parts = [_centred(sample, grid_size) for sample in (first, second)]
+    parts = [_centered(sample, grid_size) for sample in (first, second)]
     shift = first.instance.max(initial=-1) + 1
     parts[1] = replace(parts[1], instance=np.where(second.instance < 0, -1, second.instance + shift))
     names = parts[0].arrays().keys() & parts[1].arrays().keys()
@@ -28,9 +28,9 @@ def mix(first: Sample, second: Sample, rng: np.random.Generator, *, grid_size: f
     return replace(union, grid_pos=groups.grid_pos)
 
 
-def _centred(sample: Sample, grid_size: float) -> Sample:
-    """Moved by whole voxels so that the middle of the bounding box is in the voxel column (0, 0)."""
-    assert sample.grid_pos is not None, "mix takes voxelised samples"
+def _centered(sample: Sample, grid_size: float) -> Sample:
+    """Move a sample by whole voxels so that the center of its bounding box is in the voxel column (0, 0)."""
+    assert sample.grid_pos is not None, "mix takes voxelized samples"
     if sample.num_points == 0:
         return sample
     cells = np.floor(sample.pos[:1] / np.float64(grid_size)).astype(np.int32)

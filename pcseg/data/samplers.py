@@ -1,6 +1,6 @@
-"""Which rooms come when: the same for any number of processes, and from the middle of an epoch."""
+"""Order of training samples and validation items: the same for any number of processes, and resumable."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,37 +9,37 @@ from torch.utils.data import Sampler
 
 
 class SampleKey(NamedTuple):
-    """What one training sample depends on, besides the seed: epoch, place in the epoch, room."""
+    """Identifies a training sample: epoch, position in the epoch, and index of the room or image."""
 
     epoch: int
     position: int
-    room: int
+    index: int
 
 
 def process_rank() -> tuple[int, int]:
-    """Number of this process and number of processes."""
+    """Return the rank of this process and the number of processes."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
 
 
 class EpochSampler(Sampler[SampleKey]):
-    """Shuffles the rooms anew in every epoch, by seed and epoch alone.
+    """Shuffles the items in every epoch, determined by seed and epoch alone.
 
     Args:
-        num_rooms: Number of rooms.
-        batch_size: Samples in a batch of one process.
-        loop: How often every room comes in an epoch.
-        seed: With the epoch, determines the order.
+        num_items: Number of rooms or images.
+        batch_size: Number of samples in a batch of one process.
+        loop: Number of times an epoch contains every item.
+        seed: Seed of the order, together with the epoch.
 
     Convention:
-        All processes together walk one list; every process gets the same number of batches. What is left over
-        at the end of an epoch, less than one batch of all processes, is dropped; but an epoch has at least
-        one such batch, for which rooms may come more often. Every room comes once before any comes again.
+        All processes share one list, and each gets the same number of batches. The rest of an epoch, less than one
+        batch of all processes, is dropped. An epoch has at least one such batch, repeating items if necessary.
+        Every item appears once before any appears again.
     """
 
-    def __init__(self, num_rooms: int, *, batch_size: int, loop: int = 1, seed: int = 0) -> None:
-        self.num_rooms = num_rooms
+    def __init__(self, num_items: int, *, batch_size: int, loop: int = 1, seed: int = 0) -> None:
+        self.num_items = num_items
         self.batch_size = batch_size
         self.loop = loop
         self.seed = seed
@@ -51,8 +51,8 @@ class EpochSampler(Sampler[SampleKey]):
 
     @property
     def num_batches(self) -> int:
-        """Batches of this process in an epoch."""
-        return max(self.num_rooms * self.loop // (self.batch_size * process_rank()[1]), 1)
+        """Number of batches of this process in an epoch."""
+        return max(self.num_items * self.loop // (self.batch_size * process_rank()[1]), 1)
 
     def __len__(self) -> int:
         return self.num_batches * self.batch_size
@@ -61,22 +61,22 @@ class EpochSampler(Sampler[SampleKey]):
         rank, world = process_rank()
         total = len(self) * world
         rng = np.random.default_rng((self.seed, self.epoch))
-        passes = [rng.permutation(self.num_rooms) for _ in range(-(-total // self.num_rooms))]
-        rooms = np.concatenate(passes)[:total]
+        passes = [rng.permutation(self.num_items) for _ in range(-(-total // self.num_items))]
+        items = np.concatenate(passes)[:total]
         first = self.start_batch * self.batch_size * world
         for position in range(first + rank, total, world):
-            yield SampleKey(self.epoch, position, int(rooms[position]))
+            yield SampleKey(self.epoch, position, int(items[position]))
 
 
 class ShardSampler(Sampler[int]):
-    """Every room exactly once over all processes, without padding; large rooms first, dealt out in turn.
+    """Yields every item exactly once over all processes, without padding, large items first.
 
     Args:
-        sizes: Points of every room.
+        sizes: Size of every item, such as its number of points.
     """
 
-    def __init__(self, sizes: list[int]) -> None:
-        self.order = sorted(range(len(sizes)), key=lambda room: (-sizes[room], room))
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self.order = sorted(range(len(sizes)), key=lambda item: (-sizes[item], item))
 
     def __len__(self) -> int:
         rank, world = process_rank()

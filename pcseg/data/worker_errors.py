@@ -1,32 +1,31 @@
-"""Which file each data worker reads, so that a worker that dies can be told with its file."""
+"""Name the file that a data worker was reading when it died."""
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
 
 from pcseg.errors import UserError
 
 LENGTH = 1024
-"""Bytes that are kept of a path: its end."""
+"""Number of bytes stored of a path: its end."""
 
-_here: torch.Tensor | None = None
-"""The row of this worker, in memory that it shares with the process that trains."""
+_row: torch.Tensor | None = None
+"""Row of this worker in memory shared with the training process."""
 
 
 def note_file(path: Path) -> None:
-    """Note what is read from now on; outside of a worker nothing happens."""
-    if _here is not None:
+    """Record the file that is read next. Outside of a worker this does nothing."""
+    if _row is not None:
         text = str(path).encode(errors="replace")[-LENGTH:].ljust(LENGTH, b"\0")
-        _here[8:] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+        _row[8:] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
 
 
-class Watch:
-    """What the workers of one loader do.
+class WorkerFiles:
+    """The file that each worker of a loader reads, in shared memory.
 
     Args:
         num_workers: Number of workers.
@@ -36,52 +35,50 @@ class Watch:
         self._rows = torch.zeros(num_workers, 8 + LENGTH, dtype=torch.uint8).share_memory_()
 
     def start_worker(self, number: int) -> None:
-        """Runs in every worker when it starts."""
-        global _here
-        _here = self._rows[number]
-        _here[:8] = torch.frombuffer(bytearray(os.getpid().to_bytes(8, "little")), dtype=torch.uint8)
+        """Register a worker; runs in the worker when it starts."""
+        global _row
+        _row = self._rows[number]
+        _row[:8] = torch.frombuffer(bytearray(os.getpid().to_bytes(8, "little")), dtype=torch.uint8)
 
     def files(self) -> dict[int, str]:
-        """The last file of every worker that has begun one, by its process number."""
+        """Return the last file of every worker that has read one, by process ID."""
         rows = [bytes(row.tolist()) for row in self._rows]
-        texts = {
+        paths = {
             int.from_bytes(row[:8], "little"): row[8:].rstrip(b"\0").decode(errors="replace") for row in rows
         }
-        return {pid: text for pid, text in texts.items() if pid and text}
+        return {pid: path for pid, path in paths.items() if pid and path}
 
     def explain(self, error: RuntimeError) -> UserError | None:
-        """The line that says which file a dead worker was at; ``None`` if the error is about something else."""
+        """Return an error that names the file a dead worker was reading, ``None`` for unrelated errors."""
         text = str(error)
         if "DataLoader worker" not in text:
             return None
         files = self.files()
-        named = [int(number) for number in re.findall(r"\d+", text.partition("pid")[2])]
-        dead = [files[pid] for pid in named if pid in files]
+        pids = [int(number) for number in re.findall(r"\d+", text.partition("pid")[2])]
+        dead = [files[pid] for pid in pids if pid in files]
         signal = re.search(r"signal: ([\w ]+)", text)
         how = f"was killed ({signal[1].strip()})" if signal else "died"
-        what = (
-            f"while it read {', '.join(dead)}"
-            if dead
-            else f"at one of {', '.join(files.values()) or 'no file yet'}"
-        )
+        where = ", ".join(dead) if dead else f"one of {', '.join(files.values()) or 'its first files'}"
         return UserError(
-            f"a data worker {how} {what}; if the file is sound, memory ran out: lower data.num_workers or "
-            "data.batch_size, then go on with --resume true"
+            f"{where}: a data worker {how} while reading this file. If the file is intact, memory ran out: lower "
+            "data.num_workers or data.batch_size, then continue with --resume true."
         )
 
 
 @contextmanager
-def naming_files(*loaders: DataLoader) -> Iterator[None]:
-    """Turn the death of a worker of ``loaders`` into the line that names its file, wherever it is noticed.
+def name_worker_files(loaders: Iterable[WorkerFiles]) -> Iterator[None]:
+    """Turn the death of a worker into an error that names its file.
 
-    PyTorch raises it from a signal handler: in whatever the main thread does at that time.
+    PyTorch raises it from a signal handler, so it can appear anywhere in the main thread.
+
+    Args:
+        loaders: Files of the workers of each loader; read when an error occurs.
     """
     try:
         yield
     except RuntimeError as error:
-        watches = [watch for loader in loaders if isinstance(watch := getattr(loader, "watch", None), Watch)]
-        for watch in watches:
-            explained = watch.explain(error)
+        for worker_files in loaders:
+            explained = worker_files.explain(error)
             if explained is not None:
                 raise explained from error
         raise

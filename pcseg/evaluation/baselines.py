@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pcseg.data.dataset import RoomFiles
 from pcseg.data.features import ground_height, input_features
 from pcseg.data.manifest import SceneEntry
+from pcseg.data.rooms import RoomFiles
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX
 from pcseg.metrics.confusion import ConfusionMatrix

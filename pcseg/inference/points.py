@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pcseg.data.dataset import with_height
+from pcseg.data.rooms import with_height
 from pcseg.data.sample import Sample
 from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import VoxelGroups, group_by_voxel

@@ -8,8 +8,9 @@ import numpy as np
 from benchmarks.harness import Row, measure
 
 from pcseg.data.manifest import Manifest, describe_scene
-from pcseg.data.room_data import RoomData, default_point_transforms, default_voxel_transforms
+from pcseg.data.room_data import RoomData
 from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.transforms import IndoorColor, IndoorGeometry
 from pcseg.data.voxels import group_by_voxel
 from pcseg.labels import S3DIS
 
@@ -51,7 +52,7 @@ def run() -> list[Row]:
 def loader_rows(folder: Path) -> list[Row]:
     """An epoch of ``NUM_ROOMS`` rooms in this process, against the published order of transforms."""
     write_rooms(folder)
-    published = default_point_transforms() + default_voxel_transforms()
+    published = IndoorGeometry().steps() + IndoorColor().steps()
     case = f"{NUM_ROOMS} training samples of {LOADER_POINTS:,} points, 0.05 m"
     ours = partial(read_epoch, folder)
     other = partial(read_epoch, folder, points=published, voxels=[])
@@ -153,4 +154,4 @@ def read_epoch(folder: Path, *, points: list | None = None, voxels: list | None 
         point_transforms=points,
         voxel_transforms=voxels,
     )
-    return sum(batch.num_nodes for batch in data.train_loader())
+    return sum(batch.num_nodes for batch in data.train_dataloader())

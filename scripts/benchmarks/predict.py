@@ -7,7 +7,7 @@ from torch_geometric.data import Batch
 
 from pcseg.backbones.points.sparse_unet import sparse_unet_small
 from pcseg.data.collate import to_data
-from pcseg.data.dataset import with_height
+from pcseg.data.rooms import with_height
 from pcseg.data.sample import Sample
 from pcseg.data.voxels import group_by_voxel
 from pcseg.heads.linear import LinearHead

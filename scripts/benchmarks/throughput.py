@@ -61,7 +61,7 @@ def training_step(model: Segmentor, folder: Path) -> Row:
     rooms = RoomData(
         folder, grid_size=GRID_SIZE, test_splits=[], val_fraction=0, batch_size=2, max_voxels=MAX_VOXELS
     )
-    batch = next(iter(rooms.train_loader()))
+    batch = next(iter(rooms.train_dataloader()))
 
     def step() -> None:
         model.train().zero_grad(set_to_none=True)

@@ -8,7 +8,7 @@ from benchmarks.harness import interleaved_medians, peak_mb
 from studies.harness import Outcome, Variant
 
 from pcseg.cli import expand_configs, make_parser
-from pcseg.training.segmentor import Segmentor, count_parameters
+from pcseg.training.segmentor import Segmentor
 from pcseg.training.train import train
 
 ROUNDS = 9
@@ -24,7 +24,7 @@ def measure_costs(outcomes: list[Outcome], *, data: Path) -> None:
     seconds = interleaved_medians([step for _, step in made], rounds=ROUNDS)
     for outcome, (model, step), step_s in zip(outcomes, made, seconds):
         outcome.cost = {
-            "parameters": count_parameters(model),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "step_s": step_s,
             "step_mb": peak_mb(step) or float("nan"),
         }
@@ -40,7 +40,7 @@ def training_step(variant: Variant, *, data: Path) -> tuple[Segmentor, Callable[
         parts.backbone, parts.head,
         in_channels=parts.data.in_channels, schema=parts.data.schema, loss=parts.loss(parts.data.class_counts),
     )  # fmt: skip
-    batch = next(iter(parts.data.train_loader()))
+    batch = next(iter(parts.data.train_dataloader()))
 
     def step() -> None:
         model.zero_grad(set_to_none=True)

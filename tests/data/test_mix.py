@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from pcseg.data.collate import Collate, to_data
-from pcseg.data.dataset import with_height
 from pcseg.data.mix import mix
+from pcseg.data.rooms import with_height
 from pcseg.data.sample import Sample
 from pcseg.data.transforms import GridSample, SphereCrop
 from pcseg.losses.class_frequency import class_frequency

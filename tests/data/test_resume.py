@@ -1,4 +1,4 @@
-"""Lightning stores and restores the position of the training loader by itself, also inside an epoch."""
+"""Lightning saves and restores the position of the training loader, also inside an epoch."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pcseg.data.room_data import RoomData
 
 
 class Recorder(L.LightningModule):
-    """Notes the batches it sees and saves a checkpoint after one of them."""
+    """Records its batches and saves a checkpoint after one of them."""
 
     def __init__(self, save_after: int, path: Path) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ def building(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # between lightning and torch
 @pytest.mark.parametrize(("workers", "after"), [(0, 2), (0, 6), (2, 7)])
-def test_a_resumed_run_sees_what_the_straight_run_saw(
+def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_run(
     building: Path, tmp_path: Path, workers: int, after: int
 ) -> None:
     def fit(checkpoint: Path | None = None) -> list[tuple]:
@@ -48,7 +48,7 @@ def test_a_resumed_run_sees_what_the_straight_run_saw(
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
         model = Recorder(after, tmp_path / "middle.ckpt")
-        trainer.fit(model, data.train_loader(seed=5), ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(model, data.train_dataloader(seed=5), ckpt_path=checkpoint, weights_only=True)
         return model.seen
 
     straight = fit()

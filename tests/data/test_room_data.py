@@ -1,6 +1,7 @@
 """From a prepared folder to batches: splits, determinism, workers, resuming, errors."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -11,8 +12,9 @@ from helpers.fakes import fake_room, write_fake_building
 from jsonargparse import ArgumentParser
 from torch_geometric.data import Batch
 
-from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
-from pcseg.data.room_data import RoomData, held_out
+from pcseg.data.holdout import hold_out
+from pcseg.data.manifest import Manifest, describe_scene
+from pcseg.data.room_data import RoomData
 from pcseg.data.samplers import SampleKey
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.errors import UserError
@@ -44,12 +46,12 @@ def names(rooms: tuple) -> list[str]:
 
 def test_a_training_batch(building: Path) -> None:
     rooms = data(building, features=["height", "color", "pos"], mix_prob=0.0, max_voxels=150)
-    batch = next(iter(rooms.train_loader()))
+    batch = next(iter(rooms.train_dataloader()))
     assert batch.x.shape == (len(batch.pos), rooms.in_channels) == (batch.num_nodes, 7)
     assert (batch.x.dtype, batch.pos.dtype) == (torch.float32, torch.float32)
     assert (batch.grid_pos.dtype, batch.y.dtype) == (torch.int32, torch.int64)
     assert batch.y.min() >= -1
-    assert batch.y.max() < rooms.num_classes == 13
+    assert batch.y.max() < rooms.schema.num_classes == 13
     assert batch.num_graphs == 2
     for graph in batch.to_data_list():
         assert 0 < graph.num_nodes <= 150
@@ -57,7 +59,7 @@ def test_a_training_batch(building: Path) -> None:
         assert len(graph.grid_pos.unique(dim=0)) == graph.num_nodes
 
 
-def test_splits_share_no_room_and_hold_out_by_name(building: Path) -> None:
+def test_splits_are_disjoint_and_rooms_are_held_out_by_name(building: Path) -> None:
     rooms = data(building)
     assert {room.split for room in rooms.test_rooms} == {"Area_5"}
     assert {room.split for room in rooms.val_rooms} == {"Area_1", "Area_2"}
@@ -75,49 +77,54 @@ def test_splits_share_no_room_and_hold_out_by_name(building: Path) -> None:
     assert rooms.class_counts.tolist() == counts.tolist()
 
 
-def test_single_rooms_still_leave_one_to_validate_on(tmp_path: Path) -> None:
+def test_splits_of_single_rooms_leave_one_room_for_validation(tmp_path: Path) -> None:
     write_fake_building(tmp_path, rooms={"Area_1": 1, "Area_2": 1, "Area_5": 1}, num_points=50)
     rooms = data(tmp_path)
     assert (len(rooms.train_rooms), len(rooms.val_rooms)) == (1, 1)
 
 
-def entries(*names: str) -> tuple[SceneEntry, ...]:
-    return tuple(
-        SceneEntry(path=f"train/{name}.h5", split="train", name=name, num_points=1, class_histogram=(1,), content="",
-                   source="")
-        for name in names
-    )  # fmt: skip
-
-
-def test_visits_of_one_space_are_not_parted() -> None:
-    rooms = entries(
-        *(f"scene{space:04d}_{visit:02d}" for space in range(40) for visit in range(1 + space % 4))
-    )
+def test_scans_of_one_space_stay_together() -> None:
+    scenes = {f"train/{space}_{scan}": f"train/{space}" for space in range(40) for scan in range(1 + space % 4)}
     for share in (0.01, 0.1, 0.5, 0.9):
-        held = held_out(rooms, share)
-        spaces = {room.name[:9] for room in held}
-        assert spaces.isdisjoint(room.name[:9] for room in rooms if room not in held)
-        assert share * len(rooms) - 1 <= len(held) <= share * len(rooms) + 4
-    assert held_out(rooms, 0) == ()
-    assert held_out(entries("scene0000_00", "scene0000_01"), 0.5) == ()
-    assert len(held_out(entries("office_1", "office_2", "office_3"), 0.9)) == 2
+        held = hold_out(scenes, share)
+        assert {scenes[name] for name in held}.isdisjoint(scenes[name] for name in scenes if name not in held)
+        assert share * len(scenes) - 1 <= len(held) <= share * len(scenes) + 4
+    assert hold_out(scenes, 0) == set()
+    assert hold_out({"train/a_0": "train/a", "train/a_1": "train/a"}, 0.5) == set()
+    assert len(hold_out({f"train/{name}": f"train/{name}" for name in "abc"}, 0.9)) == 2
+
+
+def test_the_space_of_a_scan_is_read_from_the_manifest(tmp_path: Path) -> None:
+    write_fake_building(tmp_path, rooms={"Area_1": 6}, num_points=50)
+    manifest = Manifest.read(tmp_path)
+    scenes = tuple(replace(entry, space=f"room_{k // 2}") for k, entry in enumerate(manifest.scenes))
+    replace(manifest, scenes=scenes).write(tmp_path)
+    rooms = data(tmp_path, test_splits=[], val_fraction=0.3)
+    assert len(rooms.val_rooms) == 2
+    assert len({room.space for room in rooms.val_rooms}) == 1
+
+
+def test_the_mean_color_of_the_training_rooms_is_in_the_card(building: Path) -> None:
+    rooms = data(building)
+    color = np.concatenate([read_scene(building / room.path).color for room in rooms.train_rooms])
+    np.testing.assert_allclose(rooms.card()["missing_fields"]["color"], color.mean(axis=0), atol=0.06)
 
 
 def test_batches_depend_on_seed_and_epoch_but_not_on_workers(building: Path) -> None:
-    alone = data(building).train_loader(seed=3)
+    alone = data(building).train_dataloader(seed=3)
     first = [epoch(alone, number) for number in (0, 1, 0)]
     assert first[0] == first[2] != first[1]
-    assert epoch(data(building).train_loader(seed=4), 0) != first[0]
+    assert epoch(data(building).train_dataloader(seed=4), 0) != first[0]
     for workers in (1, 2):
-        loader = data(building, num_workers=workers).train_loader(seed=3)
+        loader = data(building, num_workers=workers).train_dataloader(seed=3)
         assert [epoch(loader, number) for number in (0, 1)] == first[:2]
 
 
 def test_a_sample_is_the_same_in_any_batch(building: Path) -> None:
-    dataset = data(building).train_loader(seed=3).dataset
-    key = SampleKey(epoch=2, position=7, room=1)
+    dataset = data(building).train_dataloader(seed=3).dataset
+    key = SampleKey(epoch=2, position=7, index=1)
     before, _ = dataset[key]
-    dataset[SampleKey(epoch=0, position=0, room=0)]
+    dataset[SampleKey(epoch=0, position=0, index=0)]
     after, _ = dataset[key]
     assert (before.pos == after.pos).all()
     other, _ = dataset[key._replace(position=8)]
@@ -125,32 +132,32 @@ def test_a_sample_is_the_same_in_any_batch(building: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_goes_on_in_the_middle_of_an_epoch(building: Path, workers: int) -> None:
-    straight = data(building, num_workers=workers).train_loader()
+def test_resumes_inside_an_epoch(building: Path, workers: int) -> None:
+    straight = data(building, num_workers=workers).train_dataloader()
     epochs = [epoch(straight, number) for number in (1, 2)]
     for stop in (0, 1, len(epochs[0]) - 1, len(epochs[0])):
-        killed = data(building, num_workers=workers).train_loader()
+        killed = data(building, num_workers=workers).train_dataloader()
         killed.sampler.set_epoch(1)
         batches = iter(killed)
         seen = [contents(next(batches)) for _ in range(stop)]
         state = killed.state_dict() if stop else {"epoch": 1, "batch": 0}
         assert state == {"epoch": 1, "batch": stop}
-        resumed = data(building, num_workers=0).train_loader()
+        resumed = data(building, num_workers=0).train_dataloader()
         resumed.load_state_dict(state)
         assert seen + epoch(resumed, 1) == epochs[0]
         assert epoch(resumed, 2) == epochs[1]
 
 
-def test_state_of_another_epoch_starts_that_epoch_afresh(building: Path) -> None:
-    loader = data(building).train_loader()
+def test_state_of_another_epoch_is_ignored(building: Path) -> None:
+    loader = data(building).train_dataloader()
     loader.load_state_dict({"epoch": 1, "batch": 2})
-    assert epoch(loader, 2) == epoch(data(building).train_loader(), 2)
+    assert epoch(loader, 2) == epoch(data(building).train_dataloader(), 2)
 
 
-def test_validation_shows_whole_rooms_always_alike(building: Path) -> None:
+def test_validation_shows_the_same_whole_rooms_every_time(building: Path) -> None:
     rooms = data(building, features=["pos"])
     for workers in (0, 2):
-        loader = data(building, features=["pos"], num_workers=workers).val_loader()
+        loader = data(building, features=["pos"], num_workers=workers).val_dataloader()
         batches = list(loader)
         assert sorted(batch.scene[0] for batch in batches) == names(rooms.val_rooms)
         assert [contents(batch) for batch in batches] == [contents(batch) for batch in loader]
@@ -162,7 +169,7 @@ def test_validation_shows_whole_rooms_always_alike(building: Path) -> None:
             assert batch.y[:20].tolist() == scene.label[rows].tolist()
 
 
-def test_normals_are_read_only_if_asked_for(building: Path, tmp_path: Path) -> None:
+def test_normals_are_read_only_if_they_are_a_feature(building: Path, tmp_path: Path) -> None:
     arrays = fake_room(0, num_points=300)
     path = tmp_path / "Area_1" / "hall.h5"
     normal = np.tile(np.float32([0, 0, 1]), (300, 1))
@@ -170,11 +177,11 @@ def test_normals_are_read_only_if_asked_for(building: Path, tmp_path: Path) -> N
     entry = describe_scene(read_scene(path), folder=tmp_path, source="")
     Manifest(dataset="d", release="r", schema=S3DIS, scenes=(entry,)).write(tmp_path)
     options = {"test_splits": [], "val_fraction": 0, "batch_size": 1, "mix_prob": 0, "loop": 8}
-    batch = next(iter(data(tmp_path, features=["normal"], **options).train_loader()))
+    batch = next(iter(data(tmp_path, features=["normal"], **options).train_dataloader()))
     assert (batch.x.norm(dim=1) - 1).abs().max() < 1e-5
     assert (batch.x[:, 2] > 0.9).all(), "rooms stay upright"
-    with pytest.raises(UserError, match=r"Area_./office_.\.h5: feature 'normal'"):
-        next(iter(data(building, features=["normal"]).train_loader()))
+    with pytest.raises(UserError, match=r"Area_./office_.\.h5: the scene has no normals"):
+        next(iter(data(building, features=["normal"]).train_dataloader()))
 
 
 def test_options_of_a_configuration_file(building: Path) -> None:
@@ -206,20 +213,20 @@ def test_options_of_a_configuration_file(building: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"grid_size": 0.0}, "data.grid_size is 0.0"),
-        ({"batch_size": 0}, "data.batch_size is 0"),
-        ({"mix_prob": 1.5}, "data.mix_prob is 1.5"),
-        ({"batch_size": 1}, "data.mix_prob needs a data.batch_size of at least 2"),
+        ({"grid_size": 0.0}, "data.grid_size: 0.0"),
+        ({"batch_size": 0}, "data.batch_size: 0"),
+        ({"mix_prob": 1.5}, "data.mix_prob: 1.5"),
+        ({"batch_size": 1}, "data.mix_prob: samples are mixed in pairs"),
         ({"features": ["rgb"]}, "'rgb' is unknown"),
-        ({"test_splits": ["Area_9"]}, "data.test_splits: no area or split 'Area_9'"),
-        ({"train_splits": ["Area_5"]}, "is for training and for the test"),
-        ({"val_rooms": ["Area_5/office_1"]}, "Area_5/office_1.h5 is for validation and for the test"),
-        ({"val_rooms": ["office_1"]}, "data.val_rooms: no 'office_1'"),
+        ({"test_splits": ["Area_9"]}, "has no area or split 'Area_9'"),
+        ({"train_splits": ["Area_5"]}, "is used for both training and test"),
+        ({"val_rooms": ["Area_5/office_1"]}, "Area_5/office_1.h5 is used for both validation and test"),
+        ({"val_rooms": ["office_1"]}, "has no room 'office_1'"),
         ({"train_splits": []}, "no rooms are left to train on"),
         ({"root": Path("nowhere")}, "Prepare the data first"),
     ],
 )
-def test_wrong_options(building: Path, options: dict, message: str) -> None:
+def test_invalid_options_give_one_line(building: Path, options: dict, message: str) -> None:
     with pytest.raises(UserError) as error:
         RoomData(**{"root": building, "batch_size": 2, "mix_prob": 0.5} | options)
     assert message in str(error.value)
@@ -227,22 +234,22 @@ def test_wrong_options(building: Path, options: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_damaged_rooms_are_named_in_one_line(building: Path, tmp_path: Path, workers: int) -> None:
+def test_a_damaged_room_is_named_in_one_line(building: Path, tmp_path: Path, workers: int) -> None:
     folder = shutil.copytree(building, tmp_path / "copy")
     options = {"train_splits": ["Area_2"], "val_fraction": 0, "num_workers": workers}
     for room in (folder / "Area_2").glob("*.h5"):
         with h5py.File(room, "r+") as file:
             file["label"][5] = 31
-    with pytest.raises(UserError, match=r"Area_2/office_.\.h5: label 31 is not among -1\.\.12") as error:
-        list(data(folder, **options).train_loader())
+    with pytest.raises(UserError, match=r"Area_2/office_.\.h5: label 31 is outside of -1\.\.12") as error:
+        list(data(folder, **options).train_dataloader())
     assert "\n" not in str(error.value)
 
 
-def test_a_room_of_one_point_and_one_of_none(tmp_path: Path) -> None:
+def test_rooms_with_one_point_and_with_none(tmp_path: Path) -> None:
     for count in (1, 0):
         folder = tmp_path / str(count)
         write_fake_building(folder, rooms={"Area_1": 2}, num_points=count)
-        loader = data(folder, test_splits=[], features=["color", "height", "pos"]).train_loader()
+        loader = data(folder, test_splits=[], features=["color", "height", "pos"]).train_dataloader()
         if count:
             assert all(batch.num_nodes in (1, 2) for batch in loader)
         else:

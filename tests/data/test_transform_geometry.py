@@ -128,8 +128,6 @@ def test_center_shift() -> None:
     pos = CenterShift()(sample(), np.random.default_rng(0)).pos
     np.testing.assert_allclose(pos.min(axis=0)[:2], -pos.max(axis=0)[:2], atol=1e-5)
     assert pos[:, 2].min() == 0
-    before = sample()
-    assert (CenterShift(apply_z=False)(before, np.random.default_rng(0)).pos[:, 2] == before.pos[:, 2]).all()
 
 
 def test_elastic_noise_equals_the_published_formulation() -> None:

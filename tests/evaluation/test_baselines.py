@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from helpers.fakes import write_fake_building
 
-from pcseg.data.dataset import RoomFiles
 from pcseg.data.manifest import Manifest
+from pcseg.data.rooms import RoomFiles
 from pcseg.data.sample import Sample
 from pcseg.errors import UserError
 from pcseg.evaluation.baselines import height_and_color, most_frequent_class

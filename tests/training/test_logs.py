@@ -12,7 +12,8 @@ from pcseg.data.room_data import RoomData
 from pcseg.heads.linear import LinearHead
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.training.logs import EpochLines, MetricsTable, read_rows
-from pcseg.training.train import TrainerOptions, train
+from pcseg.training.train import train
+from pcseg.training.trainer import TrainerOptions
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -89,7 +90,7 @@ def test_an_interrupted_training_ends_with_the_rows_of_a_straight_one(
             backbone=Interrupted,
             head=LinearHead,
             trainer=TrainerOptions(
-                max_epochs=4, progress_bar=False, accelerator="cpu", log_every_n_steps=1, voxel_budget=None,
+                max_epochs=4, progress_bar=False, accelerator="cpu", log_every_n_steps=1,
                 check_val_every_n_epoch=every,
             ),
             out=tmp_path / name,
@@ -117,7 +118,7 @@ def test_output_that_is_no_terminal_gets_a_line_an_epoch(
             data=RoomData(root, grid_size=0.3, batch_size=1, val_rooms=["Area_1/office_1"], train_splits=["Area_1"]),
             backbone=ConvBackbone,
             head=LinearHead,
-            trainer=TrainerOptions(max_epochs=max_epochs, accelerator="cpu", voxel_budget=None),
+            trainer=TrainerOptions(max_epochs=max_epochs, accelerator="cpu"),
             out=tmp_path / "run",
             resume=resume,
         )  # fmt: skip

@@ -1,10 +1,6 @@
-"""Training as a whole: it learns, goes on exactly where it was killed, and two processes are as one."""
+"""Training as a whole: it learns, resumes exactly after a kill, and two processes equal one."""
 
-import csv
-import os
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -13,64 +9,20 @@ from typing import NoReturn
 import pytest
 import torch
 from helpers.fakes import ConvBackbone, write_fake_building
+from helpers.training_runs import CONFIG, finish, logged, start, weights, write_config
 
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.room_data import RoomData
 from pcseg.errors import UserError
 from pcseg.heads.linear import LinearHead
-from pcseg.training.train import TrainerOptions, build_trainer, train
-
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "scripts" / "train.py"
-
-CONFIG = """
-data:
-  class_path: pcseg.data.room_data.RoomData
-  init_args: {root: ROOT, grid_size: 0.15, batch_size: 2, mix_prob: 0.5}
-backbone: {class_path: pcseg.backbones.points.sparse_unet.SparseUNet,
-           init_args: {channels: [8, 8], layers: [1, 1], base_channels: 8}}
-head: {class_path: pcseg.heads.LinearHead}
-optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.01}}
-trainer: {max_epochs: 6, progress_bar: false, ema_decay: 0.9, accelerator: cpu}
-out: OUT
-"""
+from pcseg.training.train import train
+from pcseg.training.trainer import TrainerOptions, build_trainer
 
 
 @pytest.fixture(scope="module")
 def building(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_fake_building(tmp_path_factory.mktemp("building"), rooms={"Area_1": 6, "Area_5": 1})
-
-
-def start(config: Path, *options: str) -> subprocess.Popen:
-    paths = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), "--config", str(config), *options],
-        env={**os.environ, "PYTHONPATH": paths},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen) -> str:
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    return output
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return torch.load(run / "last.ckpt", weights_only=True)["state_dict"]
-
-
-def logged(run: Path, name: str) -> list[float]:
-    with open(run / "logs" / "metrics.csv") as file:
-        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
-
-
-def write_config(path: Path, building: Path, out: Path, text: str = CONFIG) -> Path:
-    path.write_text(text.replace("ROOT", str(building)).replace("OUT", str(out)))
-    return path
 
 
 def test_learns_one_room(building: Path, tmp_path: Path) -> None:
@@ -93,12 +45,12 @@ def test_learns_one_room(building: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_training_ends_with_the_same_weights(building: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(building: Path, tmp_path: Path) -> None:
     straight = write_config(tmp_path / "a.yaml", building, tmp_path / "straight")
     killed = write_config(tmp_path / "b.yaml", building, tmp_path / "killed")
     finish(start(straight))
     last = torch.load(tmp_path / "straight" / "last.ckpt", weights_only=True)
-    assert last["epoch"] == 5, "also where another epoch was the best"
+    assert last["epoch"] == 5, "even if another epoch is the best"
     process = start(killed)
     deadline = time.monotonic() + 120
     while not (tmp_path / "killed" / "last.ckpt").exists() and time.monotonic() < deadline:
@@ -113,7 +65,7 @@ def test_killed_training_ends_with_the_same_weights(building: Path, tmp_path: Pa
         assert torch.equal(value, found[name]), name
 
 
-def test_an_interrupted_training_says_how_to_go_on(building: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_reports_what_is_saved(building: Path, tmp_path: Path) -> None:
     class Interrupted(ConvBackbone):
         def forward(self, batch: object) -> NoReturn:
             raise KeyboardInterrupt
@@ -121,7 +73,7 @@ def test_an_interrupted_training_says_how_to_go_on(building: Path, tmp_path: Pat
     options = TrainerOptions(max_epochs=1, accelerator="cpu", progress_bar=False)
     before = signal.getsignal(signal.SIGINT)
     try:
-        with pytest.raises(KeyboardInterrupt, match="nothing is saved yet, run again"):
+        with pytest.raises(KeyboardInterrupt, match="no checkpoint is saved yet"):
             train(
                 data=RoomData(building),
                 backbone=Interrupted,
@@ -134,9 +86,9 @@ def test_an_interrupted_training_says_how_to_go_on(building: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_two_processes_are_as_one(building: Path, tmp_path: Path) -> None:
-    """Same batches on one and on two processes: same weights, and each room is validated once."""
-    text = CONFIG.replace("pcseg.backbones.points.sparse_unet.SparseUNet", "fakes.ConvBackbone")
+def test_two_processes_equal_one(building: Path, tmp_path: Path) -> None:
+    """The same batches on one and two processes give the same weights, and each room is validated once."""
+    text = CONFIG.replace("pcseg.backbones.points.sparse_unet.SparseUNet", "helpers.fakes.ConvBackbone")
     text = text.replace("init_args: {channels: [8, 8], layers: [1, 1], base_channels: 8}", "init_args: {}")
     text = text.replace("mix_prob: 0.5", "mix_prob: 0.0, val_rooms: [Area_1/office_1, Area_1/office_2, "
                         "Area_1/office_3], train_splits: [Area_1]")  # fmt: skip
@@ -154,7 +106,7 @@ def test_two_processes_are_as_one(building: Path, tmp_path: Path) -> None:
         )
 
 
-def test_needs_a_room_to_validate_on_for_every_process(
+def test_every_process_needs_a_validation_room(
     building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for data, devices, message in [
@@ -173,18 +125,18 @@ def test_needs_a_room_to_validate_on_for_every_process(
     assert not (tmp_path / "run").exists()
 
 
-def test_what_the_trainer_refuses_is_one_line(tmp_path: Path) -> None:
+def test_invalid_trainer_options_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"trainer: .*devices=0"):
         build_trainer(TrainerOptions(devices=0, accelerator="cpu"), tmp_path, [])
 
 
-def test_a_run_without_a_place(building: Path, tmp_path: Path) -> None:
+def test_an_output_path_that_is_a_file_is_one_line(building: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file: cannot be created"):
         train(data=RoomData(building), backbone=ConvBackbone, head=LinearHead, out=tmp_path / "file")
 
 
-def test_refuses_what_does_not_fit(building: Path, tmp_path: Path) -> None:
+def test_runs_and_checkpoints_that_do_not_fit_are_refused(building: Path, tmp_path: Path) -> None:
     def run(epochs: int = 1, *, resume: bool = False, config: dict | None = None) -> None:
         train(
             data=RoomData(building, grid_size=0.3, train_splits=["Area_1"]),
@@ -197,9 +149,9 @@ def test_refuses_what_does_not_fit(building: Path, tmp_path: Path) -> None:
         )
 
     run()
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(UserError, match="contains a run"):
         run()
-    with pytest.raises(UserError, match=r"differ: trainer\.max_epochs"):
+    with pytest.raises(UserError, match=r"other options: trainer\.max_epochs"):
         run(2, resume=True, config={"trainer": {"max_epochs": 2}, "backbone": "conv", "head": "plain"})
     with pytest.raises(UserError, match="does not fit this version"):
         load_checkpoint(tmp_path / "run" / "best.ckpt")

@@ -13,8 +13,8 @@ from helpers.checkpoints import IMAGE_HEADS as HEADS
 from helpers.checkpoints import RESNET, image_config
 from helpers.fake_images import save, write_images, write_room_frames
 from helpers.heads import head_factory
+from helpers.training_runs import finish, logged, start
 from PIL import ExifTags, Image
-from training.test_train import finish, logged, start
 
 from pcseg.backbones.images.resnet import ResNet, resnet
 from pcseg.checkpoint import load_checkpoint
@@ -29,7 +29,8 @@ from pcseg.inference.predict import predict_file
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.training.schedules import Cosine
 from pcseg.training.segmentor import Segmentor
-from pcseg.training.train import TrainerOptions, train
+from pcseg.training.train import train
+from pcseg.training.trainer import TrainerOptions
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_overfits_four_frames(frames: Path, head: str) -> None:
         frames, dataset="room_frames", crop_size=(48, 64), scales=(1.0, 1.0), flip=False, batch_size=4
     )
     data.train_pictures = data.train_pictures[:4]
-    (batch,) = data.train_loader()
+    (batch,) = data.train_dataloader()
     torch.manual_seed(0)
     model = Segmentor(
         ResNet(**{**RESNET, "widths": [8, 16, 16, 16]}), head_factory(HEADS[head]),

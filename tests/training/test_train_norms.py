@@ -1,19 +1,19 @@
-"""Batch norms over two processes, through the training command on a CPU."""
+"""Synchronized batch norms in two processes, through the training command on a CPU."""
 
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.fakes import write_fake_building
-from training.test_train import CONFIG, finish, start, weights, write_config
+from helpers.training_runs import CONFIG, finish, start, weights, write_config
 
 
 @pytest.mark.slow
-def test_shared_norms_make_two_processes_as_one(tmp_path: Path) -> None:
-    """The same rooms in one batch and in one batch of each process: same weights and running statistics."""
+def test_two_processes_with_synchronized_norms_equal_one(tmp_path: Path) -> None:
+    """The same rooms in one batch and in one batch per process give the same weights and running statistics."""
     building = write_fake_building(tmp_path / "building", rooms={"Area_1": 6, "Area_5": 1}, num_points=1000)
     text = CONFIG.replace("mix_prob: 0.5", "val_rooms: [Area_1/office_1, Area_1/office_2]")
-    # Adam would make much of gradients that are nothing but rounding
+    # Adam would amplify gradients that consist of rounding errors only
     text = text.replace("torch.optim.AdamW, init_args: {lr: 0.01}", "torch.optim.SGD, init_args: {lr: 0.05}")
     text = text.replace("max_epochs: 6", "max_epochs: 2").replace(", ema_decay: 0.9", "")
     text += "loss: {class_path: pcseg.losses.segmentation.SegmentationLoss, init_args: {lovasz: 0.0}}\n"

@@ -42,6 +42,9 @@ class ImageBatch:
             labels=self.labels.to(device, non_blocking=non_blocking),
         )
 
+    def pin_memory(self) -> Self:
+        return replace(self, image=self.image.pin_memory(), labels=self.labels.pin_memory())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Normalize:
@@ -73,7 +76,7 @@ class Normalize:
         return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1), dtype=np.float32))
 
 
-def collate(items: Sequence[tuple[Tensor, Tensor, str]]) -> ImageBatch:
+def collate_images(items: Sequence[tuple[Tensor, Tensor, str]]) -> ImageBatch:
     """A batch of images, labels and names, all of one size."""
     images, labels, names = zip(*items)
     return ImageBatch(image=torch.stack(images), labels=torch.stack(labels), names=list(names))

@@ -58,7 +58,7 @@ class TrainingImages(Dataset[Item]):
         seed: With the key of a sample, determines its random numbers.
 
     Convention:
-        A sample depends on seed and key alone, as in :class:`pcseg.data.dataset.TrainingRooms`.
+        A sample depends on seed and key alone, as in :class:`pcseg.data.rooms.TrainingRooms`.
     """
 
     def __init__(self, pictures: Pictures, *, augmentation: Augmentation, seed: int) -> None:
@@ -71,8 +71,8 @@ class TrainingImages(Dataset[Item]):
 
     def __getitem__(self, key: SampleKey) -> Item:
         rng = np.random.default_rng((self.seed, key.epoch, key.position))
-        image, label = self.pictures.read(key.room)
-        return self.pictures.item(key.room, *self.augmentation(image, label, self.pictures.fill, rng))
+        image, label = self.pictures.read(key.index)
+        return self.pictures.item(key.index, *self.augmentation(image, label, self.pictures.fill, rng))
 
 
 class WholeImages(Dataset[Item]):

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pcseg.data.holdout import hold_out
 from pcseg.data.images.augment import Augmentation
-from pcseg.data.images.batch import Normalize, collate
+from pcseg.data.images.batch import ImageBatch, Normalize, collate_images
 from pcseg.data.images.dataset import Pictures, TrainingImages, WholeImages
 from pcseg.data.images.reader import Picture
 from pcseg.data.images.readers import IMAGE_READERS, ImageSet
-from pcseg.data.loaders import EpochLoader, RoomLoader
-from pcseg.data.room_data import held_out
-from pcseg.data.samplers import EpochSampler, ShardSampler
 from pcseg.data.training_data import TrainingData
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
@@ -29,18 +26,6 @@ IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 COUNTED = 200
 """Training images, evenly spread, on which the classes are counted."""
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Images that are held out together."""
-
-    split: str
-    name: str
-
-    @property
-    def path(self) -> str:
-        return f"{self.split}/{self.name}"
 
 
 class ImageData(TrainingData):
@@ -104,6 +89,7 @@ class ImageData(TrainingData):
         loop: int = 1,
         num_workers: int = 0,
     ) -> None:
+        super().__init__(batch_size=batch_size, loop=loop, num_workers=num_workers)
         self.root = Path(root)
         self.reader = IMAGE_READERS[dataset](self.root)
         self.augmentation = Augmentation(
@@ -117,9 +103,8 @@ class ImageData(TrainingData):
             hue_jitter=hue_jitter,
         )
         self.normalize = Normalize(mean=mean, std=std, bgr=bgr)
-        self.batch_size, self.loop, self.num_workers = batch_size, loop, num_workers
-        if min(batch_size, loop) < 1 or not 0 <= val_fraction < 1:
-            raise UserError("data.batch_size and data.loop must be at least 1, data.val_fraction in [0, 1)")
+        if not 0 <= val_fraction < 1:
+            raise UserError(f"data.val_fraction: {val_fraction} is out of range. Use a value from 0 to below 1.")
         self.test_splits = self.reader.test_splits if test_splits is None else test_splits
         val, train = self._choose(train_splits, val_splits, val_fraction)
         self.val_pictures, self.train_pictures = val, train
@@ -141,12 +126,11 @@ class ImageData(TrainingData):
         train = [picture for split in splits for picture in self.reader.pictures(split)]
         if val_splits is not None:
             return [picture for split in val_splits for picture in self.reader.pictures(split)], train
-        groups = tuple(dict.fromkeys(_Group(picture.split, picture.group) for picture in train))
-        held = set(held_out(groups, val_fraction))  # type: ignore[arg-type]
-        mask = [_Group(picture.split, picture.group) in held for picture in train]
+        scenes = {f"{p.split}/{p.group}": f"{p.split}/{self.reader.space(p.group)}" for p in train}
+        held = hold_out(scenes, val_fraction)
         return (
-            [picture for picture, chosen in zip(train, mask) if chosen],
-            [picture for picture, chosen in zip(train, mask) if not chosen],
+            [picture for picture in train if f"{picture.split}/{picture.group}" in held],
+            [picture for picture in train if f"{picture.split}/{picture.group}" not in held],
         )
 
     @property
@@ -172,27 +156,24 @@ class ImageData(TrainingData):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
-    def num_val(self) -> int:
-        return len(self.val_pictures)
+    def val_sizes(self) -> list[int]:
+        return [0] * len(self.val_pictures)
 
     def card(self) -> dict[str, Any]:
         return {"kind": "images", "features": ["image"], "grid_size": 0.0}
 
-    def train_loader(self, *, seed: int = 0) -> EpochLoader:
-        dataset = TrainingImages(
-            self._pictures(self.train_pictures), augmentation=self.augmentation, seed=seed
-        )
-        sampler = EpochSampler(len(dataset), batch_size=self.batch_size, loop=self.loop, seed=seed)
-        return EpochLoader(dataset, sampler, collate, num_workers=self.num_workers)
+    def train_dataset(self, seed: int) -> TrainingImages:
+        return TrainingImages(self._pictures(self.train_pictures), augmentation=self.augmentation, seed=seed)
 
-    def val_loader(self) -> RoomLoader:
-        dataset = WholeImages(
+    def val_dataset(self) -> WholeImages:
+        return WholeImages(
             self._pictures(self.val_pictures),
             least_size=self.augmentation.crop_size,
             base_size=self.augmentation.base_size,
         )
-        sampler = ShardSampler([0] * len(dataset))
-        return RoomLoader(dataset, sampler, collate, batch_size=1, num_workers=self.num_workers)
+
+    def collate(self, *, training: bool) -> Callable[[Sequence[Any]], ImageBatch]:
+        return collate_images
 
     def _pictures(self, entries: Sequence[Picture]) -> Pictures:
         return Pictures(reader=self.reader, entries=entries, normalize=self.normalize)

@@ -88,6 +88,10 @@ class ImageReader(ABC):
             raise UserError(f"{self.root}: split {split!r} is empty. {self.dataset} has {self.layout}.")
         return found
 
+    def space(self, group: str) -> str:
+        """Return the name of the space that a group of images shows; all groups of a space are held out together."""
+        return group
+
     def read(self, picture: Picture) -> tuple[np.ndarray, np.ndarray]:
         """Return colors ``(H, W, 3)`` uint8 and labels ``(H, W)`` int16, all ignored without a label file.
 

@@ -111,6 +111,9 @@ class ScanNetFrames(ImageReader):
             for picture in frames_in(self.root / scene, split=split, group=scene)
         ]
 
+    def space(self, group: str) -> str:
+        return group.partition("_")[0]  # of scene<space>_<visit>
+
     def remarks(self, split: str) -> list[str]:
         scenes, found = self._scenes(split), {picture.group for picture in self.find(split)}
         absent = [scene for scene in scenes if scene not in found]

@@ -1,4 +1,4 @@
-"""Augmentations: typed, without state, with random numbers from the generator they are given."""
+"""Augmentations: typed and stateless, with random numbers from the generator passed to them."""
 
 from pcseg.data.transforms.base import Transform, apply_all
 from pcseg.data.transforms.color import ChromaticAutoContrast, ChromaticJitter, ChromaticTranslation
@@ -10,6 +10,7 @@ from pcseg.data.transforms.geometry import (
     RandomRotate,
     RandomScale,
 )
+from pcseg.data.transforms.presets import IndoorColor, IndoorGeometry
 from pcseg.data.transforms.sampling import CropCenter, GridSample, RandomDropout, SphereCrop
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "CropCenter",
     "ElasticDistortion",
     "GridSample",
+    "IndoorColor",
+    "IndoorGeometry",
     "RandomDropout",
     "RandomFlip",
     "RandomJitter",

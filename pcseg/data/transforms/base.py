@@ -1,6 +1,7 @@
-"""The contract of an augmentation."""
+"""Base class of augmentations."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -8,15 +9,15 @@ from pcseg.data.sample import Sample
 
 
 class Transform(ABC):
-    """Takes a sample and returns a changed one; every random number comes from the generator given."""
+    """Changes a sample, using only random numbers of the given generator."""
 
     @abstractmethod
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """The changed sample; the one given stays as it was."""
+        """Return the changed sample; the input is not modified."""
 
 
-def apply_all(transforms: list[Transform], sample: Sample, rng: np.random.Generator) -> Sample:
-    """Apply ``transforms`` one after the other."""
+def apply_all(transforms: Iterable[Transform], sample: Sample, rng: np.random.Generator) -> Sample:
+    """Apply ``transforms`` in order."""
     for transform in transforms:
         sample = transform(sample, rng)
     return sample

@@ -1,4 +1,4 @@
-"""Augmentations of colour, as in Choy et al. 2019 (Minkowski networks) and Pointcept."""
+"""Color augmentations, as in Choy et al., 2019 (Minkowski networks) and Pointcept."""
 
 from dataclasses import dataclass, replace
 
@@ -10,11 +10,11 @@ from pcseg.data.transforms.base import Transform
 
 @dataclass(frozen=True, kw_only=True)
 class ChromaticAutoContrast(Transform):
-    """Stretches every channel of the sample to 0..255 and blends that with the colours as they were.
+    """Stretch every channel of the sample to 0..255 and blend the result with the original colors.
 
     Args:
         p: Probability.
-        blend: Share of the stretched colours; drawn from 0..1 without a value.
+        blend: Share of the stretched colors; default: random in 0..1.
     """
 
     p: float = 0.2
@@ -25,7 +25,7 @@ class ChromaticAutoContrast(Transform):
             return sample
         blend = rng.random() if self.blend is None else self.blend
         low, high = sample.color.min(axis=0), sample.color.max(axis=0)
-        # c + blend * (stretched - c) as one scale and one shift a channel; a constant channel stays
+        # c + blend * (stretched - c) as one scale and one shift per channel; a constant channel stays
         stretch = 255 / np.maximum(high - low, np.float32(1e-6))
         scale = np.where(high > low, 1 - blend + blend * stretch, 1).astype(np.float32)
         shift = np.where(high > low, -blend * low * stretch, 0).astype(np.float32)
@@ -34,11 +34,11 @@ class ChromaticAutoContrast(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class ChromaticTranslation(Transform):
-    """Adds one colour to the whole sample.
+    """Add one random color to the whole sample.
 
     Args:
         p: Probability.
-        ratio: Largest change of a channel as a share of 255.
+        ratio: Maximum change of a channel as a share of 255.
     """
 
     p: float = 0.95
@@ -53,7 +53,7 @@ class ChromaticTranslation(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class ChromaticJitter(Transform):
-    """Adds normal noise to the colour of every point.
+    """Add normal noise to the color of every point.
 
     Args:
         p: Probability.
@@ -68,5 +68,5 @@ class ChromaticJitter(Transform):
             return sample
         noise = rng.standard_normal(sample.color.shape, dtype=np.float32)
         noise *= np.float32(255 * self.std)
-        noise += sample.color  # colours may still be uint8
+        noise += sample.color  # colors may still be uint8
         return replace(sample, color=np.clip(noise, 0, 255, out=noise))

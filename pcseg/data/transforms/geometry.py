@@ -1,4 +1,4 @@
-"""Augmentations of positions; normals turn with them."""
+"""Augmentations of positions; rotations and flips also apply to normals."""
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -13,29 +13,23 @@ from pcseg.data.transforms.base import Transform
 
 @dataclass(frozen=True, kw_only=True)
 class CenterShift(Transform):
-    """Moves the middle of the bounding box to x = y = 0, and its bottom to z = 0.
-
-    Args:
-        apply_z: Move in z too.
-    """
-
-    apply_z: bool = True
+    """Move the center of the bounding box to x = y = 0, and its bottom to z = 0."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if sample.num_points == 0:
             return sample
         x, y, z = sample.pos.T
-        shift = [(x.min() + x.max()) / 2, (y.min() + y.max()) / 2, z.min() if self.apply_z else 0]
+        shift = [(x.min() + x.max()) / 2, (y.min() + y.max()) / 2, z.min()]
         return replace(sample, pos=sample.pos - np.array(shift, dtype=np.float32))
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomRotate(Transform):
-    """Turns the sample about an axis through the origin by an angle drawn evenly.
+    """Rotate the sample about an axis through the origin by a uniformly random angle.
 
     Args:
         axis: Axis.
-        degrees: Largest angle, either way.
+        degrees: Maximum angle in either direction.
         p: Probability.
     """
 
@@ -52,7 +46,7 @@ class RandomRotate(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomScale(Transform):
-    """Scales the sample by a factor drawn evenly between ``low`` and ``high``."""
+    """Scale the sample by a uniformly random factor between ``low`` and ``high``."""
 
     low: float = 0.9
     high: float = 1.1
@@ -63,7 +57,7 @@ class RandomScale(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomFlip(Transform):
-    """Mirrors x and, drawn independently, y.
+    """Mirror x and, independently, y.
 
     Args:
         p: Probability of each.
@@ -78,11 +72,11 @@ class RandomFlip(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomJitter(Transform):
-    """Adds clipped normal noise to the position of every point.
+    """Add clipped normal noise to the position of every point.
 
     Args:
-        sigma: Standard deviation in metres.
-        clip: Largest change of a coordinate in metres.
+        sigma: Standard deviation in meters.
+        clip: Maximum change of a coordinate in meters.
     """
 
     sigma: float = 0.005
@@ -98,15 +92,15 @@ class RandomJitter(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class ElasticDistortion(Transform):
-    """Moves points by smooth random fields (Choy et al. 2019): blurred noise on a coarse grid, interpolated.
+    """Move points by smooth random fields (Choy et al., 2019): blurred noise on a coarse grid, interpolated.
 
     Args:
-        granularity: Spacing of the grid of each field in metres.
-        magnitude: Size of the moves of each field in metres.
+        granularity: Spacing of the grid of each field in meters.
+        magnitude: Scale of the displacements of each field in meters.
         p: Probability.
 
     Convention:
-        Normals stay as they are, as elsewhere.
+        Normals do not change, as in Pointcept.
     """
 
     granularity: list[float] = field(default_factory=lambda: [0.2, 0.8])
@@ -123,7 +117,7 @@ class ElasticDistortion(Transform):
 
 
 def rotation(axis: Literal["x", "y", "z"], angle: float) -> np.ndarray:
-    """Matrix that turns column vectors by ``angle`` (radians, counter-clockwise about the axis)."""
+    """Return the matrix that rotates column vectors by ``angle`` (radians, counterclockwise about the axis)."""
     a, b = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
     matrix = np.eye(3)
     matrix[a, a] = matrix[b, b] = np.cos(angle)
@@ -133,14 +127,14 @@ def rotation(axis: Literal["x", "y", "z"], angle: float) -> np.ndarray:
 
 def turn(sample: Sample, matrix: np.ndarray) -> Sample:
     """Multiply positions and normals by an orthogonal matrix ``(3, 3)``, as column vectors."""
-    normal = None if sample.normal is None else _turned(sample.normal, matrix)
-    return replace(sample, pos=_turned(sample.pos, matrix), normal=normal)
+    normal = None if sample.normal is None else _rotated(sample.normal, matrix)
+    return replace(sample, pos=_rotated(sample.pos, matrix), normal=normal)
 
 
 def smooth_noise(pos: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
-    """A smooth random vector at every point: normal noise on a grid, blurred twice, trilinear, ``(N, 3)``."""
+    """Return a smooth random vector per point, ``(N, 3)``: normal noise on a grid, blurred twice, interpolated."""
     low, high = pos.min(axis=0), pos.max(axis=0)
-    size = ((high - low) // spacing).astype(int) + 3  # a cell of margin on either side
+    size = ((high - low) // spacing).astype(int) + 3  # one cell of margin on either side
     noise = torch.from_numpy(rng.standard_normal((1, 3, *size), dtype=np.float32))
     for _ in range(2):
         for axis in range(3):
@@ -155,11 +149,11 @@ def smooth_noise(pos: np.ndarray, spacing: float, rng: np.random.Generator) -> n
     return values.view(3, -1).T.contiguous().numpy()
 
 
-def _turned(vectors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Every row multiplied by the matrix, float32."""
-    # column by column, since BLAS starts threads for this, which wait for each other when cores are busy
-    turned = np.empty_like(vectors)
-    for column, weights in zip(turned.T, matrix.astype(np.float32)):
+def _rotated(vectors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Multiply every row by the matrix, in float32."""
+    # by columns, since BLAS would start threads that wait for each other when all cores are busy
+    rotated = np.empty_like(vectors)
+    for column, weights in zip(rotated.T, matrix.astype(np.float32)):
         parts = [vectors[:, axis] * weight for axis, weight in enumerate(weights) if weight != 0]
         np.sum(parts, axis=0, out=column)
-    return turned
+    return rotated

@@ -1,4 +1,4 @@
-"""Augmentations that choose points."""
+"""Augmentations that select points."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -11,16 +11,16 @@ from pcseg.data.voxels import group_by_voxel
 from pcseg.labels import IGNORE_INDEX
 
 CropCenter = Literal["point", "class"]
-"""What the middle of a crop is drawn from."""
+"""How the center of a crop is chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomDropout(Transform):
-    """Removes points at random, each with the same probability.
+    """Remove random points, each with the same probability.
 
     Args:
-        p: Probability that any are removed.
-        ratio: Probability of each point; if that leaves none, all stay.
+        p: Probability that points are removed at all.
+        ratio: Probability of each point; if no point would remain, all do.
     """
 
     p: float = 0.2
@@ -35,13 +35,13 @@ class RandomDropout(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class GridSample(Transform):
-    """Keeps one random point a voxel and sets ``grid_pos``.
+    """Keep one random point per voxel and set ``grid_pos``.
 
     Args:
-        grid_size: Edge of a voxel in metres.
+        grid_size: Edge of a voxel in meters.
 
     Convention:
-        ``grid_pos`` belongs to the positions that come in: what moves points goes before.
+        ``grid_pos`` belongs to the current positions, so transforms that move points must come before.
     """
 
     grid_size: float
@@ -53,34 +53,30 @@ class GridSample(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class SphereCrop(Transform):
-    """Keeps the points nearest to a random point of the sample.
+    """Keep the points nearest to a random point of the sample.
 
     Args:
-        max_points: Number of points that stay; all without a value.
-        ratio: Share of the points that stay.
-        center: Middle of the crop: any point, or a point of a class drawn first, so that rare classes are
-            shown as often as others.
+        max_points: Number of points to keep.
+        center: Center of the crop: any point, or a point of a random class, which shows rare classes as often as
+            others.
     """
 
-    max_points: int | None = None
-    ratio: float = 1.0
+    max_points: int
     center: CropCenter = "point"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        kept = max(int(self.ratio * sample.num_points), 1)
-        kept = kept if self.max_points is None else min(kept, self.max_points)
-        if kept >= sample.num_points:
+        if self.max_points >= sample.num_points:
             return sample
-        away = sample.pos - sample.pos[self._middle(sample, rng)]
-        index = np.argpartition(np.einsum("ij,ij->i", away, away), kept - 1)[:kept]
+        offset = sample.pos - sample.pos[self._center(sample, rng)]
+        index = np.argpartition(np.einsum("ij,ij->i", offset, offset), self.max_points - 1)[: self.max_points]
         index.sort()
         cropped = sample.take(index)
         if cropped.grid_pos is None:
             return cropped
         return replace(cropped, grid_pos=cropped.grid_pos - cropped.grid_pos.min(axis=0))
 
-    def _middle(self, sample: Sample, rng: np.random.Generator) -> int:
-        """The point in the middle of the crop."""
+    def _center(self, sample: Sample, rng: np.random.Generator) -> int:
+        """Return the index of the point at the center of the crop."""
         if self.center == "class":
             classes = np.unique(sample.label[sample.label != IGNORE_INDEX])
             if len(classes):

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from pcseg.checkpoint import LoadedModel
 from pcseg.data.alignment import IDENTITY, Frame, Units, Up, find_frame
-from pcseg.data.dataset import with_height
 from pcseg.data.io.clouds import Cloud
+from pcseg.data.rooms import with_height
 from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import group_by_voxel
 from pcseg.errors import UserError

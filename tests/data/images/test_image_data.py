@@ -33,7 +33,7 @@ def test_the_rooms_held_out_are_those_of_the_point_models(frames: Path, tmp_path
 
 def test_batches(frames: Path) -> None:
     data = ImageData(frames, **SMALL)
-    batches = list(data.train_loader(seed=3))
+    batches = list(data.train_dataloader(seed=3))
     assert len(batches) == len(data.train_pictures) // 2
     batch = batches[0]
     assert batch.image.shape == (2, 3, 32, 40)
@@ -41,16 +41,16 @@ def test_batches(frames: Path) -> None:
     assert torch.equal(batch.y.view(2, 32, 40), batch.labels)
     assert batch.num_graphs == 2
     assert batch.to("cpu").names == batch.names
-    again = list(data.train_loader(seed=3))
+    again = list(data.train_dataloader(seed=3))
     assert all(torch.equal(one.image, two.image) for one, two in zip(batches, again))
-    other = next(iter(data.train_loader(seed=4)))
+    other = next(iter(data.train_dataloader(seed=4)))
     assert not torch.equal(other.image, batch.image)
 
 
 def test_a_loader_goes_on_inside_an_epoch(frames: Path) -> None:
     data = ImageData(frames, **SMALL)
-    whole = [batch.image for batch in data.train_loader(seed=1)]
-    loader = data.train_loader(seed=1)
+    whole = [batch.image for batch in data.train_dataloader(seed=1)]
+    loader = data.train_dataloader(seed=1)
     loader.load_state_dict({"epoch": 0, "batch": 3})
     rest = [batch.image for batch in loader]
     assert len(rest) == len(whole) - 3
@@ -59,7 +59,7 @@ def test_a_loader_goes_on_inside_an_epoch(frames: Path) -> None:
 
 def test_validation_shows_whole_images_once(frames: Path) -> None:
     data = ImageData(frames, **SMALL | {"crop_size": (60, 40)}, val_splits=["Area_2"])
-    batches = list(data.val_loader())
+    batches = list(data.val_dataloader())
     assert sorted(name for batch in batches for name in batch.names) == sorted(
         p.name for p in data.val_pictures
     )
@@ -71,7 +71,7 @@ def test_validation_shows_whole_images_once(frames: Path) -> None:
 
 def test_validation_brings_images_to_the_size_of_training(frames: Path) -> None:
     data = ImageData(frames, **SMALL | {"crop_size": (24, 32), "base_size": 32})
-    batch = next(iter(data.val_loader()))
+    batch = next(iter(data.val_dataloader()))
     assert batch.image.shape == (1, 3, 24, 32)
     assert batch.labels.shape == (1, 24, 32)
 

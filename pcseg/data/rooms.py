@@ -1,4 +1,4 @@
-"""Rooms of a prepared folder as training samples and as whole rooms."""
+"""Rooms of a prepared folder as augmented training samples and as whole rooms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,15 +19,15 @@ from pcseg.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class RoomFiles:
-    """Some of the scenes of a prepared folder.
+    """A selection of the scenes of a prepared folder.
 
     Args:
         root: The prepared folder.
-        entries: Which scenes.
+        entries: Manifest entries of the scenes.
         needs_normals: Refuse scenes without normals.
 
     Convention:
-        Files are opened when a room is read and no handle is kept: safe in any number of processes.
+        A file is opened when its room is read, and no handle is kept, which is safe in any number of processes.
     """
 
     root: Path
@@ -37,37 +37,41 @@ class RoomFiles:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def load(self, room: int) -> Sample:
-        """The whole room; raise :class:`UserError` for unknown labels, no points or missing normals."""
-        entry = self.entries[room]
+    def load(self, index: int) -> Sample:
+        """Return a whole room.
+
+        Raises:
+            UserError: A damaged file, an unknown label, no points, or missing normals.
+        """
+        entry = self.entries[index]
         note_file(self.root / entry.path)
         scene = read_scene(self.root / entry.path)
         if self.needs_normals and scene.normal is None:
             raise UserError(
-                f"{scene.path}: feature 'normal' is asked for but the scene has no normals; prepare the data with "
-                "--normals true"
+                f"{scene.path}: the scene has no normals, which data.features asks for. Prepare the data with "
+                "--normals true."
             )
         sample = load_sample(scene, name=f"{entry.split}/{entry.name}")
         return sample if self.needs_normals else replace(sample, normal=None)
 
 
 class TrainingRooms(Dataset[tuple[Sample, np.random.Generator]]):
-    """Augmented, voxelised crops of rooms.
+    """Augmented crops of voxelized rooms.
 
-    A room is augmented, grid sampled (one random point a voxel), cropped to ``max_voxels``, augmented again.
+    A room is augmented, grid sampled (one random point per voxel), cropped to ``max_voxels``, and augmented again.
 
     Args:
         files: The rooms.
-        grid_size: Edge of a voxel in metres.
-        max_voxels: Largest number of voxels of a sample.
-        crop_center: What the middle of a crop is drawn from.
-        point_transforms: Applied to all points of the room.
-        voxel_transforms: Applied to the points that are left; must not move them.
-        seed: With the key of a sample, determines its random numbers.
+        grid_size: Edge of a voxel in meters.
+        max_voxels: Maximum number of voxels of a sample.
+        crop_center: Center of a crop.
+        point_transforms: Augmentations before grid sampling.
+        voxel_transforms: Augmentations after cropping, which must not move points.
+        seed: Seed of the random numbers of a sample, together with its key.
 
     Convention:
-        A sample depends on seed and key alone: not on the process or worker that makes it, nor on samples
-        made before. It comes with its generator, for what is drawn in the batch.
+        A sample depends only on seed and key, not on the process or on other samples. It comes with its random
+        generator, for random decisions about the batch.
     """
 
     def __init__(
@@ -86,8 +90,8 @@ class TrainingRooms(Dataset[tuple[Sample, np.random.Generator]]):
         self.voxel_transforms = [
             GridSample(grid_size=grid_size),
             SphereCrop(max_points=max_voxels, center=crop_center),
+            *voxel_transforms,
         ]
-        self.voxel_transforms += voxel_transforms
         self.seed = seed
 
     def __len__(self) -> int:
@@ -95,17 +99,16 @@ class TrainingRooms(Dataset[tuple[Sample, np.random.Generator]]):
 
     def __getitem__(self, key: SampleKey) -> tuple[Sample, np.random.Generator]:
         rng = np.random.default_rng((self.seed, key.epoch, key.position))
-        sample = apply_all(self.point_transforms, self.files.load(key.room), rng)
-        sample = with_height(sample)
-        return apply_all(self.voxel_transforms, sample, rng), rng
+        sample = apply_all(self.point_transforms, self.files.load(key.index), rng)
+        return apply_all(self.voxel_transforms, with_height(sample), rng), rng
 
 
 class WholeRooms(Dataset[tuple[Sample, np.random.Generator]]):
-    """Whole rooms with one point a voxel, the same at every visit.
+    """Whole rooms with one point per voxel, the same in every epoch.
 
     Args:
         files: The rooms.
-        grid_size: Edge of a voxel in metres.
+        grid_size: Edge of a voxel in meters.
     """
 
     def __init__(self, files: RoomFiles, *, grid_size: float) -> None:
@@ -115,13 +118,13 @@ class WholeRooms(Dataset[tuple[Sample, np.random.Generator]]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, room: int) -> tuple[Sample, np.random.Generator]:
-        rng = np.random.default_rng(room)
-        sample = with_height(self.files.load(room))
+    def __getitem__(self, index: int) -> tuple[Sample, np.random.Generator]:
+        rng = np.random.default_rng(index)
+        sample = with_height(self.files.load(index))
         return GridSample(grid_size=self.grid_size)(sample, rng), rng
 
 
 def with_height(sample: Sample) -> Sample:
-    """The sample with the height of every point above the ground of the sample."""
+    """Return the sample with the height of every point above the ground of the sample."""
     ground = np.float32(ground_height(sample.pos))
     return replace(sample, height=sample.pos[:, 2] - ground)

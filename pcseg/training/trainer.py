@@ -1,0 +1,134 @@
+"""The Lightning Trainer: its options, callbacks and logs."""
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import lightning as L
+import rich
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import LayerSync
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from pcseg.errors import UserError, reason
+from pcseg.nn.norms import separate_norms, synchronize_norms
+from pcseg.training.logs import EpochLines, MetricsTable
+
+IGNORED_WARNINGS = (
+    ".*does not have many workers.*",  # set in the configuration
+    ".*isinstance.treespec, LeafSpec.*",  # between lightning and torch
+    ".*Checkpoint directory.*exists.*",  # train() checks this
+    ".*log_every_n_steps.*",
+    ".*sync_dist=True.*",  # pcseg sums over processes itself
+    ".*all_gather is deprecated.*",  # between lightning and torch
+    "Grad strides do not match bucket view strides",  # 1x1 convolutions in channels_last: a copy of few numbers
+)
+
+
+@dataclass(kw_only=True)
+class TrainerOptions:
+    """Duration, device and precision of training."""
+
+    max_epochs: int = 100
+    """Number of epochs; each shows every room or image ``loop`` times."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Type of device."""
+    devices: int | Literal["auto"] = 1
+    """Number of processes per node; each uses one device."""
+    num_nodes: int = 1
+    """Number of machines."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Floating-point precision; 16-mixed scales the loss."""
+    accumulate_grad_batches: int = 1
+    """Number of batches per optimizer step."""
+    gradient_clip_val: float | None = None
+    """Maximum norm of the gradient; default: no clipping."""
+    ema_decay: float | None = None
+    """Decay of the moving average of the weights that is validated and saved; default: no average."""
+    sync_batchnorm: bool = False
+    """Compute batch statistics over the batches of all processes, on any device."""
+    check_val_every_n_epoch: int = 1
+    """Number of epochs between validations."""
+    log_every_n_steps: int = 10
+    """Number of steps between log entries."""
+    progress_bar: bool = True
+    """Show progress, mIoU and remaining time; one line per epoch if the output is not a terminal."""
+    voxel_budget: int | None = None
+    """Maximum number of voxels in a batch per process; larger batches are cropped. Out-of-memory errors lower it."""
+    max_skipped_steps: int = 5
+    """Number of steps with a non-finite loss or gradient until training switches to 32 bit; then the number of
+    consecutive ones that end it."""
+
+    @property
+    def num_processes(self) -> int:
+        """Number of processes on all nodes."""
+        devices = self.devices
+        if devices in ("auto", -1):
+            devices = max(torch.cuda.device_count(), 1) if self.accelerator != "cpu" else 1
+        return self.num_nodes * int(devices)
+
+
+def build_trainer(
+    options: TrainerOptions, out: Path, callbacks: list[Callback], *, steps: int = 0
+) -> L.Trainer:
+    """Return a Lightning Trainer that logs to ``out`` and keeps the first ``steps`` steps of an existing log.
+
+    Raises:
+        UserError: Lightning rejects the options, such as a device that does not exist.
+    """
+    callbacks = [*callbacks, LearningRateMonitor("step")]
+    console = rich.get_console()
+    bar = options.progress_bar and (console.is_terminal or console.is_jupyter)
+    if options.progress_bar:
+        callbacks.append(RichProgressBar() if bar else EpochLines())
+    if options.ema_decay is not None:
+        callbacks.append(EMAWeightAveraging(decay=options.ema_decay))
+    several = options.devices not in (1, "auto") or options.num_nodes > 1
+    try:
+        return L.Trainer(
+            max_epochs=options.max_epochs,
+            accelerator=options.accelerator,
+            devices=options.devices,
+            num_nodes=options.num_nodes,
+            strategy="ddp" if several else "auto",
+            precision=options.precision,
+            accumulate_grad_batches=options.accumulate_grad_batches,
+            gradient_clip_val=options.gradient_clip_val,
+            plugins=[SharedNorms()] if options.sync_batchnorm else None,
+            check_val_every_n_epoch=options.check_val_every_n_epoch,
+            log_every_n_steps=options.log_every_n_steps,
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # ours show every room once and resume exactly
+            callbacks=callbacks,
+            logger=[MetricsTable(out, steps=steps), TensorBoardLogger(out, name="", version="logs")],
+        )
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {reason(error)}") from error
+
+
+class SharedNorms(LayerSync):
+    """Computes batch statistics over all processes. Lightning's own plugin inserts ``torch.nn.SyncBatchNorm``,
+    which drops the options of :class:`~pcseg.nn.norms.BatchNorm` and needs a GPU."""
+
+    def apply(self, model: torch.nn.Module) -> torch.nn.Module:
+        synchronize_norms(model)
+        return model
+
+    def revert(self, model: torch.nn.Module) -> torch.nn.Module:
+        separate_norms(model)
+        return model
+
+
+def quiet_lightning() -> None:
+    """Silence Lightning's notes about its own use; errors and our messages remain."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    for message in IGNORED_WARNINGS:
+        warnings.filterwarnings("ignore", message)
