@@ -1,9 +1,11 @@
-"""Checkpoints that know what they are: configuration, classes, input features, version and seed inside."""
+"""Self-describing checkpoints: weights with configuration, label schema, input features, version and seed."""
 
 import hashlib
 import inspect
+import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +14,7 @@ from jsonargparse import ArgumentParser
 
 from pcseg import __version__
 from pcseg.backbones.contract import PointBackbone  # noqa: F401 - named in the factory types below
-from pcseg.errors import UserError
+from pcseg.errors import UserError, reason
 from pcseg.labels import LabelSchema
 from pcseg.network import BackboneChoice, HeadFactory, Network
 
@@ -20,26 +22,27 @@ FORMAT_VERSION = 1
 KEY = "pcseg"
 
 ModelKind = Literal["points", "images"]
-"""What a model predicts: the classes of points or of pixels."""
+"""Whether a model predicts the classes of points or of pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What a trained model needs besides its weights.
+    """Properties of a trained model besides its weights.
 
     Args:
         config: Resolved training configuration.
-        schema: Classes, as :meth:`LabelSchema.to_json`.
+        schema: Label schema, as :meth:`LabelSchema.to_json`.
         features: Names of the input features, in order.
-        grid_size: Edge of a voxel in metres.
+        grid_size: Edge of a voxel in meters.
         in_channels: Width of the input features.
         kind: Whether the model predicts points or images.
         manifest_hash: Hash of the training data's manifest.
         seed: Seed of the run.
-        missing_fields: What stands in for a field that a cloud lacks: a colour in 0..255, or ``estimate``.
-        converted_from: Published weights that the model was converted from, without training here.
-        initial_weights: What training began from, as :func:`pcseg.training.initial_weights.history` tells it;
-            ``None``: from scratch.
+        missing_fields: Substitute for a field that a cloud lacks: a color in 0..255, or ``estimate``.
+        converted_from: Published weights that the model was converted from, without further training.
+        initial_weights: Origin of the initial weights, see :func:`pcseg.training.initial_weights.history`; ``None``
+            for a model trained from scratch.
+        recovery: Changes that recovery made to the run, see :meth:`pcseg.training.recovery.Recovery.state`.
     """
 
     config: dict[str, Any]
@@ -65,7 +68,7 @@ class ModelCard:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A trained network in evaluation mode with everything its card says."""
+    """A trained network in evaluation mode and its card."""
 
     network: Network
     card: ModelCard
@@ -94,44 +97,83 @@ class LoadedModel:
         return self.card.missing_fields
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Any], ModelCard]:
-    """The raw content of a checkpoint and its card, without building a model.
+@dataclass(frozen=True)
+class Checkpoint:
+    """The content of a checkpoint file, read once.
+
+    Args:
+        path: File.
+        content: Card, weights, and the state of training.
+        hash: First 16 hexadecimal digits of the SHA-256 of the file.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    hash: str
+
+    @cached_property
+    def card(self) -> ModelCard:
+        """Model card.
+
+        Raises:
+            UserError: The file is not a checkpoint of pcseg, or has another format version.
+        """
+        if KEY not in self.content:
+            raise UserError(f"{self.path}: not a pcseg checkpoint. Convert it with `pcseg convert`.")
+        values = self.content[KEY]
+        written_by = f"written by pcseg {values.get('version')}"
+        if values.get("format_version") != FORMAT_VERSION:
+            raise UserError(
+                f"{self.path}: checkpoint format {values.get('format_version')}, {written_by}; this version reads "
+                f"{FORMAT_VERSION}. Use a matching version of pcseg."
+            )
+        unknown = sorted(values.keys() - {field.name for field in fields(ModelCard)})
+        if unknown:
+            raise UserError(f"{self.path}: unknown fields {', '.join(unknown)}, {written_by}. Update pcseg.")
+        return ModelCard(**values)
+
+    def model(self) -> LoadedModel:
+        """Build the model and load its weights.
+
+        Raises:
+            UserError: As :attr:`card`, or the weights do not fit the model of the configuration.
+        """
+        card, source = self.card, str(self.path)
+        schema = LabelSchema.from_json(card.schema, source=source)
+        backbone, head = instantiate_parts(card.config, source=source)
+        network = Network(backbone, head, in_channels=card.in_channels, schema=schema)
+        load_weights(network, self.content["state_dict"], source=source)
+        return LoadedModel(network=network.eval(), card=card, schema=schema, hash=self.hash, path=self.path)
+
+
+def read_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a checkpoint without building its model.
 
     Raises:
-        UserError: No such file, not a checkpoint, or written by another format.
+        UserError: The file does not exist or is damaged.
     """
+    path = Path(path)
     if not path.is_file():
-        raise UserError(f"no checkpoint at {path}; train one with scripts/train.py")
+        raise UserError(f"{path}: no such checkpoint. Train one with `pcseg train`.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything from EOFError to UnpicklingError on a damaged file
-        raise UserError(f"{path}: not a readable checkpoint ({type(error).__name__}); train again") from error
-    if not isinstance(content, dict) or KEY not in content:
-        raise UserError(f"{path}: not a checkpoint of pcseg; convert it with pcseg convert")
-    fields = content[KEY]
-    if fields.get("format_version") != FORMAT_VERSION:
+        data = path.read_bytes()
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises anything from EOFError to UnpicklingError for a damaged file
         raise UserError(
-            f"{path}: checkpoint format {fields.get('format_version')}, this version reads {FORMAT_VERSION}; "
-            f"it was written by pcseg {fields.get('version')}"
-        )
-    fields.setdefault("kind", "images" if fields["features"] == ["image"] else "points")  # older cards
-    return content, ModelCard(**fields)
+            f"{path}: not a readable checkpoint ({type(error).__name__}). Train again."
+        ) from error
+    if not isinstance(content, dict):
+        content = {}
+    return Checkpoint(path, content, hashlib.sha256(data).hexdigest()[:16])
 
 
-def load_checkpoint(path: Path) -> LoadedModel:
+def load_checkpoint(path: Path | str) -> LoadedModel:
     """Build the model of a checkpoint and load its weights.
 
     Raises:
-        UserError: As :func:`read_checkpoint`, or weights whose names or shapes do not fit the model.
+        UserError: The file cannot be read, is not a checkpoint of pcseg, or its weights do not fit.
     """
-    path = Path(path)
-    content, card = read_checkpoint(path)
-    schema = LabelSchema.from_json(card.schema, source=str(path))
-    backbone, head = instantiate_parts(card.config, source=str(path))
-    network = Network(backbone, head, in_channels=card.in_channels, schema=schema)
-    load_weights(network, content["state_dict"], source=str(path))
-    network.eval()
-    return LoadedModel(network=network, card=card, schema=schema, hash=file_hash(path), path=path)
+    return read_checkpoint(path).model()
 
 
 def refuse_options(command: Callable[..., object], model: LoadedModel, values: Mapping[str, object]) -> None:
@@ -152,36 +194,47 @@ def refuse_options(command: Callable[..., object], model: LoadedModel, values: M
 
 
 def instantiate_parts(config: dict[str, Any], *, source: str) -> tuple[BackboneChoice, HeadFactory]:
-    """The backbone and head that a configuration names, without pretrained weights: the checkpoint has its own."""
+    """Return backbone and head of a configuration, without loading pretrained weights.
+
+    Raises:
+        UserError: The configuration names no backbone and head, or does not fit this version.
+    """
     if not config.keys() >= {"backbone", "head"}:
         raise UserError(
-            f"{source}: trained from Python without `config`, so it does not name its parts; "
-            "build the model and use pcseg.checkpoint.load_weights"
+            f"{source}: trained from Python without `config`, so its backbone and head are unknown. Build the model "
+            "and use pcseg.checkpoint.load_weights."
         )
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--backbone", type=BackboneChoice)
     parser.add_argument("--head", type=HeadFactory)
     try:
-        parsed = parser.parse_object({"backbone": _untrained(config["backbone"]), "head": config["head"]})
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{source}: its configuration does not fit this version: {reason}") from error
+        parsed = parser.parse_object(
+            {"backbone": without_pretrained(config["backbone"]), "head": config["head"]}
+        )
+    except Exception as error:  # jsonargparse raises several types
+        raise UserError(f"{source}: its configuration does not fit this version: {reason(error)}.") from error
     parts = parser.instantiate(parsed)
     return parts.backbone, parts.head
 
 
-def _untrained(config: Any) -> Any:
-    """``config`` without the files that ``pretrained`` options name."""
-    if isinstance(config, dict):
-        return {key: _untrained(value) for key, value in config.items() if key != "pretrained"}
-    return config
+def without_pretrained(config: Any) -> Any:
+    """Return the configuration of a backbone without the ``pretrained`` files of pcseg's own backbones."""
+    if not isinstance(config, dict):
+        return config
+    ours = str(config.get("class_path", "")).startswith("pcseg.backbones.")
+    return {
+        key: without_pretrained({k: v for k, v in value.items() if k != "pretrained"} if ours else value)
+        if key == "init_args"
+        else without_pretrained(value)
+        for key, value in config.items()
+    }
 
 
 def load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor], *, source: str) -> None:
-    """Load ``weights`` strictly.
+    """Load ``weights`` into ``module``; names and shapes must match exactly.
 
     Raises:
-        UserError: Names the missing, unexpected and misshapen entries (the first few of each).
+        UserError: Lists the first missing, unexpected and misshapen entries.
     """
     own = module.state_dict()
     shapes = [
@@ -192,11 +245,11 @@ def load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor], *, s
     problems = {
         "missing": sorted(own.keys() - weights.keys()),
         "unexpected": sorted(weights.keys() - own.keys()),
-        "other shape": sorted(shapes),
+        "different shape": sorted(shapes),
     }
     found = [f"{kind}: {_first(names)}" for kind, names in problems.items() if names]
     if found:
-        raise UserError(f"{source}: weights do not fit the model; " + "; ".join(found))
+        raise UserError(f"{source}: weights do not fit the model. " + "; ".join(found))
     module.load_state_dict(weights)
 
 
@@ -205,14 +258,8 @@ def _first(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + more
 
 
-def file_hash(path: Path) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
 def differing_keys(mine: Any, theirs: Any, prefix: str = "") -> list[str]:
-    """Dotted names of the entries in which two nested configurations differ."""
+    """Return the dotted names of the entries in which two nested configurations differ."""
     if isinstance(mine, dict) and isinstance(theirs, dict):
         keys = sorted(mine.keys() | theirs.keys())
         return [

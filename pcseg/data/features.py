@@ -72,7 +72,9 @@ def input_features(
             part[:, 0] = pos[:, 2] - ground
         elif name == "normal":
             if normal is None:
-                raise UserError(f"{source}: no normals, which the model's features need. Add normals to the data.")
+                raise UserError(
+                    f"{source}: no normals, which the model's features need. Add normals to the data."
+                )
             part[:] = normal
         elif len(pos):
             part[:] = pos

@@ -96,7 +96,9 @@ class RoomData(TrainingData):
         if self.max_voxels < 1:
             raise UserError(f"data.max_voxels: {self.max_voxels} is too small. Use at least 1.")
         if self.grid_size <= 0:
-            raise UserError(f"data.grid_size: {self.grid_size} is not positive. Give the edge of a voxel in meters.")
+            raise UserError(
+                f"data.grid_size: {self.grid_size} is not positive. Give the edge of a voxel in meters."
+            )
         for name, share in (("mix_prob", self.mix_prob), ("val_fraction", val_fraction)):
             if not 0 <= share <= 1:
                 raise UserError(f"data.{name}: {share} is out of range. Use a value between 0 and 1.")
@@ -112,7 +114,9 @@ class RoomData(TrainingData):
                     f"{self.root}: {shared[0]} is used for both {name} and test. Check data.*_splits."
                 )
         if not self.train_rooms:
-            raise UserError(f"{self.root}: no rooms are left to train on. Check data.*_splits and data.val_rooms.")
+            raise UserError(
+                f"{self.root}: no rooms are left to train on. Check data.*_splits and data.val_rooms."
+            )
 
     @property
     def schema(self) -> LabelSchema:
@@ -165,7 +169,9 @@ class RoomData(TrainingData):
         for split in splits:
             if split not in self.manifest.splits:
                 known = ", ".join(self.manifest.splits)
-                raise UserError(f"data.{key}: {self.root} has no area or split {split!r}. Choose from {known}.")
+                raise UserError(
+                    f"data.{key}: {self.root} has no area or split {split!r}. Choose from {known}."
+                )
         return tuple(entry for entry in self.manifest.scenes if entry.split in splits)
 
     def _named(self, rooms: Sequence[str]) -> tuple[SceneEntry, ...]:

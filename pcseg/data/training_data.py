@@ -100,7 +100,11 @@ class TrainingData(L.LightningDataModule, ABC):
         """Return every validation item exactly once over all processes, one per batch."""
         collate = self.collate(training=False)
         loader = BatchLoader(
-            self.val_dataset(), ShardSampler(self.val_sizes), collate, batch_size=1, num_workers=self.num_workers
+            self.val_dataset(),
+            ShardSampler(self.val_sizes),
+            collate,
+            batch_size=1,
+            num_workers=self.num_workers,
         )
         self.worker_files.append(loader.worker_files)
         return loader

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
 from pcseg.backbones.points.ptv3_network import PTv3
-from pcseg.checkpoint import KEY, instantiate_parts, load_checkpoint
+from pcseg.checkpoint import KEY, Checkpoint, instantiate_parts, read_checkpoint
 from pcseg.data.features import WIDTHS, num_features
 from pcseg.errors import UserError
 from pcseg.heads import ImageHead, LinearHead, PointHead
@@ -19,7 +19,6 @@ from pcseg.official.inflate import inflate
 from pcseg.official.loading import LoadReport, first, load_published
 from pcseg.official.names.name_map import NameMap, State, prefix_before
 from pcseg.official.systems import System, differing_options, find_system
-from pcseg.training.initial_weights import torch_content
 
 ONLY_POINTS = ("detail.", "auxiliary.")
 """Parts of a point head that the image head need not have."""
@@ -142,10 +141,20 @@ def inflate_head(
     return Conversion(title=f"head of {title}, inflated", state=weights, report=report, num_classes=classes)
 
 
+def _own_checkpoint(source: Path) -> Checkpoint | None:
+    """Return a checkpoint of this package, ``None`` for files of other programs."""
+    try:
+        checkpoint = read_checkpoint(source)
+    except UserError:
+        return None
+    return checkpoint if KEY in checkpoint.content else None
+
+
 def _image_head(source: Path) -> tuple[str, State, NameMap, int]:
     """Return title, weights, name map and number of classes of the head of an image checkpoint."""
-    if KEY in torch_content(source):
-        model = load_checkpoint(source).network
+    checkpoint = _own_checkpoint(source)
+    if checkpoint is not None:
+        model = checkpoint.model().network
         if not isinstance(model.head, ImageHead):
             raise UserError(f"{source}: holds a point model. Name an image model for --inflate.")
         state = model.head.state_dict()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pcseg.checkpoint import KEY, file_hash, read_checkpoint
+from pcseg.checkpoint import KEY, Checkpoint, read_checkpoint
 from pcseg.errors import UserError
 from pcseg.files import atomic_path
 from pcseg.official.loading import load_published
@@ -51,7 +51,19 @@ def save_weights(
         torch.save(content, temporary)
 
 
-def load_initial_weights(module: nn.Module, path: Path) -> list[str]:
+def read_initial_weights(path: Path) -> Checkpoint:
+    """Read a training checkpoint or converted weights.
+
+    Raises:
+        UserError: The file does not exist, is damaged, or holds no weights of this package.
+    """
+    checkpoint = read_checkpoint(path)
+    if WEIGHTS_KEY not in checkpoint.content:
+        _ = checkpoint.card  # raises for files of other programs
+    return checkpoint
+
+
+def load_initial_weights(module: nn.Module, checkpoint: Checkpoint) -> list[str]:
     """Load a training checkpoint or converted weights into ``module``.
 
     Returns:
@@ -63,9 +75,7 @@ def load_initial_weights(module: nn.Module, path: Path) -> list[str]:
     Convention:
         Parts that keep their initial values are logged.
     """
-    content = torch_content(path)
-    if WEIGHTS_KEY not in content:
-        content = read_checkpoint(path)[0]
+    path, content = checkpoint.path, checkpoint.content
     about = content.get(WEIGHTS_KEY, {"version": WEIGHTS_VERSION, "missing": []})
     if about["version"] != WEIGHTS_VERSION:
         raise UserError(f"{path}: converted by another version of pcseg. Convert the checkpoint again.")
@@ -83,29 +93,16 @@ def load_initial_weights(module: nn.Module, path: Path) -> list[str]:
     return report.missing
 
 
-def history(path: Path) -> dict[str, Any]:
+def history(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the origin of initial weights: their ``name``, and the data that their own ``training`` read.
 
     ``name`` is the hash of a checkpoint, or the origin of converted weights, whose training is unknown (``None``).
     ``training`` holds manifest_hash, the splits of the data, and the initial_weights that it started from.
-
-    Raises:
-        UserError: The file does not exist or holds no weights of this package.
     """
-    content = torch_content(path)
-    if WEIGHTS_KEY in content:
-        return {"name": content[WEIGHTS_KEY]["origin"], "training": None}
-    card = read_checkpoint(path)[1]
+    if WEIGHTS_KEY in checkpoint.content:
+        return {"name": checkpoint.content[WEIGHTS_KEY]["origin"], "training": None}
+    card = checkpoint.card
     data = card.config.get("data", {})
     splits = {key: data.get("init_args", data).get(key) for key in SPLITS}
     training = {"manifest_hash": card.manifest_hash, "initial_weights": card.initial_weights, **splits}
-    return {"name": f"checkpoint {file_hash(path)}", "training": training}
-
-
-def torch_content(path: Path) -> dict[str, Any]:
-    """Return the content of a file of this package, ``{}`` if it is not one; ``read_checkpoint`` reports why."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # reported by read_checkpoint
-        return {}
-    return content if isinstance(content, dict) else {}
+    return {"name": f"checkpoint {checkpoint.hash}", "training": training}

@@ -67,7 +67,7 @@ class Recovery:
 
     def state(self) -> dict[str, Any]:
         """Return what recovery has changed so far. All processes must call this together."""
-        budgets = [self.budget]
+        budgets: list[int | None] = [self.budget]
         if dist.is_available() and dist.is_initialized():
             budgets = [None] * dist.get_world_size()
             dist.all_gather_object(budgets, self.budget)

@@ -10,13 +10,13 @@ import rich
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from pcseg.checkpoint import KEY, ModelCard, differing_keys, read_checkpoint
+from pcseg.checkpoint import KEY, Checkpoint, ModelCard, differing_keys, read_checkpoint
 from pcseg.data.training_data import TrainingData
 from pcseg.data.worker_errors import name_worker_files
 from pcseg.errors import UserError
 from pcseg.files import make_folder, write_json
 from pcseg.losses.segmentation import SegmentationLoss
-from pcseg.training.initial_weights import history, load_initial_weights
+from pcseg.training.initial_weights import history, load_initial_weights, read_initial_weights
 from pcseg.training.recovery import Recovery
 from pcseg.training.schedules import Schedule
 from pcseg.training.segmentor import BackboneChoice, HeadFactory, OptimizerFactory, Segmentor
@@ -73,7 +73,8 @@ def train(
     """
     last = out / "last.ckpt"
     _require_validation_data(data, trainer)
-    card, steps = _model_card(data, config or {}, seed, last=last, resume=resume, init_from=init_from)
+    initial = None if init_from is None or last.exists() else read_initial_weights(init_from)
+    card, steps = _model_card(data, config or {}, seed, last=last, resume=resume, initial=initial)
     quiet_lightning()
     torch.manual_seed(seed)
     model = Segmentor(
@@ -83,8 +84,8 @@ def train(
         head_lr_scale=head_lr_scale, lr_scales=lr_scales, seed=seed,
         recovery=Recovery(out / "skipped_steps", budget=trainer.voxel_budget, max_skipped=trainer.max_skipped_steps),
     )  # fmt: skip
-    if init_from is not None:
-        load_initial_weights(model, init_from)
+    if initial is not None:
+        load_initial_weights(model, initial)
     make_folder(out)
     write_json(out / "config.json", card.config)
     data.seed = seed
@@ -108,9 +109,7 @@ def _fit(
     trainer = build_trainer(options, out, [best, latest, StoreCard(card, out)], steps=steps)
     try:
         with name_worker_files(data.worker_files):
-            trainer.fit(
-                model, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True
-            )
+            trainer.fit(model, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     except SystemExit as error:  # raised by Lightning on Ctrl-C, with the exit status of a failure
         if not trainer.interrupted:
             raise
@@ -150,7 +149,7 @@ def _model_card(
     *,
     last: Path,
     resume: bool,
-    init_from: Path | None,
+    initial: Checkpoint | None,
 ) -> tuple[ModelCard, int]:
     """Return the card of a new or resumed run, and how many steps the run has made."""
     card = ModelCard(
@@ -162,10 +161,13 @@ def _model_card(
         **data.card(),
     )
     if not last.exists():
-        return replace(card, initial_weights=None if init_from is None else history(init_from)), 0
+        return replace(card, initial_weights=None if initial is None else history(initial)), 0
     if not resume:
-        raise UserError(f"{last.parent}: contains a run. Choose another --out, or continue it with --resume true.")
-    content, old = read_checkpoint(last)
+        raise UserError(
+            f"{last.parent}: contains a run. Choose another --out, or continue it with --resume true."
+        )
+    checkpoint = read_checkpoint(last)
+    old = checkpoint.card
     keys = differing_keys(old.config, card.config)
     keys = [key for key in keys if not key.startswith(FREE_TO_CHANGE)]
     if old.schema != card.schema:
@@ -176,4 +178,4 @@ def _model_card(
         raise UserError(
             f"{last}: belongs to a run with other options: {', '.join(keys)}. Restore them or choose another --out."
         )
-    return replace(card, initial_weights=old.initial_weights), content["global_step"]
+    return replace(card, initial_weights=old.initial_weights), checkpoint.content["global_step"]

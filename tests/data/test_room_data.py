@@ -84,7 +84,9 @@ def test_splits_of_single_rooms_leave_one_room_for_validation(tmp_path: Path) ->
 
 
 def test_scans_of_one_space_stay_together() -> None:
-    scenes = {f"train/{space}_{scan}": f"train/{space}" for space in range(40) for scan in range(1 + space % 4)}
+    scenes = {
+        f"train/{space}_{scan}": f"train/{space}" for space in range(40) for scan in range(1 + space % 4)
+    }
     for share in (0.01, 0.1, 0.5, 0.9):
         held = hold_out(scenes, share)
         assert {scenes[name] for name in held}.isdisjoint(scenes[name] for name in scenes if name not in held)

@@ -10,7 +10,7 @@ from helpers.published import DEPTHS, STEM, WIDTHS, State, ccnet_state, ctnet_st
 from pcseg.checkpoint import instantiate_parts
 from pcseg.labels import LabelSchema
 from pcseg.official.convert import Conversion
-from pcseg.training.initial_weights import load_initial_weights, save_weights
+from pcseg.training.initial_weights import load_initial_weights, read_initial_weights, save_weights
 from pcseg.training.segmentor import Segmentor
 
 K = 3
@@ -67,4 +67,4 @@ def start(
     path = tmp_path / "converted.ckpt"
     save_weights(path, conversion.state, missing=conversion.report.missing, origin=conversion.title)
     model = segmentor(config, in_channels).eval()
-    return model, load_initial_weights(model, path)
+    return model, load_initial_weights(model, read_initial_weights(path))

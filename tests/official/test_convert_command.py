@@ -66,7 +66,7 @@ def test_without_data_it_starts_a_training_only(
     output = capsys.readouterr().out
     assert "It cannot be evaluated as it is: " in output
     assert "nowhere" in output
-    with pytest.raises(UserError, match="not a checkpoint of pcseg"):
+    with pytest.raises(UserError, match="not a pcseg checkpoint"):
         load_checkpoint(tmp_path / "converted.ckpt")
 
 

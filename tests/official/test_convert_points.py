@@ -20,7 +20,7 @@ from pcseg.errors import UserError
 from pcseg.heads.linear import LinearHead
 from pcseg.labels import S3DIS
 from pcseg.official.convert import convert
-from pcseg.training.initial_weights import load_initial_weights, save_weights
+from pcseg.training.initial_weights import load_initial_weights, read_initial_weights, save_weights
 from pcseg.training.segmentor import Segmentor
 from pcseg.training.train import train
 
@@ -127,7 +127,7 @@ def start(settings: dict[str, Any], source: Path, folder: Path, **options: Any) 
     save_weights(path, conversion.state, missing=conversion.report.missing, origin=conversion.title)
     made, head = instantiate_parts(settings, source="test")
     model = Segmentor(made, head, in_channels=4, schema=S3DIS)
-    fresh = load_initial_weights(model, path)
+    fresh = load_initial_weights(model, read_initial_weights(path))
     return SimpleNamespace(report=conversion.report, model=model, fresh=fresh, title=conversion.title)
 
 

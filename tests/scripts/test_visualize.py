@@ -138,7 +138,7 @@ def test_gain_and_charts_of_a_frame(tmp_path: Path, scene: Path, capsys: pytest.
         (["--by", "affinity", "--png", "a.png"], "give --ckpt"),
         (["--by", "context", "--png", "a.png"], "give --ckpt"),
         (["--plain", "none.ckpt", "--png", "a.png"], "give that too"),
-        (["--ckpt", "none.ckpt", "--png", "a.png"], "no checkpoint at none.ckpt"),
+        (["--ckpt", "none.ckpt", "--png", "a.png"], "none.ckpt: no such checkpoint"),
         (["--by", "gain", "--html", "a.html"], "nothing to colour by gain"),
         (["--by", "context"], "--by context is a picture of charts: give --png FILE"),
         (["--by", "context", "--html", "a.html"], "give --png FILE"),

@@ -347,7 +347,9 @@ def test_a_normal_step_copies_no_buffers_and_reads_one_value(
     building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies = []
-    monkeypatch.setattr(Recovery, "copy_buffers", lambda self, module: copies.append(module.trainer.global_step))
+    monkeypatch.setattr(
+        Recovery, "copy_buffers", lambda self, module: copies.append(module.trainer.global_step)
+    )
     fit(building, tmp_path, nothing, epochs=5)
     assert copies == [0, 0, 5, 10, 15, 20, 20], "at the start of each epoch and every 20 steps"
 
@@ -405,7 +407,7 @@ def test_changes_are_recorded_in_run_and_checkpoint(building: Path, tmp_path: Pa
             head=LinearHead, out=tmp_path / "run", resume=resume,
             trainer=TrainerOptions(max_epochs=epochs, accelerator="cpu", progress_bar=False),
         )  # fmt: skip
-        recovery = read_checkpoint(tmp_path / "run" / "last.ckpt")[1].recovery
+        recovery = read_checkpoint(tmp_path / "run" / "last.ckpt").card.recovery
         assert recovery is not None
         return recovery
 

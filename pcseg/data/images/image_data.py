@@ -104,7 +104,9 @@ class ImageData(TrainingData):
         )
         self.normalize = Normalize(mean=mean, std=std, bgr=bgr)
         if not 0 <= val_fraction < 1:
-            raise UserError(f"data.val_fraction: {val_fraction} is out of range. Use a value from 0 to below 1.")
+            raise UserError(
+                f"data.val_fraction: {val_fraction} is out of range. Use a value from 0 to below 1."
+            )
         self.test_splits = self.reader.test_splits if test_splits is None else test_splits
         val, train = self._choose(train_splits, val_splits, val_fraction)
         self.val_pictures, self.train_pictures = val, train
