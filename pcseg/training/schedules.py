@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the factor on the base rate as a function of training progress in [0, 1]."""
+"""Learning-rate schedules: factors on the base rate as functions of training progress in [0, 1]."""
 
 import math
 from abc import ABC, abstractmethod
@@ -10,16 +10,12 @@ class Schedule(ABC):
 
     @abstractmethod
     def __call__(self, progress: float) -> float:
-        """The factor at ``progress``."""
-
-
-def _cosine(start: float, end: float, fraction: float) -> float:
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * fraction))
+        """Return the factor at ``progress``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle(Schedule):
-    """Cosine warm-up to the base rate, then cosine decay (Smith & Topin 2019; as torch's ``OneCycleLR``).
+    """Cosine warm-up to the base rate, then cosine decay (Smith & Topin, 2019; torch's ``OneCycleLR``).
 
     Args:
         warmup: Share of training that warms up.
@@ -40,10 +36,10 @@ class OneCycle(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Poly(Schedule):
-    """Polynomial decay ``(1 - progress) ** power`` (the image systems use 0.9).
+    """Polynomial decay ``(1 - progress) ** power`` (image systems use 0.9).
 
     Args:
-        power: Of the decay.
+        power: Exponent of the decay.
         warmup: Share of training in which the rate is also multiplied by a factor that grows linearly from 0 to 1,
             as in mmsegmentation.
     """
@@ -56,14 +52,5 @@ class Poly(Schedule):
         return decay * progress / self.warmup if progress < self.warmup else decay
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cosine(Schedule):
-    """Linear warm-up over the share ``warmup``, then cosine decay to ``final`` times the base rate."""
-
-    warmup: float = 0.0
-    final: float = 0.0
-
-    def __call__(self, progress: float) -> float:
-        if progress < self.warmup:
-            return progress / self.warmup
-        return _cosine(1.0, self.final, (progress - self.warmup) / max(1 - self.warmup, 1e-12))
+def _cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * fraction))

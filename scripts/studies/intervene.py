@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pcseg.data.dataset import with_height
 from studies.interventions import CHANGES, CloudContext, cloud_contexts, putting_in
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest
+from pcseg.data.rooms import with_height
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import group_by_voxel

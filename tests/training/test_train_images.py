@@ -12,6 +12,7 @@ import yaml
 from helpers.checkpoints import IMAGE_HEADS as HEADS
 from helpers.checkpoints import RESNET, image_config
 from helpers.fake_images import save, write_images, write_room_frames
+from helpers.heads import head_factory
 from helpers.training_runs import finish, logged, start
 from PIL import ExifTags, Image
 
@@ -26,7 +27,6 @@ from pcseg.evaluation.images import labeled_pictures
 from pcseg.inference.images import ImageOptions, image_model
 from pcseg.inference.predict import predict_file
 from pcseg.losses.segmentation import SegmentationLoss
-from pcseg.training.schedules import Cosine
 from pcseg.training.segmentor import Segmentor
 from pcseg.training.train import train
 from pcseg.training.trainer import TrainerOptions
@@ -41,14 +41,12 @@ def run(frames: Path, out: Path, head: str = "ccnet", *, epochs: int = 1, **opti
     """Train as the command does; ``data`` are further arguments of the data."""
     torch.manual_seed(0)
     whole = image_config(frames, head, **options.pop("data", {}))
-    kind, arguments = HEADS[head]
     return train(
         data=ImageData(**whole["data"]["init_args"]),
         backbone=ResNet(**RESNET),
-        head=partial(kind, **arguments),
+        head=head_factory(HEADS[head]),
         loss=partial(SegmentationLoss, lovasz=0.0),
         optimizer=partial(torch.optim.AdamW, lr=0.01),
-        schedule=Cosine(),
         trainer=TrainerOptions(max_epochs=epochs, progress_bar=False, accelerator="cpu", log_every_n_steps=1),
         out=out,
         config=whole,
@@ -64,9 +62,8 @@ def test_overfits_four_frames(frames: Path, head: str) -> None:
     data.train_pictures = data.train_pictures[:4]
     (batch,) = data.train_dataloader()
     torch.manual_seed(0)
-    kind, arguments = HEADS[head]
     model = Segmentor(
-        ResNet(**{**RESNET, "widths": [8, 16, 16, 16]}), partial(kind, **arguments),
+        ResNet(**{**RESNET, "widths": [8, 16, 16, 16]}), head_factory(HEADS[head]),
         in_channels=3, schema=data.schema, loss=SegmentationLoss(data.class_counts, lovasz=0.0),
     )  # fmt: skip
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.0)
