@@ -130,7 +130,7 @@ class Recovery:
         if has_scaler(trainer):
             finite = trainer.strategy.reduce_boolean_decision(bool(torch.isfinite(self.loss)))
         else:
-            norm = get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
+            norm = get_total_norm([p.grad for p in parameters_of(optimizer) if p.grad is not None])
             # processes share the gradient but not the loss
             finite = bool(torch.isfinite(norm if trainer.world_size > 1 else norm + self.loss))
         if not finite:
@@ -192,6 +192,11 @@ def drop_gradients(module: L.LightningModule, *, optimizer: torch.optim.Optimize
         # the scaler requires a gradient, and skips the step because this one is infinite
         first = next(parameter for parameter in module.parameters() if parameter.requires_grad)
         first.grad = torch.full_like(first, torch.inf)
+
+
+def parameters_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """Return all parameters that an optimizer changes."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def has_scaler(trainer: L.Trainer) -> bool:

@@ -18,7 +18,7 @@ from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.network import BackboneChoice, Batch, HeadFactory, Network
 from pcseg.training.memory import is_out_of_memory
-from pcseg.training.recovery import Recovery, drop_gradients
+from pcseg.training.recovery import Recovery, drop_gradients, parameters_of
 from pcseg.training.schedules import OneCycle, Schedule
 
 OptimizerFactory = Callable[[Iterable], Optimizer]
@@ -130,7 +130,7 @@ class Segmentor(Network, L.LightningModule):
         if norm is None:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val:
-            clip_grads_with_norm_(self.parameters(), gradient_clip_val, norm)
+            clip_grads_with_norm_(parameters_of(optimizer), gradient_clip_val, norm)
 
     def _training_loss(self, batch: Batch) -> Tensor:
         output = self(batch)
