@@ -1,4 +1,4 @@
-"""How a segmentor is trained: learning rates of its parts."""
+"""Learning rates of the parts of a segmentor."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -58,6 +58,6 @@ def test_every_parameter_has_one_rate() -> None:
     assert all(isinstance(parameter, torch.Tensor) for parameter in parameters)
 
 
-def test_a_name_that_no_parameter_has_is_told() -> None:
-    with pytest.raises(UserError, match="lr_scales: no parameter has blok, heads in its name"):
+def test_lr_scales_must_match_a_parameter() -> None:
+    with pytest.raises(UserError, match="lr_scales: no parameter name contains blok, heads"):
         made(lr_scales={"heads": 2.0, "blok": 0.1, "norm": 1.0}).configure_optimizers()
