@@ -13,7 +13,7 @@ from helpers.fakes import fake_room, write_fake_building
 from PIL import Image
 
 import pcseg.evaluation.backprojection
-from pcseg.checkpoint import KEY, load_checkpoint
+from pcseg.checkpoint import KEY, load_checkpoint, read_checkpoint
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.scenes import read_scene
 from pcseg.errors import UserError
@@ -142,7 +142,7 @@ def test_points_without_a_prediction_are_misses() -> None:
 def fine_tuned(path: Path, source: Path) -> Path:
     """Let the card of the checkpoint ``path`` say that its training was initialized from ``source``."""
     content = torch.load(path, weights_only=True)
-    content[KEY]["initial_weights"] = history(source)
+    content[KEY]["initial_weights"] = history(read_checkpoint(source))
     torch.save(content, path)
     return path
 

@@ -354,7 +354,7 @@ def test_an_image_model_fine_tuned_from_one_that_saw_the_test_area(tmp_path: Pat
     saw = write_image_checkpoint(tmp_path / "saw.ckpt", frames, test_splits=["Area_1"])
     tuned = write_image_checkpoint(tmp_path / "tuned.ckpt", frames)
     content = torch.load(tuned, weights_only=True)
-    content[KEY]["initial_weights"] = history(saw)
+    content[KEY]["initial_weights"] = history(read_checkpoint(saw))
     torch.save(content, tuned)
     report = evaluate(ckpt=tuned, out=tmp_path / "out", progress_bar=False)
     assert report.provenance["kept_from_training"] is False
