@@ -1,4 +1,4 @@
-"""Mix3D puts two samples into one cloud."""
+"""Mix3D merges two samples into one cloud."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ GRID = 0.1
 def sample(seed: int, *, offset: tuple[float, float, float] = (0, 0, 0), normals: bool = True) -> Sample:
     rng = np.random.default_rng(seed)
     pos = (rng.uniform(0, [3, 2, 2], (2000, 3)) + offset).astype(np.float32)
-    # label and colour tell the sample, so that rows can be followed
+    # label and color identify the sample, so that rows can be traced
     raw = Sample(
         name=f"room_{seed}",
         pos=pos,
@@ -39,20 +39,20 @@ def test_voxels_are_unique_and_belong_to_the_positions() -> None:
     assert merged.grid_pos.dtype == np.int32
     assert merged.grid_pos.min(axis=0).tolist() == [0, 0, 0]
     assert len(np.unique(merged.grid_pos, axis=0)) == merged.num_points
-    inside = merged.pos / GRID - merged.grid_pos  # constant up to the place in the voxel
+    inside = merged.pos / GRID - merged.grid_pos  # constant up to the position in the voxel
     assert np.ptp(inside, axis=0).max() < 1 + 1e-3
     assert 1000 < merged.num_points <= first.num_points + second.num_points
 
 
-def test_both_lie_middle_on_middle_and_keep_their_rows() -> None:
+def test_both_samples_are_centered_and_keep_their_rows() -> None:
     first, second = sample(1, offset=(50.03, -7.77, 0.02)), sample(2, offset=(-4.4, 9.1, 0.31))
     merged = mix(first, second, np.random.default_rng(0), grid_size=GRID)
     shift = first.instance.max() + 1
     for part, label in ((first, 1), (second, 2)):
         mine = merged.label == label
         assert (merged.color[mine] == label).all()
-        middle = (merged.pos[mine].min(axis=0) + merged.pos[mine].max(axis=0)) / 2
-        assert np.abs(middle[:2]).max() < 2 * GRID
+        center = (merged.pos[mine].min(axis=0) + merged.pos[mine].max(axis=0)) / 2
+        assert np.abs(center[:2]).max() < 2 * GRID
         rows = np.array([np.argmin(np.abs(part.normal - row).sum(axis=1)) for row in merged.normal[mine]])
         assert (merged.height[mine] == part.height[rows]).all()
         moved = merged.pos[mine] - part.pos[rows]
@@ -63,7 +63,7 @@ def test_both_lie_middle_on_middle_and_keep_their_rows() -> None:
         assert (merged.instance[mine] == expected).all()
 
 
-def test_shared_voxels_are_split_fairly() -> None:
+def test_both_samples_keep_half_of_the_shared_voxels() -> None:
     first, second = sample(1), sample(1)
     second = Sample(**{**vars(second), "label": second.label + 1})
     merged = mix(first, second, np.random.default_rng(0), grid_size=GRID)
@@ -71,7 +71,7 @@ def test_shared_voxels_are_split_fairly() -> None:
     assert 0.4 < (merged.label == 1).mean() < 0.6
 
 
-def test_normals_need_both() -> None:
+def test_normals_are_kept_only_if_both_samples_have_them() -> None:
     assert mix(sample(1), sample(2, normals=False), np.random.default_rng(0), grid_size=GRID).normal is None
 
 
@@ -89,7 +89,7 @@ def test_batches_are_mixed_in_pairs(count: int, graphs: int) -> None:
     assert np.isin(batch.x[:, 3].numpy(), own_ground).all()
 
 
-def test_targets_of_a_mixed_batch_are_those_of_the_joined_clouds() -> None:
+def test_targets_of_a_mixed_batch_are_those_of_the_merged_clouds() -> None:
     samples = [sample(i) for i in range(4)]
     batch = Collate(features=("height",), grid_size=GRID, mix_prob=1.0)(
         [(part, np.random.default_rng(0)) for part in samples]
@@ -101,7 +101,7 @@ def test_targets_of_a_mixed_batch_are_those_of_the_joined_clouds() -> None:
         torch.testing.assert_close(row, graph.y.bincount(minlength=5) / graph.num_nodes, check_dtype=False)
 
 
-def test_mixing_happens_with_its_probability() -> None:
+def test_batches_are_mixed_with_the_given_probability() -> None:
     samples = [sample(i) for i in range(2)]
     mixing = Collate(features=("height",), grid_size=GRID, mix_prob=0.3)
     graphs = [mixing([(part, np.random.default_rng(i)) for part in samples]).num_graphs for i in range(100)]

@@ -1,4 +1,4 @@
-"""Augmentations of colour do what they claim and nothing else."""
+"""Color augmentations change only colors, within their range."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ ALL = [ChromaticAutoContrast(p=1), ChromaticTranslation(p=1), ChromaticJitter(p=
 
 
 @pytest.mark.parametrize("transform", ALL, ids=lambda transform: type(transform).__name__)
-def test_colours_stay_in_range_and_follow_the_generator(transform: Transform) -> None:
+def test_colors_stay_in_range_and_follow_the_generator(transform: Transform) -> None:
     before = sample(random_colors(low=0, high=255))
     for _ in range(5):
         after, again = (transform(before, np.random.default_rng(7)) for _ in range(2))
@@ -49,7 +49,7 @@ def test_auto_contrast_fills_the_range() -> None:
     np.testing.assert_allclose(half, (stretched + color) / 2, atol=1e-3)
 
 
-def test_translation_is_one_colour_within_its_range() -> None:
+def test_translation_adds_one_color_within_its_range() -> None:
     color, rng, shifts = random_colors(low=100, high=120), np.random.default_rng(0), []
     for _ in range(300):
         shift = ChromaticTranslation(p=1, ratio=0.1)(sample(color), rng).color - color
@@ -59,14 +59,14 @@ def test_translation_is_one_colour_within_its_range() -> None:
     assert np.ptp(shifts, axis=1).max() > 10, "channels are drawn by themselves"
 
 
-def test_jitter_has_its_width() -> None:
+def test_jitter_has_the_given_deviation() -> None:
     color = random_colors(20_000, low=120, high=130)
     noise = ChromaticJitter(p=1, std=0.02)(sample(color), np.random.default_rng(0)).color - color
     assert abs(noise.std() - 5.1) < 0.1
     assert abs(noise.mean()) < 0.1
 
 
-def test_probability_is_that_of_a_change() -> None:
+def test_colors_change_with_the_given_probability() -> None:
     before, rng = sample(random_colors(5)), np.random.default_rng(0)
     for kind in (ChromaticAutoContrast, ChromaticTranslation, ChromaticJitter):
         changed = [kind(p=0.3)(before, rng) is not before for _ in range(300)]

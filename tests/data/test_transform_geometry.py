@@ -1,4 +1,4 @@
-"""Augmentations of positions do what they claim and nothing else."""
+"""Geometric augmentations change only positions and normals, within their range."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ ALL = [
 
 
 @pytest.mark.parametrize("transform", ALL, ids=lambda transform: type(transform).__name__)
-def test_changes_positions_only_by_the_generator_given(transform: Transform) -> None:
+def test_only_positions_change_and_follow_the_generator(transform: Transform) -> None:
     before = sample()
     after, again = (transform(before, np.random.default_rng(5)) for _ in range(2))
     assert after.pos.dtype == np.float32
@@ -62,7 +62,7 @@ def test_changes_positions_only_by_the_generator_given(transform: Transform) -> 
 
 
 @pytest.mark.parametrize("axis", ["x", "y", "z"])
-def test_rotation_turns_positions_and_normals_about_the_axis(axis: str) -> None:
+def test_rotation_applies_to_positions_and_normals(axis: str) -> None:
     before, rng = sample(), np.random.default_rng(1)
     kept = "xyz".index(axis)
     angles = []
@@ -84,14 +84,14 @@ def test_rotation_turns_positions_and_normals_about_the_axis(axis: str) -> None:
     np.testing.assert_allclose(rotation("z", np.pi / 2) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
 
 
-def test_probability_is_that_of_a_change() -> None:
+def test_positions_change_with_the_given_probability() -> None:
     before, rng = sample(5), np.random.default_rng(0)
     for transform in (RandomRotate(p=0.3), ElasticDistortion(p=0.3)):
         changed = [transform(before, rng) is not before for _ in range(300)]
         assert 0.2 < np.mean(changed) < 0.4
 
 
-def test_flip_mirrors_each_axis_by_itself_and_normals_too() -> None:
+def test_flip_mirrors_each_axis_independently_and_the_normals() -> None:
     before, rng = sample(), np.random.default_rng(0)
     seen = set()
     for _ in range(40):
@@ -116,7 +116,7 @@ def test_scale_is_one_factor_in_its_range() -> None:
     assert 1.07 < max(factors) <= 1.1001
 
 
-def test_jitter_has_its_width_and_limit() -> None:
+def test_jitter_has_the_given_deviation_and_limit() -> None:
     before = sample(20_000)
     moved = RandomJitter(sigma=0.01, clip=0.02)(before, np.random.default_rng(0)).pos - before.pos
     assert np.abs(moved).max() < 0.02 + 1e-6
@@ -150,7 +150,7 @@ def test_elastic_noise_equals_the_published_formulation() -> None:
 
 
 def test_elastic_distortion_is_smooth() -> None:
-    """Neighbours a millimetre apart stay neighbours, while the room as a whole is bent."""
+    """Points one millimeter apart stay together, while the room as a whole is bent."""
     before = sample()
     shifted = replace(before, pos=np.concatenate([before.pos, before.pos + np.float32(0.001)]))
     moved = ElasticDistortion(p=1)(shifted, np.random.default_rng(0)).pos - shifted.pos

@@ -1,4 +1,4 @@
-"""Transforms that choose points keep all arrays together."""
+"""Transforms that select points keep the rows of all arrays together."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from pcseg.labels import IGNORE_INDEX
 
 
 def sample(num_points: int = 3000) -> Sample:
-    """Label, instance and colour repeat the number of the point, so that mixed-up rows show."""
+    """Return a sample whose labels, instances and colors are the numbers of the points, to detect mixed rows."""
     rng = np.random.default_rng(0)
     number = np.arange(num_points)
     pos = rng.uniform(0, [4, 3, 2], (num_points, 3)).astype(np.float32)

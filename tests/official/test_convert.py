@@ -313,7 +313,7 @@ def test_converted_weights_must_be_complete(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere.*no such checkpoint"):
         load_initial_weights(model, read_initial_weights(tmp_path / "nowhere.ckpt"))
     torch.save({"weight": torch.ones(1)}, tmp_path / "w.ckpt")
-    with pytest.raises(UserError, match=r"convert it with pcseg convert"):
+    with pytest.raises(UserError, match=r"Convert it with `pcseg convert`"):
         load_initial_weights(model, read_initial_weights(tmp_path / "w.ckpt"))
 
 

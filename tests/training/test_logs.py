@@ -1,4 +1,4 @@
-"""Measures of a run: the table of one that was interrupted ends like that of a straight one; lines for log files."""
+"""Logs of a run: a resumed run continues the table of metrics; lines per epoch for log files."""
 
 import csv
 import re
@@ -22,7 +22,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def write_steps(out: Path, steps: range, *, steps_done: int = 0) -> None:
-    """As Lightning does: the rate before a step, its loss after, all written at once."""
+    """Log as Lightning does: the learning rate before a step, its loss after it, written together."""
     table = MetricsTable(out, steps=steps_done)
     for step in steps:
         table.log_metrics({"lr": 0.1 / (step + 1)}, step)
@@ -34,7 +34,7 @@ def write_steps(out: Path, steps: range, *, steps_done: int = 0) -> None:
 
 
 @pytest.mark.parametrize("killed_after", [4, 6, 8])
-def test_a_table_goes_on(tmp_path: Path, killed_after: int) -> None:
+def test_a_resumed_run_continues_the_table(tmp_path: Path, killed_after: int) -> None:
     write_steps(tmp_path / "straight", range(12))
     write_steps(tmp_path / "killed", range(killed_after))
     write_steps(tmp_path / "killed", range(4, 12), steps_done=4)
@@ -44,14 +44,14 @@ def test_a_table_goes_on(tmp_path: Path, killed_after: int) -> None:
     assert [path.name for path in killed.parent.iterdir()] == ["metrics.csv"]
 
 
-def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_starts_a_new_table(tmp_path: Path) -> None:
     write_steps(tmp_path, range(5))
     write_steps(tmp_path, range(3))
     assert [row["step"] for row in rows_of(tmp_path / "logs" / "metrics.csv")] == list("001122")
 
 
-def test_a_kill_while_the_table_begins_loses_nothing(tmp_path: Path) -> None:
-    """The rows lie beside the table until they are in it; a line that was cut off is no row."""
+def test_a_kill_while_the_table_is_started_loses_no_rows(tmp_path: Path) -> None:
+    """The rows stay in a second file until the table contains them; a truncated line is ignored."""
     write_steps(tmp_path, range(8))
     table = tmp_path / "logs" / "metrics.csv"
     expected = rows_of(table)
@@ -77,11 +77,11 @@ class Interrupted(ConvBackbone):
 
 
 @pytest.mark.parametrize(("at", "every"), [(4, 1), (6, 1), (8, 2)])
-def test_an_interrupted_training_ends_with_the_rows_of_a_straight_one(
+def test_a_resumed_run_ends_with_the_rows_of_an_uninterrupted_run(
     tmp_path: Path, at: int, every: int
 ) -> None:
-    """Three steps an epoch; the run stops in a step of the second or third of four. Where not every epoch is
-    validated, checkpoints are made after the validation and not at the end of an epoch."""
+    """The run of three steps per epoch stops in the second or third of four epochs. If not every epoch is validated,
+    checkpoints are written after a validation and not at the end of an epoch."""
     root = write_fake_building(tmp_path / "building", rooms={"Area_1": 4, "Area_5": 1}, num_points=200)
 
     def run(name: str, *, resume: bool = False) -> list[dict[str, str]]:
@@ -108,7 +108,7 @@ def test_an_interrupted_training_ends_with_the_rows_of_a_straight_one(
     assert run("stopped", resume=True) == straight
 
 
-def test_output_that_is_no_terminal_gets_a_line_an_epoch(
+def test_a_log_file_gets_one_line_per_epoch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = write_fake_building(tmp_path / "building", rooms={"Area_1": 4, "Area_5": 1}, num_points=200)
@@ -125,20 +125,20 @@ def test_output_that_is_no_terminal_gets_a_line_an_epoch(
         return capsys.readouterr().out.splitlines()
 
     lines = run(2) + run(3, resume=True)
-    measures = r"loss \d+\.\d{3}, val/miou 0\.\d{3}"
-    told = re.escape(str(tmp_path / "run" / "best.ckpt")) + r" is the best checkpoint, val/miou 0\.\d{3}"
+    metrics = r"loss \d+\.\d{3}, val/miou 0\.\d{3}"
+    best = re.escape(str(tmp_path / "run" / "best.ckpt")) + r" is the best checkpoint, val/miou 0\.\d{3}"
     expected = [
-        f"epoch 1 of 2, {measures}, 0 min left", f"epoch 2 of 2, {measures}, 0 min left", told,
-        f"epoch 3 of 3, {measures}, 0 min left", told,
+        f"epoch 1 of 2, {metrics}, 0 min remaining", f"epoch 2 of 2, {metrics}, 0 min remaining", best,
+        f"epoch 3 of 3, {metrics}, 0 min remaining", best,
     ]  # fmt: skip
     for line, pattern in zip(lines, expected, strict=True):
         assert re.fullmatch(pattern, line), line
 
 
-def test_time_left_is_that_of_the_epochs_left(
+def test_the_remaining_time_is_that_of_the_remaining_epochs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A run that goes on behind its second epoch and takes ten minutes an epoch."""
+    """A run that resumes after its second epoch and takes ten minutes per epoch."""
     now = iter([1000.0, 1600.0, 2200.0])
     monkeypatch.setattr("pcseg.training.logs.time.monotonic", lambda: next(now))
     trainer = SimpleNamespace(
@@ -149,6 +149,6 @@ def test_time_left_is_that_of_the_epochs_left(
     for trainer.current_epoch in (2, 3):
         lines.on_train_epoch_end(trainer, module)  # pyright: ignore
     assert capsys.readouterr().out.splitlines() == [
-        "epoch 3 of 12, loss 0.500, 1 h 30 min left",
-        "epoch 4 of 12, loss 0.500, 1 h 20 min left",
+        "epoch 3 of 12, loss 0.500, 1 h 30 min remaining",
+        "epoch 4 of 12, loss 0.500, 1 h 20 min remaining",
     ]

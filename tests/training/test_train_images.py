@@ -1,4 +1,4 @@
-"""Image models train as point models do: they learn, resume exactly, are evaluated and predict by the same commands."""
+"""Image models learn, resume exactly, are evaluated and predict with the same commands as point models."""
 
 import csv
 from functools import partial
@@ -38,7 +38,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(frames: Path, out: Path, head: str = "ccnet", *, epochs: int = 1, **options: Any) -> Path:
-    """Train as the command does; ``data`` are further arguments of the data."""
+    """Train as the command does; ``data`` holds further options of the data."""
     torch.manual_seed(0)
     whole = image_config(frames, head, **options.pop("data", {}))
     return train(
@@ -79,35 +79,33 @@ def test_overfits_four_frames(frames: Path, head: str) -> None:
     assert right > 0.95
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.*logs directory.*exists.*:UserWarning"
-)  # lightning's, about a resumed run
-def test_a_run_that_broke_off_ends_with_the_same_weights(
+@pytest.mark.filterwarnings("ignore:.*logs directory.*exists.*:UserWarning")  # Lightning's, about a resumed run
+def test_an_interrupted_run_resumes_to_the_weights_of_an_uninterrupted_run(
     frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(frames, tmp_path / "straight", epochs=3)
     read, count = ImageReader.read, 0
 
-    def break_off(self, picture):
+    def interrupt(self, picture):
         nonlocal count
         count += 1
         if count == 11:
             raise RuntimeError("power cut")
         return read(self, picture)
 
-    monkeypatch.setattr(ImageReader, "read", break_off)
+    monkeypatch.setattr(ImageReader, "read", interrupt)
     with pytest.raises(RuntimeError, match="power cut"):
-        run(frames, tmp_path / "broken", epochs=3)
-    assert torch.load(tmp_path / "broken" / "last.ckpt", weights_only=True)["epoch"] < 2
+        run(frames, tmp_path / "interrupted", epochs=3)
+    assert torch.load(tmp_path / "interrupted" / "last.ckpt", weights_only=True)["epoch"] < 2
     monkeypatch.undo()
     torch.manual_seed(99)  # the state of the process does not matter
-    run(frames, tmp_path / "broken", epochs=3, resume=True)
-    straight, broken = (
+    run(frames, tmp_path / "interrupted", epochs=3, resume=True)
+    expected, found = (
         torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"]
-        for name in ("straight", "broken")
+        for name in ("straight", "interrupted")
     )
-    for name, value in straight.items():
-        assert torch.equal(value, broken[name]), name
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
 
 
 @pytest.mark.slow
@@ -124,10 +122,10 @@ def test_two_processes_train_and_validate_every_frame_once(frames: Path, tmp_pat
     finish(start(tmp_path / "two.yaml", "--trainer.devices", "2"))
     data = ImageData(frames, dataset="room_frames")
     assert len(data.train_pictures) == 4
-    labelled = sum(int((data.reader.read(picture)[1] >= 0).sum()) for picture in data.val_pictures)
-    assert logged(tmp_path / "run", "val/points") == [labelled]
+    labeled = sum(int((data.reader.read(picture)[1] >= 0).sum()) for picture in data.val_pictures)
+    assert logged(tmp_path / "run", "val/points") == [labeled]
     assert len(logged(tmp_path / "run", "train/class_frequency")) == 1, (
-        "two images each are one step of all four"
+        "two images per process make one step of all four"
     )
     assert load_checkpoint(tmp_path / "run" / "best.ckpt").config["trainer"]["devices"] == 2
 
@@ -137,11 +135,11 @@ def trained(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(frames, tmp_path_factory.mktemp("run") / "out", "encnet", epochs=2)
 
 
-def test_evaluation_scores_every_labelled_pixel(trained: Path, frames: Path, tmp_path: Path) -> None:
+def test_evaluation_scores_every_labeled_pixel(trained: Path, frames: Path, tmp_path: Path) -> None:
     report = evaluate(ckpt=trained, out=tmp_path, scales=(1.0, 1.5), flip=True, progress_bar=False)
     data = ImageData(frames, dataset="room_frames")
-    labelled = sum(int((data.reader.read(p)[1] >= 0).sum()) for p in data.reader.pictures("Area_5"))
-    assert int(report.matrix.labeled.sum()) == labelled
+    labeled = sum(int((data.reader.read(p)[1] >= 0).sum()) for p in data.reader.pictures("Area_5"))
+    assert int(report.matrix.labeled.sum()) == labeled
     assert report.provenance["kept_from_training"] is True
     assert report.provenance["scales"] == [1.0, 1.5]
     assert report.provenance["images"] == 2
@@ -153,7 +151,7 @@ def test_evaluation_scores_every_labelled_pixel(trained: Path, frames: Path, tmp
     assert one.provenance["kept_from_training"] is False
 
 
-def test_prediction_of_a_picture(trained: Path, frames: Path, tmp_path: Path) -> None:
+def test_prediction_of_an_image(trained: Path, frames: Path, tmp_path: Path) -> None:
     picture = frames / "Area_5" / "office_1" / "color" / "000000.jpg"
     remarks = predict_file(picture, ckpt=trained, out=tmp_path)
     assert "64 x 48 pixels" in remarks[0]
@@ -190,7 +188,7 @@ def test_a_photo_is_predicted_upright(trained: Path, frames: Path, tmp_path: Pat
         assert np.array_equal(np.asarray(first), np.asarray(second))
 
 
-def test_images_without_labels_are_not_predicted_to_be_scored(tmp_path: Path) -> None:
+def test_images_without_labels_are_not_scored(tmp_path: Path) -> None:
     reader = IMAGE_READERS["voc"](write_images(tmp_path, "voc"))
     (tmp_path / "ImageSets" / "Segmentation" / "test.txt").write_text("2007_000001\n")
     assert [picture.split for picture in labeled_pictures(reader, ["test", "val"])] == ["val"]
@@ -198,13 +196,13 @@ def test_images_without_labels_are_not_predicted_to_be_scored(tmp_path: Path) ->
         labeled_pictures(reader, ["test"])
 
 
-def test_a_crop_smaller_than_the_head_needs_is_told(frames: Path, tmp_path: Path) -> None:
+def test_a_crop_too_small_for_the_head_is_one_line(frames: Path, tmp_path: Path) -> None:
     message = r"images of 8 x 8 pixels leave 1 x 1 features and the head needs 2 x 2; raise data\.crop_size"
     with pytest.raises(UserError, match=message):
         run(frames, tmp_path / "run", data={"crop_size": [8, 8]})
 
 
-def test_bad_files_end_training_in_one_line(tmp_path: Path) -> None:
+def test_invalid_labels_end_training_with_one_line(tmp_path: Path) -> None:
     frames = write_room_frames(tmp_path / "frames", rooms={"Area_1": 3, "Area_5": 1}, frames=1)
     for path in (frames / "Area_1").rglob("label/*.png"):
         save(np.full((48, 64), 60, np.uint8), path)
@@ -212,13 +210,13 @@ def test_bad_files_end_training_in_one_line(tmp_path: Path) -> None:
         run(frames, tmp_path / "run")
 
 
-def test_steps_without_a_number_are_recorded(
+def test_the_batches_of_non_finite_steps_are_written(
     frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         SegmentationLoss, "forward", lambda self, logits, y: {"ce": logits.sum() * float("nan")}
     )
-    with pytest.raises(UserError, match="training has diverged"):
+    with pytest.raises(UserError, match="training diverged"):
         run(frames, tmp_path / "run", epochs=4)
     recorded = [torch.load(path, weights_only=True) for path in (tmp_path / "run").rglob("step_*.pt")]
     assert recorded
@@ -226,14 +224,14 @@ def test_steps_without_a_number_are_recorded(
     assert recorded[0]["batch"]["names"], "which images they were"
 
 
-def test_missing_weights_are_told(frames: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_one_line(frames: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.ckpt: no such checkpoint"):
         run(frames, tmp_path / "run", init_from=tmp_path / "nowhere.ckpt")
     with pytest.raises(UserError, match=r"nowhere\.pth"):
         resnet(name="resnet50", pretrained=tmp_path / "nowhere.pth")
 
 
-def test_scores_of_training_are_logged(trained: Path) -> None:
+def test_scores_and_losses_are_logged(trained: Path) -> None:
     with open(trained.parent / "logs" / "metrics.csv") as file:
         rows = list(csv.DictReader(file))
     assert any(row.get("val/miou") for row in rows)
