@@ -1,4 +1,4 @@
-"""Every shipped configuration parses against the training function and makes two training steps."""
+"""Shipped configurations: every combination builds, and every data set, head and recipe trains two steps."""
 
 from collections.abc import Callable
 from functools import cache
@@ -6,109 +6,131 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from helpers.fake_images import write_images
 from helpers.fakes import write_fake_building
 from helpers.raw_scans import write_release
-from jsonargparse import Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 from data_prep.scannet import prepare
-from pcseg.cli import make_parser
+from pcseg.cli import CONFIGS, config_files, make_parser
+from pcseg.labels import S3DIS
 from pcseg.training.segmentor import Segmentor
 from pcseg.training.train import train
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-OVERLAYS = dict.fromkeys(
-    ["laptop.yaml", "ptv3.yaml", "sonata_linear.yaml", "sonata_decoder.yaml"], "plain.yaml"
+POINT_DATA = ("rooms", "s3dis", "scannet", "scannet/classes200")
+HEADS = ("linear", "fcn", "encnet", "ctnet", "ccnet")
+BACKBONES = ("sparse_unet_small", "sparse_unet_base", "ptv3_small", "ptv3", "sonata_linear", "sonata_decoder")
+IMAGE_DATA = ("ade20k", "cityscapes", "pascal_context", "rooms_frames", "scannet_frames", "voc")
+RECIPES = tuple(
+    f"{data}/{path.stem}"
+    for data in IMAGE_DATA
+    for path in sorted((CONFIGS / data).glob("*.yaml"))
+    if path.stem != "base"
 )
-"""Files that only change another one of their folder."""
 
 
-@pytest.fixture(scope="module")
-def building(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_fake_building(tmp_path_factory.mktemp("building"), num_points=300)
+@cache
+def parser() -> ArgumentParser:
+    return make_parser(train)
 
 
-@pytest.fixture(scope="module")
-def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Prepared scans for each configuration of ScanNet."""
-    folder = tmp_path_factory.mktemp("scans")
-    raw = write_release(
-        folder / "raw", [f"scene000{k}_00" for k in range(4)] + ["scene0011_00", "scene0707_00"]
-    )
-    prepare(raw, folder / "20", workers=1)
-    prepare(raw, folder / "200", classes=200, workers=1)
-    return {"plain.yaml": folder / "20", "laptop.yaml": folder / "20", "plain200.yaml": folder / "200"}
+def parse(name: str, *options: str) -> Namespace:
+    """Parse a configuration by name, without the files of pretrained weights."""
+    words = [word for path in config_files(name) for word in ("--config", str(path))]
+    config = parser().parse_args([*words, "--out", "runs/test", *options])
+    _forget_weights(config)
+    return config
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Makes the folder of a tiny image data set, once."""
-    folder = tmp_path_factory.mktemp("images")
-    return cache(lambda dataset: write_images(folder / dataset, dataset))
-
-
-def image_set(files: list[Path]) -> str | None:
-    """The image data set of a configuration, ``None`` if it is of rooms."""
-    data = [yaml.safe_load(file.read_text()).get("data", {}) for file in files]
-    return next(
-        (part["init_args"]["dataset"] for part in data if "dataset" in part.get("init_args", {})), None
-    )
-
-
-def forget_weights(config: Namespace) -> None:
-    """Published weights are not there: leave out their paths."""
+def _forget_weights(config: Namespace) -> None:
     for key, value in vars(config).items():
         if key == "pretrained":
             config[key] = None
         elif isinstance(value, Namespace):
-            forget_weights(value)
+            _forget_weights(value)
 
 
-@pytest.mark.parametrize("head", ["plain", "ctnet", "encnet", "ccnet"])
-@pytest.mark.parametrize("dataset", ["s3dis", "scannet"])
-def test_point_transformer_goes_under_every_head(
-    dataset: str, head: str, building: Path, scans: dict[str, Path]
-) -> None:
-    parser = make_parser(train)
-    root = scans["plain.yaml"] if dataset == "scannet" else building
-    files = [CONFIGS / dataset / f"{name}.yaml" for name in (head, "ptv3")]
-    words = [word for file in files for word in ("--config", str(file))]
-    parts = parser.instantiate(parser.parse_args([*words, "--data.root", str(root)]))
-    network = Segmentor(
-        parts.backbone, parts.head, in_channels=parts.data.in_channels, schema=parts.data.schema
-    )
-    assert type(network.backbone).__name__ == "PTv3"
-    part = network.head if head == "plain" else network.head.body
-    assert type(part).__module__ == f"pcseg.heads.{'linear' if head == 'plain' else head}"
+def build(name: str) -> torch.nn.Module:
+    """Build a model without allocating its weights, for the 13 classes of S3DIS."""
+    config = parse(name)
+    parts = ArgumentParser()
+    parts.add_argument("--backbone", type=parser_type("backbone"))
+    parts.add_argument("--head", type=parser_type("head"))
+    with torch.device("meta"):
+        made = parts.instantiate(Namespace(backbone=config.backbone, head=config.head))
+        return Segmentor(made.backbone, made.head, in_channels=7, schema=S3DIS)
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONFIGS)))
-def test_trains_two_steps(
-    path: Path, building: Path, scans: dict[str, Path], images: Callable[[str], Path]
-) -> None:
-    root = scans.get(path.name, scans["plain.yaml"]) if path.parent.name == "scannet" else building
-    files = [path.with_name(OVERLAYS[path.name]), path] if path.name in OVERLAYS else [path]
-    parser = make_parser(train)
-    small = ["--data.batch_size", "2", "--data.num_workers", "0"]
-    if dataset := image_set(files):
-        root = images(dataset)
+def parser_type(name: str) -> object:
+    return train.__annotations__[name]
+
+
+def test_every_file_is_covered() -> None:
+    covered = {*IMAGE_DATA, "heads", "backbones", *(data.split("/")[0] for data in POINT_DATA)}
+    assert {path.name for path in CONFIGS.iterdir()} == covered
+    assert {path.stem for path in (CONFIGS / "heads").iterdir()} == set(HEADS)
+    assert {path.stem for path in (CONFIGS / "backbones").iterdir()} == set(BACKBONES)
+    assert not [path for path in CONFIGS.rglob("*.yaml") if "\nout:" in path.read_text()]
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("data", POINT_DATA)
+def test_every_combination_of_points_builds(data: str, backbone: str) -> None:
+    for head in HEADS:
+        model = build(f"{data}/{backbone}/{head}")
+        assert type(model.head).__name__ == ("LinearHead" if head == "linear" else "PointHead")
+        assert sum(parameter.numel() for parameter in model.parameters()) > 100_000
+
+
+@pytest.mark.parametrize("name", [f"{data}/{head}/laptop" for data in ("s3dis", "scannet") for head in HEADS])
+def test_every_head_builds_on_a_laptop(name: str) -> None:
+    assert sum(parameter.numel() for parameter in build(name).parameters()) < 20_000_000
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_image_recipe_builds(name: str) -> None:
+    assert type(build(name).head).__name__ == "ImageHead"
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that writes tiny data for a data set, once."""
+    folder = tmp_path_factory.mktemp("data")
+
+    def scans(name: str, classes: int) -> Path:
+        raw = folder / "raw"
+        if not raw.exists():
+            write_release(raw, [*(f"scene000{k}_00" for k in range(4)), "scene0011_00", "scene0707_00"])
+        prepare(raw, folder / name, classes=classes, workers=1)
+        return folder / name
+
+    @cache
+    def write(data: str) -> Path:
+        if data in ("rooms", "s3dis"):
+            return write_fake_building(folder / data, num_points=300)
+        if data.startswith("scannet") and data != "scannet_frames":
+            return scans(data.replace("/", "_"), 200 if data.endswith("200") else 20)
+        return write_images(folder / data, "room_frames" if data == "rooms_frames" else data)
+
+    return write
+
+
+def train_two_steps(name: str, data: str, root: Path) -> None:
+    small = ["--data.batch_size", "2", "--data.num_workers", "0", "--data.root", str(root)]
+    if data in IMAGE_DATA:
         small += ["--data.crop_size", "[64, 64]"]
-    if path.name.startswith("sonata_") and root == building:  # which has no normals
+    elif "sonata" in name and data in ("rooms", "s3dis"):  # the test data has no normals
         small += ["--data.features", "[pos, color, height]"]
-    small += ["--data.root", str(root)]
-    config = parser.parse_args([arg for file in files for arg in ("--config", str(file))] + small)
-    forget_weights(config)
-    parts = parser.instantiate(config)
-    data = parts.data
+    parts = parser().instantiate(parse(name, *small))
+    data_module = parts.data
     segmentor = Segmentor(
-        parts.backbone, parts.head,
-        in_channels=data.in_channels, schema=data.schema, loss=parts.loss(data.class_counts),
+        parts.backbone, parts.head, in_channels=data_module.in_channels, schema=data_module.schema,
+        loss=parts.loss(data_module.class_counts),
     )  # fmt: skip
-    batch = next(iter(data.train_dataloader()))
+    batch = next(iter(data_module.train_dataloader()))
     optimizer = parts.optimizer(segmentor.parameters())
     before = [parameter.detach().clone() for parameter in segmentor.parameters()]
-    for _ in range(2):  # the second sees what the first made of weights, statistics and momenta
+    for _ in range(2):  # the second step depends on weights, statistics and momenta after the first
         total = torch.stack(list(segmentor.losses(segmentor(batch), batch).values())).sum()
         assert torch.isfinite(total)
         optimizer.zero_grad()
@@ -116,4 +138,28 @@ def test_trains_two_steps(
         optimizer.step()
     for (name, new), old in zip(segmentor.named_parameters(), before):
         assert new.isfinite().all(), name
-        assert new.requires_grad != torch.equal(old, new), f"{name}: takes part if it is not frozen"
+        assert new.requires_grad != torch.equal(old, new), f"{name}: must change unless it is frozen"
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_heads_train_on_points(head: str, roots: Callable[[str], Path]) -> None:
+    train_two_steps(f"rooms/{head}", "rooms", roots("rooms"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", POINT_DATA)
+def test_data_sets_train(data: str, roots: Callable[[str], Path]) -> None:
+    train_two_steps(f"{data}/encnet", data, roots(data))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [*BACKBONES[2:], "laptop"])
+def test_backbones_train(backbone: str, roots: Callable[[str], Path]) -> None:
+    train_two_steps(f"s3dis/{backbone}", "s3dis", roots("s3dis"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_image_recipes_train(name: str, roots: Callable[[str], Path]) -> None:
+    data = name.split("/")[0]
+    train_two_steps(name, data, roots(data))

@@ -57,5 +57,5 @@ def test_invalid_names_are_one_line() -> None:
     with pytest.raises(UserError, match="is empty"):
         num_features([])
     none = np.empty((0, 3), np.float32)
-    with pytest.raises(UserError, match=r"room\.ply: feature 'normal'"):
+    with pytest.raises(UserError, match=r"room\.ply: no normals"):
         input_features(["normal"], pos=none, color=none, ground=0.0, source="room.ply")

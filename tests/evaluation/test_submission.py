@@ -105,7 +105,7 @@ def test_from_raw_scans_to_a_submission(
     (tmp_path / "tiny.yaml").write_text(json.dumps(pieces))
     options = {"root": prepared, "grid_size": 0.2, "batch_size": 2, "num_workers": 0, "loop": 1}
     args = [arg for key, value in options.items() for arg in (f"--data.{key}", str(value))]
-    configs = ["--config", str(ROOT / "configs/scannet/plain.yaml"), "--config", str(tmp_path / "tiny.yaml")]
+    configs = ["--config", str(ROOT / "configs/scannet/base.yaml"), "--config", str(tmp_path / "tiny.yaml")]
     run(train, args=[*configs, *args, "--out", str(tmp_path / "run")])
     log = (tmp_path / "run" / "logs" / "metrics.csv").read_text()
     assert re.search(r"^1,1,0\.\d+", log, flags=re.MULTILINE), "a second step"

@@ -58,7 +58,7 @@ def published_recipes() -> list[Path]:
     found = []
     for path in sorted(ROOT.rglob("*.yaml")):
         text = path.read_text()
-        ours = path.parent.name == "rooms" or "images.van" in text
+        ours = path.parent.name == "rooms_frames" or "images.van" in text
         if not ours and "heads.ImageHead" in text:
             found.append(path)
     return found
