@@ -50,7 +50,7 @@ def test_empty_cloud() -> None:
 
 
 def test_invalid_names_are_one_line() -> None:
-    with pytest.raises(UserError, match="'rgb' is unknown. Choose from color, height, normal, pos"):
+    with pytest.raises(UserError, match=r"'rgb' is unknown\. Choose from color, height, normal, pos"):
         num_features(["rgb"])
     with pytest.raises(UserError, match="repeats a name"):
         num_features(["color", "color"])

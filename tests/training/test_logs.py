@@ -108,9 +108,7 @@ def test_a_resumed_run_ends_with_the_rows_of_an_uninterrupted_run(
     assert run("stopped", resume=True) == straight
 
 
-def test_a_log_file_gets_one_line_per_epoch(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_log_file_gets_one_line_per_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_fake_building(tmp_path / "building", rooms={"Area_1": 4, "Area_5": 1}, num_points=200)
 
     def run(max_epochs: int, *, resume: bool = False) -> list[str]:

@@ -79,7 +79,9 @@ def test_overfits_four_frames(frames: Path, head: str) -> None:
     assert right > 0.95
 
 
-@pytest.mark.filterwarnings("ignore:.*logs directory.*exists.*:UserWarning")  # Lightning's, about a resumed run
+@pytest.mark.filterwarnings(
+    "ignore:.*logs directory.*exists.*:UserWarning"
+)  # Lightning's, about a resumed run
 def test_an_interrupted_run_resumes_to_the_weights_of_an_uninterrupted_run(
     frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
