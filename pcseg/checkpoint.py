@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -236,26 +236,10 @@ def load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor], *, s
     Raises:
         UserError: Lists the first missing, unexpected and misshapen entries.
     """
-    own = module.state_dict()
-    shapes = [
-        f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
-        for name in own.keys() & weights.keys()
-        if own[name].shape != weights[name].shape
-    ]
-    problems = {
-        "missing": sorted(own.keys() - weights.keys()),
-        "unexpected": sorted(weights.keys() - own.keys()),
-        "different shape": sorted(shapes),
-    }
-    found = [f"{kind}: {_first(names)}" for kind, names in problems.items() if names]
-    if found:
-        raise UserError(f"{source}: weights do not fit the model. " + "; ".join(found))
-    module.load_state_dict(weights)
-
-
-def _first(names: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"{source}: its weights do not fit the model: {reason(error)}") from error
 
 
 def differing_keys(mine: Any, theirs: Any, prefix: str = "") -> list[str]:
