@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "pcseg.training.train:train",
     "evaluate": "pcseg.evaluation.evaluate:evaluate",
     "predict": "pcseg.inference.predict:predict_file",
+    "visualize": "pcseg.views.visualize:visualize",
     "compare": "pcseg.views.compare:compare",
     "cross-validate": "pcseg.evaluation.cross_validation:cross_validate",
     "submit-scannet": "pcseg.evaluation.submission:submit",

@@ -11,7 +11,8 @@ from pcseg.files import make_folder
 from pcseg.inference.images import ImageOptions
 from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
 from pcseg.labels import LabelSchema
-from pcseg.views.render.models import models_picture, save_picture
+from pcseg.views.render.pages import save_image
+from pcseg.views.render.pictures import models_picture
 from pcseg.views.subject import Subject
 
 
@@ -83,12 +84,8 @@ def draw_room(
 ) -> None:
     """Write a picture of a room with the predictions of every column of a comparison."""
     pos = np.array(sample.pos)  # drawing needs a writable array, not a memory map
-    subjects = [
-        (column, Subject(name=name, pos=pos, prediction=label, schema=schema))
-        for column, label in labels.items()
-    ]
-    truth = Subject(name=name, pos=pos, color=sample.color, label=sample.label, schema=schema)
-    save_picture(models_picture(truth, subjects), path)
+    subject = Subject(name=name, pos=pos, color=sample.color, label=sample.label, schema=schema)
+    save_image(models_picture(subject, list(labels.items())), path)
 
 
 def _paths(paths: list[Path] | Path | None) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What a picture shows: a cloud in metres with z up, its truth and what was predicted for it."""
+"""The subject of a view: a cloud in meters with z up, with its labels and its prediction."""
 
 from dataclasses import dataclass
 
@@ -14,20 +14,20 @@ from pcseg.views.layers.head_maps import HeadMaps
 
 @dataclass(kw_only=True)
 class Subject:
-    """A cloud to look at; only points that have a position.
+    """A cloud or an image to look at; all points have finite positions.
 
     Args:
-        name: For titles.
-        pos: ``(N, 3)`` float32 metres, z up.
+        name: Name for titles.
+        pos: ``(N, 3)`` float32 meters, z up. Pixels of an image lie at their column, with the last row at y = 0.
         color: ``(N, 3)`` uint8, or ``None``.
         label: True classes ``(N,)``, or ``None``.
         prediction: Predicted classes ``(N,)``, or ``None``.
         confidence: ``(N,)`` in 0..1, or ``None``.
         schema: The classes of ``label`` and ``prediction``.
-        maps: What the head of a model did with the points, or ``None``.
-        sensor: Where the camera of a single view stood, ``(3,)``, or ``None``.
-        pixels: Height and width where the points are the pixels of a picture, row by row, or ``None``.
-        remarks: Units and axes of the file, in plain language.
+        maps: What the head of a model computed for the points, or ``None``.
+        sensor: Position of the sensor of a single scan, ``(3,)``, or ``None``.
+        pixels: Height and width if the points are the pixels of an image, row by row, else ``None``.
+        remarks: Units and axes of the file, as text.
     """
 
     name: str
@@ -45,32 +45,51 @@ class Subject:
     def __len__(self) -> int:
         return len(self.pos)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, empty without a schema."""
+        return self.schema.names if self.schema else ()
+
+    @property
+    def kind(self) -> str:
+        """What the points are together, for titles."""
+        return "cloud" if self.pixels is None else "image"
+
 
 def make_subject(
     cloud: Cloud,
     prediction: SavedPrediction | None = None,
     *,
-    maps: HeadMaps | None = None,
+    frame: Frame | None = None,
     units: Units = "auto",
     up: Up = "auto",
 ) -> Subject:
-    """Bring cloud and prediction together, in metres with z up.
+    """Combine a cloud and its prediction, in meters with z up.
 
-    Units and axes are those of the prediction if it has them, else they are found or taken as given; ``maps`` has
-    a row for every point of the cloud.
+    Args:
+        cloud: The points; those without a finite position are left out.
+        prediction: Their prediction.
+        frame: Units and axes of the file; default: those of the prediction, or estimated, or as given by ``units``
+            and ``up``.
+        units: Unit of the file.
+        up: Axis of the file that points up.
 
     Raises:
-        UserError: The prediction has another number of points, or other classes than the cloud.
+        UserError: The prediction has a different number of points, or other classes than the cloud.
     """
     rows = cloud.finite
     if prediction is not None and len(prediction.label) != len(cloud):
         raise UserError(
-            f"{cloud.source} has {len(cloud)} points but its prediction {len(prediction.label)} (made from "
-            f"{prediction.source}); give the prediction of this file"
+            f"{cloud.source}: has {len(cloud)} points, but the prediction (of {prediction.source}) has "
+            f"{len(prediction.label)}. Pass the prediction of this file."
         )
     if prediction is not None and cloud.schema is not None:
         cloud.schema.require_same(prediction.schema, this=str(cloud.source), that="the prediction")
-    frame = frame_of(cloud, prediction, units=units, up=up)
+    if frame is None and cloud.schema is not None:
+        frame = IDENTITY
+    if frame is None and prediction is not None and (units, up) == ("auto", "auto"):
+        frame = prediction.frame
+    frame = frame or find_frame(cloud.pos, units=units, up=up)
     return Subject(
         name=cloud.source.stem,
         pos=frame.apply(cloud.pos[rows]),
@@ -79,16 +98,6 @@ def make_subject(
         prediction=None if prediction is None else prediction.label[rows],
         confidence=None if prediction is None else prediction.confidence[rows],
         schema=cloud.schema or (prediction.schema if prediction is not None else None),
-        maps=None if maps is None else maps.take(rows),
         sensor=frame.sensor,
         remarks=frame.remarks,
     )
-
-
-def frame_of(cloud: Cloud, prediction: SavedPrediction | None, *, units: Units, up: Up) -> Frame:
-    """The frame to look at a cloud in."""
-    if cloud.schema is not None:
-        return IDENTITY
-    if prediction is not None and prediction.frame is not None and (units, up) == ("auto", "auto"):
-        return prediction.frame
-    return find_frame(cloud.pos, units=units, up=up)

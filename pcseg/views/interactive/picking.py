@@ -1,52 +1,58 @@
-"""Which point a click means, and what there is to say about it."""
+"""Find the point that a click selects, and describe it."""
 
 import numpy as np
 
 from pcseg.views.subject import Subject
 
 CONE = 0.006
-"""Half the angle in radians within which a click means a point."""
+"""Half the opening angle in radians of the cone around a ray in which points are found."""
 WIDER = (3, 10)
-"""Times as wide cones are tried where a sparse cloud has no point in the first."""
-THIN = 0.05
-"""Metres behind the first point within which a point nearer to the ray is taken instead."""
+"""Factors of wider cones, tried when a sparse cloud has no point in the first."""
+SURFACE = 0.05
+"""Meters behind the nearest point within which the point closest to the ray is taken."""
+
+MAX_ENTRIES = 5
+"""Number of probabilities that are listed."""
 
 
 def point_on_ray(
     pos: np.ndarray, origin: np.ndarray, direction: np.ndarray, *, cone: float = CONE
 ) -> int | None:
-    """Row of the point that is seen along a ray, ``None`` if there is none near it.
+    """Return the row of the point that is visible along a ray, ``None`` if there is none near it.
 
     Args:
         pos: ``(N, 3)`` float32.
-        origin: Where the ray starts, ``(3,)``.
-        direction: Where it goes, ``(3,)``, of any length.
-        cone: Half the angle of the cone around the ray, in radians.
+        origin: Start of the ray, ``(3,)``.
+        direction: Direction of the ray, ``(3,)``, of any length.
+        cone: Half the opening angle of the cone around the ray, in radians.
     """
     ray = np.asarray(direction, dtype=np.float64)
     ray = (ray / np.linalg.norm(ray)).astype(np.float32)
-    away = pos - np.asarray(origin, dtype=np.float32)
-    depth = away @ ray
-    aside = np.einsum("ij,ij->i", away, away) - np.square(depth)
+    offset = pos - np.asarray(origin, dtype=np.float32)
+    depth = offset @ ray
+    aside = np.einsum("ij,ij->i", offset, offset) - np.square(depth)
     for width in (cone, *(cone * factor for factor in WIDER)):
         near = np.flatnonzero((depth > 0.02) & (aside < np.square(np.float32(width) * depth)))
         if len(near):
             break
     else:
         return None
-    first = near[depth[near] < depth[near].min() + THIN]
+    first = near[depth[near] < depth[near].min() + SURFACE]
     return int(first[(aside[first] / np.square(depth[first])).argmin()])
 
 
-def describe(subject: Subject, point: int, *, most: int = 5) -> list[tuple[str, str]]:
-    """Headings and texts: place, classes, the largest probabilities, affinities and codewords of a point."""
+def describe(subject: Subject, point: int) -> list[tuple[str, str]]:
+    """Return headings and texts of a point: position, classes, largest probabilities, affinities and codewords."""
     names = subject.schema.names if subject.schema else ()
     x, y, z = subject.pos[point]
-    found = [("place", f"{x:.2f}, {y:.2f}, {z:.2f} m")]
+    found = [("position", f"{x:.2f}, {y:.2f}, {z:.2f} m")]
+    if subject.pixels is not None:
+        row, column = divmod(point, subject.pixels[1])
+        found = [("pixel", f"column {column}, row {row}")]
     if subject.label is not None:
-        found.append(("true label", _name(names, int(subject.label[point]))))
+        found.append(("true label", _class_name(names, int(subject.label[point]))))
     if subject.prediction is not None:
-        text = _name(names, int(subject.prediction[point]))
+        text = _class_name(names, int(subject.prediction[point]))
         if subject.confidence is not None:
             text += f" ({float(subject.confidence[point]):.2f})"
         found.append(("prediction", text))
@@ -54,21 +60,21 @@ def describe(subject: Subject, point: int, *, most: int = 5) -> list[tuple[str, 
     if maps is None or maps.row[point] < 0:
         return found
     row, token = int(maps.row[point]), int(maps.point_token[point])
-    found.append(("probabilities", _largest(maps.probability[row], names, most)))
-    if maps.plain is not None:
-        found.append(("probabilities, plain head", _largest(maps.plain[row], names, most)))
+    found.append(("probabilities", _largest(maps.probability[row], names)))
+    if maps.baseline is not None:
+        found.append(("probabilities of the baseline", _largest(maps.baseline[row], names)))
     if maps.affinity is not None:
-        found.append(("affinity", _largest(maps.affinity[token], names, most)))
+        found.append(("affinity", _largest(maps.affinity[token], names)))
     if maps.assignment is not None:
         codewords = tuple(f"codeword {i}" for i in range(maps.assignment.shape[1]))
-        found.append(("codewords", _largest(maps.assignment[token], codewords, most)))
+        found.append(("codewords", _largest(maps.assignment[token], codewords)))
     return found
 
 
-def _largest(values: np.ndarray, names: tuple[str, ...], most: int) -> str:
-    order = np.argsort(-values, kind="stable")[:most]
+def _largest(values: np.ndarray, names: tuple[str, ...]) -> str:
+    order = np.argsort(-values, kind="stable")[:MAX_ENTRIES]
     return ", ".join(f"{names[i]} {values[i]:.2f}" for i in order)
 
 
-def _name(names: tuple[str, ...], label: int) -> str:
+def _class_name(names: tuple[str, ...], label: int) -> str:
     return names[label] if label >= 0 else "no class"

@@ -1,78 +1,108 @@
-"""A window to turn a cloud around in, with one switch a colouring."""
+"""A window of Open3D: rotate the cloud and switch layers on and off."""
 
+import ctypes
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from pcseg.errors import UserError
-from pcseg.labels import Palette
-from pcseg.views.layers.coloring import NAMES, NOTHING, By, Layer
-from pcseg.views.layers.head_layers import all_layers
+from pcseg.views.layers.coloring import TITLES, Coloring, Layer
+from pcseg.views.layers.head_layers import browse_layers
+from pcseg.views.render.pictures import INSIDE, Viewpoint
 from pcseg.views.subject import Subject
 
-
-def has_screen() -> bool:
-    """Whether a window can be opened."""
-    return sys.platform in ("win32", "darwin") or bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
+WIDTH, HEIGHT = 1280, 800
+OTHERWISE = "Or use --png FILE, --html FILE or --browser."
 
 
 def show(
     subject: Subject,
-    by: By,
+    coloring: Coloring,
     *,
-    palette: Palette = "canonical",
-    point: int | None = None,
-    tell: Callable[[str], object] | None = None,
+    viewpoint: Viewpoint = INSIDE,
+    report: Callable[[str, Layer], object] | None = None,
 ) -> None:
-    """Open a window with the cloud coloured in every way it can be; ``by`` is switched on. Waits until it closes.
+    """Open a window with all layers of a cloud, that of ``coloring`` switched on. Returns when it is closed.
 
     Args:
         subject: The points.
-        by: The colouring that is shown first.
-        palette: Colours of the classes.
-        point: The one that looks, where attention is shown.
-        tell: Called with what the colours of each switch mean, for the window itself has no legend.
+        coloring: The layer that is shown first.
+        viewpoint: Where the camera stands first.
+        report: Called with the name of every layer that has a legend: the window itself cannot show legends.
 
     Raises:
-        UserError: There is no screen, Open3D is not installed, or the subject lacks what ``by`` needs.
+        UserError: The window cannot be opened on this machine, or the subject lacks what the layer needs.
     """
-    if not has_screen():
-        raise UserError("there is no screen to open a window on; give --png FILE for a picture")
+    require_screen()
     try:
         import open3d as o3d
     except ImportError as error:
-        raise UserError(
-            "a window needs Open3D: pip install open3d; or give --png FILE for a picture"
-        ) from error
-    layers = all_layers(subject, palette=palette, point=point)
-    shown = next((number for number, layer in enumerate(layers) if layer.by == by), None)
-    if shown is None:
-        ways = ", ".join(dict.fromkeys(layer.by for layer in layers))
-        raise UserError(f"{subject.name}: nothing to colour by {by}; choose one of {ways}")
+        message = f"Open3D is not installed, but a window needs it. Run: pip install open3d. {OTHERWISE}"
+        raise UserError(message) from error
+    layers, shown = browse_layers(subject, coloring)
+    rows, camera = viewpoint.apply(subject, (WIDTH, HEIGHT))
+    pos = np.ascontiguousarray(subject.pos[rows], dtype=np.float32)
+    unlit = o3d.visualization.rendering.MaterialRecord()
+    unlit.shader, unlit.point_size = "defaultUnlit", 3
     entries = []
     for number, layer in enumerate(layers):
-        name = layer.by if layer.title in NAMES.values() else layer.title
-        if tell is not None and (layer.legend or layer.scale):
-            tell(f"{name}: {legend_text(layer, blocks=sys.stdout.isatty())}")
-        cloud = o3d.t.geometry.PointCloud(o3d.core.Tensor.from_numpy(np.ascontiguousarray(subject.pos)))
-        cloud.point.colors = o3d.core.Tensor.from_numpy(np.ascontiguousarray(layer.color))
-        entries.append({"name": name, "geometry": cloud, "is_visible": number == shown})
-    o3d.visualization.draw(entries, title=subject.name, show_ui=True, point_size=3)
+        name = layer.by if layer.title in TITLES.values() else layer.title
+        if report is not None and (layer.legend or layer.scale):
+            report(name, layer)
+        cloud = o3d.t.geometry.PointCloud(o3d.core.Tensor.from_numpy(pos))
+        color = layer.color_of(rows).astype(np.float32) / 255  # Open3D warns about integer colors
+        cloud.point.colors = o3d.core.Tensor.from_numpy(np.ascontiguousarray(color))
+        entries.append({"name": name, "geometry": cloud, "material": unlit, "is_visible": number == shown})
+    vertical = 2 * np.arctan(np.tan(np.radians(camera.fov) / 2) * HEIGHT / WIDTH)
+
+    def prepare(window: Any) -> None:
+        window.ground_plane = o3d.visualization.rendering.Scene.GroundPlane.XY  # the default is XZ
+        window.scene.view.set_post_processing(False)  # tone mapping would change the colors
+
+    o3d.visualization.draw(
+        entries,
+        title=subject.name,
+        width=WIDTH,
+        height=HEIGHT,
+        eye=camera.eye.astype(np.float32),
+        lookat=camera.target.astype(np.float32),
+        up=-camera.axes[1].astype(np.float32),
+        field_of_view=float(np.degrees(vertical)),
+        point_size=3,
+        show_ui=True,
+        show_skybox=False,
+        on_init=prepare,
+    )
 
 
-def legend_text(layer: Layer, *, blocks: bool) -> str:
-    """The legend of a layer in a line; colours are ``blocks`` for a terminal that has colours, or codes (#rrggbb)."""
+def require_screen() -> None:
+    """Raise :class:`UserError` if no window can be opened: no screen, or on Linux no Vulkan for Open3D."""
+    if sys.platform in ("win32", "darwin"):
+        return
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise UserError(f"No screen to open a window on. {OTHERWISE}".replace("Or use", "Use"))
+    missing = missing_vulkan()
+    if missing:
+        raise UserError(f"{missing}, but Open3D's window needs it. {OTHERWISE}")
 
-    def shown(color: Sequence[int]) -> str:
-        red, green, blue = map(int, color)
-        return f"\x1b[48;2;{red};{green};{blue}m  \x1b[0m" if blocks else f"#{red:02x}{green:02x}{blue:02x}"
 
-    parts = [f"{shown(color)} {text}" for text, color in layer.legend]
-    if layer.scale:
-        ends = zip((0, NOTHING - 1), layer.scale)
-        parts.append(" to ".join(f"{shown(layer.table[place])} {text}" for place, text in ends))
-    return ", ".join(parts) + (f" ({layer.note})" if layer.note else "")
+def missing_vulkan() -> str | None:
+    """Return what is missing of Vulkan on Linux, ``None`` if Open3D can use it.
+
+    Checked here because Open3D ends the process, without an exception, if there is no driver.
+    """
+    try:
+        library = ctypes.CDLL("libvulkan.so.1")
+    except OSError:
+        return "libvulkan.so.1 is not installed (Debian, Ubuntu: apt install libvulkan1 mesa-vulkan-drivers)"
+    instance = ctypes.c_void_p()
+    info = (ctypes.c_uint64 * 8)(1)  # VkInstanceCreateInfo: its type (1), and no layers or extensions
+    if library.vkCreateInstance(ctypes.byref(info), None, ctypes.byref(instance)) != 0:
+        return "no Vulkan driver is installed (Debian, Ubuntu: apt install mesa-vulkan-drivers)"
+    count = ctypes.c_uint32()
+    library.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), None)
+    library.vkDestroyInstance(instance, None)
+    return None if count.value else "no Vulkan device found (Debian, Ubuntu: apt install mesa-vulkan-drivers)"

@@ -1,221 +1,212 @@
-"""Colours that show what a head does: affinity to classes, codewords, attention of a point, gain by context."""
+"""Layers that show the inside of a head: affinity to classes, codewords, attention of a point, gain over a baseline."""
 
-import colorsys
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from pcseg.errors import UserError
-from pcseg.labels import UNLABELED, Palette, class_colors
-from pcseg.views.layers.coloring import By, Layer, amount_layer, available, make_layer, named_layer
+from pcseg.labels import UNLABELED, class_colors
+from pcseg.views.layers.coloring import (
+    By,
+    Coloring,
+    Layer,
+    available,
+    category_layer,
+    make_layer,
+    value_layer,
+)
 from pcseg.views.layers.head_maps import HeadMaps
+from pcseg.views.layers.palette import Color, distinct_colors
 from pcseg.views.subject import Subject
 
-UNSEEN = (205, 210, 215)
-"""Points that an attention does not reach."""
-LEAST = 1e-6
-"""Attention is shown by its logarithm, from this share of its largest value."""
+UNREACHED: Color = (205, 210, 215)
+"""Color of points that the attention does not reach."""
 
-HAS: dict[str, tuple[str, str]] = {
-    "affinity": ("affinity", "a CTNet head has one"),
-    "codeword": ("assignment", "an EncNet head has one"),
-    "attention": ("attend", "a CCNet head has one"),
-    "gain": ("plain", "give --plain FILE, the checkpoint to compare with"),
+SMALLEST_WEIGHT = 1e-6
+"""Low end of the logarithmic scale of attention, relative to the largest weight."""
+
+MAX_CODEWORDS = 6
+"""Codewords that are shown one by one: those with the largest mean weight."""
+
+HEAD_MAPS: dict[By, tuple[str, str]] = {
+    "affinity": ("affinity", "CTNet heads have one"),
+    "codeword": ("assignment", "EncNet heads have them"),
+    "attention": ("attend", "CCNet heads have one"),
+    "gain": ("baseline", "Pass --baseline FILE, a checkpoint to compare with"),
 }
-"""The field of :class:`HeadMaps` that each way to colour needs, and who has it."""
+"""The field of :class:`HeadMaps` that each kind of layer shows, and how to get it."""
 
 
-def head_ways(maps: HeadMaps | None) -> list[By]:
-    """The ways to colour for which a head has the maps."""
-    ways: tuple[By, ...] = ("affinity", "codeword", "attention", "gain")
-    return [by for by in ways if maps is not None and getattr(maps, HAS[by][0]) is not None]
+def head_layer_kinds(maps: HeadMaps | None) -> list[By]:
+    """Return the kinds of layers for which a head has the maps."""
+    return [by for by, (name, _) in HEAD_MAPS.items() if maps is not None and getattr(maps, name) is not None]
 
 
-def head_layers(
-    subject: Subject,
-    by: By,
-    *,
-    of: str | None = None,
-    point: int | None = None,
-    palette: Palette = "canonical",
-) -> list[Layer]:
-    """The layers of one way to colour by what a head does.
+def make_layers(subject: Subject, coloring: Coloring) -> list[Layer]:
+    """Return the layers of one coloring: one for fields of the subject, several for most maps of a head.
 
-    Args:
-        subject: The points and the maps of the head.
-        by: ``affinity`` (the class that a point takes most of, and the share of each class that is there),
-            ``codeword`` (the same of codewords), ``attention`` (what one point sees after 1, 2, ...
-            recurrences) or ``gain`` (probability of the true class, or without truth of the predicted one,
-            less what a plain head gives it).
-        of: Name of the one class, or number of the one codeword, to show.
-        point: The point that looks, for ``attention``.
-        palette: Colours of the classes.
+    ``affinity`` gives the class with the highest affinity, then the affinity to each class that occurs; ``codeword``
+    the same for codewords; ``attention`` what the point attends to after 1, 2, ... recurrences; ``gain`` the
+    probability of the true class (without labels: the predicted class) minus that of the baseline.
 
     Raises:
-        UserError: The head has no such map, or there is no ``of``.
+        UserError: The subject or the head has nothing to color by, or the class or codeword is unknown.
     """
-    maps = subject.maps
-    if maps is None:
-        raise UserError(f"{subject.name}: colours by {by} show what a head does; give --ckpt FILE")
-    field, who = HAS[by]
+    by, maps = coloring.by, subject.maps
+    if by not in HEAD_MAPS or maps is None:
+        return [make_layer(subject, by, palette=coloring.palette)]
+    field, remedy = HEAD_MAPS[by]
     if getattr(maps, field) is None:
-        raise UserError(f"{subject.name}: {maps.head} has no {by} to colour by; {who}")
+        raise UserError(f"{subject.name}: {maps.head} has no {by} to color by. {remedy}.")
     if by == "affinity":
-        return affinity_layers(subject, maps, of=of, palette=palette)
+        return affinity_layers(subject, maps, coloring)
     if by == "codeword":
-        return codeword_layers(maps, of=of)
-    if by == "attention":
-        tokens = "voxels" if subject.pixels is None else "cells"
-        return attention_layers(maps, middle_point(subject) if point is None else point, tokens=tokens)
-    return [gain_layer(subject, maps)]
+        return codeword_layers(maps, coloring.of)
+    if by == "gain":
+        return [gain_layer(subject, maps)]
+    point = center_point(subject) if coloring.point is None else coloring.point
+    return attention_layers(maps, point, tokens="voxels" if subject.pixels is None else "cells")
 
 
-def all_layers(subject: Subject, *, palette: Palette = "canonical", point: int | None = None) -> list[Layer]:
-    """Every layer of a subject, those of the points first."""
-    layers = [make_layer(subject, by, palette=palette) for by in available(subject)]
-    for by in head_ways(subject.maps):
-        layers += head_layers(subject, by, point=point, palette=palette)
-    return layers
+def browse_layers(subject: Subject, coloring: Coloring) -> tuple[list[Layer], int]:
+    """Return every layer of a subject, and the number of the one that ``coloring`` shows first.
+
+    Raises:
+        UserError: The subject has no such layer.
+    """
+    kinds = [*available(subject), *head_layer_kinds(subject.maps)]
+    if coloring.by not in kinds:
+        choices = ", ".join(kinds)
+        raise UserError(f"{subject.name}: nothing to color by {coloring.by}. Choose from: {choices}.")
+    layers = [layer for by in kinds for layer in make_layers(subject, replace(coloring, by=by, of=None))]
+    if coloring.of is None:
+        return layers, [layer.by for layer in layers].index(coloring.by)
+    (first,) = make_layers(subject, coloring)
+    return [first, *(layer for layer in layers if layer.title != first.title)], 0
 
 
-def affinity_layers(subject: Subject, maps: HeadMaps, *, of: str | None, palette: Palette) -> list[Layer]:
-    """The class that each point takes most of, then the share of each class that is there or predicted."""
+def affinity_layers(subject: Subject, maps: HeadMaps, coloring: Coloring) -> list[Layer]:
+    """Return the class with the highest affinity and the affinities to classes that occur or are predicted."""
     assert maps.affinity is not None
     assert subject.schema is not None
     names = subject.schema.names
-    if of is not None and of not in names:
-        raise UserError(f"--of {of}: no such class; choose one of {', '.join(names)}")
-    seen = [values for values in (subject.label, subject.prediction) if values is not None]
-    there = np.unique(np.concatenate(seen)) if seen else np.arange(len(names))
-    wanted = [int(k) for k in there if k >= 0] if of is None else [names.index(of)]
-    site = maps.point_token
-    shares = [
-        share_layer(maps.affinity[:, k], "affinity", f"affinity to {names[k]}", site=site) for k in wanted
-    ]
-    if of is not None:
-        return shares
-    colors = class_colors(subject.schema, palette)
-    title = "class of most affinity"
-    strongest = named_layer(
-        _with_none(maps.affinity.argmax(axis=1)), "affinity", title, names=names, colors=colors, site=site
-    )
-    return [strongest, *shares]
+    if coloring.of is not None and coloring.of not in names:
+        raise UserError(f"--of {coloring.of}: unknown class. Choose from: {', '.join(names)}.")
+    known = [values for values in (subject.label, subject.prediction) if values is not None]
+    shown = np.unique(np.concatenate(known)) if known else np.arange(len(names))
+    return table_layers(
+        maps.affinity, "affinity", "class with the highest affinity", "affinity to ",
+        names=names, colors=class_colors(subject.schema, coloring.palette), token=maps.point_token,
+        shown=[k for k in shown.tolist() if k >= 0] if coloring.of is None else [names.index(coloring.of)],
+        single=coloring.of is not None,
+    )  # fmt: skip
 
 
-def codeword_layers(maps: HeadMaps, *, of: str | None) -> list[Layer]:
-    """The codeword that each point belongs to most, then the shares of the codewords that points belong to."""
+def codeword_layers(maps: HeadMaps, of: str | None) -> list[Layer]:
+    """Return the codeword with the largest weight and the weights of the codewords used most."""
     assert maps.assignment is not None
     number = maps.assignment.shape[1]
-    names = [f"codeword {i}" for i in range(number)]
     if of is not None and of not in map(str, range(number)):
-        raise UserError(f"--of {of}: no such codeword; choose 0 to {number - 1}")
-    strongest = maps.assignment.argmax(axis=1)
-    site = maps.point_token
-    used = np.argsort(-maps.assignment.mean(axis=0), kind="stable")[:6]
-    wanted = used.tolist() if of is None else [int(of)]
-    shares = [
-        share_layer(maps.assignment[:, i], "codeword", f"share of codeword {i}", site=site) for i in wanted
-    ]
-    if of is not None:
-        return shares
-    colors = np.array([*distinct_colors(number), UNLABELED], dtype=np.uint8)
-    title = "codeword of the largest share"
-    kinds = named_layer(_with_none(strongest), "codeword", title, names=names, colors=colors, site=site)
-    return [kinds, *shares]
+        raise UserError(f"--of {of}: unknown codeword. Choose 0 to {number - 1}.")
+    shown = np.argsort(-maps.assignment.mean(axis=0), kind="stable")[:MAX_CODEWORDS]
+    return table_layers(
+        maps.assignment, "codeword", "codeword with the largest weight", "weight of ",
+        names=[f"codeword {i}" for i in range(number)], token=maps.point_token,
+        colors=np.array([*distinct_colors(number), UNLABELED], dtype=np.uint8),
+        shown=shown.tolist() if of is None else [int(of)], single=of is not None,
+    )  # fmt: skip
 
 
-def attention_layers(maps: HeadMaps, point: int, *, tokens: str = "voxels") -> list[Layer]:
-    """What the token of ``point`` sees after 1, 2, ... recurrences, by its logarithm; ``tokens`` names them."""
-    assert maps.attend is not None
-    token = int(maps.point_token[point])
-    if token < 0:
-        raise UserError("the picked point lies outside the cloud; pick another")
-    site, layers = maps.point_token, []
-    for number, (share, reached) in enumerate(maps.attend(token), start=1):
-        with np.errstate(divide="ignore"):
-            place = 1 + np.log(share / share.max()) / -np.log(LEAST)
-        times = "1 recurrence" if number == 1 else f"{number} recurrences"
-        layer = amount_layer(
-            np.append(place, 0),
-            "attention",
-            f"seen after {times}",
-            scale=("1/1 000 000", "largest"),
-            missing=np.append(~reached, True),
-            nothing=UNSEEN,
-            site=site,
+def table_layers(
+    weights: np.ndarray,
+    by: By,
+    title: str,
+    prefix: str,
+    *,
+    names: Sequence[str],
+    colors: np.ndarray,
+    token: np.ndarray,
+    shown: Sequence[int],
+    single: bool,
+) -> list[Layer]:
+    """Return the column with the largest weight ``(T, K)`` of every token, unless ``single``, then columns ``shown``.
+
+    Scales go from 0 to the 99.5th percentile, which the note gives.
+    """
+    layers = []
+    if not single:
+        largest = np.append(weights.argmax(axis=1), -1)  # the last token is that of points without one
+        layers = [category_layer(largest, by, title, names=names, colors=colors, token=token)]
+    for k in shown:
+        high = max(float(np.percentile(weights[:, k], 99.5)), 1e-9)
+        values = np.append(weights[:, k] / high, np.nan)
+        layer = value_layer(
+            values, by, f"{prefix}{names[k]}", scale=("0", "largest"), missing=np.isnan(values), token=token
         )
-        layers.append(
-            replace(layer, note=f"{100 * reached.mean():.3g} % of the {tokens}, {most_of(share)} hold 90 %")
-        )
+        layers.append(replace(layer, span=(0.0, high), note=f"up to {high:.2g}"))
     return layers
 
 
-def most_of(share: np.ndarray, part: float = 0.9) -> int:
-    """How many of the largest shares make up ``part`` of all."""
-    total = np.cumsum(np.sort(share.astype(np.float64))[::-1])
+def attention_layers(maps: HeadMaps, point: int, *, tokens: str = "voxels") -> list[Layer]:
+    """Return what a point attends to after 1, 2, ... recurrences, on a logarithmic scale; ``tokens`` names them."""
+    assert maps.attend is not None
+    token = int(maps.point_token[point])
+    if token < 0:
+        raise UserError("--pick: the model has no voxel at this point. Pick another point.")
+    layers = []
+    for number, (weight, reached) in enumerate(maps.attend(token), start=1):
+        with np.errstate(divide="ignore"):
+            values = 1 + np.log(weight / weight.max()) / -np.log(SMALLEST_WEIGHT)
+        layer = value_layer(
+            np.append(values, 0),
+            "attention",
+            f"attention after {number} recurrence{'s' if number > 1 else ''}",
+            scale=("1/1 000 000", "largest"),
+            missing=np.append(~reached, True),
+            missing_color=UNREACHED,
+            token=maps.point_token,
+        )
+        note = f"reaches {100 * reached.mean():.3g} % of the {tokens}, {count_of_most(weight)} hold 90 %"
+        layers.append(replace(layer, note=note))
+    return layers
+
+
+def count_of_most(weight: np.ndarray, part: float = 0.9) -> int:
+    """Return how many of the largest weights are needed for ``part`` of their sum."""
+    total = np.cumsum(np.sort(weight.astype(np.float64))[::-1])
     return int(np.searchsorted(total, part * total[-1])) + 1
 
 
 def gain_layer(subject: Subject, maps: HeadMaps) -> Layer:
-    """Probability of the true class with this head less that with the plain one, from -1 to 1."""
-    difference, what = gain(subject, maps)
-    layer = amount_layer(
-        (difference + 1) / 2,
-        "gain",
-        f"probability of the {what} class, less that of the plain head",
-        scale=("-1", "+1"),
-        missing=np.isnan(difference),
-        diverging=True,
+    """Color by the probability of the true class minus that of the baseline, from -1 to 1."""
+    difference, kind = gain(subject, maps)
+    title = f"probability of the {kind} class minus that of the baseline"
+    layer = value_layer(
+        (difference + 1) / 2, "gain", title, scale=("-1", "+1"), missing=np.isnan(difference), diverging=True
     )
     return replace(layer, span=(-1.0, 1.0))
 
 
 def gain(subject: Subject, maps: HeadMaps) -> tuple[np.ndarray, str]:
-    """Differences ``(N,)``, NaN for points without a class, and which class they are of: true or predicted."""
-    assert maps.plain is not None
-    truth = subject.label is not None and bool((subject.label >= 0).any())
-    label = np.asarray(subject.label if truth else maps.label).astype(np.int64)
+    """Return differences ``(N,)``, NaN for points without a class, and their class: "true" or "predicted"."""
+    assert maps.baseline is not None
+    has_labels = subject.label is not None and bool((subject.label >= 0).any())
+    label = np.asarray(subject.label if has_labels else maps.label).astype(np.int64)
     known = (label >= 0) & (maps.row >= 0)
     difference = np.full(len(label), np.nan, dtype=np.float32)
-    row, of = maps.row[known], label[known]
-    difference[known] = maps.probability[row, of] - maps.plain[row, of]
-    return difference, "true" if truth else "predicted"
+    row, column = maps.row[known], label[known]
+    difference[known] = maps.probability[row, column] - maps.baseline[row, column]
+    return difference, "true" if has_labels else "predicted"
 
 
-def share_layer(values: np.ndarray, by: By, title: str, *, site: np.ndarray) -> Layer:
-    """Shares ``(T,)`` of tokens, from 0 to almost the largest of them, which the note says."""
-    missing = np.zeros(len(values) + 1, dtype=bool)
-    missing[-1] = True
-    most = max(float(np.percentile(values, 99.5)), 1e-9)
-    layer = amount_layer(
-        np.append(values / most, 0), by, title, scale=("0", "largest"), missing=missing, site=site
-    )
-    return replace(layer, span=(0.0, most), note=f"up to {most:.2g}")
-
-
-def middle_point(subject: Subject) -> int:
-    """The point nearest to the middle of the cloud."""
+def center_point(subject: Subject) -> int:
+    """Return the row of the point nearest the center of the cloud."""
     step = max(1, len(subject) // 200_000)
     low, high = np.percentile(subject.pos[::step], (1, 99), axis=0)
     return nearest_point(subject, (low + high) / 2)
 
 
-def nearest_point(subject: Subject, place: Sequence[float] | np.ndarray) -> int:
-    """The point nearest to ``place`` in metres."""
-    return int(np.square(subject.pos - np.asarray(place, dtype=np.float32)).sum(axis=1).argmin())
-
-
-def distinct_colors(number: int) -> list[tuple[int, ...]]:
-    """Colours that neighbours in the list do not share, for kinds without a meaning of their own."""
-    colors = []
-    for i in range(number):
-        light = (0.42, 0.66, 0.54)[i % 3]
-        rgb = colorsys.hls_to_rgb(i * 0.618034 % 1, light, 0.65)
-        colors.append(tuple(round(255 * value) for value in rgb))
-    return colors
-
-
-def _with_none(kind: np.ndarray) -> np.ndarray:
-    """``kind`` of the tokens, and one more for points without a token."""
-    return np.append(kind, -1)
+def nearest_point(subject: Subject, position: Sequence[float] | np.ndarray) -> int:
+    """Return the row of the point nearest to ``position``."""
+    return int(np.square(subject.pos - np.asarray(position, dtype=np.float32)).sum(axis=1).argmin())

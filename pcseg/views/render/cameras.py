@@ -1,4 +1,4 @@
-"""Where to look from: inside a room, from above into a room without its ceiling, or from anywhere."""
+"""Cameras for rooms: inside, from above with the ceiling removed, or from a given position."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,13 +9,15 @@ from pcseg.views.render.splat import Camera, splat
 
 View = Literal["inside", "top", "plan"]
 
+Position = tuple[float, float, float]
+
 EYE_HEIGHT = 1.6
-"""Metres above the floor."""
+"""Meters above the floor."""
 
 
 @dataclass(kw_only=True)
 class Box:
-    """The room without strays: corners ``low`` and ``high`` (3,) in metres."""
+    """Bounds of a room without outliers: corners ``low`` and ``high`` (3,) in meters."""
 
     low: np.ndarray
     high: np.ndarray
@@ -27,7 +29,7 @@ class Box:
         return cls(low=low, high=high)
 
     @property
-    def middle(self) -> np.ndarray:
+    def center(self) -> np.ndarray:
         return (self.low + self.high) / 2
 
     @property
@@ -42,77 +44,70 @@ def make_camera(
     width: int,
     height: int,
     sensor: np.ndarray | None = None,
-    eye: tuple[float, float, float] | None = None,
-    look_at: tuple[float, float, float] | None = None,
+    eye: Position | None = None,
+    look_at: Position | None = None,
 ) -> Camera:
-    """The camera of a view.
+    """Return the camera of a view.
 
-    ``inside`` stands at eye height near the corner from which most of the room is seen, or where the
-    ``sensor`` of a single view was; ``top`` looks down at an angle; ``plan`` straight down. ``eye`` and
-    ``look_at`` (metres) override.
+    ``inside`` is at eye height near the corner that sees most of the room, or at the ``sensor`` of a single
+    scan; ``top`` looks down at an angle; ``plan`` looks straight down. ``eye`` and ``look_at`` (meters) override.
     """
     box = Box.around(pos)
-    if eye is None and view == "inside":
-        camera = (
-            from_sensor(pos, sensor, width, height)
-            if sensor is not None
-            else from_corner(pos, box, width, height)
-        )
-    elif eye is None and view == "plan":
+    if eye is not None:
+        target = box.center if look_at is None else np.array(look_at)
+        return Camera(eye=np.array(eye), target=target, width=width, height=height, fov=75)
+    if view == "inside" and sensor is not None:
+        camera = from_sensor(pos, sensor, width, height)
+    elif view == "inside":
+        camera = from_corner(pos, box, width, height)
+    elif view == "plan":
         camera = from_above(box, np.array([0.0, 0, 1]), width, height)
-    elif eye is None:
-        # the long side of the room lies across the picture
+    else:
+        # the long side of the room runs across the picture
         aside = (-0.35, -0.75) if box.size[0] >= box.size[1] else (-0.75, -0.35)
         camera = from_above(box, np.array([*aside, 1.35]), width, height)
-    else:
-        target = box.middle if look_at is None else np.array(look_at)
-        return Camera(eye=np.array(eye), target=target, width=width, height=height, fov=75)
     if look_at is not None:
         camera.target = np.array(look_at, dtype=np.float64)
     return camera
 
 
 def from_sensor(pos: np.ndarray, sensor: np.ndarray, width: int, height: int) -> Camera:
-    """What the camera of a single view saw, upright and as large as fits."""
-    some = pos[:: max(1, len(pos) // 60_000)]
-    camera = Camera(eye=sensor, target=np.median(some, axis=0).astype(np.float64), width=width, height=height)
+    """Return a camera at the sensor of a single scan that shows all of it, upright and as large as possible."""
+    sample = pos[:: max(1, len(pos) // 60_000)]
+    target = np.median(sample, axis=0).astype(np.float64)
+    camera = Camera(eye=sensor, target=target, width=width, height=height)
     half = np.ones(2)
     for _ in range(3):
-        seen = (some - sensor) @ camera.axes.T
-        slopes = seen[:, :2] / np.maximum(seen[:, 2:], 1e-3)
+        local = (sample - sensor) @ camera.axes.T
+        slopes = local[:, :2] / np.maximum(local[:, 2:], 1e-3)
         low, high = np.percentile(slopes, (0.5, 99.5), axis=0)
         camera.target = sensor + np.array([*(low + high) / 2, 1]) @ camera.axes
         half = (high - low) / 2
-    # as wide as the widest slope needs, across or down
     slope = 1.04 * max(half[0], half[1] * width / height)
     camera.fov = float(np.degrees(2 * np.arctan(slope)))
     return camera
 
 
 def from_corner(pos: np.ndarray, box: Box, width: int, height: int) -> Camera:
-    """The best of several places near the corners of a room, looking across it.
-
-    The best has floor under it, nothing within an arm's length, and sees most.
-    """
-    some = pos[:: max(1, len(pos) // 20_000)]
-    target = np.array([*box.middle[:2], box.low[2] + min(1.1, 0.5 * box.size[2])])
+    """Return the best of several cameras near the corners of a room, see :func:`visibility`."""
+    sample = pos[:: max(1, len(pos) // 20_000)]
+    target = np.array([*box.center[:2], box.low[2] + min(1.1, 0.5 * box.size[2])])
     up = box.low[2] + min(EYE_HEIGHT, 0.6 * box.size[2])
     best, best_score = None, -1.0
     for inset in (0.08, 0.16, 0.26):
         for x in (inset, 1 - inset):
             for y in (inset, 1 - inset):
                 eye = np.array([*(box.low + box.size * (x, y, 0))[:2], up])
-                # a small picture of the same shape: what would be seen?
                 small = Camera(eye=eye, target=target, width=48, height=48 * height // width, fov=80)
-                score = seen_from(some, small, floor=box.low[2])
+                score = visibility(sample, small, floor=box.low[2])
                 if score > best_score:
                     best, best_score = eye, score
     assert best is not None
     return Camera(eye=best, target=target, width=width, height=height, fov=80)
 
 
-def seen_from(pos: np.ndarray, camera: Camera, *, floor: float) -> float:
-    """How good a place is to look from: the mean depth of the picture, less for empty and near pixels."""
+def visibility(pos: np.ndarray, camera: Camera, *, floor: float) -> float:
+    """Score a camera: mean depth of its picture, less for empty and close pixels; 0 without floor below it."""
     aside = np.linalg.norm(pos[:, :2] - camera.eye[:2], axis=1)
     if not np.any((aside < 0.5) & (pos[:, 2] < floor + 0.3)):
         return 0.0
@@ -124,31 +119,36 @@ def seen_from(pos: np.ndarray, camera: Camera, *, floor: float) -> float:
 
 
 def from_above(box: Box, direction: np.ndarray, width: int, height: int) -> Camera:
-    """A camera above the box from which all of it just fits into the picture."""
+    """Return a camera in ``direction`` from the box that just fits all of it into the picture."""
     direction = direction / np.linalg.norm(direction)
-    corners = box.middle + box.size * (np.indices((2, 2, 2)).reshape(3, 8).T - 0.5)
-    target, distance = box.middle, 2 * float(np.linalg.norm(box.size)) + 1
+    corners = box.center + box.size * (np.indices((2, 2, 2)).reshape(3, 8).T - 0.5)
+    target, distance = box.center, 2 * float(np.linalg.norm(box.size)) + 1
     camera = Camera(eye=target + direction * distance, target=target, width=width, height=height, fov=40)
     for _ in range(12):
         u, v, depth = camera.project(corners)
         right, down = (u - width / 2) * depth / camera.focal, (v - height / 2) * depth / camera.focal
-        middle = np.array([np.ptp(side) / 2 + side.min() for side in (right, down)])
+        center = np.array([np.ptp(side) / 2 + side.min() for side in (right, down)])
         fill = max(
             np.abs(u - width / 2).max() / (0.48 * width), np.abs(v - height / 2).max() / (0.47 * height)
         )
-        target = target + middle @ camera.axes[:2]
+        target = target + center @ camera.axes[:2]
         distance = max(distance * fill, 0.5)
         camera.eye, camera.target = target + direction * distance, target
     return camera
 
 
-def without_ceiling(pos: np.ndarray) -> np.ndarray:
-    """``(N,)`` bool: the points below the ceiling and the tops of the walls; all, where there is no ceiling."""
+def below_ceiling(pos: np.ndarray) -> np.ndarray:
+    """Return a mask ``(N,)`` of the points below the ceiling and the tops of the walls; all without a ceiling."""
     box = Box.around(pos)
     inside = (pos[:, :2] >= box.low[:2]).all(axis=1) & (pos[:, :2] <= box.high[:2]).all(axis=1)
     cells = np.floor((pos[:, :2] - box.low[:2]) / 0.3).astype(np.int64) @ np.array([1, 1 << 20])
-    under = np.unique(cells[inside])
+    covered = np.unique(cells[inside])
     top = inside & (pos[:, 2] > box.high[2] - 0.15 * box.size[2])
-    if box.size[2] < 1.8 or len(np.unique(cells[top])) < 0.5 * len(under):
+    if box.size[2] < 1.8 or len(np.unique(cells[top])) < 0.5 * len(covered):
         return np.ones(len(pos), dtype=bool)
     return pos[:, 2] < box.low[2] + 0.72 * box.size[2]
+
+
+def visible_points(pos: np.ndarray, view: View, *, eye: Position | None = None) -> np.ndarray | slice:
+    """Return the rows of the points that a view shows: without the ceiling when looking in from above."""
+    return slice(None) if view == "inside" or eye is not None else np.flatnonzero(below_ceiling(pos))

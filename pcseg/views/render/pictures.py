@@ -1,93 +1,127 @@
-"""Pictures with a title and a legend, and the sheet that compares truth and prediction."""
+"""Pictures of a subject: layers side by side, a sheet, or the predictions of several models."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from pcseg.labels import Palette
-from pcseg.views.layers.coloring import NO_CLASS, NOTHING, By, Layer, make_layer
-from pcseg.views.render.cameras import View, make_camera, without_ceiling
-from pcseg.views.render.splat import Camera, patch_size, shaded, splat, without_holes
+from pcseg.views.layers.coloring import By, Layer, make_layer
+from pcseg.views.render.cameras import Position, View, make_camera, visible_points
+from pcseg.views.render.pages import BACKGROUND, Panel, compose, distinct_legends, merge_legends, panel_grid
+from pcseg.views.render.splat import Camera, eye_dome_light, fill_holes, patch_size, splat
 from pcseg.views.subject import Subject
 
-BACKGROUND, INK = (255, 255, 255), (25, 28, 33)
 RING = (200, 20, 110)
-TITLE, LEGEND = 40, 240
-"""Height of the title and width of the legend, in pixels of a picture 720 high."""
-SHORTEST, LONGEST = 120, 260
-"""Length of a colour scale, likewise; it becomes shorter before entries of a legend are left out."""
+COLUMNS = 4
+"""Models per row."""
 
 
-def picture(
-    subject: Subject,
-    by: By,
-    *,
-    view: View = "inside",
-    eye: tuple[float, float, float] | None = None,
-    look_at: tuple[float, float, float] | None = None,
-    size: tuple[int, int] = (1280, 720),
-    palette: Palette = "canonical",
-    shade: bool = True,
-) -> Image.Image:
-    """One view of a subject with title and legend.
+@dataclass(frozen=True, kw_only=True)
+class Viewpoint:
+    """Where a view is taken from.
 
     Args:
-        subject: What to show.
-        by: What the colours mean.
-        view: ``inside`` (from a corner at eye height), ``top`` (bird's eye, without the ceiling) or ``plan``.
-        eye: Place of the camera in metres, instead of the view's.
-        look_at: Place in the middle of the picture in metres.
-        size: Width and height in pixels.
-        palette: Colours of the classes.
-        shade: Darken edges; without it all colours are exactly those of the legend.
-
-    Raises:
-        UserError: The subject lacks what it shall be coloured by.
+        view: ``inside`` (from a corner at eye height), ``top`` (from above at an angle, without the ceiling) or
+            ``plan`` (straight down).
+        eye: Camera position in meters, instead of that of the view.
+        look_at: Position in the center of the picture in meters.
     """
-    layer = make_layer(subject, by, palette=palette)
+
+    view: View = "inside"
+    eye: Position | None = None
+    look_at: Position | None = None
+
+    def apply(self, subject: Subject, size: tuple[int, int]) -> tuple[np.ndarray | slice, Camera]:
+        """Return the rows of the points to draw, and the camera for pictures of ``size``."""
+        view = self.view if subject.pixels is None else "plan"
+        rows = visible_points(subject.pos, view, eye=self.eye)
+        camera = make_camera(
+            subject.pos[rows], view, width=size[0], height=size[1], sensor=subject.sensor,
+            eye=self.eye, look_at=self.look_at,
+        )  # fmt: skip
+        return rows, camera
+
+
+INSIDE = Viewpoint()
+
+
+def layers_picture(
+    subject: Subject,
+    layers: Sequence[Layer],
+    *,
+    title: str | None = None,
+    legends: Sequence[Layer] | None = None,
+    viewpoint: Viewpoint = INSIDE,
+    size: tuple[int, int] = (1280, 720),
+    mark: int | None = None,
+) -> Image.Image:
+    """Draw layers side by side, with headings if there are several.
+
+    Args:
+        subject: The points.
+        layers: One panel each.
+        title: Text after the name of the subject; default: the heading of the first layer.
+        legends: Layers whose legends are drawn; default: each legend that occurs.
+        viewpoint: Where the picture is taken from.
+        size: Width and height in pixels.
+        mark: Row of a point to draw a ring around.
+    """
     unit = size[1] / 720
-    left = size[0] - (round(LEGEND * unit) if layer.legend or layer.scale else 0)
-    panel = (left, size[1] - round(TITLE * unit))
-    (image,) = draw_layers(subject, [layer], size=panel, view=view, eye=eye, look_at=look_at, shade=shade)
-    page = Image.new("RGB", size, BACKGROUND)
-    page.paste(image, (0, size[1] - panel[1]))
-    draw = ImageDraw.Draw(page)
-    write(draw, (12 * unit, 8 * unit), f"{subject.name}: {layer.title}", 22 * unit)
-    draw_legend(draw, [layer], (left + 14 * unit, TITLE * unit), unit=unit, room=size[1])
-    return page
+    legends = distinct_legends(layers) if legends is None else legends
+    columns, panel = panel_grid(len(layers), size, unit=unit, legend=bool(legends))
+    images = draw_layers(subject, layers, size=panel, viewpoint=viewpoint, mark=mark)
+    headings = [layer.heading for layer in layers] if len(layers) > 1 else [""]
+    panels = [Panel(heading, image) for heading, image in zip(headings, images)]
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    title = layers[0].heading if title is None else title
+    return compose(f"{subject.name}: {title}", rows, legends, unit=unit, size=size)
 
 
-def compare_picture(
+def sheet_picture(
     subject: Subject,
     *,
-    view: View = "inside",
+    viewpoint: Viewpoint = INSIDE,
     size: tuple[int, int] = (1840, 1040),
     palette: Palette = "canonical",
-    shade: bool = True,
 ) -> Image.Image:
-    """A sheet of four views from one place: colour (or height), true label, prediction, error.
+    """Draw color (or height), true label, prediction and error side by side.
 
     Raises:
         UserError: The subject lacks labels or a prediction.
     """
-    ways: list[By] = ["rgb" if subject.color is not None else "height", "label", "prediction", "error"]
-    layers = [make_layer(subject, by, palette=palette) for by in ways]
-    unit, gap = 1.25, 6
-    title, legend = round(34 * unit), round(LEGEND * unit)
-    panel = ((size[0] - legend - gap) // 2, (size[1] - 2 * title) // 2)
-    images = draw_layers(subject, layers, size=panel, view=view, shade=shade)
-    page = Image.new("RGB", size, BACKGROUND)
-    draw = ImageDraw.Draw(page)
-    for index, (layer, image) in enumerate(zip(layers, images)):
-        x, y = index % 2 * (panel[0] + gap), index // 2 * (panel[1] + title)
-        page.paste(image, (x, y + title))
-        text = f"{subject.name}: {layer.title}" if index == 0 else layer.title
-        write(draw, (x + 10, y + 6 * unit), text, 20 * unit)
-    truth, error = layers[1], layers[3]
-    both = merged_legend(truth, layers[2], subject.schema.names if subject.schema else ())
-    draw_legend(draw, [both, error], (size[0] - legend + 14 * unit, title), unit=unit, room=size[1])
-    return page
+    kinds: list[By] = ["rgb" if subject.color is not None else "height", "label", "prediction", "error"]
+    layers = [make_layer(subject, by, palette=palette) for by in kinds]
+    legends = [*merge_legends(layers[1:3], subject.class_names), layers[3]]
+    title = "prediction and error"
+    return layers_picture(subject, layers, title=title, legends=legends, viewpoint=viewpoint, size=size)
+
+
+def models_picture(
+    subject: Subject,
+    predictions: Sequence[tuple[str, np.ndarray]],
+    *,
+    panel: tuple[int, int] = (620, 465),
+    palette: Palette = "canonical",
+) -> Image.Image:
+    """Draw the predictions of several models side by side, below color and true label.
+
+    Args:
+        subject: The points, with colors and labels.
+        predictions: Name of each model and the classes ``(N,)`` that it predicts.
+        panel: Width and height of each picture in pixels.
+        palette: Colors of the classes.
+    """
+    layers = [make_layer(subject, "rgb"), make_layer(subject, "label", palette=palette)]
+    for name, prediction in predictions:
+        predicted = replace(subject, prediction=prediction)
+        layers.append(replace(make_layer(predicted, "prediction", palette=palette), title=name))
+    images = draw_layers(subject, layers, size=panel)
+    panels = [Panel(layer.title, image) for layer, image in zip(layers, images)]
+    starts = range(2, len(panels), COLUMNS)
+    rows = [panels[:2], *(panels[start : start + COLUMNS] for start in starts)]
+    return compose(subject.name, rows, merge_legends(layers, subject.class_names), unit=panel[1] / 465)
 
 
 def draw_layers(
@@ -95,35 +129,25 @@ def draw_layers(
     layers: Sequence[Layer],
     *,
     size: tuple[int, int],
-    view: View = "inside",
-    eye: tuple[float, float, float] | None = None,
-    look_at: tuple[float, float, float] | None = None,
-    shade: bool = True,
-    mark: np.ndarray | None = None,
+    viewpoint: Viewpoint = INSIDE,
+    mark: int | None = None,
 ) -> list[Image.Image]:
-    """One picture a layer, all from the same camera; a ring around the place ``mark`` (3,)."""
+    """Draw every layer from the same camera, with a ring around the point ``mark``."""
     if subject.pixels is not None:
         return [draw_pixels(layer.color, subject.pixels, size, mark=mark) for layer in layers]
-    rows = slice(None) if view == "inside" else without_ceiling(subject.pos)
-    pos = subject.pos[rows]
-    camera = make_camera(
-        pos, view, width=size[0], height=size[1], sensor=subject.sensor, eye=eye, look_at=look_at
-    )
-    images = [
-        Image.fromarray(image)
-        for image in render(pos, [layer.color[rows] for layer in layers], camera, shade=shade)
-    ]
+    rows, camera = viewpoint.apply(subject, size)
+    images = render(subject.pos, layers, camera, rows=rows, shade=True)
     if mark is not None:
-        u, v, depth = camera.project(mark[None].astype(np.float64))
+        u, v, depth = camera.project(subject.pos[[mark]].astype(np.float64))
         if depth[0] > camera.near:
             draw_ring(images, (float(u[0]), float(v[0])))
     return images
 
 
 def draw_pixels(
-    color: np.ndarray, pixels: tuple[int, int], size: tuple[int, int], *, mark: np.ndarray | None
+    color: np.ndarray, pixels: tuple[int, int], size: tuple[int, int], *, mark: int | None = None
 ) -> Image.Image:
-    """Colours ``(H*W, 3)`` of a picture of ``pixels`` (H, W), as large as fits into ``size``, on white."""
+    """Draw the colors ``(H*W, 3)`` of an image of ``pixels`` (H, W) as large as fits into ``size``, on white."""
     height, width = pixels
     factor = min(size[0] / width, size[1] / height)
     image = Image.fromarray(color.reshape(height, width, 3))
@@ -131,12 +155,13 @@ def draw_pixels(
     page = Image.new("RGB", size, BACKGROUND)
     page.paste(image.resize(shown, Image.Resampling.NEAREST))
     if mark is not None:
-        draw_ring([page], (float(mark[0]) * factor, float(mark[1]) * factor))
+        row, column = divmod(mark, width)
+        draw_ring([page], ((column + 0.5) * factor, (row + 0.5) * factor))
     return page
 
 
 def draw_ring(images: Sequence[Image.Image], at: tuple[float, float]) -> None:
-    """A ring that shows on dark and on bright colours."""
+    """Draw a ring that is visible on dark and on bright colors."""
     for image in images:
         draw = ImageDraw.Draw(image)
         for color, radius, width in ((BACKGROUND, 12, 5), (RING, 11, 3)):
@@ -144,77 +169,24 @@ def draw_ring(images: Sequence[Image.Image], at: tuple[float, float]) -> None:
 
 
 def render(
-    pos: np.ndarray, colors: Sequence[np.ndarray], camera: Camera, *, shade: bool = False
-) -> list[np.ndarray]:
-    """Images ``(H, W, 3)`` uint8 of points ``(N, 3)`` in each of ``colors`` (N, 3)."""
+    pos: np.ndarray,
+    layers: Sequence[Layer],
+    camera: Camera,
+    *,
+    rows: np.ndarray | slice = slice(None),
+    shade: bool = False,
+) -> list[Image.Image]:
+    """Render the points ``rows`` of ``pos`` ``(N, 3)`` in the colors of each layer; ``shade`` darkens edges."""
+    pos = pos[rows]
     row, depth = splat(pos, patch_size(pos), camera)
     for _ in range(2):
-        row, depth = without_holes(row, depth)
-    background = np.array([BACKGROUND], np.uint8)  # row -1: nothing is seen
+        row, depth = fill_holes(row, depth)
+    empty = row < 0
+    point = row if isinstance(rows, slice) else rows[row]
+    light = eye_dome_light(depth)[:, :, None] if shade else 1.0
     images = []
-    for color in colors:
-        image = np.concatenate([color, background])[row]
-        images.append(shaded(image, depth) if shade else image)
+    for layer in layers:
+        color = (layer.color_of(point) * light).astype(np.uint8)
+        color[empty] = BACKGROUND
+        images.append(Image.fromarray(color))
     return images
-
-
-def merged_legend(truth: Layer, prediction: Layer, names: Sequence[str]) -> Layer:
-    """The classes of both in the order of ``names``, without their shares."""
-    colors = {text.rsplit("  ", 1)[0]: color for text, color in [*truth.legend, *prediction.legend]}
-    legend = [(name, colors[name]) for name in [*names, NO_CLASS] if name in colors]
-    return Layer(by="label", title=truth.title, legend=legend)
-
-
-def draw_legend(
-    draw: ImageDraw.ImageDraw, layers: Sequence[Layer], at: tuple[float, float], *, unit: float, room: int
-) -> None:
-    """Squares with names, and scales, from ``at`` down to ``room``; entries that do not fit are counted."""
-    x, y = at
-    step, gap, around = 29 * unit, 16 * unit, 14 * unit
-    end = room - 8 * unit
-    scales = max(sum(layer.scale is not None for layer in layers), 1)
-    free = end - y - sum(len(layer.legend) for layer in layers) * step - gap * (len(layers) - 1)
-    length = min(max(free / scales - around, SHORTEST * unit), LONGEST * unit)
-    tall = [length + around if layer.scale else 0.0 for layer in layers]
-    for number, layer in enumerate(layers):
-        # of each layer that follows, the scale and three entries have room
-        below = sum(
-            gap + min(len(later.legend), 3) * step + scale
-            for later, scale in zip(layers[number + 1 :], tall[number + 1 :])
-        )
-        most = max(int((end - y - tall[number] - below) / step), 1)
-        entries = layer.legend if len(layer.legend) <= most else layer.legend[: most - 1]
-        for text, color in entries:
-            draw.rectangle((x, y + 3 * unit, x + 19 * unit, y + 22 * unit), fill=color, outline=INK)
-            write(draw, (x + 28 * unit, y + 2 * unit), text, 17 * unit)
-            y += step
-        if len(entries) < len(layer.legend):
-            write(draw, (x, y), f"and {len(layer.legend) - len(entries)} more", 17 * unit)
-            y += step
-        if layer.scale:
-            draw_scale(draw, layer, (x, y + 10 * unit), unit=unit, length=length)
-        y += tall[number] + gap
-
-
-def draw_scale(
-    draw: ImageDraw.ImageDraw, layer: Layer, at: tuple[float, float], *, unit: float, length: float
-) -> None:
-    """An upright colour scale, ``length`` pixels long, with its ends named, high above low."""
-    assert layer.scale is not None
-    x, y = at
-    pixels = round(length)
-    for row in range(pixels):
-        color = layer.table[round((1 - row / max(pixels - 1, 1)) * (NOTHING - 1))]
-        draw.line((x, y + row, x + 26 * unit, y + row), fill=tuple(color.tolist()))
-    write(draw, (x + 36 * unit, y - 4 * unit), layer.scale[1], 17 * unit)
-    write(draw, (x + 36 * unit, y + pixels - 16 * unit), layer.scale[0], 17 * unit)
-
-
-def write(
-    draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: float, *, room: float | None = None
-) -> None:
-    """Text in Pillow's own font, which is there on every machine; smaller where ``room`` is narrower."""
-    font = ImageFont.load_default(size)
-    if room is not None and (length := draw.textlength(text, font=font)) > room:
-        font = ImageFont.load_default(size * room / length)
-    draw.text(at, text, fill=INK, font=font)

@@ -1,63 +1,35 @@
-"""Maps of heads from a forward pass: they are what the modules compute, and the pass is that of prediction."""
+"""Maps of point heads: they are what the modules compute, in the pass of prediction."""
 
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers.fakes import ConvBackbone, fake_room
+from helpers.explain_models import CLOUD, HEADS, ROOM, make_model
 from torch import nn
 
-from pcseg.checkpoint import LoadedModel, ModelCard
-from pcseg.data.io.clouds import Cloud
 from pcseg.errors import UserError
-from pcseg.heads import CTBody, EncBody, Head, LinearHead, PointHead, RCCABody
+from pcseg.heads import Head, HeadOutput
 from pcseg.inference.clouds import predict_cloud
-from pcseg.labels import S3DIS
+from pcseg.labels import LabelSchema
+from pcseg.nn.encoding import ContextEncoding
+from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.spatial_context import ClassAttention
-from pcseg.training.segmentor import HeadFactory, Segmentor
 from pcseg.views.layers.explain_points import explain_cloud
-
-GRID = 0.3
-ROOM = fake_room(3, num_points=1500)
-CLOUD = Cloud(source=Path("room.h5"), pos=ROOM["pos"], color=ROOM["color"], label=ROOM["label"], schema=S3DIS)
-
-
-def make_model(head: HeadFactory, *, grid_size: float = GRID) -> LoadedModel:
-    """A model whose parameters are all at work, the attention's too."""
-    network = Segmentor(ConvBackbone, head, in_channels=4, schema=S3DIS).eval()
-    generator = torch.Generator().manual_seed(0)
-    for parameter in network.parameters():
-        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
-    card = ModelCard(
-        config={}, schema=S3DIS.to_json(), features=["color", "height"], grid_size=grid_size, in_channels=4,
-        manifest_hash="", seed=0,
-    )  # fmt: skip
-    return LoadedModel(network=network, card=card, schema=S3DIS, hash="abc", path=Path("model.ckpt"))
-
-
-HEADS: dict[str, HeadFactory] = {
-    "plain": LinearHead,
-    "ctnet": partial(PointHead, level=0, body=partial(CTBody, width=16, key_width=8)),
-    "encnet": partial(PointHead, level=0, body=partial(EncBody, width=16, num_codewords=4)),
-    "ccnet": partial(PointHead, level=0, body=partial(RCCABody, width=16)),
-}
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_the_pass_is_that_of_prediction(name: str) -> None:
     model = make_model(HEADS[name])
     maps = explain_cloud(model, CLOUD).maps
-    saved = predict_cloud(model, CLOUD).saved
+    saved = predict_cloud(model, CLOUD)
     np.testing.assert_array_equal(maps.label, saved.label)
     np.testing.assert_allclose(maps.confidence, saved.confidence, rtol=1e-5)
     assert len(maps.row) == len(CLOUD)
     assert not any(module._forward_hooks for module in model.network.modules())
 
 
-def test_affinity_is_what_the_module_gathers_with() -> None:
+def test_maps_of_ctnet() -> None:
     maps = explain_cloud(make_model(HEADS["ctnet"]), CLOUD).maps
     assert maps.affinity is not None
     np.testing.assert_allclose(maps.affinity.sum(axis=1), 1, rtol=1e-5)
@@ -93,7 +65,7 @@ class _Linear(nn.Linear):
         return super().forward(x)
 
 
-def test_encoding() -> None:
+def test_maps_of_encnet() -> None:
     maps = explain_cloud(make_model(HEADS["encnet"]), CLOUD).maps
     assert maps.assignment is not None
     np.testing.assert_allclose(maps.assignment.sum(axis=1), 1, rtol=1e-5)
@@ -101,11 +73,11 @@ def test_encoding() -> None:
     assert maps.presence is not None
     assert maps.present is not None
     assert set(np.flatnonzero(maps.present)) == set(np.unique(ROOM["label"]))
-    unlabelled = replace(CLOUD, label=None)
-    assert explain_cloud(make_model(HEADS["encnet"]), unlabelled).maps.present is None
+    unlabeled = replace(CLOUD, label=None)
+    assert explain_cloud(make_model(HEADS["encnet"]), unlabeled).maps.present is None
 
 
-def test_attention_of_a_point() -> None:
+def test_maps_of_ccnet() -> None:
     maps = explain_cloud(make_model(HEADS["ccnet"]), CLOUD).maps
     assert maps.attend is not None
     token = int(maps.point_token[10])
@@ -120,25 +92,55 @@ def test_attention_of_a_point() -> None:
         assert (share[~within] == 0).all()
 
 
-def test_another_head_to_compare_with() -> None:
-    plain = make_model(HEADS["plain"])
-    maps = explain_cloud(make_model(HEADS["ctnet"]), CLOUD, plain=plain).maps
-    np.testing.assert_array_equal(maps.plain, explain_cloud(plain, CLOUD).maps.probability)
+def test_baseline() -> None:
+    linear = make_model(HEADS["linear"])
+    maps = explain_cloud(make_model(HEADS["ctnet"]), CLOUD, baseline=linear).maps
+    np.testing.assert_array_equal(maps.baseline, explain_cloud(linear, CLOUD).maps.probability)
     with pytest.raises(UserError, match=r"voxels of 0\.5 m"):
-        explain_cloud(plain, CLOUD, plain=make_model(HEADS["plain"], grid_size=0.5))
+        explain_cloud(linear, CLOUD, baseline=make_model(HEADS["linear"], grid_size=0.5))
 
 
-def test_points_without_a_position_have_no_maps() -> None:
+def test_points_without_a_position_are_left_out() -> None:
     pos = ROOM["pos"].copy()
     pos[5] = np.nan
+    subject = explain_cloud(make_model(HEADS["ctnet"]), replace(CLOUD, pos=pos))
+    assert len(subject) == len(CLOUD) - 1
+    np.testing.assert_array_equal(subject.label, np.delete(ROOM["label"], 5))
+    assert (subject.maps.row >= 0).all()
+
+
+def test_outliers_have_no_maps() -> None:
+    pos = ROOM["pos"].copy()
+    pos[5] = 1e5
     maps = explain_cloud(make_model(HEADS["ctnet"]), replace(CLOUD, pos=pos)).maps
     assert maps.row[5] == maps.label[5] == maps.point_token[5] == -1
     assert maps.confidence[5] == 0
     assert (np.delete(maps.row, 5) >= 0).all()
 
 
-def test_bodies_are_named_for_every_head() -> None:
-    bodies: dict[str, type[nn.Module]] = {"ctnet": CTBody, "encnet": EncBody, "ccnet": RCCABody}
-    for name, kind in bodies.items():
-        head: Head = make_model(HEADS[name]).network.head
-        assert isinstance(head.body, kind)
+def test_other_classes_are_refused() -> None:
+    names = tuple(f"kind {i}" for i in range(13))
+    other = replace(CLOUD, schema=LabelSchema(name="other", names=names, colors=((0, 0, 0),) * 13))
+    with pytest.raises(UserError, match="label schemas differ"):
+        explain_cloud(make_model(HEADS["ctnet"]), other)
+
+
+class OwnHead(Head):
+    """A user's head that has a context encoding module and no body."""
+
+    def __init__(self, channels: list[int], num_classes: int) -> None:
+        super().__init__()
+        self.encode = ContextEncoding(channels[0], 3)
+        self.classify = nn.Linear(channels[0], num_classes)
+
+    def forward(self, levels: list[Level], batch: PointBatch) -> HeadOutput:
+        x, _ = self.encode(levels[0].x, batch.ptr)
+        return HeadOutput(logits=self.classify(x))
+
+
+def test_modules_are_explained_in_any_head() -> None:
+    maps = explain_cloud(make_model(OwnHead), CLOUD).maps
+    assert maps.head == "OwnHead"
+    assert maps.assignment is not None
+    assert maps.assignment.shape[1] == 3
+    assert maps.affinity is maps.attend is None

@@ -1,4 +1,4 @@
-"""Fewer points: how many, which, and how evenly they lie."""
+"""Thinning: number of points and even spacing."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,9 @@ from pcseg.views.render.thinning import thin
 
 
 @pytest.mark.parametrize("max_points", [1, 2, 300, 5000])
-def test_points_are_almost_as_many_as_allowed_and_lie_evenly(max_points: int) -> None:
+def test_points_are_evenly_spaced_and_almost_as_many_as_allowed(max_points: int) -> None:
     rng = np.random.default_rng(0)
-    # a floor and a wall, scanned from a corner: a hundred times denser there
+    # a floor and a wall, scanned from a corner where points are a hundred times denser
     pos = rng.uniform(0, 1, (40_000, 3)) ** 3 * 5
     pos[:20_000, 2] = 0
     pos[20_000:, 0] = 0
@@ -21,13 +21,13 @@ def test_points_are_almost_as_many_as_allowed_and_lie_evenly(max_points: int) ->
     if max_points < 300:
         return
     assert len(rows) > 0.75 * max_points
-    # no point is much farther from one that stays than those lie from each other
+    # distances to the nearest kept point are similar to those between kept points
     apart, _ = cKDTree(pos[rows]).query(pos[rows], k=2)
     gap, _ = cKDTree(pos[rows]).query(pos)
     assert gap.max() < 4 * np.median(apart[:, 1])
 
 
-def test_small_clouds_and_heaps_of_one_place() -> None:
+def test_small_clouds_and_repeated_points() -> None:
     pos = np.zeros((50, 3), np.float32)
     np.testing.assert_array_equal(thin(pos, 50), np.arange(50))
     np.testing.assert_array_equal(thin(pos, 10), [0])

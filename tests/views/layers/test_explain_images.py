@@ -1,4 +1,4 @@
-"""Maps of image heads from a forward pass: those of prediction, with truth where the picture is a frame."""
+"""Maps of image heads: they come from the pass of prediction, with true labels for frames."""
 
 import shutil
 from pathlib import Path
@@ -12,8 +12,8 @@ from pcseg.data.images.reader import read_indices
 from pcseg.errors import UserError
 from pcseg.inference.predict import predict_file
 from pcseg.views.layers.coloring import available
-from pcseg.views.layers.explain_images import explain_picture
-from pcseg.views.layers.head_layers import head_ways
+from pcseg.views.layers.explain_images import explain_image
+from pcseg.views.layers.head_layers import head_layer_kinds
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_the_pass_is_that_of_prediction(head: str, field: str, frame: Path, tmp_path: Path) -> None:
     write_image_model(tmp_path / "model.ckpt", head)
-    subject = explain_picture(load_checkpoint(tmp_path / "model.ckpt"), frame)
+    subject = explain_image(load_checkpoint(tmp_path / "model.ckpt"), frame)
     predict_file(frame, ckpt=tmp_path / "model.ckpt", out=tmp_path / "out", device="cpu")
     np.testing.assert_array_equal(subject.prediction, read_indices(tmp_path / "out" / "000000.png").ravel())
     maps = subject.maps
@@ -46,37 +46,39 @@ def test_the_pass_is_that_of_prediction(head: str, field: str, frame: Path, tmp_
         np.testing.assert_array_equal(maps.present, share > 0)
 
 
-def test_a_picture_that_is_no_frame_has_no_truth(frame: Path, tmp_path: Path) -> None:
+def test_images_other_than_frames_have_no_labels(frame: Path, tmp_path: Path) -> None:
     write_image_model(tmp_path / "model.ckpt", "ctnet", crop_size=(24, 32))
     picture = tmp_path / "color" / "any.jpg"
     picture.parent.mkdir()
     shutil.copy(frame, picture)
-    subject = explain_picture(load_checkpoint(tmp_path / "model.ckpt"), picture)
+    subject = explain_image(load_checkpoint(tmp_path / "model.ckpt"), picture)
     assert subject.label is None
     assert subject.pixels == (24, 32)
     assert subject.maps is not None
     assert subject.maps.frequency is None
 
 
-def test_another_model_is_compared_with(frame: Path, tmp_path: Path) -> None:
+def test_baseline(frame: Path, tmp_path: Path) -> None:
     for head in ("ctnet", "encnet"):
         write_image_model(tmp_path / f"{head}.ckpt", head)
     write_image_model(tmp_path / "small.ckpt", "encnet", crop_size=(24, 32))
     model, other = (load_checkpoint(tmp_path / f"{head}.ckpt") for head in ("ctnet", "encnet"))
-    alone, compared = explain_picture(model, frame), explain_picture(model, frame, plain=other)
+    alone, compared = explain_image(model, frame), explain_image(model, frame, baseline=other)
     assert alone.maps is not None
     assert compared.maps is not None
-    assert head_ways(alone.maps) == ["affinity"]
-    assert head_ways(compared.maps) == ["affinity", "gain"]
+    assert head_layer_kinds(alone.maps) == ["affinity"]
+    assert head_layer_kinds(compared.maps) == ["affinity", "gain"]
     np.testing.assert_array_equal(compared.maps.probability, alone.maps.probability)
-    expected = explain_picture(other, frame).maps
+    expected = explain_image(other, frame).maps
     assert expected is not None
-    np.testing.assert_array_equal(compared.maps.plain, expected.probability)
-    with pytest.raises(UserError, match=r"24 x 32 pixels.*on 48 x 64; compare models of one size"):
-        explain_picture(model, frame, plain=load_checkpoint(tmp_path / "small.ckpt"))
+    np.testing.assert_array_equal(compared.maps.baseline, expected.probability)
+    with pytest.raises(
+        UserError, match=r"24 x 32 pixels.*on 48 x 64\. Compare models with the same crop_size"
+    ):
+        explain_image(model, frame, baseline=load_checkpoint(tmp_path / "small.ckpt"))
 
 
 def test_a_model_of_points_is_refused(frame: Path, tmp_path: Path) -> None:
     write_point_model(tmp_path / "model.ckpt", "ctnet")
-    with pytest.raises(UserError, match="not trained on images"):
-        explain_picture(load_checkpoint(tmp_path / "model.ckpt"), frame)
+    with pytest.raises(UserError, match="a point model"):
+        explain_image(load_checkpoint(tmp_path / "model.ckpt"), frame)

@@ -1,16 +1,25 @@
-"""The renderer: what is left is left, what is near hides what is far, colours are exact, holes close."""
+"""The renderer: directions, occlusion, exact colors, closed holes."""
 
 import numpy as np
 import pytest
 
+from pcseg.views.layers.coloring import Layer
 from pcseg.views.render.pictures import render
-from pcseg.views.render.splat import LARGEST, Camera, morton_code, patch_size, shaded, splat, without_holes
+from pcseg.views.render.splat import (
+    MAX_REACH,
+    Camera,
+    cell_code,
+    eye_dome_light,
+    fill_holes,
+    patch_size,
+    splat,
+)
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
 def camera(**options: object) -> Camera:
-    """Stands at eye height and looks along +y."""
+    """Return a camera at eye height that looks along +y."""
     settings = {"eye": np.array([0, 0, 1.6]), "target": np.array([0, 5, 1.6]), "width": 64, "height": 48}
     return Camera(**(settings | options))  # type: ignore[arg-type]
 
@@ -29,7 +38,7 @@ def test_left_is_left_and_up_is_up() -> None:
 
 
 def test_focal_length() -> None:
-    """A point at the edge of the angle of view is at the edge of the picture."""
+    """A point at the edge of the field of view is at the edge of the picture."""
     view = camera(fov=90)
     u, v, depth = view.project(np.array([[4.9, 5.0, 1.6], [-5.0, 5.0, 1.6]]))
     np.testing.assert_allclose(u, [32 + 0.98 * 32, 0], atol=1e-9)
@@ -53,7 +62,7 @@ def test_patches_shrink_with_depth_and_end_at_the_border() -> None:
     assert areas[-1] == 1
     corner, _ = splat(np.array([[-2.85, 5, 1.6]], np.float32), size, camera())
     y, x = np.nonzero(corner >= 0)
-    assert x.max() < LARGEST  # nothing comes in again at the other side
+    assert x.max() < MAX_REACH  # nothing wraps around to the other side
     assert len(np.unique(y)) > 2
 
 
@@ -69,23 +78,26 @@ def test_colors_are_exact_without_shading() -> None:
     x, z = np.meshgrid(np.arange(-3, 3, 0.04) + 0.01, np.arange(0, 3.2, 0.04))
     pos = np.stack([x.ravel(), np.full(x.size, 4), z.ravel()], axis=1).astype(np.float32)
     color = np.where(pos[:, :1] < 0, RED, BLUE).astype(np.uint8)
-    (image,) = render(pos, [color], camera())
+    layer = Layer(by="rgb", title="", rgb=color)
+    image = np.asarray(render(pos, [layer], camera())[0])
     seen = {tuple(pixel) for pixel in image.reshape(-1, 3).tolist()}
     assert seen <= {RED, BLUE, WHITE}
     assert (image[20:40, 2:30] == RED).all()
     assert (image[20:40, 34:62] == BLUE).all()
-    (light,) = render(pos, [color], camera(), shade=True)
-    np.testing.assert_array_equal(light, image)  # a wall from the front has no edges
+    (light,) = render(pos, [layer], camera(), shade=True)
+    np.testing.assert_array_equal(light, image)  # a wall seen from the front has no edges
+    (half,) = render(pos, [layer], camera(), rows=np.flatnonzero(pos[:, 0] < 0))
+    assert {tuple(pixel) for pixel in np.asarray(half).reshape(-1, 3).tolist()} <= {RED, WHITE}
 
 
-def test_shading_darkens_what_lies_behind_an_edge() -> None:
+def test_shading_darkens_pixels_behind_an_edge() -> None:
     depth = np.full((9, 9), 4, np.float32)
     depth[:, :4] = 2
     depth[0] = np.inf
-    image = shaded(np.full((9, 9, 3), 200, np.uint8), depth)
-    assert (image[2:, 5, 0] < 150).all()
-    assert (image[:, :4] == 200).all()
-    assert (image[2:, 7:] == 200).all()
+    light = eye_dome_light(depth)
+    assert (light[2:, 5] < 0.75).all()
+    assert (light[:, :4] == 1).all()
+    assert (light[2:, 7:] == 1).all()
 
 
 def test_small_holes_close_and_large_ones_stay() -> None:
@@ -93,7 +105,7 @@ def test_small_holes_close_and_large_ones_stay() -> None:
     row[2, 2], depth[2, 2] = -1, np.inf
     row[5:9, 5:9], depth[5:9, 5:9] = -1, np.inf
     depth[1, 2] = 2
-    filled, far = without_holes(row, depth)
+    filled, far = fill_holes(row, depth)
     assert filled[2, 2] == row[1, 2]
     assert far[2, 2] == 2
     assert (filled[6:8, 6:8] == -1).all()
@@ -104,16 +116,20 @@ def test_patch_size_follows_the_density() -> None:
     dense = np.concatenate([rng.uniform(0, 1, (10_000, 2)), np.zeros((10_000, 1))], axis=1)
     sparse = np.concatenate([rng.uniform(0, 2, (400, 2)) + 5, np.ones((400, 1))], axis=1)
     size = patch_size(np.concatenate([dense, sparse]).astype(np.float32))
-    assert 0.01 < np.median(size[:10_000]) < 0.025  # one point a square centimetre
+    assert 0.01 < np.median(size[:10_000]) < 0.025  # one point per square centimeter
     assert np.median(size[10_000:]) > 0.05
 
 
-def test_morton_code_nests() -> None:
-    import torch
+def test_an_outlier_does_not_change_patches() -> None:
+    pos = np.random.default_rng(0).uniform(0, 3, (5000, 3)).astype(np.float32)
+    for outlier in (-5000, 5000):
+        moved = np.concatenate([pos, np.full((1, 3), outlier, np.float32)])
+        np.testing.assert_allclose(np.median(patch_size(moved)), np.median(patch_size(pos)), rtol=0.05)
 
-    grid = torch.randint(0, 1 << 21, (1000, 3))
-    code = morton_code(grid)
-    assert len(code.unique()) == len(grid.unique(dim=0))
-    assert (code >= 0).all()
-    torch.testing.assert_close(code >> 9, morton_code(grid >> 3))
-    assert morton_code(torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [3, 0, 0]])).tolist() == [1, 2, 4, 9]
+
+def test_cell_codes_nest() -> None:
+    """Points with the same code, less three bits per level, lie in one cell of that level."""
+    pos = np.random.default_rng(0).uniform(-2, 2, (3000, 3)).astype(np.float32)
+    code = cell_code(pos).numpy() >> 9  # cells of 8 cm
+    for cell in np.unique(code)[:50]:
+        assert np.ptp(pos[code == cell], axis=0).max() <= 0.08 + 1e-5

@@ -1,0 +1,158 @@
+"""The inside of a head: its maps from one forward pass, read from the paper modules that ran."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pcseg.checkpoint import LoadedModel
+from pcseg.evaluation.comparison import head_name
+from pcseg.losses.class_frequency import class_frequency
+from pcseg.losses.presence import class_presence
+from pcseg.nn.channel_context import ChannelContext
+from pcseg.nn.criss_cross import CrissCrossAttention
+from pcseg.nn.encoding import ContextEncoding
+from pcseg.nn.spatial_context import ClassAttention
+from pcseg.ops.attention_rows import Step, effective_attention, effective_reach
+from pcseg.views.layers.head_maps import Attended, HeadMaps
+
+
+class Call(NamedTuple):
+    """Arguments and result of one call of a module."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    output: Any
+
+
+def explain_pass(
+    model: LoadedModel, batch: Any, *, row: np.ndarray, tokens: Callable[[Any], np.ndarray]
+) -> HeadMaps:
+    """Run a model once and return the maps of its head.
+
+    Args:
+        model: A trained model of points or images; it is left in evaluation mode.
+        batch: One cloud or one image, on the device of the model.
+        row: Row of the logits that each point reads, ``(N,)``.
+        tokens: Called with the levels of the backbone; returns the token of each row of the logits, ``(V,)``.
+
+    Convention:
+        Maps come from the modules of :data:`MAPS_OF`, wherever the head has them, so heads of your own that use
+        these modules are explained as well.
+    """
+    network = model.network.eval()
+    with torch.inference_mode(), recording(network.head) as calls:
+        levels = network.backbone(batch)
+        logits = network.head(levels, batch).logits
+        maps: dict[str, Any] = {}
+        for module, made in calls.items():
+            if made:
+                maps |= MAPS_OF[type(module)](module, made)
+        return HeadMaps(
+            head=head_name(model),
+            row=row,
+            probability=logits.float().softmax(1).cpu().numpy(),
+            token=tokens(levels),
+            **maps,
+            **targets_of(maps, batch.y, logits.shape[1]),
+        )
+
+
+@contextmanager
+def recording(head: nn.Module) -> Iterator[dict[nn.Module, list[Call]]]:
+    """Record the calls of the modules of :data:`MAPS_OF` inside ``head``."""
+    calls: dict[nn.Module, list[Call]] = {part: [] for part in head.modules() if type(part) in MAPS_OF}
+
+    def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        calls[module].append(Call(args, kwargs, output))
+
+    handles = [part.register_forward_hook(record, with_kwargs=True) for part in calls]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def channel_maps(module: ChannelContext, calls: list[Call]) -> dict[str, Any]:
+    """Return the maps of CTNet's channel context module."""
+    call = calls[0]
+    gate = module.gate(*call.args, **call.kwargs)[0]
+    return {"channel": _array(gate), "class_prob": _array(call.output.class_prob[0])}
+
+
+def affinity_maps(module: ClassAttention, calls: list[Call]) -> dict[str, Any]:
+    """Return the maps of the class attention in CTNet's spatial context module."""
+    x, class_features, sites = calls[0].args
+    features = class_features[0]
+    return {
+        "affinity": _array(module.affinity(x, class_features, sites)),
+        "similarity": {
+            "class features": _cosines(features),
+            "keys of the classes": _cosines(module.key(features)),
+        },
+    }
+
+
+def encoding_maps(module: ContextEncoding, calls: list[Call]) -> dict[str, Any]:
+    """Return the maps of EncNet's context encoding module."""
+    call = calls[0]
+    presence = call.output.presence
+    return {
+        "assignment": _array(module.encoding.assign(module.project(call.args[0]).float())),
+        "smoothing": _array(module.encoding.smoothing),
+        "channel": _array(module.gate(module.encode(*call.args, **call.kwargs))[0].sigmoid()),
+        "presence": None if presence is None else _array(presence[0].sigmoid()),
+    }
+
+
+def attention_maps(module: CrissCrossAttention, calls: list[Call]) -> dict[str, Any]:
+    """Return the attention of CCNet; it is computed for one token at a time."""
+    steps: list[Step] = []
+    for call in calls:
+        x, lines = call.args
+        query, key, _ = module.project(x)
+        steps.append((query.float(), key.float(), lines))
+    return {"attend": partial(_attend, steps)}
+
+
+MAPS_OF: dict[type[nn.Module], Callable[[Any, list[Call]], dict[str, Any]]] = {
+    ChannelContext: channel_maps,
+    ClassAttention: affinity_maps,
+    ContextEncoding: encoding_maps,
+    CrissCrossAttention: attention_maps,
+}
+"""Modules that have maps, and how to read them from their calls."""
+
+
+def targets_of(maps: dict[str, Any], y: Tensor, num_classes: int) -> dict[str, Any]:
+    """Return the training targets of class probabilities and presence; empty without labels."""
+    if not bool((y >= 0).any()):
+        return {}
+    y, ptr = y.flatten(), torch.tensor([0, y.numel()], device=y.device)
+    if "class_prob" in maps:
+        return {"frequency": _array(class_frequency(y, ptr, num_classes)[0])}
+    if "assignment" in maps:
+        return {"present": class_presence(y, ptr, num_classes)[0].bool().cpu().numpy()}
+    return {}
+
+
+def _attend(steps: list[Step], token: int) -> list[Attended]:
+    with torch.inference_mode():
+        weights = effective_attention(steps, token)
+        reached = effective_reach([support for _, _, support in steps], token)
+    return [Attended(_array(weight), within.cpu().numpy()) for weight, within in zip(weights, reached)]
+
+
+def _cosines(features: Tensor) -> np.ndarray:
+    unit = F.normalize(features.double(), dim=1)
+    return _array(unit @ unit.mT)
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.detach().float().cpu().numpy()

@@ -1,0 +1,271 @@
+"""The visualize command: show a cloud, its prediction and the inside of a head."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+from rich import get_console
+from rich.text import Text
+
+from pcseg.data.alignment import Units, Up
+from pcseg.data.io.clouds import read_cloud
+from pcseg.data.predictions import find_prediction, read_prediction
+from pcseg.errors import UserError
+from pcseg.files import make_folder
+from pcseg.labels import Palette
+from pcseg.views.interactive.browser import MAX_POINTS, BrowserView
+from pcseg.views.interactive.page import write_page
+from pcseg.views.interactive.window import show
+from pcseg.views.layers.coloring import MISSING, By, Coloring, Layer, available
+from pcseg.views.layers.head_layers import HEAD_MAPS, browse_layers, center_point, make_layers, nearest_point
+from pcseg.views.render.cameras import Position, View
+from pcseg.views.render.charts import context_picture
+from pcseg.views.render.pages import require_image_format, save_image
+from pcseg.views.render.pictures import Viewpoint, layers_picture, sheet_picture
+from pcseg.views.render.side_by_side import PANEL, camera_of_frame, frame_picture, shared_head_map
+from pcseg.views.render.splat import Camera
+from pcseg.views.subject import Subject, make_subject
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+"""Suffixes of files that are shown to image models."""
+
+MIN_SIZE = 64
+"""Smallest width and height of a picture: a smaller one has no room for its legend."""
+
+
+def visualize(
+    cloud: Path,
+    *,
+    prediction: Path | None = None,
+    ckpt: Path | None = None,
+    baseline: Path | None = None,
+    units: Units = "auto",
+    up: Up = "auto",
+    by: By | None = None,
+    of: str | None = None,
+    pick: Position | None = None,
+    palette: Palette = "canonical",
+    png: Path | None = None,
+    sheet: bool = False,
+    size: tuple[int, int] | None = None,
+    html: Path | None = None,
+    browser: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    max_points: int = MAX_POINTS,
+    view: View = "inside",
+    eye: Position | None = None,
+    look_at: Position | None = None,
+    frame: Path | None = None,
+    frame_ckpt: Path | None = None,
+) -> None:
+    """Show a cloud in a window or a browser, or write a picture or a page of it.
+
+    Without --png, --html and --browser a window opens. Options, in this order: the data (cloud to up), what the
+    colors mean (by to palette), pictures (png to size), pages and browsers (html to max_points), the camera (view
+    to look_at), and a frame next to the points (frame, frame_ckpt).
+
+    Args:
+        cloud: A file of any format that predict reads, or a prepared scene (.h5); with the checkpoint of an image
+            model an image.
+        prediction: Prediction of this cloud (.npz), or a folder that contains it.
+        ckpt: Checkpoint of a model to predict with; shows the inside of its head.
+        baseline: Checkpoint of a model to compare with, for --by gain.
+        units: Unit of the file.
+        up: Axis of the file that points up.
+        by: Meaning of the colors; default: prediction, color or height, the first that exists. affinity (CTNet),
+            codeword (EncNet), attention (CCNet), gain and context (charts, with --png) need --ckpt.
+        of: Name of a single class, for --by affinity, or number of a single codeword, for --by codeword.
+        pick: Point whose attention is shown, "[x, y, z]" in meters with z up (in an image "[column, row, 0]").
+        palette: Colors of the classes; colorblind is distinct for color-blind readers.
+        png: Picture to write; the suffix gives the format (.png, .jpg, .webp).
+        sheet: Draw four panels side by side: color, true label, prediction and error.
+        size: "[width, height]" of the picture in pixels; default: 1280 x 720, a sheet 1840 x 1040.
+        html: Page to write: the cloud with all its layers for any web browser, works offline.
+        browser: Serve a view for a web browser; click a point to see its values.
+        host: Address to serve on; 0.0.0.0 lets other machines connect.
+        port: Port to serve on; if it is in use, the next free one is taken.
+        max_points: Largest number of points that the browser draws; with a graphics card 1000000 is fine.
+        view: inside (from a corner at eye height), top (from above at an angle, without the ceiling) or plan
+            (straight down).
+        eye: Camera position, "[x, y, z]" in meters with z up.
+        look_at: Position in the center of the view, likewise.
+        frame: Frame of this room (<room>/color/<name>.jpg with its pose), drawn next to the points from the same
+            camera. Needs --frame_ckpt, --ckpt and --png.
+        frame_ckpt: Checkpoint of the image model for the frame.
+    """
+    if png is None and (sheet or size is not None):
+        raise UserError(f"--{'sheet' if sheet else 'size'}: applies to pictures. Pass --png FILE.")
+    if by == "context" and (png is None or html is not None or browser):
+        raise UserError(
+            "--by context: draws charts. Use it with --png FILE and without --html and --browser."
+        )
+    if of is not None and by not in ("affinity", "codeword"):
+        raise UserError(f"--of {of}: needs --by affinity or --by codeword.")
+    if size is not None and min(size) < MIN_SIZE:
+        raise UserError(f"--size {list(size)}: too small. Use at least [{MIN_SIZE}, {MIN_SIZE}].")
+    if (frame or frame_ckpt) and not all((frame, frame_ckpt, ckpt, png)):
+        raise UserError("--frame: needs --frame_ckpt, --ckpt and --png as well.")
+    prepare_outputs(png, html)
+    subject = read_subject(cloud, prediction, ckpt, baseline, units=units, up=up)
+    point = None if pick is None else find_pick(subject, pick)
+    viewpoint = Viewpoint(view=view, eye=eye, look_at=look_at)
+    if frame is not None and png is not None:
+        image = read_subject(frame, None, frame_ckpt, None, units=units, up=up)
+        by = by or shared_head_map(image, subject) or "prediction"
+        coloring = Coloring(by=by, of=of, point=point, palette=palette)
+        write_picture(frame_picture(image, subject, read_camera(frame), coloring), png)
+        return
+    by = by or next(kind for kind in ("prediction", "rgb", "height") if kind in available(subject))
+    coloring = Coloring(by=by, of=of, point=point, palette=palette)
+    if png is not None:
+        write_picture(draw(subject, coloring, sheet=sheet, viewpoint=viewpoint, size=size), png)
+    if html is not None:
+        save_page(html, subject, coloring)
+    if browser:
+        charts = charts_of(subject, palette)
+        limits = {"host": host, "port": port, "max_points": max_points}
+        serve(BrowserView(subject, coloring, viewpoint=viewpoint, charts=charts, **limits), host)
+    elif png is None and html is None:
+        show(subject, coloring, viewpoint=viewpoint, report=report_legend)
+
+
+def prepare_outputs(png: Path | None, html: Path | None) -> None:
+    """Create the folders of the outputs; :class:`UserError` if they cannot be written."""
+    for path in filter(None, (png, html)):
+        if path.is_dir():
+            raise UserError(f"{path}: a directory. Pass the name of a file.")
+        make_folder(path.parent)
+    if png is not None:
+        require_image_format(png)
+
+
+def read_subject(
+    path: Path, prediction: Path | None, ckpt: Path | None, baseline: Path | None, *, units: Units, up: Up
+) -> Subject:
+    """Read a cloud with its prediction, or predict a cloud or an image with ``ckpt``."""
+    is_image = path.suffix.lower() in IMAGES
+    if prediction is not None and ckpt is not None:
+        raise UserError("--prediction and --ckpt: pass only one of them.")
+    if baseline is not None and ckpt is None:
+        raise UserError("--baseline: needs --ckpt, the model that is compared with it.")
+    if is_image and ckpt is None:
+        raise UserError(f"{path}: an image. Pass --ckpt FILE, the checkpoint of an image model.")
+    saved = None
+    if prediction is not None:
+        file = find_prediction(prediction, path)
+        saved = read_prediction(file)
+        report(f"{file}: predicted by checkpoint {saved.checkpoint}")
+    if ckpt is None:
+        subject = make_subject(read_cloud(path), saved, units=units, up=up)
+    else:  # imported here: loading a model takes seconds
+        from pcseg.checkpoint import load_checkpoint
+        from pcseg.views.layers.explain_images import explain_image
+        from pcseg.views.layers.explain_points import explain_cloud
+
+        other = None if baseline is None else load_checkpoint(baseline)
+        if is_image:
+            subject = explain_image(load_checkpoint(ckpt), path, baseline=other)
+        else:
+            subject = explain_cloud(
+                load_checkpoint(ckpt), read_cloud(path), baseline=other, units=units, up=up
+            )
+    report(f"{path}: {len(subject):,} points; " + "; ".join(subject.remarks))
+    return subject
+
+
+def find_pick(subject: Subject, pick: Position) -> int:
+    """Return the row of the picked point."""
+    if subject.pixels is not None:  # subjects have y up, the option has rows
+        pick = (pick[0], subject.pixels[0] - 1 - pick[1], 0.0)
+    return nearest_point(subject, pick)
+
+
+def read_camera(frame: Path) -> Camera:
+    """Return the camera of a frame."""
+    from pcseg.evaluation.backprojection import read_frame
+
+    taken = read_frame(frame)
+    with Image.open(frame) as image:
+        size = (image.height, image.width)
+    return camera_of_frame(taken.pose, taken.color_matrix, size=size, width=PANEL)
+
+
+def draw(
+    subject: Subject, coloring: Coloring, *, sheet: bool, viewpoint: Viewpoint, size: tuple[int, int] | None
+) -> Image.Image:
+    """Draw a sheet, charts, or the layers of one coloring."""
+    if sheet:
+        size = size or (1840, 1040)
+        return sheet_picture(subject, viewpoint=viewpoint, size=size, palette=coloring.palette)
+    size = size or (1280, 720)
+    if coloring.by == "context":
+        return context_picture(subject, size=size, palette=coloring.palette)
+    point = coloring.point
+    if coloring.by == "attention" and point is None:
+        point = center_point(subject)
+    layers = make_layers(subject, replace(coloring, point=point))
+    title = layers[0].heading if len(layers) == 1 else PANEL_TITLES[coloring.by]
+    if coloring.by in HEAD_MAPS and subject.maps is not None:
+        title = f"{subject.maps.head}, {title}"
+    mark = point if coloring.by == "attention" else None
+    return layers_picture(subject, layers, title=title, viewpoint=viewpoint, size=size, mark=mark)
+
+
+PANEL_TITLES: dict[By, str] = {
+    "affinity": "affinity to classes",
+    "codeword": "codewords",
+    "attention": "attention of one point",
+}
+
+
+def charts_of(subject: Subject, palette: Palette) -> Image.Image | None:
+    """Draw the charts of the whole cloud if its head computes any."""
+    if subject.maps is None or subject.maps.channel is None:
+        return None
+    return context_picture(subject, palette=palette)
+
+
+def save_page(path: Path, subject: Subject, coloring: Coloring) -> None:
+    """Write the page with all layers."""
+    point = coloring.point
+    if subject.maps is not None and subject.maps.attend is not None and point is None:
+        point = center_point(subject)
+    layers, first = browse_layers(subject, replace(coloring, point=point))
+    charts = charts_of(subject, coloring.palette)
+    count = write_page(path, subject, layers, first=first, mark=point, charts=charts)
+    size = path.stat().st_size / 1e6
+    report(f"wrote {path}, {count:,} of {len(subject):,} points, {size:.1f} MB")
+
+
+def serve(page: BrowserView, host: str) -> None:
+    """Keep the view open until the command is interrupted."""
+    if len(page.drawn) < len(page.subject):
+        report(f"The browser draws {len(page.drawn):,} points; pass --max_points N for more.")
+    name = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host
+    report(f"Open http://{name}:{page.port} in a browser; stop with Ctrl+C.")
+    page.wait()
+
+
+def write_picture(image: Image.Image, path: Path) -> None:
+    """Write a picture and report it."""
+    save_image(image, path)
+    report(f"wrote {path}, {image.width} x {image.height}")
+
+
+def report_legend(name: str, layer: Layer) -> None:
+    """Print the legend of a layer in one line, with colored squares or, without a terminal, with color codes."""
+    entries = list(layer.legend)
+    if layer.scale:
+        low, high = layer.table[[0, MISSING - 1]].tolist()
+        entries += [(layer.scale[0], low), (f"to {layer.scale[1]}", high)]
+    line = Text(f"{name}: ")
+    for text, (red, green, blue) in entries:
+        code = f"#{red:02x}{green:02x}{blue:02x}"
+        line.append("  " if get_console().is_terminal else code, style=f"on {code}").append(f" {text}  ")
+    report(line.append(layer.note))
+
+
+def report(text: str | Text) -> None:
+    """Print a line."""
+    get_console().print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,33 @@
+"""Picking: the first surface along a ray, and what is shown of a point."""
+
+from dataclasses import replace
+
+import numpy as np
+from helpers.view_rooms import EXPLAINED as ROOM
+
+from pcseg.labels import S3DIS
+from pcseg.views.interactive.picking import describe, point_on_ray
+
+
+def test_a_ray_picks_the_first_surface() -> None:
+    wall = np.stack(np.meshgrid(np.arange(0, 2, 0.02), [3.0], np.arange(0, 2, 0.02)), -1).reshape(-1, 3)
+    pos = np.concatenate([wall, wall + np.array([0, 2, 0]), [[1, -1, 1]]]).astype(np.float32)
+    found = point_on_ray(pos, np.array([1.0, 0, 1]), np.array([0.0, 3, 0.3]))
+    assert found is not None
+    np.testing.assert_allclose(pos[found], (1, 3, 1.3), atol=0.015)
+    assert point_on_ray(pos, np.array([1.0, 0, 1]), np.array([1.0, 0, 0])) is None
+
+
+def test_description_of_a_point() -> None:
+    assert ROOM.maps is not None
+    text = dict(describe(ROOM, 0))
+    affinity = ROOM.maps.affinity[ROOM.maps.point_token[0]]
+    assert text["affinity"].startswith(f"{S3DIS.names[affinity.argmax()]} {affinity.max():.2f}")
+    assert text["true label"] == S3DIS.names[ROOM.label[0]]
+    assert "probabilities of the baseline" in text
+    assert "probabilities" not in dict(describe(ROOM, len(ROOM) - 1))
+
+
+def test_pixels_are_described_by_row_and_column() -> None:
+    image = replace(ROOM, pixels=(40, 100), maps=None)
+    assert dict(describe(image, 207))["pixel"] == "column 7, row 2"
