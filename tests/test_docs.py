@@ -41,7 +41,7 @@ NOT_RUN = {
 """Beginnings of commands that this test leaves out."""
 
 NEEDS_WEIGHTS = ("--init_from weights/", "pretrained weights/")
-MAKES_PICTURE = "--png docs/"  # tests/test_pictures_of_texts.py runs these
+MAKES_PICTURE = "--png docs/"  # tests/test_doc_pictures.py runs these
 
 TRAINER = "--trainer.max_epochs 1 --trainer.progress_bar false --trainer.accelerator cpu --trainer.precision 32-true"
 POINTS = "--data.max_voxels 500 --data.grid_size 0.3 --data.loop 1 --data.batch_size 2 --data.num_workers 0"
