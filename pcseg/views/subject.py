@@ -66,13 +66,8 @@ def make_subject(
 ) -> Subject:
     """Combine a cloud and its prediction, in meters with z up.
 
-    Args:
-        cloud: The points; those without a finite position are left out.
-        prediction: Their prediction.
-        frame: Units and axes of the file; default: those of the prediction, or estimated, or as given by ``units``
-            and ``up``.
-        units: Unit of the file.
-        up: Axis of the file that points up.
+    Points without a finite position are left out. ``frame`` has the units and axes of the file; by default they are
+    those of the prediction, or estimated, or as given by ``units`` and ``up``.
 
     Raises:
         UserError: The prediction has a different number of points, or other classes than the cloud.

@@ -36,14 +36,8 @@ def write_page(
 ) -> int:
     """Write the page and return its number of points.
 
-    Args:
-        path: The file.
-        subject: The points.
-        layers: The layers to choose from.
-        first: Number of the layer that is shown first.
-        max_points: Largest number of points.
-        mark: Row of the point whose attention is shown.
-        charts: A picture to show on demand.
+    Layer number ``first`` is shown first. ``mark`` is the row of the point whose attention is shown, ``charts`` a
+    picture to show on demand.
 
     Convention:
         Positions are rounded to 1/65535 of the cloud's size along each axis, colors are exact. Points come in

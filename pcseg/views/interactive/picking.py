@@ -18,14 +18,7 @@ MAX_ENTRIES = 5
 def point_on_ray(
     pos: np.ndarray, origin: np.ndarray, direction: np.ndarray, *, cone: float = CONE
 ) -> int | None:
-    """Return the row of the point that is visible along a ray, ``None`` if there is none near it.
-
-    Args:
-        pos: ``(N, 3)`` float32.
-        origin: Start of the ray, ``(3,)``.
-        direction: Direction of the ray, ``(3,)``, of any length.
-        cone: Half the opening angle of the cone around the ray, in radians.
-    """
+    """Return the row of the point ``(N, 3)`` that is visible along a ray, ``None`` if there is none near it."""
     ray = np.asarray(direction, dtype=np.float64)
     ray = (ray / np.linalg.norm(ray)).astype(np.float32)
     offset = pos - np.asarray(origin, dtype=np.float32)

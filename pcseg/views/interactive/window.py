@@ -27,11 +27,7 @@ def show(
 ) -> None:
     """Open a window with all layers of a cloud, that of ``coloring`` switched on. Returns when it is closed.
 
-    Args:
-        subject: The points.
-        coloring: The layer that is shown first.
-        viewpoint: Where the camera stands first.
-        report: Called with the name of every layer that has a legend: the window itself cannot show legends.
+    ``report`` is called with the name of every layer that has a legend, because the window cannot show legends.
 
     Raises:
         UserError: The window cannot be opened on this machine, or the subject lacks what the layer needs.

@@ -35,11 +35,8 @@ def explain_pass(
 ) -> HeadMaps:
     """Run a model once and return the maps of its head.
 
-    Args:
-        model: A trained model of points or images; it is left in evaluation mode.
-        batch: One cloud or one image, on the device of the model.
-        row: Row of the logits that each point reads, ``(N,)``.
-        tokens: Called with the levels of the backbone; returns the token of each row of the logits, ``(V,)``.
+    ``row`` has the row of the logits that each point reads, ``(N,)``. ``tokens`` is called with the levels of the
+    backbone and returns the token that each row of the logits reads, ``(V,)``.
 
     Convention:
         Maps come from the modules of :data:`MAPS_OF`, wherever the head has them, so heads of your own that use

@@ -24,11 +24,6 @@ from pcseg.views.subject import Subject
 def explain_image(model: LoadedModel, path: Path, *, baseline: LoadedModel | None = None) -> Subject:
     """Predict an image and return it as a subject with the maps of the head; its points are the pixels.
 
-    Args:
-        model: A model trained on images.
-        path: The image; a frame of a scan has labels.
-        baseline: Another model with the same classes and crop size, to compare with.
-
     Raises:
         UserError: A model is not an image model, ``baseline`` does not fit ``model``, or a file is not an image.
 

@@ -30,13 +30,6 @@ def explain_cloud(
 ) -> Subject:
     """Predict a cloud and return it as a subject with the maps of the head.
 
-    Args:
-        model: A trained point model.
-        cloud: The points.
-        baseline: Another model with the same classes and grid size, to compare with.
-        units: Unit of the file.
-        up: Axis of the file that points up.
-
     Raises:
         UserError: The cloud lacks a field that a model needs, or the cloud, ``model`` and ``baseline`` do not fit.
 

@@ -139,15 +139,7 @@ def compose(
     unit: float,
     size: tuple[int, int] | None = None,
 ) -> Image.Image:
-    """Lay out rows of panels of one size; headings take room only if there are any.
-
-    Args:
-        title: Text above everything.
-        rows: Panels.
-        legends: Layers whose legends and scales are drawn at the right.
-        unit: Factor of text sizes and gaps.
-        size: Width and height in pixels; default: as needed.
-    """
+    """Lay out rows of panels of one size, a title above and legends at the right; ``unit`` scales text and gaps."""
     (width, height), top = rows[0][0].image.size, round(TITLE * unit)
     heading = round(HEADING * unit) if any(panel.heading for row in rows for panel in row) else 0
     legend = round(LEGEND * unit) if legends else 0

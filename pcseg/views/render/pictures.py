@@ -59,14 +59,8 @@ def layers_picture(
 ) -> Image.Image:
     """Draw layers side by side, with headings if there are several.
 
-    Args:
-        subject: The points.
-        layers: One panel each.
-        title: Text after the name of the subject; default: the heading of the first layer.
-        legends: Layers whose legends are drawn; default: each legend that occurs.
-        viewpoint: Where the picture is taken from.
-        size: Width and height in pixels.
-        mark: Row of a point to draw a ring around.
+    By default the title is the heading of the first layer, and each legend that occurs is drawn. A ring marks the
+    point with row ``mark``.
     """
     unit = size[1] / 720
     legends = distinct_legends(layers) if legends is None else legends
@@ -105,14 +99,7 @@ def models_picture(
     panel: tuple[int, int] = (620, 465),
     palette: Palette = "canonical",
 ) -> Image.Image:
-    """Draw the predictions of several models side by side, below color and true label.
-
-    Args:
-        subject: The points, with colors and labels.
-        predictions: Name of each model and the classes ``(N,)`` that it predicts.
-        panel: Width and height of each picture in pixels.
-        palette: Colors of the classes.
-    """
+    """Draw predictions of several models, given by name, side by side, below color and true label."""
     layers = [make_layer(subject, "rgb"), make_layer(subject, "label", palette=palette)]
     for name, prediction in predictions:
         predicted = replace(subject, prediction=prediction)

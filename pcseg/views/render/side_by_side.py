@@ -25,15 +25,10 @@ SHARED: tuple[By, ...] = ("affinity", "codeword", "attention")
 def camera_of_frame(pose: np.ndarray, matrix: np.ndarray, *, size: tuple[int, int], width: int) -> Camera:
     """Return the camera that took a frame, for a picture ``width`` pixels wide.
 
-    Args:
-        pose: Camera-to-world matrix ``(4, 4)``: x right, y down, z forward.
-        matrix: Intrinsics ``(3, 3)`` in pixels of the frame.
-        size: Height and width of the frame.
-        width: Width of the picture.
-
     Convention:
-        The optical axis is assumed to pass through the center of the frame, and pixels to be square: exact for
-        generated frames, and within a few pixels for ScanNet.
+        ``pose`` is the camera-to-world matrix (x right, y down, z forward), ``matrix`` the intrinsics in pixels of
+        the frame, ``size`` its height and width. The optical axis is assumed to pass through the center of the
+        frame, and pixels to be square: exact for generated frames, and within a few pixels for ScanNet.
     """
     return Camera(
         eye=pose[:3, 3],
@@ -48,12 +43,8 @@ def camera_of_frame(pose: np.ndarray, matrix: np.ndarray, *, size: tuple[int, in
 def frame_picture(frame: Subject, cloud: Subject, camera: Camera, coloring: Coloring) -> Image.Image:
     """Draw color, true label, prediction and head maps: of the frame in the upper row, of the points below.
 
-    Args:
-        frame: The frame and the maps of an image model.
-        cloud: The points and the maps of a point model.
-        camera: Camera of the frame; its size is that of each picture.
-        coloring: Head map to show; its point is a row of ``cloud``, by default the one in the center of the frame.
-            ``prediction`` shows none.
+    Each picture has the size of ``camera``. The point of ``coloring`` is a row of ``cloud``, by default the one in
+    the center of the frame; with ``prediction`` no head map is drawn.
 
     Raises:
         UserError: A head has no such map, or the point is outside the frame.

@@ -70,15 +70,9 @@ class Camera:
 
 
 def splat(pos: np.ndarray, size: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest point in every pixel.
+    """Return the nearest point in every pixel, for square patches of edge ``size`` ``(N,)`` around points.
 
-    Args:
-        pos: ``(N, 3)`` float32 meters.
-        size: Edge length in meters ``(N,)`` of the patch that each point represents.
-        camera: The camera.
-
-    Returns:
-        Row of the point ``(H, W)`` int64, -1 for none; its depth ``(H, W)`` float32, infinite for none.
+    Row of the point ``(H, W)`` int64, -1 for none; its depth ``(H, W)`` float32, infinite for none.
     """
     stride = camera.width + 2 * MAX_REACH
     # depth in the upper bits, row in the lower bits: the minimum is the nearest point

@@ -16,10 +16,6 @@ def thin(pos: np.ndarray, max_points: int) -> np.ndarray:
 
     The points are evenly spaced, independent of the scanner position, so surfaces stay closed at one point size.
 
-    Args:
-        pos: ``(N, 3)`` float32 meters.
-        max_points: Largest number of points.
-
     Convention:
         The first point of a cell represents it. For surfaces, at least 90 % of ``max_points`` remain.
     """
