@@ -82,11 +82,6 @@ class TrainingData(L.LightningDataModule, ABC):
     def collate(self, *, training: bool) -> Callable[[Sequence[Any]], Any]:
         """Return the function that makes a batch of samples."""
 
-    @property
-    def num_val(self) -> int:
-        """Number of validation items."""
-        return len(self.val_sizes)
-
     def train_dataloader(self, *, seed: int | None = None) -> EpochLoader:
         """Return training batches; seed and epoch alone determine them, and a loader resumes inside an epoch."""
         seed = self.seed if seed is None else seed

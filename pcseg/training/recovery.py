@@ -13,7 +13,7 @@ from torch.nn.utils import get_total_norm
 
 from pcseg.errors import UserError
 from pcseg.files import atomic_path
-from pcseg.training.memory import crop_batch, num_voxels
+from pcseg.training.memory import num_voxels
 
 log = logging.getLogger("pcseg")
 
@@ -87,10 +87,6 @@ class Recovery:
             self.budget = min((budget for budget in budgets if budget is not None), default=None)
         self.skipped, self.consecutive = state["skipped_steps"], state["consecutive_skipped_steps"]
         self.full_precision = state["full_precision"]
-
-    def crop(self, batch: Any) -> Any:
-        """Return the batch with at most ``budget`` voxels."""
-        return crop_batch(batch, self.budget)
 
     def precision(self, device_type: str) -> contextlib.AbstractContextManager:
         """Return a context that turns mixed precision off once training has switched to 32 bit."""

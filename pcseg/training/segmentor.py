@@ -17,7 +17,7 @@ from pcseg.labels import IGNORE_INDEX, LabelSchema
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.network import BackboneChoice, Batch, HeadFactory, Network
-from pcseg.training.memory import is_out_of_memory
+from pcseg.training.memory import crop_batch, is_out_of_memory
 from pcseg.training.recovery import Recovery, drop_gradients, parameters_of
 from pcseg.training.schedules import OneCycle, Schedule
 
@@ -93,7 +93,7 @@ class Segmentor(Network, L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch. If memory runs out, halve the voxel budget and repeat the forward pass."""
         while True:
-            part = self.recovery.crop(batch)
+            part = crop_batch(batch, self.recovery.budget)
             try:
                 with self.recovery.precision(self.device.type):
                     loss = self._training_loss(part)

@@ -135,9 +135,10 @@ class StoreCard(Callback):
 
 def _require_validation_data(data: TrainingData, options: TrainerOptions) -> None:
     """Require one item per process, because every process takes part in the sum of the scores."""
-    if data.num_val < options.num_processes:
+    num_val = len(data.val_sizes)
+    if num_val < options.num_processes:
         raise UserError(
-            f"data: {data.num_val} {data.kind} to validate on for {options.num_processes} processes. Raise "
+            f"data: {num_val} {data.kind} to validate on for {options.num_processes} processes. Raise "
             f"data.val_fraction or set data.val_{data.kind}."
         )
 

@@ -54,6 +54,7 @@ def run(frames: Path, out: Path, head: str = "ccnet", *, epochs: int = 1, **opti
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_overfits_four_frames(frames: Path, head: str) -> None:
     data = ImageData(
