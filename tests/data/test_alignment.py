@@ -1,4 +1,4 @@
-"""Units and axes are recognised, turned without mirroring, and can be set."""
+"""Units and axes are detected, applied without reflection, and can be given."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def box(
 
 
 def room(seed: int = 0) -> np.ndarray:
-    """A room along the axes with tables and cupboards, z up, metres."""
+    """A room along the axes with tables and cupboards, z up, meters."""
     rng = np.random.default_rng(seed)
     parts = [box((6, 4.5, 2.8), (0, 0, 0), rng)]
     for _ in range(4):
@@ -35,9 +35,9 @@ def room(seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("up", ["z", "y", "-y"])
 @pytest.mark.parametrize(("unit", "scale"), [("m", 1), ("cm", 100), ("mm", 1000)])
-def test_room_is_recognised(up: str, unit: str, scale: float) -> None:
+def test_room_is_recognized(up: str, unit: str, scale: float) -> None:
     pos = room()
-    rays = pos[:5] + np.random.default_rng(1).normal(0, 40, (5, 3))  # strays
+    rays = pos[:5] + np.random.default_rng(1).normal(0, 40, (5, 3))  # outliers
     file = np.concatenate([pos, rays, np.full((3, 3), np.nan)]) @ np.array(ROTATIONS[up]) * scale
     frame = find_frame(file)
     assert (frame.unit, frame.up, frame.one_view) == (unit, up, False)
@@ -46,7 +46,7 @@ def test_room_is_recognised(up: str, unit: str, scale: float) -> None:
     assert f"up: {up}" in frame.remarks[1]
 
 
-def test_one_view_is_levelled() -> None:
+def test_one_view_is_leveled() -> None:
     """A camera at 1.5 m looks 30° down into the room."""
     angle = np.radians(30)
     forward, down = (
@@ -61,27 +61,27 @@ def test_one_view_is_levelled() -> None:
     assert (frame.unit, frame.up, frame.one_view) == ("mm", "-y", True)
     true_up = axes @ (0, 0, 1)
     np.testing.assert_allclose(frame.rotate(true_up[None])[0], [0, 0, 1], atol=0.03)
-    assert "levelled by 30°" in frame.remarks[1]
+    assert "leveled by 30°" in frame.remarks[1]
     assert frame.sensor is not None
     np.testing.assert_allclose(frame.sensor, 0)
 
 
-def test_given_units_and_axis_win() -> None:
+def test_given_units_and_axis_are_used() -> None:
     pos = room()
     frame = find_frame(pos, units="cm", up="x")
     np.testing.assert_allclose(frame.apply(pos), pos[:, [1, 2, 0]] / 100, atol=1e-6)
-    assert frame.remarks == ("units: centimetres (as asked)", "up: x (as asked)")
+    assert frame.remarks == ("units: centimeters (as given)", "up: x (as given)")
 
 
 @pytest.mark.parametrize("up", ROTATIONS)
-def test_rotations_turn_up_and_do_not_mirror(up: str) -> None:
+def test_rotations_do_not_reflect(up: str) -> None:
     rotation = np.array(ROTATIONS[up], dtype=float)
     axis = np.eye(3)["xyz".index(up[-1])] * (-1 if up[0] == "-" else 1)
     np.testing.assert_array_equal(rotation @ axis, [0, 0, 1])
     assert np.linalg.det(rotation) == pytest.approx(1)
 
 
-def test_far_coordinates_come_near() -> None:
+def test_far_coordinates_are_moved_to_the_origin() -> None:
     pos = room()
     far = pos + np.array([400_000.0, 5_500_000.0, 200.0])
     near = find_frame(far).apply(far)
@@ -89,14 +89,14 @@ def test_far_coordinates_come_near() -> None:
     np.testing.assert_allclose(near - near[0], (pos - pos[0]).astype(np.float32), atol=1e-5)
 
 
-def test_text_roundtrip() -> None:
+def test_json_round_trip() -> None:
     frame = find_frame(room() * 1000, up="-y")
     again = Frame.from_json(frame.to_json())
     np.testing.assert_array_equal(again.matrix, frame.matrix)
     assert (again.unit, again.up, again.one_view, again.remarks) == (frame.unit, "-y", False, frame.remarks)
 
 
-def test_unknown_words() -> None:
+def test_unknown_options() -> None:
     with pytest.raises(UserError, match="--units feet"):
         find_frame(room(), units="feet")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="--up w"):
@@ -109,7 +109,7 @@ def test_few_points() -> None:
         assert np.isfinite(frame.matrix).all()
 
 
-def test_level_leaves_level_ground_alone() -> None:
+def test_level_ground_is_unchanged() -> None:
     ground = np.random.default_rng(0).uniform(-2, 2, (2000, 3)) * (1, 1, 0) - (0, 0, 1.5)
     assert level(np.eye(3), ground)[1] == 0
 
