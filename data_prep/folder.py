@@ -1,4 +1,4 @@
-"""Own data: ``python -m data_prep.folder YAML OUT`` turns a folder of labelled clouds into prepared scenes."""
+"""Your own data: ``python -m data_prep.folder YAML OUT`` converts a folder of labeled clouds to prepared scenes."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +9,7 @@ from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
 from data_prep.own.spec import FolderSpec, find_clouds, read_spec, scene_name
-from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, summarise
+from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, summarize
 from data_prep.releases.release import fingerprint
 from pcseg.cli import run
 from pcseg.data.alignment import find_frame
@@ -21,18 +21,18 @@ from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX
 
 PREPARATION = 1
-"""Part of every fingerprint; raised when this module makes other scenes of the same files."""
+"""Part of every fingerprint; increased when this module changes the scenes that it writes."""
 
-GREY = 127
-"""Colour of clouds without one."""
+GRAY = 127
+"""Color of clouds without colors."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledCloud:
-    """A cloud with the classes of a description.
+class LabeledCloud:
+    """A cloud and its classes.
 
     Args:
-        cloud: The points as the file has them.
+        cloud: The points in the units and axes of the file.
         label: Classes ``(N,)`` int16.
         instance: Objects ``(N,)`` int32, -1 for none.
     """
@@ -49,19 +49,19 @@ def prepare(
     workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
     normals: bool = False,
 ) -> None:
-    """Prepare own data: one HDF5 file a cloud and a manifest.
+    """Prepare your own labeled clouds: write one HDF5 file per cloud and a manifest.
 
-    A run that was stopped goes on where it was: files that have not changed are skipped. Scenes of files that are
-    gone, or in another split now, are no longer part of the data.
+    An interrupted run resumes: unchanged files are skipped. Scenes whose file no longer exists, or is now in
+    another split, are removed from the manifest.
 
     Args:
         description: YAML with root, split, names, colors, ignore, fields, units and up; see docs/own_data.md.
-        out: Folder of the prepared scenes; made if need be.
-        workers: Files worked on at a time; each needs the memory of one.
-        normals: Estimate normals from the points where a file has none.
+        out: Folder of the prepared scenes; created if it does not exist.
+        workers: Number of processes; each holds one file in memory.
+        normals: Estimate normals for files without normals.
 
     Raises:
-        UserError: The description is wrong, or at least one file failed; the others are prepared.
+        UserError: The description is invalid, or at least one file failed; the other files are prepared.
     """
     spec = read_spec(description)
     console = Console()
@@ -70,20 +70,20 @@ def prepare(
     outcome = prepare_scenes(
         jobs, out, empty=empty, workers=workers, console=console, stays=lambda entry: False
     )
-    summarise(outcome, out, console, kind="files")
+    summarize(outcome, out, console, kind="files")
 
 
 def make_jobs(spec: FolderSpec, out: Path, *, normals: bool = False) -> list[Job]:
-    """One job a file, with a fingerprint of the file and of the description.
+    """Create one job per file, with a fingerprint of the file and the description.
 
     Raises:
-        UserError: Two files of a split would become one scene.
+        UserError: Two files of a split have the same scene name.
     """
     jobs: dict[str, Job] = {}
     for file, split in find_clouds(spec).items():
         path = f"{split}/{scene_name(spec, file)}.h5"
         if path in jobs:
-            raise UserError(f"{file}: another file is scene {path} already; rename one of them")
+            raise UserError(f"{file}: another file has the scene name {path}. Rename one of them.")
         source, size = fingerprint(f"{PREPARATION} {normals} {spec.fingerprint()}", [file])
         work = partial(prepare_cloud, spec, file, out, path, source=source, normals=normals)
         jobs[path] = Job(path=path, source=source, size=size, work=work)
@@ -93,15 +93,15 @@ def make_jobs(spec: FolderSpec, out: Path, *, normals: bool = False) -> list[Job
 def prepare_cloud(
     spec: FolderSpec, file: Path, out: Path, path: str, *, source: str, normals: bool = False
 ) -> SceneEntry:
-    """Read, write and describe one file; points without a position are left out and said.
+    """Read one file, write its scene, and return the manifest entry; points without a position are dropped.
 
     Raises:
-        UserError: The file cannot be read, holds no points, no label or an unknown one.
+        UserError: The file cannot be read, or has no points, no labels, or an unknown label.
     """
-    labelled = read_labelled(spec, file)
-    cloud, rows = labelled.cloud, np.flatnonzero(labelled.cloud.finite)
+    labeled = read_labeled(spec, file)
+    cloud, rows = labeled.cloud, np.flatnonzero(labeled.cloud.finite)
     if not len(rows):
-        raise UserError(f"{file}: holds no points with a position; remove the file")
+        raise UserError(f"{file}: all coordinates are NaN. Remove the file.")
     frame = find_frame(cloud.pos[rows], units=spec.units, up=spec.up)
     pos = frame.apply(cloud.pos[rows])
     if cloud.normal is not None:
@@ -111,9 +111,9 @@ def prepare_cloud(
     write_scene(
         out / path,
         pos=pos,
-        color=np.full((len(rows), 3), GREY, np.uint8) if cloud.color is None else cloud.color[rows],
-        label=labelled.label[rows],
-        instance=labelled.instance[rows],
+        color=np.full((len(rows), 3), GRAY, np.uint8) if cloud.color is None else cloud.color[rows],
+        label=labeled.label[rows],
+        instance=labeled.instance[rows],
         normal=normal,
         dataset=spec.name,
         scene=Path(path).stem,
@@ -124,21 +124,21 @@ def prepare_cloud(
     return describe_scene(read_scene(out / path), folder=out, source=source, ignored=ignored)
 
 
-def read_labelled(spec: FolderSpec, file: Path) -> LabelledCloud:
-    """A file of a description with its classes.
+def read_labeled(spec: FolderSpec, file: Path) -> LabeledCloud:
+    """Read a file and map its labels to classes.
 
     Raises:
-        UserError: The file cannot be read, or has no column of labels, or an unknown label.
+        UserError: The file cannot be read, or has no label column, or an unknown label.
     """
     given = read_columns(file)
     columns = spec.renamed(given, source=file)
     cloud = from_columns(columns, file)
     if "label" not in columns:
         raise UserError(
-            f"{file}: no column of labels (it has {', '.join(given)}); name it by fields.label in {spec.path}"
+            f"{file}: no label column (columns: {', '.join(given)}). Set fields.label in {spec.path}."
         )
     instance = columns.get("instance")
-    return LabelledCloud(
+    return LabeledCloud(
         cloud=cloud,
         label=spec.label_table(columns["label"], source=file),
         instance=np.full(len(cloud), IGNORE_INDEX, np.int32)
@@ -148,7 +148,7 @@ def read_labelled(spec: FolderSpec, file: Path) -> LabelledCloud:
 
 
 def object_numbers(instance: np.ndarray) -> np.ndarray:
-    """Objects numbered from 0 in the order of their numbers in the file; negative ones are none, -1."""
+    """Renumber objects from 0 in the order of their ids; negative ids become -1, no object."""
     present, inverse = np.unique(instance, return_inverse=True)
     real = ~(present < 0) & ~np.isnan(present.astype(np.float64))
     numbers = np.where(real, np.cumsum(real) - 1, IGNORE_INDEX)

@@ -1,7 +1,7 @@
-"""Frames of generated rooms: ``python -m data_prep.frames RAW OUT`` photographs what ``data_prep.rooms`` made.
+"""Frames of generated rooms: ``python -m data_prep.frames RAW OUT`` renders images of rooms from ``data_prep.rooms``.
 
-A room is built again from the numbers that it grew from, and looked at by ray casting. The frames of each room
-lie in the layout of ScanNet's ``scannet_frames_25k``, in the coordinates of the prepared scenes.
+Each room is rebuilt from its seed and rendered by ray casting. The frames have the layout of ScanNet's
+``scannet_frames_25k``; poses are in the coordinates of the prepared scenes.
 """
 
 import json
@@ -25,15 +25,15 @@ from pcseg.errors import UserError
 from pcseg.labels import S3DIS
 
 NOTE = "frames.json"
-"""In the folder of the frames: what they were made of and how, and the classes."""
+"""File in the folder of the frames with their settings and classes."""
 
 FRAMES = 1
-"""Raised when this module takes other pictures of the same rooms."""
+"""Increased when this module changes the images of the same rooms."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """What the frames of a room depend on besides the room."""
+    """Settings that the frames of a room depend on."""
 
     version: int = FRAMES
     frames: int
@@ -52,24 +52,24 @@ def take_frames(
     field_of_view: float = 70.0,
     workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
 ) -> None:
-    """Photograph generated rooms: colour, label, depth, pose and intrinsics.
+    """Render frames of generated rooms: color, label, depth, pose and intrinsics.
 
-    A run that was stopped goes on where it was: rooms that are complete are skipped.
+    An interrupted run resumes: complete rooms are skipped.
 
     Args:
-        raw: Folder that ``python -m data_prep.rooms`` wrote.
-        out: Folder of the frames, <area>/<room>/color, depth, label, pose; made if need be.
-        frames: Frames of each room; together they see as much of it as can be.
-        width: Of a frame in pixels.
-        height: Of a frame in pixels.
-        field_of_view: Horizontal angle of a frame in degrees.
-        workers: Rooms worked on at a time.
+        raw: Folder written by ``python -m data_prep.rooms``.
+        out: Folder of the frames, <area>/<room>/color, depth, label, pose; created if it does not exist.
+        frames: Number of frames per room; views are chosen to cover as much of the room as possible.
+        width: Frame width in pixels.
+        height: Frame height in pixels.
+        field_of_view: Horizontal field of view in degrees.
+        workers: Number of processes.
 
     Raises:
-        UserError: ``raw`` has no generated rooms, or ``out`` holds something else.
+        UserError: ``raw`` has no generated rooms, or ``out`` holds other files.
     """
     if not 10 <= field_of_view <= 120:
-        raise UserError(f"--field_of_view {field_of_view}: give an angle between 10 and 120 degrees")
+        raise UserError(f"--field_of_view {field_of_view}: out of range. Use 10 to 120 degrees.")
     settings = read_settings(raw)
     plans = find_plans(raw, settings)
     focal = round(width / 2 / np.tan(np.radians(field_of_view) / 2), 3)
@@ -79,36 +79,35 @@ def take_frames(
     todo = [plan for plan in plans if not room_folder(out, plan).is_dir()]
     console = Console()
     made = each_room(partial(photograph, out, settings=settings, pictures=pictures), todo, workers=workers)
-    for _ in track(made, "Photographing rooms", total=len(todo), console=console, auto_refresh=False):
+    for _ in track(made, "Rendering frames", total=len(todo), console=console, auto_refresh=False):
         pass
     console.print(
-        f"{out}: frames of {len(todo)} rooms written, {len(plans) - len(todo)} already there", soft_wrap=True
+        f"{out}: frames of {len(todo)} rooms written, {len(plans) - len(todo)} already complete",
+        soft_wrap=True,
     )
 
 
 def find_plans(raw: Path, settings: Settings) -> list[RoomPlan]:
-    """The plans of the rooms that are there."""
+    """Return the plans of the rooms in ``raw``."""
     if settings.layout == "scannet":
-        raise UserError(f"{raw}: rooms in the layout of ScanNet; frames are taken of rooms in that of S3DIS")
+        raise UserError(f"{raw}: has the ScanNet layout. Generate rooms with --layout aligned or nonaligned.")
     plans = []
     for folder in sorted(raw.glob("Area_*")):
         names = {room.name for room in folder.iterdir() if room.is_dir() and not room.name.startswith(".")}
         area = plan_area(settings.seed, int(folder.name.removeprefix("Area_")), len(names))
         found = [plan for plan in area if plan.name in names]
         if len(found) != len(names):
-            raise UserError(
-                f"{folder}: holds rooms that {SETTINGS} does not tell of, or lacks some; make it again"
-            )
+            raise UserError(f"{folder}: rooms do not match {SETTINGS}. Generate it again.")
         plans += found
     if not plans:
-        raise UserError(f"{raw}: holds no rooms; make them with data_prep.rooms")
+        raise UserError(f"{raw}: holds no rooms. Generate them with python -m data_prep.rooms.")
     return plans
 
 
 def photograph(
     out: Path, plan: RoomPlan, *, settings: Settings, pictures: Pictures, threads: int = 0
 ) -> None:
-    """Take all frames of one room; its folder appears when it is complete."""
+    """Render all frames of one room; its folder appears only when it is complete."""
     from data_prep.synthetic.camera import Lens, choose_poses, find_exposure, take_view
     from data_prep.synthetic.room_types import build_room
 
@@ -138,7 +137,7 @@ def photograph(
 
 
 def placement(plan: RoomPlan, settings: Settings) -> np.ndarray:
-    """Matrix ``(4, 4)`` from the frame of a room to that of its area, as ``data_prep.rooms`` writes points."""
+    """Return the ``(4, 4)`` transform from a room to its area that ``data_prep.rooms`` applies to points."""
     turn = np.radians(settings.turn(plan.area))
     matrix = np.eye(4)
     matrix[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]

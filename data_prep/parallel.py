@@ -1,6 +1,5 @@
-"""Prepare many scenes: in parallel, with a progress bar, skipping what is done, keeping a manifest."""
+"""Prepare many scenes in parallel: show progress, skip unchanged scenes, and keep the manifest up to date."""
 
-import fcntl
 import glob
 import multiprocessing
 import os
@@ -22,11 +21,16 @@ from pcseg.data.manifest import MANIFEST_NAME, Manifest, SceneEntry
 from pcseg.data.scenes import read_scene
 from pcseg.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 SECONDS_BETWEEN_MANIFESTS = 5.0
-"""A run that is killed loses the record of this much work at most."""
+"""A killed run loses at most the record of this much work."""
 
 NUM_PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-"""Processors this process may use."""
+"""Number of processors that this process may use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +38,9 @@ class Job:
     """One scene to prepare.
 
     Args:
-        path: Where the scene goes, relative to the prepared folder, with ``/``.
-        source: Fingerprint of the raw files and options; the scene is skipped if the manifest has the same.
-        size: Bytes of the raw files, for the time left.
+        path: Path of the scene relative to the prepared folder, with ``/`` as separator.
+        source: Fingerprint of the raw files and options; a scene with the same fingerprint in the manifest is skipped.
+        size: Size of the raw files in bytes, for the remaining time.
         work: Writes the scene and returns its entry; runs in another process, so it must be picklable.
     """
 
@@ -48,15 +52,15 @@ class Job:
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What became of the jobs.
+    """The outcome of all jobs.
 
     Args:
         empty: Manifest without scenes: data set, release and schema.
         kept: Entries of scenes in the folder that no job named.
-        dropped: Entries of scenes that were in the folder and do not belong to it any more.
-        skipped: Entries of scenes that were done already.
-        prepared: Entries of scenes of this run.
-        failures: One line for each scene that failed.
+        dropped: Entries of scenes that no longer belong to the data.
+        skipped: Entries of unchanged scenes.
+        prepared: Entries of scenes that this run prepared.
+        failures: One line per failed scene.
     """
 
     empty: Manifest
@@ -73,7 +77,7 @@ class Outcome:
 
 
 def every_scene(entry: SceneEntry) -> bool:
-    """Scenes of earlier runs stay in the folder, whatever they are."""
+    """Keep every scene of earlier runs."""
     return True
 
 
@@ -86,34 +90,34 @@ def prepare_scenes(
     console: Console,
     stays: Callable[[SceneEntry], bool] = every_scene,
 ) -> Outcome:
-    """Run the jobs that are not done yet and write the manifest of ``out``.
+    """Run the jobs whose scenes are missing or outdated, and write the manifest of ``out``.
 
     Args:
-        jobs: What to prepare.
+        jobs: Scenes to prepare.
         out: The prepared folder.
         empty: Manifest without scenes: data set, release and schema.
         workers: Processes; each works on one scene at a time.
-        console: Where progress and failures are shown.
-        stays: Which scenes of ``out`` that no job names stay in the manifest; the files of the others stay too,
-            but belong to nothing.
+        console: Console for progress and failures.
+        stays: Whether a scene of ``out`` that no job names stays in the manifest. Files of removed scenes are
+            not deleted.
 
     Raises:
         UserError: ``out`` holds another release, or a worker process died.
 
     Convention:
-        A job that raises :class:`UserError` or :class:`OSError` fails alone and leaves no scene, not even the
-        one of an earlier run, whose source has changed. Any other exception is a bug and ends the run.
+        A job that raises :class:`UserError` or :class:`OSError` fails alone and leaves no scene, not even the outdated
+        one of an earlier run. Any other exception is a bug and ends the run.
     """
     outcome, todo = _sort_out(jobs, out, empty)
 
     def write() -> None:
-        with _alone(out):  # another run may prepare other scenes of the folder, and have written meanwhile
+        with _exclusive(out):  # another run may be preparing other scenes of the folder
             others = _other_entries(jobs, out, empty)
             outcome.kept = [entry for entry in others if stays(entry)]
             outcome.dropped += [entry for entry in others if not stays(entry)]  # not in the manifest again
             outcome.manifest.write(out)
 
-    write()  # a folder that cannot be written is told before the work
+    write()  # fails early if the folder is not writable
     written = time.monotonic()
     with _progress(console) as progress:
         task = progress.add_task("", total=sum(job.size for job in todo), done=0, jobs=len(todo))
@@ -134,14 +138,14 @@ def prepare_scenes(
         try:
             _run(todo, workers, finish)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt("scenes that are done are kept, run again to go on") from None
+            raise KeyboardInterrupt("finished scenes are kept, run the command again to resume") from None
         finally:
             write()
     return outcome
 
 
-def summarise(outcome: Outcome, out: Path, console: Console, *, kind: str) -> None:
-    """Show classes, mended lines, left-out files, failures and counts; ``kind`` is what scenes are made of.
+def summarize(outcome: Outcome, out: Path, console: Console, *, kind: str) -> None:
+    """Print classes, repaired lines, skipped files, failures and counts; ``kind`` names the source of a scene.
 
     Raises:
         UserError: At least one scene failed.
@@ -154,8 +158,8 @@ def summarise(outcome: Outcome, out: Path, console: Console, *, kind: str) -> No
     lines = []
     for entry in sorted([*outcome.skipped, *outcome.prepared], key=lambda entry: entry.path):
         for repair in entry.repairs:
-            lines.append(f"mended: {repair.file} line {repair.line}: {repair.before!r} -> {repair.after!r}")
-        lines += [f"left out: {file}" for file in entry.ignored]
+            lines.append(f"repaired: {repair.file} line {repair.line}: {repair.before!r} -> {repair.after!r}")
+        lines += [f"skipped: {file}" for file in entry.ignored]
     lines += [f"no longer part of the data: {out / entry.path}" for entry in outcome.dropped]
     lines += [f"failed: {failure}" for failure in sorted(outcome.failures)]
     lines += [
@@ -166,17 +170,19 @@ def summarise(outcome: Outcome, out: Path, console: Console, *, kind: str) -> No
     print_lines(lines, console)
     if outcome.failures:
         jobs = len(outcome.prepared) + len(outcome.skipped) + len(outcome.failures)
-        raise UserError(f"{len(outcome.failures)} of {jobs} {kind} could not be prepared, see above")
+        raise UserError(
+            f"{len(outcome.failures)} of {jobs} {kind} could not be prepared. See the lines above."
+        )
 
 
 def print_lines(lines: Sequence[str], console: Console) -> None:
-    """Show lines as they are."""
+    """Print lines without markup."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _sort_out(jobs: Sequence[Job], out: Path, empty: Manifest) -> tuple[Outcome, list[Job]]:
-    """What is done already, and the jobs that are not, the largest first so that processes end together."""
+    """Return the outcome so far and the remaining jobs, the largest first so that processes end together."""
     known, todo, outcome = _known_entries(out, empty), [], Outcome(empty=empty)
     for job in jobs:
         entry = known.get(job.path)
@@ -188,28 +194,29 @@ def _sort_out(jobs: Sequence[Job], out: Path, empty: Manifest) -> tuple[Outcome,
             for left in glob.iglob(
                 f".{glob.escape(Path(job.path).name)}.*.tmp", root_dir=(out / job.path).parent
             ):
-                (out / job.path).with_name(left).unlink(missing_ok=True)  # of a run that was killed
+                (out / job.path).with_name(left).unlink(missing_ok=True)  # from a killed run
     return outcome, sorted(todo, key=lambda job: -job.size)
 
 
 def _other_entries(jobs: Sequence[Job], out: Path, empty: Manifest) -> list[SceneEntry]:
-    """Scenes that the folder holds now and no job names."""
+    """Return the entries of scenes in the folder that no job names."""
     named = {job.path for job in jobs}
     known = _known_entries(out, empty).values()
     return [entry for entry in known if entry.path not in named and (out / entry.path).is_file()]
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Let no other preparation into this block at the same time, where the file system can."""
+def _exclusive(out: Path) -> Iterator[None]:
+    """Lock a folder against other preparations, on systems and file systems that support it."""
     try:
         folder = os.open(out, os.O_RDONLY)
-    except OSError:  # not made yet, or told when the manifest is written
+    except OSError:  # missing, or Windows
         yield
         return
     try:
         with suppress(OSError):
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            if fcntl is not None:
+                fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
         os.close(folder)
@@ -218,12 +225,12 @@ def _alone(out: Path) -> Iterator[None]:
 def _known_entries(out: Path, empty: Manifest) -> dict[str, SceneEntry]:
     try:
         old = Manifest.read(out)
-    except UserError:  # none, damaged or of another version: everything is prepared again
+    except UserError:  # missing, damaged or another version: prepare everything again
         return {}
     if (old.dataset, old.release, old.schema) != (empty.dataset, empty.release, empty.schema):
         raise UserError(
-            f"{out} holds {old.dataset} ({old.release}), not {empty.dataset} ({empty.release}); "
-            "choose another folder or delete it"
+            f"{out}: holds {old.dataset} ({old.release}), not {empty.dataset} ({empty.release}). "
+            "Choose another folder or delete it."
         )
     return {entry.path: entry for entry in old.scenes}
 
@@ -237,20 +244,21 @@ def _is_readable(path: Path) -> bool:
 
 
 def _progress(console: Console) -> Progress:
-    """A bar over the bytes of the raw files, without a thread: worker processes are forked from this one."""
+    """Create a progress bar over bytes, without a thread because workers are forked from this process."""
     return Progress(
         BarColumn(),
         TextColumn("{task.fields[done]}/{task.fields[jobs]} scenes,"),
         TimeElapsedColumn(),
-        TextColumn("gone, left"),
+        TextColumn("elapsed,"),
         TimeRemainingColumn(),
+        TextColumn("remaining"),
         console=console,
         auto_refresh=False,
     )
 
 
 def _run(jobs: Sequence[Job], workers: int, finish: Callable[[Job, SceneEntry | str], None]) -> None:
-    """Call ``finish`` with each job and its entry, or the line that says why it failed, as they complete."""
+    """Call ``finish`` for each completed job with its entry, or with the reason of its failure."""
     if workers == 1 or len(jobs) < 2:
         for job in jobs:
             finish(job, _attempt(job.work))
@@ -262,8 +270,8 @@ def _run(jobs: Sequence[Job], workers: int, finish: Callable[[Job, SceneEntry | 
             finish(futures[future], future.result())
     except BrokenProcessPool as error:
         raise UserError(
-            f"a worker process died, probably for want of memory; scenes that are done are kept, "
-            f"run again with fewer --workers than {workers}"
+            f"--workers {workers}: a worker process died, probably out of memory. Finished scenes are kept. "
+            "Run again with fewer workers."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -277,7 +285,7 @@ def _attempt(work: Callable[[], SceneEntry]) -> SceneEntry | str:
 
 
 def start_worker() -> None:
-    """Leave Ctrl-C to the parent, which lets running scenes finish; end when the parent is killed."""
+    """Ignore Ctrl-C, so that the parent can let running scenes finish, and exit when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -1,7 +1,7 @@
 """Generated rooms: ``python -m data_prep.rooms OUT`` writes a scanned building in the raw S3DIS or ScanNet layout.
 
-There is no room in it that anybody ever saw, and results on it are results on generated rooms. It stands in
-for the real release, which cannot be shipped: same files, same classes, and on demand the same damage.
+The rooms are synthetic, and results on them are results on generated rooms. They replace the real release, which
+cannot be shipped: the files and classes are the same, and ``--damage`` adds the same defects.
 """
 
 import json
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from data_prep.synthetic.model import RoomModel
 
 SETTINGS = "rooms.json"
-"""In the folder of a building: what its rooms were made with."""
+"""File in the folder of a building with the settings of its rooms."""
 
 GENERATOR = 2
-"""Raised when the generator makes other rooms of the same settings."""
+"""Increased when the generator changes the rooms of the same settings."""
 
 LEAST_POINTS = 1000
 
 SCANNET_SPLITS = {5: "val", 6: "test"}
-"""Split of the areas in the layout of ScanNet; the others are for training."""
+"""Split of areas in the ScanNet layout; the other areas are for training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the bytes of a room depend on besides its place in the building."""
+    """Settings that the bytes of a room depend on, besides its position in the building."""
 
     generator: int = GENERATOR
     seed: int
@@ -55,7 +55,7 @@ class Settings:
     damage: bool
 
     def turn(self, area: int) -> int:
-        """Degrees by which an area is turned."""
+        """Return the rotation of an area in degrees."""
         if self.yaw is not None:
             return self.yaw
         return 0 if self.layout == "aligned" else quarter_turn(self.seed, area)
@@ -75,30 +75,32 @@ def generate(
 ) -> None:
     """Write a building of generated, scanned rooms in the raw layout of S3DIS or ScanNet.
 
-    A run that was stopped goes on where it was: rooms that are complete are skipped. The same seed gives the
-    same bytes, whatever the number of workers, and more rooms or areas leave the ones before as they are. On
-    another kind of processor last digits can differ, and with them the hash of the prepared rooms.
+    An interrupted run resumes: complete rooms are skipped. The same seed gives the same bytes for any number of
+    workers, and adding rooms or areas does not change earlier ones. Between processor types the last digits, and
+    therefore the hash of the prepared rooms, can differ.
 
     Args:
-        out: Folder to write Area_1, Area_2 ... into; made if need be.
+        out: Folder for Area_1, Area_2, …; created if it does not exist.
         areas: Number of areas.
-        rooms: Number of rooms in each area; from 4 on, an area holds all 13 classes.
-        seed: Another seed gives another building.
-        points: Points of each room.
-        workers: Rooms worked on at a time.
-        layout: aligned has 3 decimals; nonaligned has 6, turned areas and a file with their angles; scannet
-            has meshes, where area 5 is the validation split, area 6 the test split and the others training.
-        yaw: Degrees by which each area is turned; by default 0, a quarter turn of its own if nonaligned, and
-            any angle for each scan if scannet.
-        damage: Damage some files in the ways in which files of the real release are damaged.
+        rooms: Number of rooms per area; an area with at least 4 rooms has all 13 classes.
+        seed: Random seed of the building.
+        points: Number of points per room.
+        workers: Number of processes.
+        layout: aligned has 3 decimals; nonaligned has 6, rotated areas and a file with their angles; scannet
+            has meshes, with area 5 for validation, area 6 for testing and the others for training.
+        yaw: Rotation of each area in degrees; default: 0 for aligned, a multiple of 90 per area for nonaligned, a
+            random angle per scan for scannet.
+        damage: Damage some files in the same ways as in the real release.
 
     Raises:
-        UserError: The folder cannot be used or holds rooms that were made with other settings.
+        UserError: The folder is not writable, or holds rooms with other settings.
     """
     if points < LEAST_POINTS:
-        raise UserError(f"--points {points}: give at least {LEAST_POINTS}")
+        raise UserError(f"--points {points}: too few points. Use at least {LEAST_POINTS}.")
     if layout == "scannet" and (damage or areas > 99 or rooms > 100):
-        raise UserError("--layout scannet: leave out --damage, and give at most 99 areas of 100 rooms")
+        raise UserError(
+            "--layout scannet: supports at most 99 areas of 100 rooms and no --damage. Change these options."
+        )
     console = Console()
     settings = Settings(seed=seed, points=points, layout=layout, yaw=yaw, damage=damage)
     open_folder(out / SETTINGS, asdict(settings), kind="rooms")
@@ -116,26 +118,26 @@ def generate(
     if todo:
         console.print(_histogram(counts))
     console.print(
-        f"{out}: {len(todo)} rooms written, {areas * rooms - len(todo)} already there", soft_wrap=True
+        f"{out}: {len(todo)} rooms written, {areas * rooms - len(todo)} already complete", soft_wrap=True
     )
 
 
 def read_settings(raw: Path) -> Settings:
-    """What the rooms in ``raw`` were made with.
+    """Read the settings of the rooms in ``raw``.
 
     Raises:
-        UserError: ``raw`` holds no generated rooms, or those of another generator.
+        UserError: ``raw`` has no generated rooms, or rooms of another generator version.
     """
     note = raw / SETTINGS
     if not note.is_file():
-        raise UserError(f"{note}: not there; {raw} holds no generated rooms, make them with data_prep.rooms")
+        raise UserError(f"{note}: no such file. Generate rooms with python -m data_prep.rooms.")
     try:
         settings = Settings(**json.loads(note.read_text()))
     except (ValueError, TypeError) as error:
-        raise UserError(f"{note}: damaged ({error}); make the rooms again") from error
+        raise UserError(f"{note}: damaged ({error}). Generate the rooms again.") from error
     if settings.generator != GENERATOR:
         raise UserError(
-            f"{note}: rooms of generator {settings.generator}, this one is {GENERATOR}; make the rooms again"
+            f"{note}: rooms of generator version {settings.generator}, expected {GENERATOR}. Generate the rooms again."
         )
     return settings
 
@@ -150,7 +152,7 @@ def _write_angles(out: Path, plans: Sequence[RoomPlan], settings: Settings) -> N
 
 
 def _write_lists(out: Path, plans: Sequence[RoomPlan]) -> None:
-    """The split lists and the table of labels that come with ScanNet."""
+    """Write the split lists and the label table of ScanNet."""
     from data_prep.synthetic.scannet_raw import label_table
 
     for split in ("train", "val", "test"):
@@ -160,22 +162,22 @@ def _write_lists(out: Path, plans: Sequence[RoomPlan]) -> None:
 
 
 def make_room(out: Path, plan: RoomPlan, *, settings: Settings, threads: int = 0) -> Counter[str]:
-    """Build, scan and write one room; its folder appears when it is complete.
+    """Build, scan and write one room; its folder appears only when it is complete.
 
     Args:
         out: Folder of the building.
-        plan: Which room.
-        settings: How it is scanned and written.
-        threads: Of the ray caster, 0: all cores.
+        plan: The room.
+        settings: Settings of the building.
+        threads: Threads of the ray caster; 0 for all cores.
 
     Returns:
-        Points of each class.
+        Number of points per class.
     """
     from data_prep.synthetic.room_types import build_room
 
     model = build_room(plan.build_seed, plan.room_type)
     folder = _room_folder(out, plan, settings.layout)
-    # a folder of its own, so that what writes into it may call its files after it
+    # nested, because the files inside are named after their folder
     hidden = folder.parent / f".{folder.name}.partial"
     shutil.rmtree(hidden, ignore_errors=True)
     write = _write_scannet if settings.layout == "scannet" else _write_s3dis
@@ -192,7 +194,7 @@ def make_room(out: Path, plan: RoomPlan, *, settings: Settings, threads: int = 0
 def _write_s3dis(
     folder: Path, model: "RoomModel", plan: RoomPlan, settings: Settings, threads: int
 ) -> np.ndarray:
-    """Scan a room into a new folder in the layout of S3DIS; returns the instance of each point."""
+    """Write a scan in the S3DIS layout; return the instance of each point."""
     from data_prep.synthetic.scanner import scan_room
 
     scan = scan_room(model, points=settings.points, seed=plan.scan_seed, threads=threads)
@@ -209,7 +211,7 @@ def _write_s3dis(
 def _write_scannet(
     folder: Path, model: "RoomModel", plan: RoomPlan, settings: Settings, threads: int
 ) -> np.ndarray:
-    """Scan a room into a new folder in the layout of ScanNet; returns the instance of each vertex."""
+    """Write a scan in the ScanNet layout; return the instance of each vertex."""
     from data_prep.synthetic.meshing import mesh_sweeps
     from data_prep.synthetic.scanner import sweep_room
     from data_prep.synthetic.scannet_raw import write_scan, write_test_scan
@@ -224,7 +226,7 @@ def _write_scannet(
 
 
 def scan_name(plan: RoomPlan) -> str:
-    """What ScanNet would call the scan: two digits of the area, two of the room, first visit."""
+    """Return the ScanNet name of a scan: two digits for the area, two for the room, first visit."""
     return f"scene{plan.area:02d}{plan.index:02d}_00"
 
 

@@ -1,7 +1,7 @@
-"""S3DIS: ``python -m data_prep.s3dis RAW OUT`` turns the raw release, aligned or not, into prepared scenes.
+"""S3DIS: ``python -m data_prep.s3dis RAW OUT`` converts the raw release, aligned or not, to prepared scenes.
 
-Only ``Area_*/<room>/Annotations/<class>_<n>.txt`` is read: the text of the whole room has the same points
-without labels, and more damage.
+Only ``Area_*/<room>/Annotations/<class>_<n>.txt`` is read: the file of the whole room has the same points
+without labels, and more damaged lines.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
-from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarise
+from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarize
 from data_prep.releases.release import fingerprint, names_of
 from data_prep.releases.s3dis import (
     LAYOUT,
@@ -34,12 +34,12 @@ from pcseg.errors import UserError
 from pcseg.labels import S3DIS
 
 PREPARATION = 1
-"""Part of every fingerprint; raised when this module makes other scenes of the same files."""
+"""Part of every fingerprint; increased when this module changes the scenes that it writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoomPoints:
-    """The points of a room, arrays as in :class:`pcseg.data.scenes.Scene`, and what its files had wrong."""
+    """The points of a room, as in :class:`pcseg.data.scenes.Scene`, and the defects of its files."""
 
     pos: np.ndarray
     color: np.ndarray
@@ -58,20 +58,20 @@ def prepare(
     normals: bool = False,
     align: bool = False,
 ) -> None:
-    """Prepare S3DIS: one HDF5 file a room and a manifest.
+    """Prepare S3DIS: write one HDF5 file per room and a manifest.
 
-    A run that was stopped goes on where it was: rooms whose files have not changed are skipped.
+    An interrupted run resumes: rooms whose files are unchanged are skipped.
 
     Args:
-        raw: Folder of the unpacked release that holds Area_1 .. Area_6.
-        out: Folder of the prepared scenes; made if need be.
-        areas: Only these areas, such as Area_1,Area_5.
-        workers: Rooms worked on at a time; each needs the memory of one room.
+        raw: Folder of the unpacked release, with Area_1 to Area_6.
+        out: Folder of the prepared scenes; created if it does not exist.
+        areas: Areas to prepare, such as Area_1,Area_5; default: all.
+        workers: Number of processes; each holds one room in memory.
         normals: Estimate normals from the points.
-        align: Rotate the rooms of the non-aligned release by their alignment angle.
+        align: Rotate the rooms of the non-aligned release by their alignment angles.
 
     Raises:
-        UserError: The folder is not a release, or at least one room failed; the others are prepared.
+        UserError: The folder is not a release, or at least one room failed; the other rooms are prepared.
     """
     console = Console()
     areas = None if areas is None else names_of(areas)
@@ -80,17 +80,17 @@ def prepare(
     release = release_name(raw, aligned=aligned)
     if align:
         if aligned:
-            raise UserError(f"{raw} is the aligned release already; leave out --align")
+            raise UserError(f"{raw}: is the aligned release already. Omit --align.")
         rooms, release = with_angles(raw, rooms), f"{release}, rotated"
     print_lines([f"warning: {line}" for line in missing_rooms(raw, rooms, areas=areas)], console)
     jobs = make_jobs(rooms, out, normals=normals)
     empty = Manifest(dataset="s3dis", release=release, schema=S3DIS, scenes=())
     outcome = prepare_scenes(jobs, out, empty=empty, workers=workers, console=console)
-    summarise(outcome, out, console, kind="rooms")
+    summarize(outcome, out, console, kind="rooms")
 
 
 def make_jobs(rooms: Sequence[RawRoom], out: Path, *, normals: bool = False) -> list[Job]:
-    """One job a room, with a fingerprint of the files it is made of."""
+    """Create one job per room, with a fingerprint of its files."""
     jobs = []
     for room in rooms:
         source, size = fingerprint(f"{PREPARATION} {normals} {room.angle}", object_files(room)[0])
@@ -100,7 +100,7 @@ def make_jobs(rooms: Sequence[RawRoom], out: Path, *, normals: bool = False) -> 
 
 
 def prepare_room(room: RawRoom, out: Path, *, source: str, normals: bool = False) -> SceneEntry:
-    """Read, write and describe one room."""
+    """Read one room, write it, and return its manifest entry."""
     points = read_room(room)
     path = out / f"{room.label}.h5"
     write_scene(
@@ -120,30 +120,32 @@ def prepare_room(room: RawRoom, out: Path, *, source: str, normals: bool = False
 
 
 def read_room(room: RawRoom) -> RoomPoints:
-    """Read the objects of a room from its annotations, in sorted order of their files.
+    """Read the objects of a room in the sorted order of their files.
 
     Raises:
-        UserError: No annotations, fewer than two points, a line beyond repair, a colour outside 0..255.
+        UserError: No annotations, fewer than two points, a line that cannot be repaired, or a color outside 0..255.
 
     Convention:
-        Instances are numbered by the rank of their files. A class that is not in the schema (the release has
-        ``stairs``, also spelled ``staris``) is clutter. Files not called ``<class>_<n>.txt`` are left out,
-        such as ``wall_3 (1).txt``, a copy of ``wall_3.txt``.
+        Instances are numbered in the order of their files. Classes that are not in the schema (``stairs``, also
+        spelled ``staris``, in the release) become clutter. Files not named ``<class>_<n>.txt`` are skipped, such
+        as ``wall_3 (1).txt``, a copy of ``wall_3.txt``.
     """
     files, ignored = object_files(room)
     if not files:
-        raise UserError(f"{room.label} has no Annotations/<class>_<n>.txt; {LAYOUT}")
+        raise UserError(f"{room.label}: has no Annotations/<class>_<n>.txt. {LAYOUT}")
     tables, repairs = [], []
     for file in files:
         name = f"{room.label}/Annotations/{file.name}"
-        points, mended = read_points(file, name=name, dtype=np.float32 if room.angle is None else np.float64)
+        points, repaired = read_points(
+            file, name=name, dtype=np.float32 if room.angle is None else np.float64
+        )
         _check_colors(points, name)
         tables.append(points)
-        repairs += mended
+        repairs += repaired
     sizes = [len(points) for points in tables]
     table = np.concatenate(tables)
     if len(table) < 2:
-        raise UserError(f"{room.label} has a single point, which is no scan; download or mend the room")
+        raise UserError(f"{room.label}: has a single point. Download the room again.")
     pos = table[:, :3] if room.angle is None else _rotate(table[:, :3], room.angle)
     labels = np.array([_label(file) for file in files], np.int16)
     return RoomPoints(
@@ -165,11 +167,13 @@ def _check_colors(points: np.ndarray, name: str) -> None:
     color = points[:, 3:]
     if color.min() < 0 or color.max() > 255:
         row = int(np.flatnonzero(((color < 0) | (color > 255)).any(axis=1))[0])
-        raise UserError(f"{name}: colour of point {row + 1} is {color[row].tolist()}, expected 0..255")
+        raise UserError(
+            f"{name}: color of point {row + 1} is {color[row].tolist()}, expected 0..255. Download it again."
+        )
 
 
 def _rotate(pos: np.ndarray, degrees: float) -> np.ndarray:
-    """Turn float64 positions by -``degrees`` about the vertical through the middle of the bounding box."""
+    """Rotate float64 positions by -``degrees`` about the vertical axis through the center of the bounding box."""
     middle = (pos.max(axis=0) + pos.min(axis=0)) / 2
     angle = (2 - degrees / 180) * np.pi
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])

@@ -1,7 +1,7 @@
-"""ScanNet v2: ``python -m data_prep.scannet RAW OUT`` turns the raw release into prepared scenes.
+"""ScanNet v2: ``python -m data_prep.scannet RAW OUT`` converts the raw release to prepared scenes.
 
-The vertices of ``<scan>_vh_clean_2.ply`` become the points, in their order, so that predictions can be handed
-in as they are. What is recorded in ``.sens`` files is not needed.
+The vertices of ``<scan>_vh_clean_2.ply`` become the points, in their order, so that predictions can be
+submitted unchanged. The recordings in ``.sens`` files are not needed.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import numpy as np
 from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
-from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarise
+from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarize
 from data_prep.releases.release import fingerprint, names_of
 from data_prep.releases.scannet import (
     LABEL_TABLE,
@@ -36,18 +36,18 @@ from pcseg.data.schemas import SCANNET20_BENCHMARK, SCANNET200_BENCHMARK, Benchm
 from pcseg.errors import UserError
 
 PREPARATION = 1
-"""Part of every fingerprint; raised when this module makes other scenes of the same files."""
+"""Part of every fingerprint; increased when this module changes the scenes that it writes."""
 
 BENCHMARKS: Mapping[int, Benchmark] = {20: SCANNET20_BENCHMARK, 200: SCANNET200_BENCHMARK}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a prepared scan depends on besides its files.
+    """Options that a prepared scan depends on.
 
     Args:
         classes: 20 or 200.
-        align: Turn the scan along the axes.
+        align: Rotate the scan along the axes.
         normals: Keep the normals of the mesh.
     """
 
@@ -75,24 +75,24 @@ def prepare(
     normals: bool = True,
     align: bool = False,
 ) -> None:
-    """Prepare ScanNet v2: one HDF5 file a scan and a manifest.
+    """Prepare ScanNet v2: write one HDF5 file per scan and a manifest.
 
-    A run that was stopped goes on where it was: scans whose files have not changed are skipped. Scans that the
-    lists put into another split now, or into none, leave the one they were in.
+    An interrupted run resumes: scans whose files are unchanged are skipped. Scans that the lists now assign to
+    another split, or to none, are removed from their old split.
 
     Args:
-        raw: Folder of the release that holds scans, scans_test and scannetv2-labels.combined.tsv.
-        out: Folder of the prepared scenes, train, val and test; made if need be.
-        classes: Those of the benchmark of 20 classes, or the 200 of ScanNet200.
-        splits: Only these of train, val and test, such as train,val.
-        lists: Folder of scannetv2_train.txt, scannetv2_val.txt and scannetv2_test.txt; without a value, RAW if
-            they are there, else the official splits.
-        workers: Scans worked on at a time; each needs the memory of one scan.
+        raw: Folder of the release, with scans, scans_test and scannetv2-labels.combined.tsv.
+        out: Folder of the prepared scenes, train, val and test; created if it does not exist.
+        classes: 20 for the ScanNet benchmark, 200 for ScanNet200.
+        splits: Splits to prepare, such as train,val; default: train, val and test.
+        lists: Folder of scannetv2_train.txt, scannetv2_val.txt and scannetv2_test.txt; default: RAW if it has
+            them, otherwise the official splits.
+        workers: Number of processes; each holds one scan in memory.
         normals: Keep the normals of the mesh.
-        align: Turn scans by their axisAlignment, which those of the test split do not have.
+        align: Rotate scans by their axisAlignment, which scans of the test split do not have.
 
     Raises:
-        UserError: The folder is not a release, or at least one scan failed; the others are prepared.
+        UserError: The folder is not a release, or at least one scan failed; the other scans are prepared.
     """
     console = Console()
     options = Options(classes=classes, align=align, normals=normals)
@@ -102,10 +102,12 @@ def prepare(
         wanted = names_of(splits)
         unknown = [split for split in wanted if split not in SPLITS]
         if unknown:
-            raise UserError(f"--splits {unknown[0]!r} is unknown; choose from {', '.join(SPLITS)}")
+            raise UserError(f"--splits {unknown[0]!r}: unknown split. Choose from {', '.join(SPLITS)}.")
         scans = [scan for scan in scans if scan.split in wanted]
         if not scans:
-            raise UserError(f"{raw} has no scans of the split {' or '.join(wanted)}")
+            raise UserError(
+                f"{raw}: has no scans of the split {' or '.join(wanted)}. Check --splits and the split lists."
+            )
     print_lines([f"warning: {line}" for line in remarks], console)
     annotated = any(scan.split != "test" for scan in scans)
     table = read_label_table(raw / LABEL_TABLE) if annotated else {}
@@ -113,11 +115,11 @@ def prepare(
     release = release_name(raw) + (", axis-aligned" if align else "")
     empty = Manifest(dataset=options.dataset, release=release, schema=options.benchmark.schema, scenes=())
     outcome = prepare_scenes(jobs, out, empty=empty, workers=workers, console=console, stays=stays)
-    summarise(outcome, out, console, kind="scans")
+    summarize(outcome, out, console, kind="scans")
 
 
 def is_in_split(raw: Path, splits: Mapping[str, str], entry: SceneEntry) -> bool:
-    """Whether a scan that was prepared earlier is still of its split; one that is not in ``raw`` any more is."""
+    """Whether a prepared scan still belongs to its split; scans that are no longer in ``raw`` do."""
     is_there = any((raw / parent / entry.name).is_dir() for parent in ("scans", "scans_test"))
     return not is_there or splits.get(entry.name) == entry.split
 
@@ -125,10 +127,10 @@ def is_in_split(raw: Path, splits: Mapping[str, str], entry: SceneEntry) -> bool
 def make_jobs(
     scans: Sequence[RawScan], out: Path, *, table: Mapping[str, Category], options: Options
 ) -> list[Job]:
-    """One job a scan, with a fingerprint of the files it is made of.
+    """Create one job per scan, with a fingerprint of its files.
 
     Convention:
-        The categories belong to the fingerprint: with another table of labels, scans are prepared again.
+        The fingerprint includes the categories: with another label table, scans are prepared again.
     """
     categories = sorted((raw, category.id, category.nyu40id) for raw, category in table.items())
     common = hashlib.sha256(f"{PREPARATION} {options} {categories}".encode()).hexdigest()
@@ -144,7 +146,7 @@ def make_jobs(
 def prepare_scan(
     scan: RawScan, out: Path, *, source: str, table: Mapping[str, Category], options: Options
 ) -> SceneEntry:
-    """Read, write and describe one scan."""
+    """Read one scan, write it, and return its manifest entry."""
     path = out / scan.split / f"{scan.name}.h5"
     arrays, ignored = read_scan(scan, table=table, options=options)
     schema = options.benchmark.schema
@@ -156,23 +158,23 @@ def prepare_scan(
 def read_scan(
     scan: RawScan, *, table: Mapping[str, Category], options: Options
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The vertices of a scan, arrays as in :class:`pcseg.data.scenes.Scene`, and what was left out.
+    """Return the arrays of a scan as in :class:`pcseg.data.scenes.Scene`, and remarks about skipped labels.
 
     Raises:
-        UserError: A file that is missing or damaged, files that do not fit each other, an unknown category.
+        UserError: A missing or damaged file, files that do not match each other, or an unknown category.
 
     Convention:
-        Instances are the ids of the objects, -1 without an object; vertices of other classes, and all of a
-        test scan, have no label. With ``align``, a scan without ``axisAlignment`` stays as it is.
+        Instances are the ids of the objects, -1 for none. Vertices of other classes, and all vertices of test
+        scans, are unlabeled. With ``align``, a scan without ``axisAlignment`` is not rotated.
     """
     vertices, faces = read_mesh(scan.mesh, name=f"{scan.name}/{scan.mesh.name}")
     if not len(vertices):
-        raise UserError(f"{scan.name}/{scan.mesh.name}: no vertices; download the scan again")
+        raise UserError(f"{scan.name}/{scan.mesh.name}: no vertices. Download the scan again.")
     pos = np.stack([vertices[axis] for axis in "xyz"], axis=1).astype(np.float32, copy=False)
     if not np.isfinite(pos).all():
         row = int(np.flatnonzero(~np.isfinite(pos).all(axis=1))[0])
         raise UserError(
-            f"{scan.name}/{scan.mesh.name}: vertex {row} is at {pos[row].tolist()}; download it again"
+            f"{scan.name}/{scan.mesh.name}: vertex {row} is at {pos[row].tolist()}. Download it again."
         )
     matrix = read_alignment(scan.info) if options.align else None
     if matrix is not None:

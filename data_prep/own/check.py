@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.folder import read_labelled
+from data_prep.folder import read_labeled
 from data_prep.own.spec import FolderSpec, find_clouds
 from pcseg.data.alignment import find_frame
 from pcseg.data.io.clouds import Cloud, read_cloud
@@ -18,7 +18,7 @@ FEW_POINTS = 1000
 """A room with less is mentioned."""
 
 ROOM = (0.5, 100.0)
-"""Metres: what is smaller or larger is mentioned."""
+"""Meters: what is smaller or larger is mentioned."""
 
 
 @dataclass(kw_only=True)
@@ -29,8 +29,8 @@ class FileCheck:
         name: Path under the root.
         split: Split of the file.
         points: Number of points.
-        extent: Size in metres along x, y and z, if there are points.
-        color: Smallest and largest colour value, if there are colours.
+        extent: Size in meters along x, y and z, if there are points.
+        color: Smallest and largest color value, if there are colors.
         histogram: Points of every class ``(K,)``; the rest has none.
         unlabeled: Points without a class.
         errors: What makes the file unusable.
@@ -53,11 +53,11 @@ def check_folder(spec: FolderSpec) -> Iterator[FileCheck]:
     for file, split in find_clouds(spec).items():
         check = FileCheck(name=file.relative_to(spec.root).as_posix(), split=split)
         try:
-            labelled = read_labelled(spec, file)
+            labeled = read_labeled(spec, file)
         except UserError as error:
             check.errors.append(str(error))
         else:
-            check_cloud(check, labelled.cloud, labelled.label, spec.schema, units=spec.units, up=spec.up)
+            check_cloud(check, labeled.cloud, labeled.label, spec.schema, units=spec.units, up=spec.up)
         yield check
 
 
@@ -68,12 +68,14 @@ def check_prepared(root: Path, manifest: Manifest) -> Iterator[FileCheck]:
         try:
             cloud = read_cloud(root / entry.path, allow_empty=True)
             if cloud.schema is None or cloud.label is None:
-                raise UserError(f"{root / entry.path}: not a prepared scene; prepare again")
+                raise UserError(f"{root / entry.path}: not a prepared scene. Prepare the data again.")
             manifest.schema.require_same(cloud.schema, this=str(root), that=str(cloud.source))
             outside = (cloud.label < IGNORE_INDEX) | (cloud.label >= manifest.schema.num_classes)
             if outside.any():
                 value = cloud.label[outside][0]
-                raise UserError(f"{cloud.source}: label {value} is not among its classes; prepare again")
+                raise UserError(
+                    f"{cloud.source}: label {value} is not among its classes. Prepare the data again."
+                )
             if len(cloud) != entry.num_points:
                 raise UserError(
                     f"{cloud.source}: holds {len(cloud)} points, the manifest says {entry.num_points}"
@@ -147,13 +149,13 @@ def _check_frame(check: FileCheck, pos: np.ndarray, *, units: str, up: str) -> N
 
 def _check_color(check: FileCheck, cloud: Cloud) -> None:
     if cloud.color is None or not len(cloud.color):
-        check.warnings.append("no colour: models that use colour will expect it")
+        check.warnings.append("no color: models that use color will expect it")
         return
     check.color = (int(cloud.color.min()), int(cloud.color.max()))
     if check.color[0] == check.color[1]:
-        check.warnings.append(f"every colour is {check.color[0]}")
+        check.warnings.append(f"every color is {check.color[0]}")
     elif check.color[1] < 64:
-        check.warnings.append(f"colours reach only {check.color[1]} of 255")
+        check.warnings.append(f"colors reach only {check.color[1]} of 255")
 
 
 def count_duplicates(pos: np.ndarray) -> int:

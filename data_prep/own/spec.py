@@ -1,4 +1,4 @@
-"""The description of somebody's own data: one YAML over a folder of labelled clouds."""
+"""The description of somebody's own data: one YAML over a folder of labeled clouds."""
 
 import colorsys
 import json

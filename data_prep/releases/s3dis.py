@@ -93,7 +93,7 @@ def missing_rooms(raw: Path, rooms: Sequence[RawRoom], *, areas: Sequence[str] |
 
 
 def is_aligned(rooms: Sequence[RawRoom]) -> bool:
-    """Whether colours are integers, as in the aligned release; the other one has six decimals throughout."""
+    """Whether colors are integers, as in the aligned release; the other one has six decimals throughout."""
     for room in rooms:
         for file in object_files(room)[0]:
             with file.open("rb") as stream:
@@ -109,7 +109,7 @@ def with_angles(raw: Path, rooms: Sequence[RawRoom]) -> list[RawRoom]:
     angles = {area: _read_angles(raw / area / f"{area}_alignmentAngle.txt") for area in areas}
     for room in rooms:
         if room.name not in angles[room.area]:
-            raise UserError(f"{room.area}_alignmentAngle.txt has no line for {room.name}; leave out --align")
+            raise UserError(f"{room.area}_alignmentAngle.txt has no line for {room.name}. Omit --align.")
     return [replace(room, angle=angles[room.area][room.name]) for room in rooms]
 
 

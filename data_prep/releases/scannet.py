@@ -131,7 +131,9 @@ def read_lists(folder: Path, *, required: bool = False) -> dict[str, tuple[str, 
     names = [name for scans in lists.values() for name in scans]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"{folder}: {twice} is twice in the split lists scannetv2_*.txt; get them again")
+        raise UserError(
+            f"{folder}: {twice} is twice in the split lists scannetv2_*.txt. Download them again."
+        )
     return lists
 
 
@@ -154,7 +156,7 @@ def read_label_table(path: Path) -> dict[str, Category]:
     names = header.split("\t")
     for column in ("raw_category", "id", "nyu40id"):
         if column not in names:
-            raise UserError(f"{path}: no column {column!r}; it has {names}; get the table of the release")
+            raise UserError(f"{path}: no column {column!r}; it has {names}. Use the table of the release.")
     places = [names.index(column) for column in ("raw_category", "id", "nyu40id")]
     table: dict[str, Category] = {}
     for number, line in enumerate(lines, start=2):
@@ -164,9 +166,7 @@ def read_label_table(path: Path) -> dict[str, Category]:
                 raw, id_, nyu40id = (cells[place] for place in places)
                 table.setdefault(raw, Category(id=int(id_), nyu40id=int(nyu40id)))
             except (IndexError, ValueError):
-                raise UserError(
-                    f"{path} line {number}: damaged, {line[:60]!r}; get the table again"
-                ) from None
+                raise UserError(f"{path} line {number}: damaged, {line[:60]!r}. Download it again.") from None
     return table
 
 
@@ -186,7 +186,7 @@ def read_alignment(path: Path) -> np.ndarray | None:
             except ValueError:
                 matrix = np.full((4, 4), np.nan)
             if not np.isfinite(matrix).all():
-                raise UserError(f"{path}: axisAlignment is not 16 numbers; download the scan again")
+                raise UserError(f"{path}: axisAlignment is not 16 numbers. Download the scan again.")
             return matrix
     return None
 

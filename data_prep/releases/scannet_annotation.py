@@ -39,11 +39,13 @@ def read_annotation(
         owner = {int(part): k for k, entry in enumerate(objects) for part in entry["segments"]}
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
-            f"{name}: an object without id, label or segments ({error!r}); get it again"
+            f"{name}: an object without id, label or segments ({error!r}). Download it again."
         ) from error
     unknown = [category for category in categories if category not in table]
     if unknown:
-        raise UserError(f"{name}: category {unknown[0]!r} is not in {LABEL_TABLE}; get both from one release")
+        raise UserError(
+            f"{name}: category {unknown[0]!r} is not in {LABEL_TABLE}. Use both from one release."
+        )
     segment = _read_segments(scan, num_vertices)
     row = _rows(segment, owner)
     instance = np.append(ids, np.int32(-1))[row]
@@ -76,13 +78,13 @@ def _rows(segment: np.ndarray, owner: Mapping[int, int]) -> np.ndarray:
 def _read_segments(scan: RawScan, num_vertices: int) -> np.ndarray:
     name = f"{scan.name}/{scan.segments.name}"
     if not scan.segments.is_file():
-        raise UserError(f"{name}: no such file; download the scan again")
+        raise UserError(f"{name}: no such file. Download the scan again.")
     segment = _fast_integers(scan.segments.read_bytes(), b'"segIndices"')
     if segment is None:  # written in another way, or damaged
         try:
             segment = np.array(_read_json(scan.segments, "segIndices", name), np.int64)
         except (ValueError, TypeError, OverflowError) as error:
-            raise UserError(f"{name}: segIndices are no whole numbers; download the scan again") from error
+            raise UserError(f"{name}: segIndices are no whole numbers. Download the scan again.") from error
     if segment.shape != (num_vertices,):
         raise UserError(
             f"{name}: {len(segment)} segIndices for {num_vertices} vertices of {scan.mesh.name}; "
@@ -108,31 +110,33 @@ def _fast_integers(text: bytes, key: bytes) -> np.ndarray | None:
 def _read_nyu40(scan: RawScan, num_vertices: int) -> np.ndarray:
     name = f"{scan.name}/{scan.labels.name}"
     if not scan.labels.is_file():
-        raise UserError(f"{name}: no such file; download the scan again")
+        raise UserError(f"{name}: no such file. Download the scan again.")
     columns = read_ply(scan.labels)
     if "label" not in columns:
         raise UserError(
-            f"{name}: its vertices have no 'label', only {list(columns)}; download the scan again"
+            f"{name}: its vertices have no 'label', only {list(columns)}. Download the scan again."
         )
     label = columns["label"].astype(np.int64)
     if len(label) != num_vertices:
         raise UserError(
-            f"{name}: {len(label)} vertices, {scan.mesh.name} has {num_vertices}; download the scan again"
+            f"{name}: {len(label)} vertices, {scan.mesh.name} has {num_vertices}. Download the scan again."
         )
     strange = ((label < 0) | (label > NYU40.num_classes)) & ~np.isin(label, STRAY_IDS)
     if strange.any():
         row = int(np.flatnonzero(strange)[0])
-        raise UserError(f"{name}: label of vertex {row} is {label[row]}, nyu40 has 0..40; get the scan again")
+        raise UserError(
+            f"{name}: label of vertex {row} is {label[row]}, nyu40 has 0..40. Download the scan again."
+        )
     return label
 
 
 def _read_json(path: Path, key: str, name: str) -> list[Any]:
     if not path.is_file():
-        raise UserError(f"{name}: no such file; download the scan again")
+        raise UserError(f"{name}: no such file. Download the scan again.")
     try:
         values = json.loads(path.read_bytes())[key]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{name}: damaged, no {key} ({error}); download the scan again") from error
+        raise UserError(f"{name}: damaged, no {key} ({error}). Download the scan again.") from error
     if not isinstance(values, list):
-        raise UserError(f"{name}: {key} is no list; download the scan again")
+        raise UserError(f"{name}: {key} is no list. Download the scan again.")
     return values

@@ -10,10 +10,10 @@ from data_prep.synthetic.model import RoomModel
 from data_prep.synthetic.scanner import EXPOSURE, choose_stations
 
 CLEARANCE = 0.25
-"""Metres that are free around a lens."""
+"""Meters that are free around a lens."""
 
 NEAR = 0.9
-"""Metres to the middle thing of a view at least: a picture of a wall from near by shows nothing."""
+"""Meters to the middle thing of a view at least: a picture of a wall from near by shows nothing."""
 
 LOWEST, HIGHEST = np.radians(-38.0), np.radians(28.0)
 """Limits of the pitch of a view."""
@@ -22,7 +22,7 @@ TURNS = 10
 """Directions that are tried at a place."""
 
 CELL = 0.2
-"""Edge in metres of the cells of a room by which it is counted what views see."""
+"""Edge in meters of the cells of a room by which it is counted what views see."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Lens:
         focal: Focal length in pixels, the same in both directions.
 
     Convention:
-        Pixel (0, 0) is the upper left one and its *centre* has the coordinates (0, 0), as in ScanNet; the axis
+        Pixel (0, 0) is the upper left one and its *center* has the coordinates (0, 0), as in ScanNet; the axis
         goes through the middle of the picture. In the frame of the camera x is right, y down, z forward.
     """
 
@@ -64,7 +64,7 @@ class Lens:
 
 @dataclass(frozen=True)
 class View:
-    """What a camera sees: ``color`` (H, W, 3) uint8, ``depth`` (H, W) metres along the axis, ``instance`` (H, W).
+    """What a camera sees: ``color`` (H, W, 3) uint8, ``depth`` (H, W) meters along the axis, ``instance`` (H, W).
 
     Where a ray leaves the room depth is 0 and the instance -1.
     """
@@ -165,7 +165,7 @@ def take_view(
     """Render what a camera at ``pose`` sees.
 
     Convention:
-        Depth and instance are those of the ray through the centre of a pixel; colour is blurred a little, as by
+        Depth and instance are those of the ray through the center of a pixel; color is blurred a little, as by
         any lens, so edges are mixed.
     """
     depth, surface, color = _look(model, pose, lens, rng, threads)
@@ -199,13 +199,13 @@ def _look(
 
 
 def film(color: np.ndarray) -> np.ndarray:
-    """Bright colours come out less bright than they are, and none above 1."""
+    """Bright colors come out less bright than they are, and none above 1."""
     bright = np.maximum(color - 0.7, 0)
     return np.minimum(color, 0.7) + 0.3 * (1 - np.exp(-bright / 0.3))
 
 
 def _blurred(color: np.ndarray) -> np.ndarray:
-    """A quarter of every pixel is given to its two neighbours, along rows and then along columns."""
+    """A quarter of every pixel is given to its two neighbors, along rows and then along columns."""
     for axis in (0, 1):
         padded = np.pad(color, [(1, 1) if axis == i else (0, 0) for i in range(3)], mode="edge")
         size = color.shape[axis]

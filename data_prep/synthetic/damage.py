@@ -40,7 +40,7 @@ def _spoil(file: Path, character: bytes) -> None:
     """Clear bit 0x20 of a ``character`` in the middle of a file."""
     text = bytearray(file.read_bytes())
     line = text.index(b"\n", len(text) // 2) + 1
-    # the last blank of a line stands between two colours, as in the real file
+    # the last blank of a line stands between two colors, as in the real file
     at = (
         text.rindex(character, line, text.index(b"\n", line))
         if character == b" "

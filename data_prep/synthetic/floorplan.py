@@ -24,7 +24,7 @@ class Floorplan:
     """A room being furnished.
 
     Attributes:
-        size: Width, depth and height in metres.
+        size: Width, depth and height in meters.
         rng: The source of every choice in this room.
         outer: Walls to the open air: windows are here and nowhere else.
         things: What has been placed, with poses.
@@ -79,7 +79,7 @@ class Floorplan:
     def against_wall(
         self, thing: Thing, *, sides: Sequence[int] = SIDES, gap: float = 0.02, front: float = 0.5
     ) -> Pose | None:
-        """Place with its back to a wall and ``front`` metres free before it; ``None`` if there is no room."""
+        """Place with its back to a wall and ``front`` meters free before it; ``None`` if there is no room."""
         width, depth, height = thing.size
         for _ in range(TRIES):
             side = int(self.rng.choice(sides))
@@ -95,7 +95,7 @@ class Floorplan:
         return None
 
     def inside(self, thing: Thing, *, margin: float = 0.4, yaws: Sequence[float] = (0.0,)) -> Pose | None:
-        """Place anywhere with ``margin`` metres free around it; ``None`` if there is no room."""
+        """Place anywhere with ``margin`` meters free around it; ``None`` if there is no room."""
         width, depth, _ = self.size
         for _ in range(TRIES):
             yaw = float(self.rng.choice(yaws))

@@ -25,7 +25,7 @@ def place_on(plan: Floorplan, carrier: Thing, pose: Pose, things: Sequence[Thing
 
 
 def is_clear(plan: Floorplan, thing: Thing, pose: Pose, front: float) -> bool:
-    """Whether a thing at a pose, with ``front`` metres before it, touches nothing."""
+    """Whether a thing at a pose, with ``front`` meters before it, touches nothing."""
     width, depth, _ = thing.size
     return plan.is_free(footprint((width, depth + front), pose.then(y=front / 2), 0.0))
 

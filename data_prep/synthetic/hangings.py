@@ -19,7 +19,7 @@ def add_board(plan: Floorplan, look: Palette, *, plain: bool = False) -> bool:
     Args:
         plan: The room.
         look: Its materials.
-        plain: Never a coloured board.
+        plain: Never a colored board.
     """
     rng = plan.rng
     inked = dataclasses.replace(
@@ -89,8 +89,8 @@ def coat_rail(rng: np.random.Generator, look: Palette) -> Thing:
 
 
 def cable_tray(rng: np.random.Generator) -> Thing:
-    grey = Material(texture=textures.metal, color=(0.75, 0.75, 0.74))
-    return Thing("clutter").add(grey, box((rng.uniform(0.5, 2.0), 0.06, 0.08), (0, 0.03, 0)))
+    gray = Material(texture=textures.metal, color=(0.75, 0.75, 0.74))
+    return Thing("clutter").add(gray, box((rng.uniform(0.5, 2.0), 0.06, 0.08), (0, 0.03, 0)))
 
 
 def add_decoration(plan: Floorplan, look: Palette, number: int, *, pictures: bool = True) -> None:

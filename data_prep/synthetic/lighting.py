@@ -5,13 +5,13 @@ import numpy as np
 from data_prep.synthetic.model import RoomModel
 
 LAMP_SIZE = (0.5, 0.5, 0.05)
-"""Metres: how far apart the spots of a lamp are."""
+"""Meters: how far apart the spots of a lamp are."""
 
 
 def shade(
     model: RoomModel, pos: np.ndarray, normal: np.ndarray, rng: np.random.Generator, *, threads: int = 0
 ) -> np.ndarray:
-    """Light ``(n, 3)`` that reaches places with unit ``normal``: 1 is a well-lit face, by colour channel."""
+    """Light ``(n, 3)`` that reaches places with unit ``normal``: 1 is a well-lit face, by color channel."""
     import open3d as o3d
 
     light = np.zeros((len(pos), 3), np.float32)

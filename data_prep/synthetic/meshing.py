@@ -1,4 +1,4 @@
-"""The mesh of a scanned room: neighbouring rays of each station become triangles, near vertices one."""
+"""The mesh of a scanned room: neighboring rays of each station become triangles, near vertices one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ import numpy as np
 from data_prep.synthetic.scanner import Sweep
 
 CELL = 0.025
-"""Metres; vertices of one object that lie in one cell become one, as in meshes of ScanNet."""
+"""Meters; vertices of one object that lie in one cell become one, as in meshes of ScanNet."""
 
 FLAT = 5.0
 """A surface whose distance grows by more than this times the angle between two rays counts as an edge."""
 
 SLACK = 0.03
-"""Share of the distance by which neighbouring returns may differ in any case: noise."""
+"""Share of the distance by which neighboring returns may differ in any case: noise."""
 
 
 @dataclass(frozen=True)
 class ScanMesh:
-    """A mesh of labelled vertices.
+    """A mesh of labeled vertices.
 
     Attributes:
-        pos: ``(N, 3)`` float64 metres.
+        pos: ``(N, 3)`` float64 meters.
         color: ``(N, 3)`` uint8.
         instance: ``(N,)`` int32.
         faces: ``(F, 3)`` int32; seen counter-clockwise from where it was scanned.
@@ -47,7 +47,7 @@ def mesh_sweeps(sweeps: Sequence[Sweep], *, cell: float = CELL) -> ScanMesh:
 
 
 def triangles(sweep: Sweep) -> np.ndarray:
-    """Triangles ``(F, 3)`` between returns of rays that are neighbours and meet one surface."""
+    """Triangles ``(F, 3)`` between returns of rays that are neighbors and meet one surface."""
     rows = int(sweep.ray.max(initial=0)) // sweep.columns + 1
     image = np.full(rows * sweep.columns, -1)
     image[sweep.ray] = np.arange(len(sweep.ray))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pose:
-    """A place in the room: metres from its corner and a turn about z in radians."""
+    """A place in the room: meters from its corner and a turn about z in radians."""
 
     x: float = 0.0
     y: float = 0.0
@@ -65,7 +65,7 @@ class Thing:
 
     @property
     def size(self) -> tuple[float, float, float]:
-        """Width, depth and height of the box about it that is centred on the origin."""
+        """Width, depth and height of the box about it that is centerd on the origin."""
         width, depth = 2 * np.abs(self._vertices[:, :2]).max(axis=0)
         return float(width), float(depth), float(self._vertices[:, 2].max())
 
@@ -81,7 +81,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Hits:
-    """What ``n`` rays met: ``distance`` (metres, inf: nothing), ``surface`` (index, -1), unit ``normal``."""
+    """What ``n`` rays met: ``distance`` (meters, inf: nothing), ``surface`` (index, -1), unit ``normal``."""
 
     distance: np.ndarray
     surface: np.ndarray
@@ -95,7 +95,7 @@ class RoomModel:
     Attributes:
         room_type: Such as ``office``.
         size: Width (x), depth (y) and height (z) of the room; a corner of its floor is the origin.
-        vertices, triangles: ``(V, 3)`` metres and ``(T, 3)``.
+        vertices, triangles: ``(V, 3)`` meters and ``(T, 3)``.
         triangle_surface: ``(T,)`` surface of a triangle.
         surface_instance: ``(S,)`` instance of a surface.
         surface_seed: ``(S,)`` uint32 for its texture.
@@ -149,7 +149,7 @@ class RoomModel:
         return Hits(answer["t_hit"].numpy(), surface, normal)
 
     def albedo(self, pos: np.ndarray, normal: np.ndarray, surface: np.ndarray) -> np.ndarray:
-        """Colour ``(n, 3)`` in 0..1 of places on surfaces, without light."""
+        """Color ``(n, 3)`` in 0..1 of places on surfaces, without light."""
         colors = np.empty((len(pos), 3), np.float32)
         textures = list({material.texture: None for material in self.materials})
         kind = np.array([textures.index(material.texture) for material in self.materials])[surface]

@@ -1,4 +1,4 @@
-"""Colours and materials of one room, drawn so that rooms differ and classes share colours."""
+"""Colors and materials of one room, drawn so that rooms differ and classes share colors."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -114,7 +114,7 @@ def _floor(rng: np.random.Generator) -> Material:
 def draw_palette(rng: np.random.Generator) -> Palette:
     """The materials of a room."""
     wall = pick(rng, WALLS, 0.04)
-    # in a camouflaged room colour alone gives away neither what hangs on a wall nor what carries the ceiling
+    # in a camouflaged room color alone gives away neither what hangs on a wall nor what carries the ceiling
     camouflaged = rng.random() < CAMOUFLAGE
     white = jitter(rng, wall if camouflaged else (0.95, 0.95, 0.95), 0.03)
     concrete = jitter(rng, (0.5, 0.5, 0.48))

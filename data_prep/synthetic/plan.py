@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SPACING = 26.0
-"""Metres between the corners of neighbouring rooms; no room is longer."""
+"""Meters between the corners of neighboring rooms; no room is longer."""
 
 FIRST = (("office",), ("conferenceRoom",), ("hallway", "hallway", "openspace"), ("lounge", "lounge", "lobby"))
 """The first rooms of every area, one of each group, in some order: together they hold every class."""
@@ -37,7 +37,7 @@ class RoomPlan:
         area, index: From 1, from 0.
         name: Such as ``office_2``, unique in the area.
         room_type: Such as ``office``.
-        offset: Where the corner of the room lies in the area, metres.
+        offset: Where the corner of the room lies in the area, meters.
         build_seed, scan_seed: For the room and for its scan.
     """
 

@@ -16,9 +16,9 @@ def format_lines(pos: np.ndarray, color: np.ndarray, *, decimals: int = 3) -> np
     """Lines ``x y z r g b`` as a fixed-width byte table ``(N, width)``; :func:`to_bytes` drops the padding.
 
     Args:
-        pos: ``(N, 3)`` metres, below 10 km.
+        pos: ``(N, 3)`` meters, below 10 km.
         color: ``(N, 3)`` integers 0..255.
-        decimals: 3 (colours as integers) or 6 (colours with six decimals too).
+        decimals: 3 (colors as integers) or 6 (colors with six decimals too).
     """
     units = np.rint(np.asarray(pos, np.float64) * 10**decimals).astype(np.int64)
     size = np.abs(units)
@@ -68,7 +68,7 @@ def write_room(
     Args:
         folder: Must not exist.
         room: Name of the room's own file.
-        pos, color, instance: ``(N, 3)`` metres, ``(N, 3)`` uint8, ``(N,)``.
+        pos, color, instance: ``(N, 3)`` meters, ``(N, 3)`` uint8, ``(N,)``.
         labels: Class name of each instance; one without points has no file.
         decimals: 3 in the aligned release, 6 in the other.
     """

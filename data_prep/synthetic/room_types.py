@@ -18,10 +18,10 @@ class RoomType:
 
     Attributes:
         furnish: Fills the room.
-        short, long: Limits in metres of its shorter and its longer side.
+        short, long: Limits in meters of its shorter and its longer side.
         windows: How likely it has an outer wall with windows.
         beams: How likely it has beams; if it must have them, it has columns too.
-        high: Metres added to the height.
+        high: Meters added to the height.
     """
 
     furnish: Callable[[Floorplan, Palette], None]
@@ -94,7 +94,7 @@ def _choose_outer(plan: Floorplan, kind: RoomType, ends: bool) -> int:
 
 
 def _lights(plan: Floorplan) -> tuple[np.ndarray, np.ndarray]:
-    """Lamps under the ceiling and up to two windows: places and colours ``(L, 3)``."""
+    """Lamps under the ceiling and up to two windows: places and colors ``(L, 3)``."""
     lamps = lamp_positions(plan.size)
     for lamp in lamps:
         lamp[2] = _free_height(plan, lamp) - 0.06

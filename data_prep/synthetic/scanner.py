@@ -19,7 +19,7 @@ EXPOSURE = 0.8
 
 @dataclass(frozen=True)
 class Scan:
-    """Points of a room: ``pos`` (N, 3) float64 metres, ``color`` (N, 3) uint8, ``instance`` (N,) int32."""
+    """Points of a room: ``pos`` (N, 3) float64 meters, ``color`` (N, 3) uint8, ``instance`` (N,) int32."""
 
     pos: np.ndarray
     color: np.ndarray
@@ -143,7 +143,7 @@ def _exposure(model: RoomModel, stations: np.ndarray, rng: np.random.Generator, 
 
 
 def _film(color: np.ndarray) -> np.ndarray:
-    """Bright colours come out less bright than they are, and none above 1."""
+    """Bright colors come out less bright than they are, and none above 1."""
     bright = np.maximum(color - 0.7, 0)
     return np.minimum(color, 0.7) + 0.3 * (1 - np.exp(-bright / 0.3))
 
@@ -171,7 +171,7 @@ def _mix(distance: np.ndarray, columns: int, rng: np.random.Generator) -> tuple[
     """Let some returns at edges fall between two surfaces.
 
     Returns:
-        Distances ``(n,)``; the neighbouring ray that was mixed in; how much of it, 0 for most.
+        Distances ``(n,)``; the neighboring ray that was mixed in; how much of it, 0 for most.
     """
     rays = np.arange(len(distance))
     step = np.where(rng.random(len(distance)) < 0.5, 1, columns)
@@ -187,7 +187,7 @@ def _mix(distance: np.ndarray, columns: int, rng: np.random.Generator) -> tuple[
 
 
 def _misplace(color: np.ndarray, surface: np.ndarray, columns: int, shift: int) -> np.ndarray:
-    """Colours ``shift`` rays to the side: camera and scanner never fit together to the last pixel."""
+    """Colors ``shift`` rays to the side: camera and scanner never fit together to the last pixel."""
     source = np.roll(np.arange(len(color)).reshape(-1, columns), shift, axis=1).ravel()
     return np.where((surface[source] >= 0)[:, None], color[source], color)
 

@@ -38,7 +38,7 @@ _ROWS = (
 
 _NYU40_IDS = {raw: nyu40 for _, raw, _, nyu40 in reversed(_ROWS)}
 
-_SEGMENT = 0.5  # metres; edge of the boxes in which an object is cut into segments
+_SEGMENT = 0.5  # meters; edge of the boxes in which an object is cut into segments
 _BARE = 0.03  # share of the segments that the annotators left out
 _VERTEX = [("xyz", "<f4", 3), ("rgba", "u1", 4)]
 
@@ -137,7 +137,7 @@ def _turned(pos: np.ndarray, forward: np.ndarray) -> np.ndarray:
 def _write_ply(
     path: Path, pos: np.ndarray, color: np.ndarray, faces: np.ndarray, label: np.ndarray | None = None
 ) -> None:
-    """A binary mesh as the release has them: alpha after the colour, and perhaps a label."""
+    """A binary mesh as the release has them: alpha after the color, and perhaps a label."""
     fields = _VERTEX if label is None else [*_VERTEX, ("label", "<u2")]
     vertices = np.zeros(len(pos), fields)
     vertices["xyz"], vertices["rgba"] = pos, np.column_stack([color, np.full(len(pos), 255, np.uint8)])

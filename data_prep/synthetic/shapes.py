@@ -15,7 +15,7 @@ BOX_QUADS = np.array(
 
 @dataclass(frozen=True)
 class Mesh:
-    """Vertices ``(V, 3)`` in metres and triangles ``(T, 3)``; sides are seen from both directions."""
+    """Vertices ``(V, 3)`` in meters and triangles ``(T, 3)``; sides are seen from both directions."""
 
     vertices: np.ndarray
     triangles: np.ndarray
@@ -46,7 +46,7 @@ def _from_quads(vertices: np.ndarray, quads: np.ndarray) -> Mesh:
 
 
 def box(size: Vector, bottom: Vector = (0, 0, 0)) -> Mesh:
-    """A box of ``size``; ``bottom`` is the centre of its lower face."""
+    """A box of ``size``; ``bottom`` is the center of its lower face."""
     corners = np.array([[x, y, z] for z in (0, 1) for y in (-0.5, 0.5) for x in (-0.5, 0.5)])
     return _from_quads(corners * np.asarray(size, float) + np.asarray(bottom, float), BOX_QUADS)
 
@@ -64,7 +64,7 @@ def prism(outline: np.ndarray, height: float, bottom: Vector = (0, 0, 0)) -> Mes
 
 
 def rounded(width: float, depth: float, radius: float, steps: int = 4) -> np.ndarray:
-    """Outline of a rectangle with round corners, centred on the origin."""
+    """Outline of a rectangle with round corners, centerd on the origin."""
     radius = min(radius, width / 2 - 1e-3, depth / 2 - 1e-3)
     turn = np.linspace(0, np.pi / 2, steps)
     corners = [(1, 1), (-1, 1), (-1, -1), (1, -1)]
@@ -78,7 +78,7 @@ def rounded(width: float, depth: float, radius: float, steps: int = 4) -> np.nda
 
 
 def ellipse(width: float, depth: float, steps: int = 28) -> np.ndarray:
-    """Outline of an ellipse centred on the origin."""
+    """Outline of an ellipse centerd on the origin."""
     turn = np.arange(steps) * 2 * np.pi / steps
     return np.column_stack([width / 2 * np.cos(turn), depth / 2 * np.sin(turn)])
 

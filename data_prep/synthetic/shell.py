@@ -49,7 +49,7 @@ def _wall(plan: Floorplan, look: Palette, side: int, skirting: bool) -> Thing:
 
 
 def lamp_positions(size: tuple[float, float, float]) -> np.ndarray:
-    """``(L, 3)`` places of ceiling lamps, about one for 9 square metres, six at most."""
+    """``(L, 3)`` places of ceiling lamps, about one for 9 square meters, six at most."""
     width, depth, height = size
     columns, rows = (max(1, min(3 if length > 8 else 2, round(length / 3))) for length in (width, depth))
     x, y = np.meshgrid((np.arange(columns) + 0.5) * width / columns, (np.arange(rows) + 0.5) * depth / rows)

@@ -10,7 +10,7 @@ from data_prep.synthetic.shapes import box, cylinder, ellipse, prism, rounded, t
 from data_prep.synthetic.textures import Material
 
 PROUD = 0.005
-"""Metres by which a half column stands out beside its beam: of two faces in one plane, rays meet either."""
+"""Meters by which a half column stands out beside its beam: of two faces in one plane, rays meet either."""
 
 
 def add_beams(plan: Floorplan, look: Palette, number: int, *, columns: bool = True) -> None:

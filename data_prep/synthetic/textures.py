@@ -1,4 +1,4 @@
-"""Procedural surface colours: each texture turns places on a surface into colours, all points at once."""
+"""Procedural surface colors: each texture turns places on a surface into colors, all points at once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Patch:
-    """Places to colour, of any number of surfaces that share a texture.
+    """Places to color, of any number of surfaces that share a texture.
 
     Attributes:
-        local: ``(n, 3)`` metres in the frame of the object.
-        uv: ``(n, 2)`` metres in the plane of the surface: the two axes of ``local`` across its normal.
-        color, accent: ``(n, 3)`` the material's two colours, 0..1.
-        scale: ``(n,)`` metres, size of the pattern.
+        local: ``(n, 3)`` meters in the frame of the object.
+        uv: ``(n, 2)`` meters in the plane of the surface: the two axes of ``local`` across its normal.
+        color, accent: ``(n, 3)`` the material's two colors, 0..1.
+        scale: ``(n,)`` meters, size of the pattern.
         seed: ``(n,)`` uint32, one number a surface.
     """
 
@@ -31,7 +31,7 @@ Texture = Callable[[Patch], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """How a surface looks: texture, two colours (0..1), scale in metres, share of lost returns."""
+    """How a surface looks: texture, two colors (0..1), scale in meters, share of lost returns."""
 
     texture: Texture
     color: tuple[float, float, float]
@@ -89,7 +89,7 @@ def wood(p: Patch) -> np.ndarray:
 
 
 def tiles(p: Patch) -> np.ndarray:
-    """Square tiles of ``scale`` with joints in the accent colour, each tile a little different."""
+    """Square tiles of ``scale`` with joints in the accent color, each tile a little different."""
     u, v = p.uv.T / p.scale
     tile = _hash(np.floor(u), np.floor(v), p.seed)
     stain = _noise(u * 3, v * 3, p.seed)
@@ -110,7 +110,7 @@ def planks(p: Patch) -> np.ndarray:
 
 
 def carpet(p: Patch) -> np.ndarray:
-    """Short pile: strong fine noise between the two colours."""
+    """Short pile: strong fine noise between the two colors."""
     fine = _hash(np.floor(p.uv[:, 0] * 140), np.floor(p.uv[:, 1] * 140), p.seed)
     return _mix(p.color, p.accent, 0.5 * fine) * (1 + 0.06 * _noise(*(p.uv / 0.5).T, p.seed))[:, None]
 
@@ -165,7 +165,7 @@ def sky(p: Patch) -> np.ndarray:
 
 
 def speckle(p: Patch) -> np.ndarray:
-    """Terrazzo, stone, cork: grains of both colours."""
+    """Terrazzo, stone, cork: grains of both colors."""
     u, v = p.uv.T / 0.03
     grain = _noise(u, v, p.seed)
     cloud = _noise(*(p.uv / 0.6).T, p.seed)
@@ -173,7 +173,7 @@ def speckle(p: Patch) -> np.ndarray:
 
 
 def picture(p: Patch) -> np.ndarray:
-    """A poster or a screen: patches of bright colour on the base colour."""
+    """A poster or a screen: patches of bright color on the base color."""
     u, v = np.floor(p.uv.T / p.scale)
     tint = np.stack([_hash(u + 31 * k, v, p.seed) for k in range(3)], axis=-1)
     return np.where((_hash(u, v + 7, p.seed) > 0.45)[:, None], 0.2 + 0.5 * tint, p.color)

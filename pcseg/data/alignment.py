@@ -205,7 +205,7 @@ def up_score(sample: np.ndarray, normal: np.ndarray, axis: int) -> float:
 
 
 def level(rotation: np.ndarray, sample: np.ndarray) -> tuple[np.ndarray, float]:
-    """Tilt ``rotation`` so that the largest surface within 50° of horizontal becomes horizontal; return the angle too."""
+    """Tilt ``rotation`` so that the largest nearly horizontal surface becomes horizontal; also return the angle."""
     normal = estimate_normals(sample, towards=np.zeros(3)).astype(np.float64) @ rotation.T
     candidates = normal[normal[:, 2] > np.cos(np.radians(50))]
     if not len(candidates):

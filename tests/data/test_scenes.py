@@ -156,7 +156,7 @@ def test_files_that_are_no_scenes(path: Path, tmp_path: Path) -> None:
     content = path.read_bytes()
     for size in (0, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:size])
-        with pytest.raises(UserError, match="(?i)prepare"):
+        with pytest.raises(UserError, match=r"(?i)prepare"):
             read_scene(path)
 
 

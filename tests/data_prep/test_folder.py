@@ -60,7 +60,7 @@ def test_other_names_units_axes_and_numbers(tmp_path: Path) -> None:
     room = own_room(3)
     raw = room | {"label": np.array([7, 3, 40, 255])[room["label"]]}
     folder = tmp_path / "data"
-    turned = raw | {"pos": room["pos"][:, [0, 2, 1]] * [1000, 1000, -1000]}  # millimetres, y up
+    turned = raw | {"pos": room["pos"][:, [0, 2, 1]] * [1000, 1000, -1000]}  # millimeters, y up
     write_own_h5(folder / "a" / "deep" / "one.h5", turned)
     np.savez(folder / "two.npz", xyz=turned["pos"], gt=turned["label"])
     yaml = describe(tmp_path / "d.yaml", """
@@ -99,7 +99,7 @@ def test_whole_fields_under_own_names(tmp_path: Path) -> None:
     assert read_scene(tmp_path / "out" / "train" / "b.h5").num_points == 3
 
 
-def test_points_without_a_position_are_left_out_and_said(tmp_path: Path) -> None:
+def test_points_without_coordinates_are_dropped_and_reported(tmp_path: Path) -> None:
     yaml = write_own_folder(tmp_path, rooms={"train": 1})
     room = own_room(5)
     room["pos"][7] = np.nan
@@ -126,7 +126,7 @@ def test_a_file_that_fails_is_named_and_the_others_are_prepared(
     assert (
         f"{bad}: label 9 (2 points), 12 (1 points) is no class of {yaml}; add it to names or ignore" in said
     )
-    assert "room_1.ply: no column of labels (it has x, y, z, red, green, blue, kind, object_id)" in said
+    assert "room_1.ply: no label column (columns: x, y, z, red, green, blue, kind, object_id)" in said
     assert len(Manifest.read(tmp_path / "out").scenes) == 2
 
 
@@ -202,7 +202,7 @@ def test_files_without_a_place(tmp_path: Path) -> None:
         find_clouds(read_spec(yaml))
     (tmp_path / "my_rooms" / "loose.ply").unlink()
     np.savez(tmp_path / "my_rooms" / "train" / "room_1.npz", pos=np.eye(3))
-    with pytest.raises(UserError, match=r"scene train/room_1\.h5 already"):
+    with pytest.raises(UserError, match=r"scene name train/room_1\.h5"):
         prepare(yaml, tmp_path / "out")
     spec = read_spec(describe(yaml, DESCRIPTION + "fields: {label: kind}\n"))
     with pytest.raises(UserError, match=r"no column 'kind', which fields\.label"):

@@ -52,8 +52,8 @@ def test_manifest_is_ordered_whatever_comes_first(tmp_path: Path, workers: int) 
     assert outcome.failures == ["[Errno 13] Permission denied: 'wall_1.txt'"]
 
 
-def test_dead_process_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a worker process died.*fewer --workers than 2"):
+def test_dead_process_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--workers 2: a worker process died.*fewer workers"):
         run(tmp_path, jobs_of(a=die, b=die), workers=2)
     assert Manifest.read(tmp_path).scenes == ()
 

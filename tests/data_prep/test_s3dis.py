@@ -64,10 +64,10 @@ def test_room_has_the_objects_in_order(tmp_path: Path, out: Path, capsys: pytest
     assert manifest.num_points == len(table)
     assert manifest.class_histogram == tuple(np.bincount(scene.label, minlength=13))
     assert manifest.release == "S3DIS v1.2, aligned"
-    assert f"left out: {left_out[1]}" in capsys.readouterr().out
+    assert f"skipped: {left_out[1]}" in capsys.readouterr().out
 
 
-def test_damage_is_mended_and_reported(raw: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damage_is_repaired_and_reported(raw: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = raw / "Area_5/office_1/Annotations/wall_1.txt"
     text = file.read_bytes()
     lines = text.splitlines(keepends=True)
@@ -78,7 +78,7 @@ def test_damage_is_mended_and_reported(raw: Path, out: Path, capsys: pytest.Capt
     assert (repair.file, repair.line) == ("Area_5/office_1/Annotations/wall_1.txt", 5)
     assert repair.after == lines[4].decode().strip()
     assert repair.before == repair.after[::-1].replace(" ", "\x00", 1)[::-1]
-    assert f"mended: {repair.file} line 5: {repair.before!r} -> {repair.after!r}" in capsys.readouterr().out
+    assert f"repaired: {repair.file} line 5: {repair.before!r} -> {repair.after!r}" in capsys.readouterr().out
     points = read_scene(out / "Area_5/office_1.h5").pos[20:]
     file.write_bytes(text)
     np.testing.assert_array_equal(points, np.loadtxt(file)[:, :3].astype(np.float32))
@@ -140,7 +140,7 @@ def test_rotation_needs_an_angle_for_every_room(
 
 
 def test_aligned_release_is_not_rotated(raw: Path, out: Path) -> None:
-    with pytest.raises(UserError, match="aligned release already; leave out --align"):
+    with pytest.raises(UserError, match="aligned release already. Omit --align"):
         prepare(raw, out, workers=1, align=True)
 
 
@@ -180,7 +180,7 @@ def test_areas_are_added_to_a_folder(raw: Path, out: Path) -> None:
         prepare(raw, out, workers=1, areas="Area_1,Area_7")
 
 
-def test_interrupted_run_goes_on(raw: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_run_resumes(raw: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read_room = s3dis.read_room
 
     def interrupt(room: RawRoom) -> s3dis.RoomPoints:
@@ -189,7 +189,7 @@ def test_interrupted_run_goes_on(raw: Path, out: Path, monkeypatch: pytest.Monke
         return read_room(room)
 
     monkeypatch.setattr(s3dis, "read_room", interrupt)
-    with pytest.raises(KeyboardInterrupt, match="run again to go on"):
+    with pytest.raises(KeyboardInterrupt, match="run the command again to resume"):
         prepare(raw, out, workers=1)
     done = {entry.path for entry in Manifest.read(out).scenes}
     assert done == files_in(out) - {MANIFEST_NAME}
@@ -222,7 +222,7 @@ def test_another_release_does_not_mix(raw: Path, out: Path, tmp_path: Path) -> N
             "Annotations/wall_1.txt line 3 is damaged beyond repair",
         ),
         ({"wall_1.txt": LINES, "door_1.txt": b""}, "Annotations/door_1.txt is empty"),
-        ({"wall_1.txt": LINES + b"0 0 0 1 2 256\n"}, "Annotations/wall_1.txt: colour of point 3 is"),
+        ({"wall_1.txt": LINES + b"0 0 0 1 2 256\n"}, "Annotations/wall_1.txt: color of point 3 is"),
         ({"wall_1.txt": b"0 0 0 1 2 3\n"}, "has a single point"),
         ({"wall.txt": LINES}, "has no Annotations/<class>_<n>.txt"),
         ({}, "has no Annotations/<class>_<n>.txt"),
@@ -348,7 +348,7 @@ def test_command_with_a_bad_room(raw: Path, out: Path) -> None:
     done = command(raw, out, "--workers", 2)
     assert done.returncode == 1
     assert "failed: Area_1/office_1/Annotations/wall_1.txt line 3" in done.stdout
-    assert done.stderr.splitlines() == ["pcseg: error: 1 of 3 rooms could not be prepared, see above"]
+    assert done.stderr.splitlines() == ["pcseg: error: 1 of 3 rooms could not be prepared. See the lines above."]
     assert files_in(out) == {MANIFEST_NAME, "Area_1/hallway_1.h5", "Area_5/office_1.h5"}
 
 

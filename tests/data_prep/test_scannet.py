@@ -341,7 +341,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
               r"row \d+.*unexpected list length"),
     "wild face": (MESH, lambda path: path.write_bytes(path.read_bytes()[:-4] + b"\xff\xff\xff\x7f"), "there are 1201"),
     "text mesh": (MESH, lambda path: replace(path, b"binary_little_endian", b"ascii"), "not a PLY file of triangles"),
-    "no colour": (MESH, lambda path: replace(path, b"uchar red", b"uchar rod"), "no 'red'"),
+    "no color": (MESH, lambda path: replace(path, b"uchar red", b"uchar rod"), "no 'red'"),
     "points only": (MESH, lambda path: replace(path, b"element face", b"element edge"), "vertices and faces"),
     "not finite": (MESH, lambda path: overwrite(path, 0, b"\0\0\xc0\x7f"), "vertex 0 is at .nan"),
     "labels cut": (NYU, lambda path: cut(path, 0.2), "announces 1201 points"),
@@ -364,13 +364,13 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_one_line_and_the_other_scans_are_prepared(
+def test_fault_is_one_line_and_other_scans_are_prepared(
     raw: Path, tmp_path: Path, fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     suffix, harm, message = FAULTS[fault]
     harm(raw / f"{VAL}{suffix}")
     out = tmp_path / "out"
-    with pytest.raises(UserError, match="1 of 4 scans could not be prepared, see above"):
+    with pytest.raises(UserError, match="1 of 4 scans could not be prepared. See the lines above"):
         prepare(raw, out, workers=1)
     failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("failed: ")]
     assert len(failed) == 1
@@ -380,7 +380,7 @@ def test_a_fault_is_one_line_and_the_other_scans_are_prepared(
     assert len(Manifest.read(out).scenes) == 3
 
 
-def test_the_ids_that_are_stray_in_the_release_are_no_class(
+def test_stray_ids_of_the_release_are_unlabeled(
     raw: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for row, id_ in ((1, 50), (3, 50), (4, 149)):
@@ -397,7 +397,7 @@ def test_the_ids_that_are_stray_in_the_release_are_no_class(
         f"{name}: label 50 of 2 vertices, which nyu40 does not have",
         f"{name}: label 149 of 1 vertices, which nyu40 does not have",
     )
-    assert f"left out: {entry.ignored[0]}" in capsys.readouterr().out
+    assert f"skipped: {entry.ignored[0]}" in capsys.readouterr().out
     prepare(raw, tmp_path / "out200", classes=200, workers=1)  # takes classes from the objects
     assert not any(entry.ignored for entry in Manifest.read(tmp_path / "out200").scenes)
 
@@ -422,7 +422,7 @@ def test_faults_of_the_alignment(raw: Path, tmp_path: Path) -> None:
         read_alignment(tmp_path / "none.txt")
 
 
-def test_the_wrong_folder_is_told(release: Path, tmp_path: Path) -> None:
+def test_wrong_folder_is_reported(release: Path, tmp_path: Path) -> None:
     for folder, message in {
         tmp_path / "nowhere": "no such folder",
         release / "scannetv2-labels.combined.tsv": "is a file",
@@ -433,10 +433,10 @@ def test_the_wrong_folder_is_told(release: Path, tmp_path: Path) -> None:
     }.items():
         with pytest.raises(UserError, match=re.escape(message)):
             find_scans(folder)
-    with pytest.raises(UserError, match="--splits 'vla' is unknown; choose from train, val, test"):
+    with pytest.raises(UserError, match="--splits 'vla': unknown split. Choose from train, val, test"):
         prepare(release, tmp_path / "out", splits="val, vla")
     shutil.copytree(release / "scans", tmp_path / "part" / "scans")
-    with pytest.raises(UserError, match=r"part has no scans of the split test"):
+    with pytest.raises(UserError, match=r"part: has no scans of the split test"):
         prepare(tmp_path / "part", tmp_path / "out", splits=["test"])
     assert not (tmp_path / "out").exists()
 

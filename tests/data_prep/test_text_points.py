@@ -67,7 +67,7 @@ def test_unusual_text_is_understood(file: Path, text: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
-def test_damaged_bytes_are_mended(file: Path, before: bytes, after: bytes, ending: bytes) -> None:
+def test_damaged_bytes_are_repaired(file: Path, before: bytes, after: bytes, ending: bytes) -> None:
     lines = [GOOD.rstrip()] * 4 + [before] + [GOOD.rstrip()] * 2
     points, repairs = read(file, ending.join(lines) + ending)
     assert repairs == [Repair(file="wall_1.txt", line=5, before=before.decode(), after=after.decode())]
@@ -102,7 +102,7 @@ def test_every_damaged_line_is_reported(file: Path) -> None:
         b"\xef\xbb\xbf1 2 3 4 5 6",
         b"\r1.2 2 3 4 5 6",  # perhaps a minus whose bit 0x20 was cleared
         b"1 2 3 4 5 6\r1 2 3 4 5 6",
-        b"1\x002 2 3 4 5 6",  # a mended line must have six columns
+        b"1\x002 2 3 4 5 6",  # a repaired line must have six columns
         b"1 2 3 4 5 6\x1a",
         b"\x00\x00\x00\x00",
     ],
@@ -126,7 +126,7 @@ def test_empty_file(file: Path, text: bytes) -> None:
         read(file, text)
 
 
-def test_damage_of_any_byte_is_mended_or_named(file: Path) -> None:
+def test_damage_of_any_byte_is_repaired_or_reported(file: Path) -> None:
     """Only the minus, which becomes a carriage return, cannot be told from another fault."""
     text = GOOD * 3
     expected, _ = read(file, text)
