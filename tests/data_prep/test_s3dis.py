@@ -140,7 +140,7 @@ def test_rotation_needs_an_angle_for_every_room(
 
 
 def test_aligned_release_is_not_rotated(raw: Path, out: Path) -> None:
-    with pytest.raises(UserError, match="aligned release already. Omit --align"):
+    with pytest.raises(UserError, match=r"aligned release already\. Omit --align"):
         prepare(raw, out, workers=1, align=True)
 
 

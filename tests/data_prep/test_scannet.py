@@ -370,7 +370,7 @@ def test_fault_is_one_line_and_other_scans_are_prepared(
     suffix, harm, message = FAULTS[fault]
     harm(raw / f"{VAL}{suffix}")
     out = tmp_path / "out"
-    with pytest.raises(UserError, match="1 of 4 scans could not be prepared. See the lines above"):
+    with pytest.raises(UserError, match=r"1 of 4 scans could not be prepared\. See the lines above"):
         prepare(raw, out, workers=1)
     failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("failed: ")]
     assert len(failed) == 1
@@ -433,7 +433,7 @@ def test_wrong_folder_is_reported(release: Path, tmp_path: Path) -> None:
     }.items():
         with pytest.raises(UserError, match=re.escape(message)):
             find_scans(folder)
-    with pytest.raises(UserError, match="--splits 'vla': unknown split. Choose from train, val, test"):
+    with pytest.raises(UserError, match=r"--splits 'vla': unknown split\. Choose from train, val, test"):
         prepare(release, tmp_path / "out", splits="val, vla")
     shutil.copytree(release / "scans", tmp_path / "part" / "scans")
     with pytest.raises(UserError, match=r"part: has no scans of the split test"):
