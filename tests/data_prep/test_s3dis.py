@@ -348,7 +348,9 @@ def test_command_with_a_bad_room(raw: Path, out: Path) -> None:
     done = command(raw, out, "--workers", 2)
     assert done.returncode == 1
     assert "failed: Area_1/office_1/Annotations/wall_1.txt line 3" in done.stdout
-    assert done.stderr.splitlines() == ["pcseg: error: 1 of 3 rooms could not be prepared. See the lines above."]
+    assert done.stderr.splitlines() == [
+        "pcseg: error: 1 of 3 rooms could not be prepared. See the lines above."
+    ]
     assert files_in(out) == {MANIFEST_NAME, "Area_1/hallway_1.h5", "Area_5/office_1.h5"}
 
 
