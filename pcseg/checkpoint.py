@@ -221,7 +221,7 @@ def without_pretrained(config: Any) -> Any:
     """Return the configuration of a backbone without the ``pretrained`` files of pcseg's own backbones."""
     if not isinstance(config, dict):
         return config
-    ours = str(config.get("class_path", "")).startswith("pcseg.backbones.")
+    ours = str(config.get("class_path", "")).startswith("pcseg.")
     return {
         key: without_pretrained({k: v for k, v in value.items() if k != "pretrained"} if ours else value)
         if key == "init_args"
