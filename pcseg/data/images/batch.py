@@ -1,4 +1,4 @@
-"""Images on their way from files to a model."""
+"""Batches of images, and the scaling of colors for a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +16,9 @@ class ImageBatch:
     """Images of one size with the labels of their pixels.
 
     Args:
-        image: ``(B, 3, H, W)`` float32, normalised.
+        image: ``(B, 3, H, W)`` float32, normalized.
         labels: ``(B, H, W)`` int64, a class or ``IGNORE_INDEX``.
-        names: What each image is called.
+        names: Name of every image.
     """
 
     image: Tensor
@@ -32,7 +32,7 @@ class ImageBatch:
 
     @property
     def num_graphs(self) -> int:
-        """Number of images; PyG's word for the number of scenes in a batch."""
+        """Number of images; the name is that of the number of scenes in a PyG batch."""
         return len(self.image)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
@@ -48,11 +48,11 @@ class ImageBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Normalize:
-    """How the numbers of an image are scaled for a model.
+    """Scales the colors of an image for a model.
 
     Args:
-        mean, std: Subtracted from and divided by, for red, green and blue in 0..255 (blue, green, red with ``bgr``).
-        bgr: Channels in reverse order, as OpenCV reads files and CCNet was trained.
+        mean, std: Mean and standard deviation of red, green and blue in 0..255 (blue, green, red with ``bgr``).
+        bgr: Reverse the channels, as for models trained with OpenCV, such as CCNet.
     """
 
     mean: Sequence[float]
@@ -62,14 +62,16 @@ class Normalize:
     def __post_init__(self) -> None:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != 3:
-                raise UserError(f"data.{name} has {len(values)} numbers; give one for each of three channels")
+                raise UserError(f"data.{name} has {len(values)} numbers. Give one per channel.")
         if min(self.std) <= 0:
-            raise UserError(f"data.std is {list(self.std)}; it must be above 0")
+            raise UserError(f"data.std: {list(self.std)} is out of range. Give values above 0.")
         if 0 < max(self.mean) <= 1:
-            raise UserError(f"data.mean is {list(self.mean)}; give it and data.std for colours in 0..255")
+            raise UserError(
+                f"data.mean: {list(self.mean)} is for colors in 0..1. Give data.mean and data.std for colors in 0..255."
+            )
 
     def __call__(self, image: np.ndarray) -> Tensor:
-        """``(H, W, 3)`` colours in 0..255, red first, as ``(3, H, W)`` float32."""
+        """Scale ``(H, W, 3)`` colors in 0..255, red first, to ``(3, H, W)`` float32."""
         if self.bgr:
             image = image[..., ::-1]
         scaled = (image - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
@@ -77,6 +79,6 @@ class Normalize:
 
 
 def collate_images(items: Sequence[tuple[Tensor, Tensor, str]]) -> ImageBatch:
-    """A batch of images, labels and names, all of one size."""
+    """Make a batch of images, labels and names, all of one size."""
     images, labels, names = zip(*items)
     return ImageBatch(image=torch.stack(images), labels=torch.stack(labels), names=list(names))

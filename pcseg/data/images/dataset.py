@@ -1,4 +1,4 @@
-"""Labelled images as training samples and as whole images."""
+"""Labeled images as training samples and as whole images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ Item = tuple[Tensor, Tensor, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """Some of the images of a data set; files are opened when an image is read.
+    """Images of a data set; files are opened when an image is read.
 
     Args:
-        reader: Reads them.
-        entries: Which.
-        normalize: How their numbers are scaled.
+        reader: Reader of the data set.
+        entries: The images.
+        normalize: Scaling of the colors.
     """
 
     reader: ImageReader
@@ -35,12 +35,12 @@ class Pictures:
         return len(self.entries)
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Colours ``(H, W, 3)`` uint8 and labels ``(H, W)`` int16."""
+        """Return colors ``(H, W, 3)`` uint8 and labels ``(H, W)`` int16."""
         return self.reader.read(self.entries[index])
 
     @property
     def fill(self) -> list[float]:
-        """The colour, red first, that becomes 0 for the model."""
+        """Color, red first, that is normalized to 0."""
         mean = list(self.normalize.mean)
         return mean[::-1] if self.normalize.bgr else mean
 
@@ -50,15 +50,15 @@ class Pictures:
 
 
 class TrainingImages(Dataset[Item]):
-    """Augmented crops.
+    """Augmented crops of images.
 
     Args:
         pictures: The images.
-        augmentation: Scale, crop, mirror and colours.
-        seed: With the key of a sample, determines its random numbers.
+        augmentation: Random scale, crop, mirror image and colors.
+        seed: Determines, with the key of a sample, its random numbers.
 
     Convention:
-        A sample depends on seed and key alone, as in :class:`pcseg.data.rooms.TrainingRooms`.
+        A sample depends on its seed and key only, as in :class:`pcseg.data.rooms.TrainingRooms`.
     """
 
     def __init__(self, pictures: Pictures, *, augmentation: Augmentation, seed: int) -> None:
@@ -76,12 +76,12 @@ class TrainingImages(Dataset[Item]):
 
 
 class WholeImages(Dataset[Item]):
-    """Whole images, padded to ``least_size`` (height, width) where they are smaller.
+    """Whole images, padded to at least ``least_size`` (height, width).
 
     Args:
         pictures: The images.
-        least_size: Height and width at least.
-        base_size: Length of the longer edge that images and labels are brought to; their own without a value.
+        least_size: Smallest height and width.
+        base_size: Length of the longer edge to which images and labels are resized; default: no resizing.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The images of an experiment: which train, validate and test, and how they become batches."""
+"""Image data of an experiment: training, validation and test images, and their batches."""
 
 import hashlib
 import json
@@ -22,44 +22,44 @@ from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-"""Of red, green and blue in 0..255, as most pretrained weights want them."""
+"""Mean and standard deviation of red, green and blue in 0..255, as most pretrained weights expect them."""
 
 COUNTED = 200
-"""Training images, evenly spread, on which the classes are counted."""
+"""Number of training images, evenly spread, on which classes are counted."""
 
 
 class ImageData(TrainingData):
-    """Labelled images of a data set for training, validation and test.
+    """Labeled images of a data set for training, validation and test.
 
     Args:
         root: Folder of the unpacked data set.
-        dataset: Which data set it is.
+        dataset: Kind of the data set.
         crop_size: Height and width of a training sample in pixels.
-        scales: Lowest and highest factor on the size of a training image.
-        scale_step: Distance between the factors that are tried; any factor without a value.
-        base_size: Length of the longer edge at factor 1, in training and test; without a value the image's own, of
-            ScanNet's frames 640.
-        short_sides: Lengths of the shorter edge that one is drawn of, in place of factors.
-        flip: Mirror every other training image.
-        color_jitter: Strength of changes of brightness, contrast and saturation, each made every other time.
-        hue_jitter: Largest turn of the hue in degrees, made every other time.
-        mean: Subtracted from red, green and blue in 0..255; in the order of the channels, so blue first with bgr.
-        std: Divided by, likewise.
-        bgr: Channels in reverse order, as CCNet was trained.
-        train_splits: Splits to train on; the data set's own without a value.
-        val_splits: Splits to validate on; without a value, training images are held out.
-        val_fraction: Share of the training images that is held out; frames of a scene go together.
-        test_splits: Splits that are kept for the test; the data set's own without a value.
-        batch_size: Images in a batch of one process.
-        loop: How often an epoch shows every image.
-        num_workers: Processes that load; results do not depend on it.
+        scales: Smallest and largest factor on the size of a training image.
+        scale_step: Step between factors; default: factors are continuous.
+        base_size: Length of the longer edge at factor 1, in training and test; default: that of the image, 640 for
+            frames of ScanNet.
+        short_sides: Lengths of the shorter edge to choose from, instead of factors.
+        flip: Mirror training images with probability 0.5.
+        color_jitter: Strength of changes of brightness, contrast and saturation, each with probability 0.5.
+        hue_jitter: Largest rotation of the hue in degrees, with probability 0.5.
+        mean: Mean of red, green and blue in 0..255; blue first with ``bgr``.
+        std: Standard deviation, likewise.
+        bgr: Reverse the channels, as for models trained with OpenCV, such as CCNet.
+        train_splits: Training splits; default: those of the data set.
+        val_splits: Validation splits; default: training images are held out.
+        val_fraction: Share of the training images that is held out; frames of a scene stay together.
+        test_splits: Test splits; default: those of the data set.
+        batch_size: Images per batch and process.
+        loop: Number of times that an epoch uses every image.
+        num_workers: Number of loading processes; results do not depend on it.
 
     Raises:
-        UserError: No such folder, split or list, an empty split, a number out of range.
+        UserError: A missing folder, split or list, an empty split, a value out of range.
 
     Convention:
-        Validation while training shows whole images at factor 1, padded to ``crop_size``: good enough to choose a
-        checkpoint. Published numbers come from ``scripts/evaluate.py``, which slides a window.
+        Validation during training uses whole images at factor 1, padded to ``crop_size``, to choose a checkpoint.
+        Results to report come from ``pcseg evaluate``, which slides a window.
     """
 
     kind = "images"
@@ -111,19 +111,19 @@ class ImageData(TrainingData):
         val, train = self._choose(train_splits, val_splits, val_fraction)
         self.val_pictures, self.train_pictures = val, train
         if not train:
-            raise UserError(f"{root}: no images are left to train on; check data.*_splits and val_fraction")
+            raise UserError(f"{root}: no images to train on. Check data.*_splits and data.val_fraction.")
 
     def _choose(
         self, train_splits: Sequence[str] | None, val_splits: Sequence[str] | None, val_fraction: float
     ) -> tuple[list[Picture], list[Picture]]:
-        """The images to validate and to train on."""
+        """Return the validation and the training images."""
         splits = self.reader.train_splits if train_splits is None else train_splits
         splits = [split for split in splits if train_splits is not None or split not in self.test_splits]
         for key, named in (("train_splits", splits), ("val_splits", val_splits or ())):
             shared = set(named) & set(self.test_splits)
             if shared:
                 raise UserError(
-                    f"data.{key} and data.test_splits share {min(shared)!r}; the test must stay unseen"
+                    f"data.{key} and data.test_splits share {min(shared)!r}. Remove it from one of them."
                 )
         train = [picture for split in splits for picture in self.reader.pictures(split)]
         if val_splits is not None:
@@ -141,7 +141,7 @@ class ImageData(TrainingData):
 
     @cached_property
     def class_counts(self) -> Tensor:
-        """Pixels of every class in up to :data:`COUNTED` training images."""
+        """Pixels per class in up to :data:`COUNTED` training images."""
         step = -(-len(self.train_pictures) // COUNTED)
         counts = np.zeros(self.schema.num_classes, np.int64)
         for picture in self.train_pictures[::step]:
@@ -152,7 +152,7 @@ class ImageData(TrainingData):
 
     @property
     def manifest_hash(self) -> str:
-        """Hash of the data set's name, its classes and which images train and validate, not of their pixels."""
+        """Hash of the names of the data set, its classes and its training and validation images, not of pixels."""
         names = [[f"{p.split}/{p.name}" for p in part] for part in (self.train_pictures, self.val_pictures)]
         text = json.dumps([self.reader.dataset, self.schema.to_json(), *names])
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Frames of scans: ScanNet's ``scannet_frames_25k``, and those that ``data_prep.frames`` takes of generated rooms."""
+"""Frames of scans: ``scannet_frames_25k`` of ScanNet, and frames of generated rooms by ``data_prep.frames``."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,11 @@ from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
 
 NOTE = "frames.json"
-"""Made by ``data_prep.frames``: schema and settings."""
+"""Schema and settings, written by ``data_prep.frames``."""
 
 
 def frames_in(scene: Path, *, split: str, group: str) -> list[Picture]:
-    """The frames of a scene, in the order of their numbers; those of a test whose labels are kept back have none."""
+    """Return the frames of a scene in order; test frames without public labels have no label file."""
     pictures = []
     for image in sorted(scene.glob("color/*.jpg")):
         label = scene / "label" / f"{image.stem}.png"
@@ -27,14 +27,14 @@ def frames_in(scene: Path, *, split: str, group: str) -> list[Picture]:
 
 
 def labeled_frame(image: Path, schema: LabelSchema) -> tuple[np.ndarray, np.ndarray] | None:
-    """Colours ``(H, W, 3)`` and true classes ``(H, W)`` of the frame ``<scene>/color/<name>.jpg``.
+    """Return colors ``(H, W, 3)`` and true classes ``(H, W)`` of the frame ``<scene>/color/<name>.jpg``.
 
     Args:
-        image: File of the colours, in a folder of :class:`RoomFrames` or :class:`ScanNetFrames`.
-        schema: Classes that are wanted.
+        image: Image file in a folder of :class:`RoomFrames` or :class:`ScanNetFrames`.
+        schema: Expected classes.
 
     Returns:
-        ``None`` for any other picture, and for a frame of other classes or without labels.
+        ``None`` for any other image, and for a frame with other classes or without labels.
 
     Raises:
         UserError: A damaged file.
@@ -51,25 +51,25 @@ def labeled_frame(image: Path, schema: LabelSchema) -> tuple[np.ndarray, np.ndar
 
 
 class RoomFrames(ImageReader):
-    """Frames of generated rooms: <area>/<room>/color, label, depth, pose; areas are the splits.
+    """Read frames of generated rooms: <area>/<room>/color, label, depth, pose; areas are splits.
 
     Convention:
-        A label file has 0 for no class and 1..K for the classes of the schema in ``frames.json``.
+        Label files hold 0 for unlabeled and 1..K for the classes of the schema in ``frames.json``.
     """
 
     dataset = "room frames"
-    layout = "frames.json and <area>/<room>/color/*.jpg; make them with python -m data_prep.frames"
+    layout = "frames.json and <area>/<room>/color/*.jpg, made by python -m data_prep.frames"
     test_splits = ("Area_5",)
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         note = self.root / NOTE
         if not note.is_file():
-            raise UserError(f"{note}: not there; {self.dataset} are {self.layout}")
+            raise UserError(f"{note}: no such file. {self.dataset} has {self.layout}.")
         try:
             schema = json.dumps(json.loads(note.read_text())["schema"])
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{note}: damaged ({error!r}); take the frames again") from error
+            raise UserError(f"{note}: damaged ({error!r}). Make the frames again.") from error
         self.schema = LabelSchema.from_json(schema, source=str(note))
         self.table = table_of({k + 1: k for k in range(self.schema.num_classes)}, ignored=(0,))
 
@@ -87,11 +87,11 @@ class RoomFrames(ImageReader):
 
 
 class ScanNetFrames(ImageReader):
-    """ScanNet's frames: <scene>/color/*.jpg and label/*.png, with the lists of scenes beside them or above.
+    """Read frames of ScanNet: <scene>/color/*.jpg and label/*.png, with the lists of scenes beside them or above.
 
     Convention:
-        A label file has nyu40 ids; the 20 of the benchmark count, all others are ignored. Colours are larger
-        than labels and are brought to the size of the labels. The test's labels are kept back.
+        Label files hold nyu40 ids; all but the 20 of the benchmark are ignored. Images are larger than labels and
+        are resized to them. The labels of the test split are not public.
     """
 
     dataset = "ScanNet frames"
@@ -129,7 +129,7 @@ class ScanNetFrames(ImageReader):
 
     def fit(self, picture: Picture, image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         (height, width), (rows, columns) = image.shape[:2], label.shape
-        # colour and depth cameras have nearly one shape: 1296 x 968 and 640 x 480
+        # color and depth cameras have nearly the same aspect ratio: 1296 x 968 and 640 x 480
         if abs(height * columns - width * rows) > 0.02 * height * columns:
             return super().fit(picture, image, label)
         small = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)

@@ -117,9 +117,9 @@ def test_channels_and_scaling_of_the_published_systems() -> None:
             lambda: Augmentation(crop_size=(8, 8), color_jitter=1.0),
             r"data\.color_jitter: 1\.0 is out of range",
         ),
-        (lambda: Normalize(mean=(0.485, 0.456, 0.406), std=(0.2, 0.2, 0.2)), r"for colours in 0\.\.255"),
+        (lambda: Normalize(mean=(0.485, 0.456, 0.406), std=(0.2, 0.2, 0.2)), r"for colors in 0\.\.255"),
         (lambda: Normalize(mean=(1.0, 2.0), std=(1, 1, 1)), r"data\.mean has 2 numbers"),
-        (lambda: Normalize(mean=(5, 5, 5), std=(0, 1, 1)), r"data\.std is \[0, 1, 1\]"),
+        (lambda: Normalize(mean=(5, 5, 5), std=(0, 1, 1)), r"data\.std: \[0, 1, 1\] is out of range"),
     ],
 )
 def test_values_out_of_range_are_refused(make, message: str) -> None:

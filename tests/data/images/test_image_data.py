@@ -19,7 +19,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_room_frames(tmp_path_factory.mktemp("frames"), rooms={"Area_1": 5, "Area_2": 4, "Area_5": 2})
 
 
-def test_the_rooms_held_out_are_those_of_the_point_models(frames: Path, tmp_path: Path) -> None:
+def test_held_out_rooms_are_those_of_the_point_models(frames: Path, tmp_path: Path) -> None:
     building = write_fake_building(tmp_path, rooms={"Area_1": 5, "Area_2": 4, "Area_5": 2}, num_points=50)
     rooms = RoomData(building, val_fraction=0.1)
     images = ImageData(frames, **SMALL, val_fraction=0.1)
@@ -47,7 +47,7 @@ def test_batches(frames: Path) -> None:
     assert not torch.equal(other.image, batch.image)
 
 
-def test_a_loader_goes_on_inside_an_epoch(frames: Path) -> None:
+def test_loader_resumes_inside_an_epoch(frames: Path) -> None:
     data = ImageData(frames, **SMALL)
     whole = [batch.image for batch in data.train_dataloader(seed=1)]
     loader = data.train_dataloader(seed=1)
@@ -69,7 +69,7 @@ def test_validation_shows_whole_images_once(frames: Path) -> None:
     )
 
 
-def test_validation_brings_images_to_the_size_of_training(frames: Path) -> None:
+def test_validation_images_have_the_size_of_training(frames: Path) -> None:
     data = ImageData(frames, **SMALL | {"crop_size": (24, 32), "base_size": 32})
     batch = next(iter(data.val_dataloader()))
     assert batch.image.shape == (1, 3, 24, 32)
@@ -100,7 +100,7 @@ def test_public_sets_keep_their_validation_for_the_test(tmp_path: Path) -> None:
     assert {p.split for p in (*data.train_pictures, *data.val_pictures)} == {"train"}
 
 
-def test_what_does_not_fit_is_told(frames: Path) -> None:
+def test_invalid_splits_are_refused(frames: Path) -> None:
     with pytest.raises(UserError, match=r"data\.train_splits and data\.test_splits share 'Area_5'"):
         ImageData(frames, **SMALL, train_splits=["Area_1", "Area_5"])
     with pytest.raises(UserError, match=r"data\.val_splits and data\.test_splits share 'Area_5'"):

@@ -203,7 +203,7 @@ def test_missing_folders_lists_and_empty_splits(tmp_path: Path) -> None:
         image.unlink()
     with pytest.raises(UserError, match="split 'validation' is empty"):
         reader.pictures("validation")
-    with pytest.raises(UserError, match=r"frames\.json: not there"):
+    with pytest.raises(UserError, match=r"frames\.json: no such file"):
         IMAGE_READERS["room_frames"](tmp_path / "ade")
 
 
