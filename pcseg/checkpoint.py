@@ -130,7 +130,8 @@ class Checkpoint:
         unknown = sorted(values.keys() - {field.name for field in fields(ModelCard)})
         if unknown:
             raise UserError(f"{self.path}: unknown fields {', '.join(unknown)}, {written_by}. Update pcseg.")
-        return ModelCard(**values)
+        kind = "images" if values["features"] == ["image"] else "points"  # older cards do not name it
+        return ModelCard(**{"kind": kind, **values})
 
     def model(self) -> LoadedModel:
         """Build the model and load its weights.

@@ -176,7 +176,7 @@ def open_scene(root: Path, entry: SceneEntry, model: LoadedModel) -> Scene:
     model.schema.require_same(scene.schema, this=str(model.path), that=str(scene.path))
     if scene.num_points != entry.num_points:
         raise UserError(
-            f"{scene.path}: has {scene.num_points} points, but the manifest says {entry.num_points}. Prepare the "
+            f"{scene.path}: has {scene.num_points} points, but the manifest lists {entry.num_points}. Prepare the "
             "data again."
         )
     return scene

@@ -125,7 +125,7 @@ def write_archive(
     """Write the archive of the predictions of ``entries`` and return the hash of their checkpoint.
 
     Convention:
-        The same predictions give the same bytes: files have no time stamp.
+        The same predictions give the same bytes: files have no modification time.
     """
     lines = np.array([b"%d\n" % number for number in benchmark.ids])
     checkpoints: dict[str, str] = {}

@@ -84,7 +84,7 @@ def predict_file(
 
     A point model writes ``OUT/<name>.npz`` (class and confidence) and ``OUT/<name>.ply`` (colored by class), with one
     row per point in the order of the file. An image model writes ``OUT/<name>.png`` (8 bits per pixel: the class, with
-    a palette of class colors) and ``OUT/<name>_overlay.jpg``. Photos are rotated upright as their EXIF entry says.
+    a palette of class colors) and ``OUT/<name>_overlay.jpg``. Photos are rotated upright according to EXIF.
 
     Args:
         source: A point cloud (.ply, .pcd, .las, .laz, .e57, .xyz, .pts, .txt, .csv, .npy, .npz, .h5) or an image.

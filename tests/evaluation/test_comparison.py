@@ -140,7 +140,7 @@ def test_points_without_a_prediction_are_misses() -> None:
 
 
 def fine_tuned(path: Path, source: Path) -> Path:
-    """Let the card of the checkpoint ``path`` say that its training was initialized from ``source``."""
+    """Set ``source`` as the initial weights in the card of the checkpoint ``path`` and return it."""
     content = torch.load(path, weights_only=True)
     content[KEY]["initial_weights"] = history(read_checkpoint(source))
     torch.save(content, path)

@@ -292,7 +292,7 @@ def test_nan_coordinates(tmp_path: Path) -> None:
 
 def test_a_scene_that_differs_from_the_manifest(tmp_path: Path) -> None:
     root, _ = broken_building(tmp_path, **{key: v[:200] for key, v in fake_room(5).items()})
-    with pytest.raises(UserError, match=r"has 200 points, but the manifest says 300"):
+    with pytest.raises(UserError, match=r"has 200 points, but the manifest lists 300"):
         evaluate(ckpt=write_checkpoint(tmp_path / "m.ckpt", root), out=tmp_path / "out", progress_bar=False)
 
 

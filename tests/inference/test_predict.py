@@ -11,7 +11,7 @@ from helpers.fakes import fake_room
 from PIL import Image
 
 import pcseg
-from pcseg.checkpoint import load_checkpoint
+from pcseg.checkpoint import KEY, load_checkpoint
 from pcseg.cli import main
 from pcseg.data.io.clouds import Cloud, read_cloud
 from pcseg.data.io.ply import write_ply
@@ -184,7 +184,14 @@ def test_the_checkpoint_is_read_once(
     write_ply(source, dict(zip("xyz", ROOM["pos"].T)))
     main(["predict", str(source), "--ckpt", str(ckpt), "--out", str(tmp_path / "out")])
     main(["predict", str(photo), "--ckpt", str(image_ckpt), "--out", str(tmp_path / "out")])
-    assert loads == [ckpt, image_ckpt]
+    assert len(loads) == 2
+
+
+def test_a_card_without_a_kind_is_recognized_by_its_features(tmp_path: Path, image_ckpt: Path) -> None:
+    content = torch.load(image_ckpt, weights_only=True)
+    del content[KEY]["kind"]
+    torch.save(content, tmp_path / "old.ckpt")
+    assert load_checkpoint(tmp_path / "old.ckpt").kind == "images"
 
 
 def test_the_python_function_writes_nothing(
