@@ -23,7 +23,7 @@ HEAVY = (
 PREDICTION = """
 import pcseg.checkpoint, pcseg.evaluation.evaluate, pcseg.inference.predict, pcseg.views.compare
 import pcseg.views.layers.explain_points, pcseg.views.layers.explain_images
-import pcseg.views.render.side_by_side
+import pcseg.views.visualize
 import pcseg.views.interactive.browser, pcseg.views.interactive.window
 import pcseg.heads.ccnet, pcseg.heads.ctnet, pcseg.heads.encnet, pcseg.backbones.points.sparse_unet
 """

@@ -22,8 +22,6 @@ from pcseg.views.render.cameras import Position, View
 from pcseg.views.render.charts import context_picture
 from pcseg.views.render.pages import require_image_format, save_image
 from pcseg.views.render.pictures import Viewpoint, layers_picture, sheet_picture
-from pcseg.views.render.side_by_side import PANEL, camera_of_frame, frame_picture, shared_head_map
-from pcseg.views.render.splat import Camera
 from pcseg.views.subject import Subject, make_subject
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -56,14 +54,12 @@ def visualize(
     view: View = "inside",
     eye: Position | None = None,
     look_at: Position | None = None,
-    frame: Path | None = None,
-    frame_ckpt: Path | None = None,
 ) -> None:
     """Show a cloud in a window or a browser, or write a picture or a page of it.
 
     Without --png, --html and --browser a window opens. Options, in this order: the data (cloud to up), what the
-    colors mean (by to palette), pictures (png to size), pages and browsers (html to max_points), the camera (view
-    to look_at), and a frame next to the points (frame, frame_ckpt).
+    colors mean (by to palette), pictures (png to size), pages and browsers (html to max_points), and the camera
+    (view to look_at).
 
     Args:
         cloud: A file of any format that predict reads, or a prepared scene (.h5); with the checkpoint of an image
@@ -90,9 +86,6 @@ def visualize(
             (straight down).
         eye: Camera position, "[x, y, z]" in meters with z up.
         look_at: Position in the center of the view, likewise.
-        frame: Frame of this room (<room>/color/<name>.jpg with its pose), drawn next to the points from the same
-            camera. Needs --frame_ckpt, --ckpt and --png.
-        frame_ckpt: Checkpoint of the image model for the frame.
     """
     if png is None and (sheet or size is not None):
         raise UserError(f"--{'sheet' if sheet else 'size'}: applies to pictures. Pass --png FILE.")
@@ -104,18 +97,10 @@ def visualize(
         raise UserError(f"--of {of}: needs --by affinity or --by codeword.")
     if size is not None and min(size) < MIN_SIZE:
         raise UserError(f"--size {list(size)}: too small. Use at least [{MIN_SIZE}, {MIN_SIZE}].")
-    if (frame or frame_ckpt) and not all((frame, frame_ckpt, ckpt, png)):
-        raise UserError("--frame: needs --frame_ckpt, --ckpt and --png as well.")
     prepare_outputs(png, html)
     subject = read_subject(cloud, prediction, ckpt, baseline, units=units, up=up)
     point = None if pick is None else find_pick(subject, pick)
     viewpoint = Viewpoint(view=view, eye=eye, look_at=look_at)
-    if frame is not None and png is not None:
-        image = read_subject(frame, None, frame_ckpt, None, units=units, up=up)
-        by = by or shared_head_map(image, subject) or "prediction"
-        coloring = Coloring(by=by, of=of, point=point, palette=palette)
-        write_picture(frame_picture(image, subject, read_camera(frame), coloring), png)
-        return
     by = by or next(kind for kind in ("prediction", "rgb", "height") if kind in available(subject))
     coloring = Coloring(by=by, of=of, point=point, palette=palette)
     if png is not None:
@@ -179,16 +164,6 @@ def find_pick(subject: Subject, pick: Position) -> int:
     if subject.pixels is not None:  # subjects have y up, the option has rows
         pick = (pick[0], subject.pixels[0] - 1 - pick[1], 0.0)
     return nearest_point(subject, pick)
-
-
-def read_camera(frame: Path) -> Camera:
-    """Return the camera of a frame."""
-    from pcseg.evaluation.backprojection import read_frame
-
-    taken = read_frame(frame)
-    with Image.open(frame) as image:
-        size = (image.height, image.width)
-    return camera_of_frame(taken.pose, taken.color_matrix, size=size, width=PANEL)
 
 
 def draw(

@@ -139,21 +139,6 @@ def test_images(tmp_path: Path) -> None:
     assert "000000: context of the whole image, CTNet" in words(png)
 
 
-def test_frame_next_to_points(tmp_path: Path, scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    frame = tmp_path / "frames" / "Area_5" / "office_1" / "color" / "000000.jpg"
-    write_office_frame(frame)
-    write_image_model(tmp_path / "images.ckpt", "ctnet")
-    write_point_model(tmp_path / "points.ckpt", "ctnet")
-    models = ["--frame_ckpt", tmp_path / "images.ckpt", "--ckpt", tmp_path / "points.ckpt"]
-    png = tmp_path / "a.png"
-    visualize(scene, "--frame", frame, *models, "--png", png)
-    assert pixels(png).shape == (40 + 2 * (300 + 26 + 6), 4 * (400 + 6) + 240, 3)
-    assert {"office_1, frame 000000", "image, CTNet: color", "points, CTNet: color"} <= set(words(png))
-    printed = capsys.readouterr().out
-    assert printed.count("z up") == 1
-    assert "predicted at 64 x 48 pixels" in printed
-
-
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -174,8 +159,6 @@ def test_frame_next_to_points(tmp_path: Path, scene: Path, capsys: pytest.Captur
         ),
         (["--by", "context"], "--by context: draws charts. Use it with --png FILE"),
         (["--by", "context", "--html", "a.html"], "with --png FILE"),
-        (["--frame", "a.jpg", "--png", "a.png"], "--frame: needs --frame_ckpt, --ckpt and --png as well"),
-        (["--frame_ckpt", "a.ckpt", "--png", "a.png"], "--frame: needs"),
         (["--size", "[0, 0]", "--png", "a.png"], "--size [0, 0]: too small"),
         (["--png", "."], ".: a directory. Pass the name of a file"),
         (["--png", "a.xyz"], "a.xyz: unknown image format"),

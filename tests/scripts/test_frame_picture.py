@@ -5,18 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.office import office, write_office_frame
+from frame_picture import camera_of_frame, draw_frame, find_pixel, frame_picture, shared_head_map
+from helpers.office import office, write_image_model, write_office, write_office_frame, write_point_model
 from helpers.view_rooms import EXPLAINED as ROOM
 from helpers.view_rooms import TOKENS, share_of
 from PIL import Image
 
+from pcseg.cli import run
 from pcseg.data.images.reader import read_indices
 from pcseg.errors import UserError
 from pcseg.evaluation.backprojection import project, read_frame
 from pcseg.labels import S3DIS, class_colors
 from pcseg.views.layers.coloring import Coloring, make_layer
 from pcseg.views.render.pictures import RING, render
-from pcseg.views.render.side_by_side import camera_of_frame, find_pixel, frame_picture, shared_head_map
 from pcseg.views.render.splat import Camera
 from pcseg.views.subject import Subject
 
@@ -119,9 +120,9 @@ def test_heads_that_share_no_map() -> None:
     assert draw(Coloring(by="prediction"), plain).width < draw(Coloring(by="affinity")).width
     with pytest.raises(UserError, match="ImageHead has no affinity"):
         draw(Coloring(by="affinity"), plain)
-    with pytest.raises(UserError, match=r"--by error: not available with --frame\. Use affinity"):
+    with pytest.raises(UserError, match=r"--by error: not available for frames\. Use affinity"):
         draw(Coloring(by="error"))
-    with pytest.raises(UserError, match="room: a cloud, but --frame takes an image"):
+    with pytest.raises(UserError, match="room: a cloud, but the frame must be an image"):
         draw(Coloring(by="affinity"), ROOM)
 
 
@@ -136,3 +137,19 @@ def test_the_pixel_is_that_of_the_point() -> None:
     behind = int(ROOM.pos[:, 1].argmin())
     with pytest.raises(UserError, match=r"--pick: .* is outside the frame 000007\. Pick another point"):
         find_pixel(frame(), ROOM, camera, behind)
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    room = tmp_path / "office_1.h5"
+    color = tmp_path / "frames" / "Area_5" / "office_1" / "color" / "000000.jpg"
+    write_office(room)
+    write_office_frame(color)
+    write_image_model(tmp_path / "images.ckpt", "ctnet")
+    write_point_model(tmp_path / "points.ckpt", "ctnet")
+    png = tmp_path / "a.png"
+    run(draw_frame, args=[str(room), str(color), "--ckpt", str(tmp_path / "points.ckpt"),
+                          "--frame_ckpt", str(tmp_path / "images.ckpt"), "--png", str(png)])  # fmt: skip
+    with Image.open(png) as image:
+        assert image.size == (4 * (400 + 6) + 240, 40 + 2 * (300 + 26 + 6))
+        assert {"office_1, frame 000000", "image, CTNet: color", "points, CTNet: color"} <= set(words(image))
+    assert "predicted at 64 x 48 pixels" in capsys.readouterr().out

@@ -1,18 +1,27 @@
-"""A frame and the points that it shows, side by side: the same layers of an image model and of a point model."""
+"""Draw a frame and the points that it shows, with the head maps of an image model and of a point model.
+
+``python scripts/frame_picture.py ROOM FRAME --ckpt POINTS.ckpt --frame_ckpt IMAGES.ckpt --png FILE``
+"""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from pcseg.cli import run
 from pcseg.errors import UserError
+from pcseg.evaluation.backprojection import read_frame
+from pcseg.labels import Palette
 from pcseg.views.interactive.picking import point_on_ray
 from pcseg.views.layers.coloring import By, Coloring, available, make_layer
 from pcseg.views.layers.head_layers import head_layer_kinds, make_layers
+from pcseg.views.render.cameras import Position
 from pcseg.views.render.pages import Panel, compose, merge_legends
 from pcseg.views.render.pictures import draw_pixels, draw_ring, render
 from pcseg.views.render.splat import Camera
 from pcseg.views.subject import Subject
+from pcseg.views.visualize import find_pick, read_subject, write_picture
 
 PANEL = 400
 """Width of each picture in pixels."""
@@ -20,6 +29,43 @@ PANEL = 400
 PLAIN: tuple[By, ...] = ("rgb", "label", "prediction")
 SHARED: tuple[By, ...] = ("affinity", "codeword", "attention")
 """Layers that need no head, and head maps that images and points share."""
+
+
+def draw_frame(
+    cloud: Path,
+    frame: Path,
+    *,
+    ckpt: Path,
+    frame_ckpt: Path,
+    png: Path,
+    by: By | None = None,
+    of: str | None = None,
+    pick: Position | None = None,
+    palette: Palette = "canonical",
+) -> None:
+    """Draw color, true label, prediction and a head map of a frame, and below it of the points in its view.
+
+    Args:
+        cloud: A prepared scene (.h5).
+        frame: Frame of this room (<room>/color/<name>.jpg with its pose).
+        ckpt: Checkpoint of a point model.
+        frame_ckpt: Checkpoint of an image model.
+        png: Picture to write.
+        by: affinity (CTNet), codeword (EncNet) or attention (CCNet); default: the first that both heads have.
+        of: Name of a single class, for affinity, or number of a single codeword.
+        pick: Point whose attention is shown, "[x, y, z]" in meters; default: the one in the center of the frame.
+        palette: Colors of the classes.
+    """
+    points = read_subject(cloud, None, ckpt, None, units="auto", up="auto")
+    image = read_subject(frame, None, frame_ckpt, None, units="auto", up="auto")
+    by = by or shared_head_map(image, points) or "prediction"
+    point = None if pick is None else find_pick(points, pick)
+    taken = read_frame(frame)
+    with Image.open(frame) as opened:
+        size = (opened.height, opened.width)
+    camera = camera_of_frame(taken.pose, taken.color_matrix, size=size, width=PANEL)
+    coloring = Coloring(by=by, of=of, point=point, palette=palette)
+    write_picture(frame_picture(image, points, camera, coloring), png)
 
 
 def camera_of_frame(pose: np.ndarray, matrix: np.ndarray, *, size: tuple[int, int], width: int) -> Camera:
@@ -50,10 +96,10 @@ def frame_picture(frame: Subject, cloud: Subject, camera: Camera, coloring: Colo
         UserError: A head has no such map, or the point is outside the frame.
     """
     if frame.pixels is None:
-        raise UserError(f"{frame.name}: a cloud, but --frame takes an image. Pass a frame of the room.")
+        raise UserError(f"{frame.name}: a cloud, but the frame must be an image. Pass a frame of the room.")
     by = coloring.by
     if by not in SHARED and by != "prediction":
-        raise UserError(f"--by {by}: not available with --frame. Use {', '.join(SHARED)}.")
+        raise UserError(f"--by {by}: not available for frames. Use {', '.join(SHARED)}.")
     picked = find_pixel(frame, cloud, camera, coloring.point) if by == "attention" else (None, None)
     kinds: list[By] = [kind for kind in PLAIN if kind in available(frame) and kind in available(cloud)]
     rows, layers_of_both, size = [], [], (camera.width, camera.height)
@@ -98,3 +144,7 @@ def find_pixel(frame: Subject, cloud: Subject, camera: Camera, point: int | None
         position = [round(float(value), 2) for value in cloud.pos[point]]
         raise UserError(f"--pick: {position} is outside the frame {frame.name}. Pick another point.")
     return y * width + x, point
+
+
+if __name__ == "__main__":
+    run(draw_frame)
