@@ -20,28 +20,28 @@ NUM_ROOMS = 4
 
 
 def run() -> list[Row]:
-    """Test and train mode against indexing as Pointcept does it; samples from disk."""
+    """Measure test and train mode against indexing as in Pointcept, and samples from disk."""
     fields = list(make_room(NUM_POINTS).values())
     rng = np.random.default_rng(0)
     size = f"{NUM_POINTS:,} points"
     rows = []
     for grid_size, keep in ((0.02, False), (0.02, True), (0.04, True)):
-        name = "all kept" if keep else "one after the other"
+        name = "all kept" if keep else "one at a time"
         rows.append(
             measure(
                 f"grid sample test, {size}, {grid_size} m, fragments {name}",
                 partial(fragments_sorted_once, fields, grid_size, keep=keep),
-                "index anew",
-                partial(fragments_indexed_anew, fields, grid_size, keep=keep),
+                "index every fragment",
+                partial(fragments_indexed_each, fields, grid_size, keep=keep),
             )
         )
     for grid_size in (0.02, 0.05):
         rows.append(
             measure(
                 f"grid sample train, {size}, {grid_size} m",
-                partial(one_point_a_voxel, fields, grid_size, rng),
+                partial(one_point_per_voxel, fields, grid_size, rng),
                 "hash, argsort, unique",
-                partial(one_point_a_voxel_by_unique, fields, grid_size, rng),
+                partial(one_point_per_voxel_by_unique, fields, grid_size, rng),
             )
         )
     with tempfile.TemporaryDirectory() as temporary:
@@ -50,17 +50,17 @@ def run() -> list[Row]:
 
 
 def loader_rows(folder: Path) -> list[Row]:
-    """An epoch of ``NUM_ROOMS`` rooms in this process, against the published order of transforms."""
+    """Measure an epoch of ``NUM_ROOMS`` rooms in this process against the published order of transforms."""
     write_rooms(folder)
     published = IndoorGeometry().steps() + IndoorColor().steps()
     case = f"{NUM_ROOMS} training samples of {LOADER_POINTS:,} points, 0.05 m"
     ours = partial(read_epoch, folder)
     other = partial(read_epoch, folder, points=published, voxels=[])
-    return [measure(case, ours, "colours changed before grid sampling", other)]
+    return [measure(case, ours, "colors changed before grid sampling", other)]
 
 
 def make_room(num_points: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Noisy floor, ceiling, walls and furniture of 10 x 8 x 3 m: fields in the order of a prepared scene."""
+    """Return a noisy room of 10 x 8 x 3 m with furniture: fields in the order of a prepared scene."""
     rng = np.random.default_rng(seed)
     size = np.array([10.0, 8.0, 3.0])
     side = rng.integers(0, 6, num_points)
@@ -91,8 +91,8 @@ def fragments_sorted_once(fields: list[np.ndarray], grid_size: float, *, keep: b
     return kept
 
 
-def fragments_indexed_anew(fields: list[np.ndarray], grid_size: float, *, keep: bool) -> list:
-    """Every fragment picks its points out of the cloud, which lie all over it."""
+def fragments_indexed_each(fields: list[np.ndarray], grid_size: float, *, keep: bool) -> list:
+    """Index the points of every fragment in the whole cloud."""
     order, count, cells = _by_unique(fields[0], grid_size)
     start = np.cumsum(count) - count
     kept = []
@@ -104,7 +104,7 @@ def fragments_indexed_anew(fields: list[np.ndarray], grid_size: float, *, keep: 
     return kept
 
 
-def one_point_a_voxel(
+def one_point_per_voxel(
     fields: list[np.ndarray], grid_size: float, rng: np.random.Generator
 ) -> list[np.ndarray]:
     groups = group_by_voxel(fields[0], grid_size)
@@ -112,7 +112,7 @@ def one_point_a_voxel(
     return [*(field.take(index, axis=0) for field in fields), groups.grid_pos]
 
 
-def one_point_a_voxel_by_unique(
+def one_point_per_voxel_by_unique(
     fields: list[np.ndarray], grid_size: float, rng: np.random.Generator
 ) -> list[np.ndarray]:
     order, count, cells = _by_unique(fields[0], grid_size)
@@ -121,7 +121,7 @@ def one_point_a_voxel_by_unique(
 
 
 def _by_unique(pos: np.ndarray, grid_size: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Order by hash, points a voxel and cells, as in Pointcept's GridSample."""
+    """Return the order by hash, points per voxel and cells, as GridSample of Pointcept."""
     cells = np.floor(pos / np.array(grid_size)).astype(int)
     cells -= cells.min(axis=0)
     unsigned = cells.astype(np.uint64)

@@ -1,4 +1,4 @@
-"""Whole-scene prediction: a room of a million points, the small sparse U-Net, all original points labelled."""
+"""Prediction of all points of a room of a million points with the small sparse U-Net."""
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ FEATURES = ("color", "height")
 
 
 def run() -> list[Row]:
-    """Some fragments against the usual way (every fragment indexed and mapped anew), and the single pass."""
+    """Measure several fragments against the common way, which indexes every fragment, and a single pass."""
     torch.manual_seed(0)
     torch.set_num_threads(2)
     model = Segmentor(sparse_unet_small, LinearHead, in_channels=4, schema=S3DIS).eval()
@@ -38,17 +38,17 @@ def run() -> list[Row]:
         measure(
             f"{case}, 4 fragments",
             lambda: ours(4),
-            "each fragment indexed and mapped anew",
+            "every fragment indexed and mapped",
             lambda: one_by_one(model, room, fragments=4),
             rounds=3,
         ),
-        measure(f"{case}, single pass", lambda: ours(1), "", None, rounds=3),
+        measure(f"{case}, single pass", lambda: ours(1), rounds=3),
     ]
 
 
 @torch.inference_mode()
 def one_by_one(model: Segmentor, room: Sample, *, fragments: int) -> torch.Tensor:
-    """Fragments taken from the cloud and batched as if they had nothing in common; labels of all points."""
+    """Predict fragments independently and return the labels of all points."""
     room = with_height(room)
     groups = group_by_voxel(room.pos, GRID_SIZE)
     scores = torch.zeros(groups.num_points, S3DIS.num_classes)
@@ -60,7 +60,7 @@ def one_by_one(model: Segmentor, room: Sample, *, fragments: int) -> torch.Tenso
 
 
 def empty_room(num_points: int, size: tuple[float, float, float] = (6.0, 5.0, 3.0)) -> Sample:
-    """Points on the six sides of a room, with the noise of a scanner."""
+    """Return points on the six sides of a room with scanner noise."""
     rng = np.random.default_rng(0)
     areas = np.array([size[1] * size[2], size[0] * size[2], size[0] * size[1]])
     axis = rng.choice(3, num_points, p=areas / areas.sum())
