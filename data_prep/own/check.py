@@ -1,4 +1,4 @@
-"""What is wrong with own data, before anything is prepared or trained: file by file, and over all."""
+"""Check your own data before preparation or training, per file and over all files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,26 +15,26 @@ from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 FEW_POINTS = 1000
-"""A room with less is mentioned."""
+"""Files with fewer points get a warning."""
 
 ROOM = (0.5, 100.0)
-"""Meters: what is smaller or larger is mentioned."""
+"""Smallest and largest plausible extent in meters; others get a warning."""
 
 
 @dataclass(kw_only=True)
 class FileCheck:
-    """What was found in one file.
+    """Findings about one file.
 
     Args:
         name: Path under the root.
         split: Split of the file.
         points: Number of points.
-        extent: Size in meters along x, y and z, if there are points.
-        color: Smallest and largest color value, if there are colors.
-        histogram: Points of every class ``(K,)``; the rest has none.
-        unlabeled: Points without a class.
-        errors: What makes the file unusable.
-        warnings: What is odd.
+        extent: Extent in meters along x, y and z, or ``None`` without points.
+        color: Smallest and largest color value, or ``None`` without colors.
+        histogram: Number of points per class ``(K,)``.
+        unlabeled: Number of unlabeled points.
+        errors: Defects that make the file unusable.
+        warnings: Suspicious properties.
     """
 
     name: str
@@ -49,7 +49,7 @@ class FileCheck:
 
 
 def check_folder(spec: FolderSpec) -> Iterator[FileCheck]:
-    """Check every file of a description."""
+    """Check every file of a data description."""
     for file, split in find_clouds(spec).items():
         check = FileCheck(name=file.relative_to(spec.root).as_posix(), split=split)
         try:
@@ -74,11 +74,12 @@ def check_prepared(root: Path, manifest: Manifest) -> Iterator[FileCheck]:
             if outside.any():
                 value = cloud.label[outside][0]
                 raise UserError(
-                    f"{cloud.source}: label {value} is not among its classes. Prepare the data again."
+                    f"{cloud.source}: label {value} is not one of its classes. Prepare the data again."
                 )
             if len(cloud) != entry.num_points:
                 raise UserError(
-                    f"{cloud.source}: holds {len(cloud)} points, the manifest says {entry.num_points}"
+                    f"{cloud.source}: holds {len(cloud)} points, but the manifest lists {entry.num_points}. "
+                    "Prepare the data again."
                 )
         except UserError as error:
             check.errors.append(str(error))
@@ -88,7 +89,7 @@ def check_prepared(root: Path, manifest: Manifest) -> Iterator[FileCheck]:
 
 
 def check_scan(file: Path, *, units: str, up: str) -> FileCheck:
-    """Check one file of points, whose labels have no known meaning."""
+    """Check one cloud without a label schema."""
     check = FileCheck(name=file.name, split="")
     try:
         cloud = read_cloud(file, allow_empty=True)
@@ -106,7 +107,7 @@ def check_cloud(
     check.histogram = np.bincount(label[label >= 0], minlength=schema.num_classes)
     check.unlabeled = int(np.count_nonzero(label < 0))
     if len(cloud) and check.unlabeled == len(cloud):
-        check.warnings.append("no point has a class")
+        check.warnings.append("all points are unlabeled")
     check_points(check, cloud, units=units, up=up)
 
 
@@ -115,17 +116,17 @@ def check_points(check: FileCheck, cloud: Cloud, *, units: str, up: str) -> None
     check.points = len(cloud)
     rows = np.flatnonzero(cloud.finite)
     if not len(rows):
-        check.errors.append("no points" if not len(cloud) else "no point has a position")
+        check.errors.append("no points" if not len(cloud) else "all coordinates are NaN")
         return
     if len(rows) < len(cloud):
-        check.warnings.append(f"{len(cloud) - len(rows):,} points have no position (NaN or infinite)")
+        check.warnings.append(f"{len(cloud) - len(rows):,} points have NaN or infinite coordinates")
     if len(rows) < FEW_POINTS:
         check.warnings.append(f"only {len(rows)} points")
     pos = cloud.pos[rows]
     _check_frame(check, pos, units=units, up=up)
     twice = count_duplicates(pos)
     if twice:
-        check.warnings.append(f"{twice:,} points ({twice / len(pos):.1%}) lie exactly on another one")
+        check.warnings.append(f"{twice:,} points ({twice / len(pos):.1%}) are duplicates")
     _check_color(check, cloud)
 
 
@@ -136,37 +137,37 @@ def _check_frame(check: FileCheck, pos: np.ndarray, *, units: str, up: str) -> N
     check.extent = tuple(float(size) for size in high - low)  # type: ignore[assignment]
     size = max(check.extent)
     if not ROOM[0] <= size <= ROOM[1]:
-        check.warnings.append(f"is {size:.3g} m large: are units {frame.unit!r} right?")
+        check.warnings.append(f"extent of {size:.3g} m: check that the unit is {frame.unit!r}")
     if len(pos) < FEW_POINTS or "auto" in (units, up):
         return
     found = find_frame(pos)
     if found.unit != units:
-        check.warnings.append(f"looks like {found.unit}, not {units}")
+        check.warnings.append(f"the unit looks like {found.unit}, not {units}")
     doubtful = any("nearly as likely" in remark for remark in found.remarks)
     if found.up != up and not doubtful and not found.one_view:
-        check.warnings.append(f"looks as if {found.up} were up, not {up}")
+        check.warnings.append(f"the up axis looks like {found.up}, not {up}")
 
 
 def _check_color(check: FileCheck, cloud: Cloud) -> None:
     if cloud.color is None or not len(cloud.color):
-        check.warnings.append("no color: models that use color will expect it")
+        check.warnings.append("no color; models that use color need it")
         return
     check.color = (int(cloud.color.min()), int(cloud.color.max()))
     if check.color[0] == check.color[1]:
-        check.warnings.append(f"every color is {check.color[0]}")
+        check.warnings.append(f"all color values are {check.color[0]}")
     elif check.color[1] < 64:
-        check.warnings.append(f"colors reach only {check.color[1]} of 255")
+        check.warnings.append(f"the largest color value is {check.color[1]} of 255")
 
 
 def count_duplicates(pos: np.ndarray) -> int:
-    """Points whose coordinates are exactly those of an earlier one."""
+    """Count the points with exactly the coordinates of another point before them."""
     order = np.lexsort(pos.T)
     ordered = pos[order]
     return int(np.count_nonzero((ordered[1:] == ordered[:-1]).all(axis=1)))
 
 
 def check_splits(checks: list[FileCheck], schema: LabelSchema) -> list[str]:
-    """What is odd over all files: classes without points, classes of one split only, splits of one file."""
+    """Return warnings over all files: classes without points, and classes or files in one split only."""
     warnings = []
     splits = dict.fromkeys(check.split for check in checks)
     counts = {split: np.zeros(schema.num_classes, np.int64) for split in splits}
@@ -176,9 +177,11 @@ def check_splits(checks: list[FileCheck], schema: LabelSchema) -> list[str]:
     for number, name in enumerate(schema.names):
         holding = [split for split in splits if counts[split][number]]
         if not holding:
-            warnings.append(f"class {name!r} has no point")
+            warnings.append(f"class {name!r} has no points")
         elif len(holding) == 1 and len(splits) > 1:
             warnings.append(f"class {name!r} occurs in {holding[0]!r} only")
     if len(splits) == 1:
-        warnings.append(f"all files are in {next(iter(splits))!r}: nothing is kept for a test")
+        warnings.append(
+            f"all files are in {next(iter(splits))!r}: there is no other split for validation or testing"
+        )
     return warnings

@@ -1,4 +1,4 @@
-"""What raw releases have in common: folders that people mistake, generated ones, fingerprints of their files."""
+"""Shared by raw releases: wrong folders, generated folders, and fingerprints of files."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -8,35 +8,35 @@ from pcseg.errors import UserError
 
 
 def is_generated(raw: Path) -> bool:
-    """Whether ``data_prep.rooms`` made the folder: it leaves a file there."""
+    """Whether ``data_prep.rooms`` made the folder; it writes rooms.json there."""
     return (raw / "rooms.json").is_file()
 
 
 def require_folder(raw: Path, layout: str) -> None:
     """Raise :class:`UserError` unless ``raw`` is a folder; ``layout`` shows what is expected."""
     if not raw.is_dir():
-        what = "is a file; unpack it and give the folder" if raw.is_file() else "no such folder"
-        raise UserError(f"{raw}: {what}; give the unpacked release, {layout}")
+        what = "is a file. Unpack it" if raw.is_file() else "no such folder. Check the path"
+        raise UserError(f"{raw}: {what}, and pass the unpacked release. {layout}")
 
 
 def better_folder(raw: Path, is_release: Callable[[Path], bool], layout: str) -> str:
-    """What to do about a folder that is no release: one above or below it may be, or an archive lies there."""
+    """Return advice for a folder that is not a release: a folder nearby may be one, or there is an archive."""
     for folder in list(raw.resolve().parents)[:3]:
         if is_release(folder):
-            return f"it lies inside a release, give {folder}"
+            return f"It is inside a release. Pass {folder}."
     for folder in sorted(path for path in raw.iterdir() if path.is_dir()):
         if is_release(folder):
-            return f"give {folder}"
+            return f"Pass {folder}."
     archives = sorted(path.name for path in raw.iterdir() if path.suffix in {".zip", ".gz", ".tar", ".7z"})
-    return f"unpack {archives[0]} and give the folder it makes" if archives else layout
+    return f"Unpack {archives[0]} and pass the resulting folder." if archives else layout
 
 
 def fingerprint(options: str, files: Sequence[Path]) -> tuple[str, int]:
-    """Fingerprint of what a scene is made of, and the size of its files in bytes.
+    """Return the fingerprint of a scene's files and options, and the size of the files in bytes.
 
     Convention:
-        It is of names, sizes and times of change: hashing ten gigabytes of text would take as long as reading
-        them again. A copy of the release with new times is prepared again.
+        The fingerprint depends on names, sizes and modification times: hashing ten gigabytes of text would take
+        as long as reading them. A copy of the release with new times is prepared again.
     """
     stats = [(file.name, file.stat()) for file in files]
     lines = [options, *(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)]
@@ -45,5 +45,5 @@ def fingerprint(options: str, files: Sequence[Path]) -> tuple[str, int]:
 
 
 def names_of(given: Sequence[str] | str) -> list[str]:
-    """Names from the command line, as a list or with commas between them."""
+    """Split names from the command line, given as a list or separated by commas."""
     return [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)

@@ -11,9 +11,9 @@ from data_prep.releases.release import better_folder, is_generated, require_fold
 from pcseg.errors import UserError
 
 NUM_ROOMS = {"Area_1": 44, "Area_2": 40, "Area_3": 23, "Area_4": 49, "Area_5": 68, "Area_6": 48}
-"""Rooms of the release, 272 in all."""
+"""Number of rooms per area of the release, 272 in total."""
 
-LAYOUT = "expected RAW/Area_1/office_1/Annotations/chair_1.txt"
+LAYOUT = "Expected RAW/Area_1/office_1/Annotations/chair_1.txt."
 
 _AREA = re.compile(r"Area_\w+")
 _OBJECT = re.compile(r"[A-Za-z]+_\d+\.txt")
@@ -21,7 +21,7 @@ _OBJECT = re.compile(r"[A-Za-z]+_\d+\.txt")
 
 @dataclass(frozen=True, kw_only=True)
 class RawRoom:
-    """A room of the raw release; ``angle`` is its alignment in degrees, ``None`` to leave it as it is."""
+    """A room of the raw release; ``angle`` is its alignment angle in degrees, ``None`` for no rotation."""
 
     area: str
     name: str
@@ -30,35 +30,37 @@ class RawRoom:
 
     @property
     def label(self) -> str:
-        """What messages call the room."""
+        """Name of the room in messages."""
         return f"{self.area}/{self.name}"
 
 
 def find_rooms(raw: Path, *, areas: Sequence[str] | None = None) -> list[RawRoom]:
-    """Rooms of a raw release, sorted by area and name.
+    """Return the rooms of a raw release, sorted by area and name.
 
     Raises:
-        UserError: Not the folder that holds the areas, an area without rooms or one asked for that is absent.
+        UserError: Not the folder of the areas, a requested area that is missing, or an area without rooms.
     """
     require_folder(raw, LAYOUT)
     found = _area_folders(raw)
     if not found:
-        raise UserError(f"{raw} has no folder Area_*; {better_folder(raw, _has_rooms, LAYOUT)}")
+        raise UserError(f"{raw}: has no folder Area_*. {better_folder(raw, _has_rooms, LAYOUT)}")
     absent = sorted(set(areas or ()) - {folder.name for folder in found})
     if absent:
-        raise UserError(f"{raw} has no {absent[0]}; it has {', '.join(folder.name for folder in found)}")
+        raise UserError(
+            f"{raw}: has no {absent[0]}. Choose from {', '.join(folder.name for folder in found)}."
+        )
     rooms = []
     for area in found:
         if areas is None or area.name in areas:
             folders = sorted(path for path in area.iterdir() if path.is_dir() and path.name[0] != ".")
             if not folders:
-                raise UserError(f"{area} has no rooms; {LAYOUT}")
+                raise UserError(f"{area}: has no rooms. {LAYOUT}")
             rooms += [RawRoom(area=area.name, name=folder.name, folder=folder) for folder in folders]
     return rooms
 
 
 def object_files(room: RawRoom) -> tuple[list[Path], list[str]]:
-    """Sorted object files of a room, and the names of other files there but those of file managers."""
+    """Return the sorted object files of a room, and the names of other files except those of file managers."""
     folder = room.folder / "Annotations"
     if not folder.is_dir():
         return [], []
@@ -69,16 +71,16 @@ def object_files(room: RawRoom) -> tuple[list[Path], list[str]]:
 
 
 def release_name(raw: Path, *, aligned: bool) -> str:
-    """How results name the data; a generated building is not called S3DIS."""
+    """Return the name of the data in results; generated rooms are not called S3DIS."""
     source = "generated rooms" if is_generated(raw) else "S3DIS v1.2"
     return f"{source}, {'aligned' if aligned else 'non-aligned'}"
 
 
 def missing_rooms(raw: Path, rooms: Sequence[RawRoom], *, areas: Sequence[str] | None = None) -> list[str]:
-    """One line for each area that has other rooms than the release; none if ``raw`` is not the release.
+    """Return one line per area whose number of rooms differs from the release; none if ``raw`` is not the release.
 
     Convention:
-        ``raw`` is taken for the release if its path says so or one area is complete, unless it was generated.
+        ``raw`` counts as the release if its path contains its name or one area is complete, unless it was generated.
     """
     counts = Counter(room.area for room in rooms)
     named = "stanford3d" in str(raw.resolve()).lower()
@@ -86,14 +88,14 @@ def missing_rooms(raw: Path, rooms: Sequence[RawRoom], *, areas: Sequence[str] |
     if is_generated(raw) or not (named or complete):
         return []
     return [
-        f"{area} has {counts[area]} rooms, the release has {number}; was it downloaded completely?"
+        f"{area} has {counts[area]} rooms, the release has {number}. Check that the download is complete."
         for area, number in NUM_ROOMS.items()
         if counts[area] != number and (areas is None or area in areas)
     ]
 
 
 def is_aligned(rooms: Sequence[RawRoom]) -> bool:
-    """Whether colors are integers, as in the aligned release; the other one has six decimals throughout."""
+    """Whether colors are integers, as in the aligned release; the non-aligned one has six decimals."""
     for room in rooms:
         for file in object_files(room)[0]:
             with file.open("rb") as stream:
@@ -104,7 +106,7 @@ def is_aligned(rooms: Sequence[RawRoom]) -> bool:
 
 
 def with_angles(raw: Path, rooms: Sequence[RawRoom]) -> list[RawRoom]:
-    """The rooms with their angles from ``Area_k_alignmentAngle.txt``; :class:`UserError` if one has none."""
+    """Return the rooms with angles from ``Area_k_alignmentAngle.txt``; raise :class:`UserError` if one is missing."""
     areas = sorted({room.area for room in rooms})
     angles = {area: _read_angles(raw / area / f"{area}_alignmentAngle.txt") for area in areas}
     for room in rooms:
@@ -114,9 +116,9 @@ def with_angles(raw: Path, rooms: Sequence[RawRoom]) -> list[RawRoom]:
 
 
 def _read_angles(path: Path) -> dict[str, float]:
-    """Degrees by room, from lines ``<room> <angle>`` below two lines of header."""
+    """Read the degrees per room from lines ``<room> <angle>`` after two header lines."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; --align needs the non-aligned release")
+        raise UserError(f"{path}: no such file. Use --align with the non-aligned release only.")
     angles = {}
     for number, line in enumerate(path.read_text(errors="replace").splitlines()[2:], start=3):
         if line.strip():

@@ -1,4 +1,4 @@
-"""The raw ScanNet release on disk: scans, split lists, the table of labels, alignments."""
+"""The raw ScanNet release on disk: scans, split lists, label table, alignments."""
 
 import re
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from pcseg.errors import UserError
 SPLITS = ("train", "val", "test")
 
 NUM_SCANS = {"train": 1201, "val": 312, "test": 100}
-"""Scans of the release."""
+"""Number of scans per split of the release."""
 
-# One space was visited several times, and all its scans are of one split: a list of spaces says as much as
-# the official list of 312 scans.
+# All scans of one space are in the same split, so that a list of spaces is equivalent to the official list of
+# 312 scans.
 VAL_SPACES = frozenset(map(int, """
 11 15 19 25 30 46 50 63 64 77 81 84 86 88 95 100 131 139 144 146 149 153 164 169 187 193 196 203 207 208 217
 221 222 231 246 249 251 256 257 277 278 300 304 307 314 316 328 329 334 338 342 343 351 353 354 355 356 357 377
@@ -23,13 +23,13 @@ VAL_SPACES = frozenset(map(int, """
 553 558 559 565 568 574 575 578 580 583 591 593 595 598 599 606 607 608 609 616 618 621 629 633 643 644 645 647
 648 651 652 653 655 658 660 663 664 665 670 671 678 684 685 686 689 690 693 695 696 697 699 700 701 702 704
 """.split()))  # fmt: skip
-"""Spaces ``scene<space>_<visit>`` of ``scannetv2_val.txt``; the other spaces below 707 are for training."""
+"""Spaces ``scene<space>_<visit>`` of ``scannetv2_val.txt``; other spaces below 707 are for training."""
 
 FIRST_TEST_SPACE, LAST_TEST_SPACE = 707, 806
 
 LABEL_TABLE = "scannetv2-labels.combined.tsv"
 
-LAYOUT = "expected RAW/scans/scene0000_00/scene0000_00_vh_clean_2.ply"
+LAYOUT = "Expected RAW/scans/scene0000_00/scene0000_00_vh_clean_2.ply."
 
 _SCAN = re.compile(r"scene(\d{4})_\d{2}")
 
@@ -48,7 +48,7 @@ class RawScan:
 
     @property
     def labels(self) -> Path:
-        """The mesh again, with a nyu40 id for each vertex."""
+        """The mesh with a nyu40 id per vertex."""
         return self.folder / f"{self.name}_vh_clean_2.labels.ply"
 
     @property
@@ -58,62 +58,65 @@ class RawScan:
 
     @property
     def aggregation(self) -> Path:
-        """Which segments make an object, and what it is."""
+        """The segments and the category of each object."""
         return self.folder / f"{self.name}.aggregation.json"
 
     @property
     def info(self) -> Path:
-        """Its ``axisAlignment`` among other things."""
+        """The text file with ``axisAlignment``."""
         return self.folder / f"{self.name}.txt"
 
     @property
     def files(self) -> list[Path]:
-        """What a prepared scan is made of; a scan of the test split has no labels."""
+        """The files of a scan; scans of the test split have no annotation."""
         annotation = [] if self.split == "test" else [self.labels, self.segments, self.aggregation]
         return [self.mesh, *annotation]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Category:
-    """What the table of labels says of a raw category."""
+    """Ids of a raw category in the label table."""
 
     id: int
     nyu40id: int
 
 
 def find_scans(raw: Path, *, lists: Path | None = None) -> tuple[list[RawScan], list[str]]:
-    """Scans of a raw release sorted by split and name, and warnings about what is missing or left out.
+    """Return the scans of a raw release sorted by split and name, and warnings about missing or skipped scans.
 
     Args:
-        raw: Folder that holds ``scans`` and perhaps ``scans_test``.
-        lists: Folder of ``scannetv2_{train,val,test}.txt``; without a value, ``raw``, and where there are
-            none, the official splits.
+        raw: Folder of ``scans`` and optionally ``scans_test``.
+        lists: Folder of ``scannetv2_{train,val,test}.txt``; default: ``raw`` if it has them, otherwise the official
+            splits.
 
     Raises:
-        UserError: Not the folder of a release, a damaged list, or no scan of any split.
+        UserError: Not the folder of a release, a damaged list, or no scan in any split.
     """
     require_folder(raw, LAYOUT)
     folders = {
         folder.name: folder for parent in ("scans", "scans_test") for folder in _scan_folders(raw / parent)
     }
     if not folders:
-        inside = f"give the folder that holds {raw.name!r} under the name of 'scans'"
+        rename = "" if raw.name == "scans" else f"Rename {raw.name!r} to 'scans'. "
+        inside = f"{rename}Pass its parent folder."
         advice = inside if _scan_folders(raw) else better_folder(raw, _has_scans, LAYOUT)
-        raise UserError(f"{raw} has no scans/scene*; {advice}")
+        raise UserError(f"{raw}: has no scans/scene*. {advice}")
     wanted = read_lists(raw if lists is None else lists, required=lists is not None)
     split = _splits(folders, wanted)
     if not split:
-        raise UserError(f"{raw}: none of its {len(folders)} scans is in a split list, such as {min(folders)}")
+        raise UserError(
+            f"{raw}: none of its {len(folders)} scans is in a split list, such as {min(folders)}. Check the lists."
+        )
     scans = [RawScan(name=name, split=split[name], folder=folders[name]) for name in split]
     scans.sort(key=lambda scan: (SPLITS.index(scan.split), scan.name))
     return scans, _warnings(raw, folders, split, wanted)
 
 
 def read_lists(folder: Path, *, required: bool = False) -> dict[str, tuple[str, ...]] | None:
-    """The scans of each split from ``scannetv2_<split>.txt``; ``None`` where no list is there.
+    """Read the scans per split from ``scannetv2_<split>.txt``; return ``None`` if there are no lists.
 
     Raises:
-        UserError: Only some of train and val are there, a line that names no scan, or a scan in two lists.
+        UserError: A missing list, a line that is not a scan, or a scan in two lists.
     """
     lists: dict[str, tuple[str, ...]] = {}
     for split in SPLITS:
@@ -122,41 +125,39 @@ def read_lists(folder: Path, *, required: bool = False) -> dict[str, tuple[str, 
             lists[split] = tuple(path.read_text(errors="replace").split())
             bad = [name for name in lists[split] if not _SCAN.fullmatch(name)]
             if bad:
-                raise UserError(f"{path}: {bad[0]!r} is no scan; its lines are like scene0011_00")
+                raise UserError(f"{path}: {bad[0]!r} is not a scan. Expected lines such as scene0011_00.")
     if not lists and not required:
         return None
     for split in ("train", "val"):
         if split not in lists:
-            raise UserError(f"{folder} has no scannetv2_{split}.txt; give all split lists or none")
+            raise UserError(f"{folder}: has no scannetv2_{split}.txt. Provide all split lists or none.")
     names = [name for scans in lists.values() for name in scans]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(
-            f"{folder}: {twice} is twice in the split lists scannetv2_*.txt. Download them again."
-        )
+        raise UserError(f"{folder}: {twice} occurs twice in scannetv2_*.txt. Download them again.")
     return lists
 
 
 def read_label_table(path: Path) -> dict[str, Category]:
-    """The ids of every raw category in ``scannetv2-labels.combined.tsv``.
+    """Read the ids of every raw category from ``scannetv2-labels.combined.tsv``.
 
     Raises:
-        UserError: No such file, a column that is missing, a line that is too short or whose id is no number.
+        UserError: No such file, a missing column, or a damaged line.
 
     Convention:
-        Of a category that occurs twice (``object``) the first line counts, as in the scripts of the
-        benchmark. Lines end with CRLF; quotes are part of the text. One ``id`` may come with two nyu40 ids
-        (``shower door`` and ``shower doors``), so neither follows from the other.
+        For a category that occurs twice (``object``) the first line is used, as in the scripts of the benchmark.
+        Lines end with CRLF; quotes are part of the text. One ``id`` can have two nyu40 ids (``shower door`` and
+        ``shower doors``), so neither id determines the other.
     """
     if not path.is_file():
         raise UserError(
-            f"{path}: no such file; it comes with the release (--label_map of its download script)"
+            f"{path}: no such file. Download it with the release (option --label_map of its script)."
         )
     header, *lines = path.read_bytes().decode("utf-8", errors="replace").splitlines() or [""]
     names = header.split("\t")
     for column in ("raw_category", "id", "nyu40id"):
         if column not in names:
-            raise UserError(f"{path}: no column {column!r}; it has {names}. Use the table of the release.")
+            raise UserError(f"{path}: no column {column!r} (columns: {names}). Use the table of the release.")
     places = [names.index(column) for column in ("raw_category", "id", "nyu40id")]
     table: dict[str, Category] = {}
     for number, line in enumerate(lines, start=2):
@@ -171,13 +172,13 @@ def read_label_table(path: Path) -> dict[str, Category]:
 
 
 def read_alignment(path: Path) -> np.ndarray | None:
-    """The matrix ``(4, 4)`` in a scan's ``.txt`` that turns it along the axes; ``None`` if it has none.
+    """Read the ``(4, 4)`` axis alignment from the ``.txt`` of a scan; return ``None`` if it has none.
 
     Raises:
         UserError: No such file, or not 16 finite numbers.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file; download the scan again or leave out --align")
+        raise UserError(f"{path}: no such file. Download the scan again or omit --align.")
     for line in path.read_text(errors="replace").splitlines():
         key, _, value = line.partition("=")
         if key.strip() == "axisAlignment":
@@ -192,12 +193,12 @@ def read_alignment(path: Path) -> np.ndarray | None:
 
 
 def release_name(raw: Path) -> str:
-    """How results name the data; generated rooms are not called ScanNet."""
+    """Return the name of the data in results; generated rooms are not called ScanNet."""
     return "generated rooms, ScanNet layout" if is_generated(raw) else "ScanNet v2"
 
 
 def _splits(folders: dict[str, Path], lists: dict[str, tuple[str, ...]] | None) -> dict[str, str]:
-    """The split of each scan that has one."""
+    """Return the split of each scan that is in one."""
     if lists is not None:
         split = {name: split for split, names in lists.items() for name in names if name in folders}
         if "test" not in lists:
@@ -224,10 +225,12 @@ def _warnings(
         found = sum(other == name for other in split.values())
         number = NUM_SCANS[name] if lists is None else len(lists.get(name, ()))
         if found < number:
-            lines.append(f"{raw} has {found} of the {number} {name} scans; was it downloaded completely?")
+            lines.append(
+                f"{raw} has {found} of the {number} {name} scans. Check that the download is complete."
+            )
     left = sorted(folders.keys() - split.keys())
     if left:
-        lines.append(f"{len(left)} scans are in no split list and left out, such as {left[0]}")
+        lines.append(f"{len(left)} scans are in no split list and are skipped, such as {left[0]}")
     return lines
 
 

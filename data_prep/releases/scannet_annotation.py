@@ -1,4 +1,4 @@
-"""What annotators made of a scan of ScanNet: the class and the object of every vertex."""
+"""Annotations of a ScanNet scan: the class and the object of every vertex."""
 
 import json
 import warnings
@@ -15,21 +15,21 @@ from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX
 
 STRAY_IDS = (50, 149)
-"""In ``labels.ply`` of scene0270_00, scene0270_02 and scene0384_00 of the release: ids of another table of classes."""
+"""Ids of another label table in ``labels.ply`` of scene0270_00, scene0270_02 and scene0384_00."""
 
 
 def read_annotation(
     scan: RawScan, num_vertices: int, *, table: Mapping[str, Category], benchmark: Benchmark
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Label (int16) and instance (int32) of every vertex, -1 without one, and what was left out.
+    """Return label (int16) and instance (int32) of every vertex, -1 for none, and remarks about skipped labels.
 
     Raises:
-        UserError: A file that is missing or damaged, or does not fit the mesh; an unknown category.
+        UserError: A file that is missing, damaged, or does not match the mesh, or an unknown category.
 
     Convention:
-        The 20 classes come from the nyu40 ids of ``labels.ply``, the 200 from the categories of the objects
-        and the column ``id`` of the table. A vertex of two objects belongs to the later one. One with an id of
-        :data:`STRAY_IDS` has none of the 20 classes, as for the benchmark, which skips it.
+        The 20 classes come from the nyu40 ids of ``labels.ply``, the 200 classes from the categories of the
+        objects and the column ``id`` of the table. A vertex of two objects belongs to the later one. Vertices
+        with an id of :data:`STRAY_IDS` are unlabeled; the benchmark ignores them too.
     """
     name = f"{scan.name}/{scan.aggregation.name}"
     objects = _read_json(scan.aggregation, "segGroups", name)
@@ -49,7 +49,7 @@ def read_annotation(
     segment = _read_segments(scan, num_vertices)
     row = _rows(segment, owner)
     instance = np.append(ids, np.int32(-1))[row]
-    nyu40 = _read_nyu40(scan, num_vertices)  # read for 200 classes too: it must fit the mesh
+    nyu40 = _read_nyu40(scan, num_vertices)  # read for 200 classes too, because it must match the mesh
     if benchmark.column == "nyu40id":
         return benchmark.to_labels(nyu40), instance, _strays(scan, nyu40)
     known = benchmark.to_labels(np.array([table[category].id for category in categories], np.int64))
@@ -59,14 +59,14 @@ def read_annotation(
 def _strays(scan: RawScan, nyu40: np.ndarray) -> tuple[str, ...]:
     counts = {number: int(np.count_nonzero(nyu40 == number)) for number in STRAY_IDS}
     return tuple(
-        f"{scan.name}/{scan.labels.name}: label {number} of {count} vertices, which nyu40 does not have"
+        f"{scan.name}/{scan.labels.name}: label {number} of {count} vertices is not in nyu40"
         for number, count in counts.items()
         if count
     )
 
 
 def _rows(segment: np.ndarray, owner: Mapping[int, int]) -> np.ndarray:
-    """The object of each vertex by its segment, -1 without one."""
+    """Return the object of each vertex by its segment, -1 for none."""
     if not owner:
         return np.full(len(segment), -1)
     parts = np.array(sorted(owner))
@@ -80,11 +80,11 @@ def _read_segments(scan: RawScan, num_vertices: int) -> np.ndarray:
     if not scan.segments.is_file():
         raise UserError(f"{name}: no such file. Download the scan again.")
     segment = _fast_integers(scan.segments.read_bytes(), b'"segIndices"')
-    if segment is None:  # written in another way, or damaged
+    if segment is None:  # another formatting, or damaged
         try:
             segment = np.array(_read_json(scan.segments, "segIndices", name), np.int64)
         except (ValueError, TypeError, OverflowError) as error:
-            raise UserError(f"{name}: segIndices are no whole numbers. Download the scan again.") from error
+            raise UserError(f"{name}: segIndices are not integers. Download the scan again.") from error
     if segment.shape != (num_vertices,):
         raise UserError(
             f"{name}: {len(segment)} segIndices for {num_vertices} vertices of {scan.mesh.name}; "
@@ -94,13 +94,13 @@ def _read_segments(scan: RawScan, num_vertices: int) -> np.ndarray:
 
 
 def _fast_integers(text: bytes, key: bytes) -> np.ndarray | None:
-    """The list of integers behind ``key`` in JSON, some times faster than :mod:`json`; ``None`` if in doubt."""
+    """Parse the list of integers of ``key`` several times faster than :mod:`json`; return ``None`` if in doubt."""
     start = text.find(b"[", text.find(key)) + 1
     end = text.find(b"]", start)
     if key not in text or start == 0 or end < 0 or text.strip()[-1:] != b"}":
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # numpy warns where it meets something else
+        warnings.simplefilter("error")  # NumPy warns about anything else
         try:
             return np.fromstring(text[start:end], np.int64, sep=",")
         except (ValueError, DeprecationWarning):
@@ -114,7 +114,7 @@ def _read_nyu40(scan: RawScan, num_vertices: int) -> np.ndarray:
     columns = read_ply(scan.labels)
     if "label" not in columns:
         raise UserError(
-            f"{name}: its vertices have no 'label', only {list(columns)}. Download the scan again."
+            f"{name}: its vertices have no 'label' (properties: {list(columns)}). Download the scan again."
         )
     label = columns["label"].astype(np.int64)
     if len(label) != num_vertices:
@@ -138,5 +138,5 @@ def _read_json(path: Path, key: str, name: str) -> list[Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{name}: damaged, no {key} ({error}). Download the scan again.") from error
     if not isinstance(values, list):
-        raise UserError(f"{name}: {key} is no list. Download the scan again.")
+        raise UserError(f"{name}: {key} is not a list. Download the scan again.")
     return values

@@ -1,4 +1,4 @@
-"""Fast, strict reader of ``x y z r g b`` text that mends the damaged bytes of S3DIS."""
+"""Fast, strict reader of ``x y z r g b`` text that repairs the damaged bytes of S3DIS."""
 
 import csv
 import io
@@ -15,27 +15,26 @@ COLUMNS = 6
 _NUMBER = rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _LINE = re.compile(rb"[ \t]*" + rb"[ \t]+".join([_NUMBER] * COLUMNS) + rb"[ \t]*\n?")
 _LARGEST = float(np.finfo(np.float32).max)
-_REMEDY = "download or mend the file"
+_REMEDY = "Download or fix the file."
 
 
 def read_points(
     path: Path, *, name: str | None = None, dtype: type[np.floating] = np.float32
 ) -> tuple[np.ndarray, list[Repair]]:
-    """Read a text file of points, ``(N, 6)`` in ``dtype``, and the lines that had to be mended.
+    """Read a text file of points as ``(N, 6)``, and return the repaired lines too.
 
     Args:
-        path: Text with six numbers a line; blank lines, tabs, CRLF and exponents are understood.
-        name: What messages and repairs call the file; default the path.
-        dtype: float32, or float64 to compute with the coordinates before they are rounded.
+        path: Text with six numbers per line; blank lines, tabs, CRLF and exponents are allowed.
+        name: Name of the file in messages and repairs; default: the path.
+        dtype: float32, or float64 for computations before rounding.
 
     Raises:
-        UserError: An empty file, or the first line that is not six finite numbers, with its number.
+        UserError: An empty file, or a line that is not six finite numbers.
 
     Convention:
         Values equal ``numpy.loadtxt(path).astype(dtype)``. In S3DIS every damaged byte is a character whose
-        bit 0x20 was cleared (NUL was a space, 0x10 a 0), so setting that bit again restores the text: nothing
-        is guessed or dropped. Tab, CR and LF are left alone; a CR inside a line may be a damaged minus sign
-        and is refused.
+        bit 0x20 was cleared (NUL was a space, 0x10 a 0). Setting that bit restores the text without guessing.
+        Tab, CR and LF are not changed; a CR inside a line may be a damaged minus sign and is refused.
     """
     name = name or str(path)
     data, repairs = path.read_bytes(), []
@@ -50,35 +49,35 @@ def read_points(
 
 
 def _is_plain(data: bytes) -> bool:
-    """Whether there is nothing but line feeds, spaces, digits, signs and points (and ``!"#$%&'()*,/``)."""
+    """Whether the bytes are line feeds, spaces, digits, signs and points only (or ``!"#$%&'()*,/``)."""
     values = np.frombuffer(data, np.uint8)
     lines = np.count_nonzero(values == ord("\n"))
     return np.count_nonzero(values < ord(" ")) == lines and not (values > ord("9")).any()
 
 
 def _repair(data: bytes, name: str) -> tuple[bytes, list[Repair]]:
-    """Set bit 0x20 of control bytes other than tab, CR and LF; report the lines, which must be sound then."""
+    """Set bit 0x20 of control bytes other than tab, CR and LF; return the changed lines, which must then be valid."""
     values = np.frombuffer(data, np.uint8).copy()
     damaged = np.flatnonzero((values < 32) & ~np.isin(values, np.frombuffer(b"\t\n\r", np.uint8)))
     values[damaged] |= 0x20
-    mended = values.tobytes()
+    repaired = values.tobytes()
     ends = np.append(np.flatnonzero(values == ord("\n")), len(values)).tolist()
     repairs = []
     for row in np.unique(np.searchsorted(ends, damaged)).tolist():
         line = slice(ends[row - 1] + 1 if row else 0, ends[row])
-        if not _is_sound(mended[line]):
+        if not _is_sound(repaired[line]):
             raise UserError(
-                f"{name} line {row + 1} is damaged beyond repair: {_text(data[line])!r}; {_REMEDY}"
+                f"{name} line {row + 1} is damaged beyond repair: {_text(data[line])!r}. {_REMEDY}"
             )
-        repairs.append(Repair(file=name, line=row + 1, before=_text(data[line]), after=_text(mended[line])))
-    return mended, repairs
+        repairs.append(Repair(file=name, line=row + 1, before=_text(data[line]), after=_text(repaired[line])))
+    return repaired, repairs
 
 
 def _parse_plain(data: bytes, dtype: type[np.floating]) -> np.ndarray | None:
-    """The usual case, by the C reader of pandas; ``None`` as soon as anything is unusual.
+    """Parse regular files with the C reader of pandas; return ``None`` for anything unusual.
 
-    The reader fills short lines with NaN, drops blank ones, ends lines at a lone CR and reads ``True`` as 1:
-    the kinds of bytes, the number of rows and columns and the finiteness together exclude all that.
+    The reader fills short lines with NaN, drops blank lines, ends lines at a lone CR and parses ``True`` as 1.
+    The checks of bytes, shape and finite values together exclude these cases.
     """
     import pandas as pd
 
@@ -89,7 +88,7 @@ def _parse_plain(data: bytes, dtype: type[np.floating]) -> np.ndarray | None:
             frame = pd.read_csv(
                 io.BytesIO(data), sep=" ", header=None, dtype=dtype, engine="c", quoting=csv.QUOTE_NONE
             )
-    except ValueError:  # pandas' own errors are of this type too
+    except ValueError:  # the errors of pandas derive from it
         return None
     points = frame.to_numpy()
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
@@ -101,10 +100,10 @@ def _check_lines(data: bytes, name: str) -> None:
     for number, line in enumerate(io.BytesIO(data), start=1):
         if not _is_sound(line) and line.strip(b" \t\n"):
             raise UserError(
-                f"{name} line {number} is not {COLUMNS} finite numbers: {_text(line)!r}; {_REMEDY}"
+                f"{name} line {number} is not {COLUMNS} finite numbers: {_text(line)!r}. {_REMEDY}"
             )
     if not data.strip():
-        raise UserError(f"{name} is empty; {_REMEDY}")
+        raise UserError(f"{name} is empty. {_REMEDY}")
 
 
 def _is_sound(line: bytes) -> bool:
@@ -112,5 +111,5 @@ def _is_sound(line: bytes) -> bool:
 
 
 def _text(line: bytes) -> str:
-    """The start of a line as text; ``repr`` shows the bytes that are no ASCII as escapes."""
+    """Return the start of a line as text, for messages."""
     return line[:80].removesuffix(b"\n").decode("latin-1")

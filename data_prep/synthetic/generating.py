@@ -1,4 +1,4 @@
-"""What the generators of rooms and of frames share: a folder of one set of settings, and rooms made in parallel."""
+"""Shared by the generators of rooms and frames: folders with recorded settings, and parallel generation."""
 
 import json
 import multiprocessing
@@ -17,41 +17,41 @@ Result = TypeVar("Result")
 
 
 def open_folder(note: Path, settings: dict[str, Any], *, kind: str) -> None:
-    """Create the folder of ``note``, or make sure that what is in it was made with the same settings.
+    """Create the folder of ``note``, or check that its contents were made with the same settings.
 
     Args:
-        note: File in the folder that says what it was made with.
-        settings: What the file says.
-        kind: What the folder holds, in the plural.
+        note: File in the folder that records the settings.
+        settings: Settings to record.
+        kind: Contents of the folder, in the plural.
 
     Raises:
-        UserError: The folder holds something else, or cannot be written.
+        UserError: The folder has other contents, or is not writable.
     """
     out, text = note.parent, json.dumps(settings, indent=1) + "\n"
     try:
         if note.is_file():
             if note.read_text() != text:
                 raise UserError(
-                    f"{note}: the {kind} here have other settings; choose another folder or delete it"
+                    f"{note}: the {kind} here have other settings. Choose another folder or delete this one."
                 )
         elif out.is_dir() and any(not file.name.startswith(".") for file in out.iterdir()):
-            raise UserError(f"{out}: holds something else; choose an empty or a new folder")
+            raise UserError(f"{out}: holds other files. Choose an empty or a new folder.")
         else:
             out.mkdir(parents=True, exist_ok=True)
             write_text(note, text)
     except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another folder") from error
+        raise UserError(f"{out}: cannot be written ({error.strerror}). Choose another folder.") from error
 
 
 def each_room(make: Callable[..., Result], plans: Sequence[RoomPlan], *, workers: int) -> Iterator[Result]:
-    """Make rooms in parallel; yields what ``make(plan)`` returns, a room at a time.
+    """Make rooms in parallel and yield the result of ``make(plan)`` for each.
 
-    ``make`` is called with ``threads=1`` where several processes work, and must be picklable.
+    ``make`` is called with ``threads=1`` if there are several processes, and must be picklable.
     """
     try:
         yield from map(make, plans) if workers == 1 or len(plans) < 2 else _in_processes(make, plans, workers)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("rooms that are done are kept, run again to go on") from None
+        raise KeyboardInterrupt("finished rooms are kept, run the command again to resume") from None
 
 
 def _in_processes(make: Callable[..., Result], plans: Sequence[RoomPlan], workers: int) -> Iterator[Result]:
@@ -63,8 +63,8 @@ def _in_processes(make: Callable[..., Result], plans: Sequence[RoomPlan], worker
             yield job.result()
     except BrokenProcessPool as error:
         raise UserError(
-            "a worker process died, probably for want of memory; rooms that are done are kept, run again with "
-            f"fewer --workers than {workers}"
+            f"--workers {workers}: a worker process died, probably out of memory. Finished rooms are kept. "
+            "Run again with fewer workers."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

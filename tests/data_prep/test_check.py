@@ -65,12 +65,12 @@ def test_every_planted_error_is_reported(tmp_path: Path, capsys: pytest.CaptureF
     assert status == 1
     for text in (
         "unknown.ply: label 99 (4 points) is no class",
-        "odd_positions.ply: 5 points have no position",
-        "odd_positions.ply: 10 points (0.7%) lie exactly on another one",
-        "millimeters.ply: looks like mm, not m",
-        "y_up.ply: looks as if y were up, not z",
-        "dark.ply: colours reach only",
-        "no_class.ply: no point has a class",
+        "odd_positions.ply: 5 points have NaN or infinite coordinates",
+        "odd_positions.ply: 10 points (0.7%) are duplicates",
+        "millimeters.ply: the unit looks like mm, not m",
+        "y_up.ply: the up axis looks like y, not z",
+        "dark.ply: the largest color value is",
+        "no_class.ply: all points are unlabeled",
         "tiny.ply: only 3 points",
         "empty.ply: no points",
         "cut.ply: announces 1500 points but holds",
@@ -84,7 +84,7 @@ def test_prepared_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     root = write_fake_building(tmp_path / "data", rooms={"Area_1": 2, "Area_5": 1}, num_points=1500)
     status, output = check(capsys, root)
     assert status == 0
-    assert "class 'sofa' has no point" in output
+    assert "class 'sofa' has no points" in output
     (root / "Area_1" / "office_2.h5").write_bytes((root / "Area_1" / "office_2.h5").read_bytes()[:2000])
     status, output = check(capsys, root)
     assert status == 1
@@ -104,7 +104,7 @@ def test_single_scan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert status == 0
     assert "1 file checked, no problems found" in output
     status, output = check(capsys, tmp_path / "scan.ply", "--units", "m", "--up", "z")
-    assert "scan.ply: looks like mm, not m" in output
+    assert "scan.ply: the unit looks like mm, not m" in output
     (tmp_path / "cut.ply").write_bytes((tmp_path / "scan.ply").read_bytes()[:-40])
     assert check(capsys, tmp_path / "cut.ply")[0] == 1
 

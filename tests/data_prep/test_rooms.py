@@ -142,7 +142,7 @@ def test_other_settings_in_the_same_folder_are_an_error(building: Path) -> None:
 
 def test_a_folder_of_something_else_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UserError, match="holds something else"):
+    with pytest.raises(UserError, match="holds other files"):
         small(tmp_path)
     with pytest.raises(UserError, match="cannot be written"):
         small(tmp_path / "thesis.tex" / "raw")

@@ -176,7 +176,7 @@ def test_areas_are_added_to_a_folder(raw: Path, out: Path) -> None:
     assert files_in(out) == {MANIFEST_NAME, "Area_5/office_1.h5"}
     prepare(raw, out, workers=1, areas=["Area_1"])
     assert [entry.path for entry in Manifest.read(out).scenes] == [f"{room}.h5" for room in ROOMS]
-    with pytest.raises(UserError, match="has no Area_7; it has Area_1, Area_5"):
+    with pytest.raises(UserError, match=r"has no Area_7\. Choose from Area_1, Area_5"):
         prepare(raw, out, workers=1, areas="Area_1,Area_7")
 
 
@@ -261,13 +261,13 @@ def test_wrong_folders_are_explained(raw: Path, out: Path, tmp_path: Path) -> No
     packed.mkdir()
     (packed / "S3DIS.zip").write_bytes(b"PK")
     cases = {
-        tmp_path / "absent": "no such folder; give the unpacked release",
-        archive: "is a file; unpack it",
-        tmp_path: f"give {raw}",
-        raw / "Area_1": f"give {raw}",
-        raw / "Area_1" / "office_1" / "Annotations": f"give {raw}",
+        tmp_path / "absent": "no such folder. Check the path, and pass the unpacked release",
+        archive: "is a file. Unpack it",
+        tmp_path: f"Pass {raw}",
+        raw / "Area_1": f"Pass {raw}",
+        raw / "Area_1" / "office_1" / "Annotations": f"Pass {raw}",
         empty: "has no rooms",
-        packed: "unpack S3DIS.zip",
+        packed: "Unpack S3DIS.zip",
     }
     for folder, message in cases.items():
         with pytest.raises(UserError) as raised:

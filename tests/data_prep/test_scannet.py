@@ -208,7 +208,7 @@ def test_which_split_a_scan_is_of(tmp_path: Path, name: str) -> None:
     scans, warnings = find_scans(tmp_path)
     expected = {"scene0706_00": "train", "scene0704_01": "val", "scene0807_00": None}.get(name, "test")
     assert {scan.name: scan.split for scan in scans}.get(name) == expected
-    assert ("1 scans are in no split list and left out, such as scene0807_00" in warnings) == (
+    assert ("1 scans are in no split list and are skipped, such as scene0807_00" in warnings) == (
         expected is None
     )
 
@@ -225,8 +225,8 @@ def test_split_lists_of_the_release_come_first(
         "test/scene0707_00.h5", "train/scene0011_00.h5", "val/scene0000_01.h5"
     ]  # fmt: skip
     printed = capsys.readouterr().out
-    assert "has 1 of the 2 val scans; was it downloaded completely?" in printed
-    assert "1 scans are in no split list and left out, such as scene0000_00" in printed
+    assert "has 1 of the 2 val scans. Check that the download is complete." in printed
+    assert "1 scans are in no split list and are skipped, such as scene0000_00" in printed
 
 
 def test_other_lists_leave_a_scan_in_one_split(
@@ -252,13 +252,13 @@ def test_faults_of_split_lists(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no scannetv2_train\.txt"):
         read_lists(tmp_path, required=True)
     (tmp_path / "scannetv2_val.txt").write_text("scene0011_00\n")
-    with pytest.raises(UserError, match=r"no scannetv2_train\.txt; give all split lists or none"):
+    with pytest.raises(UserError, match=r"no scannetv2_train\.txt\. Provide all split lists or none"):
         read_lists(tmp_path)
     (tmp_path / "scannetv2_train.txt").write_text("scene0000_00\nscene0011_00\n")
-    with pytest.raises(UserError, match="scene0011_00 is twice"):
+    with pytest.raises(UserError, match="scene0011_00 occurs twice"):
         read_lists(tmp_path)
     (tmp_path / "scannetv2_train.txt").write_text("404: Not Found\n")
-    with pytest.raises(UserError, match="'404:' is no scan"):
+    with pytest.raises(UserError, match="'404:' is not a scan"):
         read_lists(tmp_path)
 
 
@@ -277,7 +277,7 @@ def test_traps_of_the_table_of_labels(release: Path) -> None:
     [
         (
             lambda text: text.replace(b"\tnyu40id", b"\tnyu"),
-            r"no column 'nyu40id'; it has \['id', 'raw_category'",
+            r"no column 'nyu40id' .columns: \['id', 'raw_category'",
         ),
         (lambda text: text.replace(b"\t", b","), "no column 'raw_category'"),
         (lambda text: b"", "no column 'raw_category'"),
@@ -291,7 +291,7 @@ def test_faults_of_the_table_of_labels(raw: Path, tmp_path: Path, change: Callab
     with pytest.raises(UserError, match=f"scannetv2-labels.combined.tsv.*{message}"):
         prepare(raw, tmp_path / "out", workers=1)
     path.unlink()
-    with pytest.raises(UserError, match="no such file; it comes with the release"):
+    with pytest.raises(UserError, match=r"no such file\. Download it with the release"):
         prepare(raw, tmp_path / "out", workers=1)
     prepare(raw, tmp_path / "out", workers=1, splits="test")  # needs no table
 
@@ -347,12 +347,12 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "labels cut": (NYU, lambda path: cut(path, 0.2), "announces 1201 points"),
     "labels of another scan": (NYU, lambda path: replace(path, b"vertex 1201", b"vertex 1200"),
                                "1200 vertices.*has 1201"),
-    "no label": (NYU, lambda path: replace(path, b"ushort label", b"ushort libel"), "no 'label', only"),
+    "no label": (NYU, lambda path: replace(path, b"ushort label", b"ushort libel"), "no 'label' "),
     "unknown id": (NYU, lambda path: overwrite(path, 18 + 16, b"\x29\0"), "label of vertex 1 is 41, nyu40 has 0"),
     "segments cut": (SEGS, lambda path: cut(path, 0.5), "damaged, no segIndices"),
     "too few segments": (SEGS, lambda path: edit(path, lambda f: f["segIndices"].pop()), "1200 segIndices for 1201"),
-    "segments are words": (SEGS, lambda path: edit(path, lambda f: f.update(segIndices=["a"] * 1201)), "no whole"),
-    "nested segments": (SEGS, lambda path: edit(path, lambda f: f.update(segIndices=[[1], [2, 3]])), "no whole"),
+    "segments are words": (SEGS, lambda path: edit(path, lambda f: f.update(segIndices=["a"] * 1201)), "not integers"),
+    "nested segments": (SEGS, lambda path: edit(path, lambda f: f.update(segIndices=[[1], [2, 3]])), "not integers"),
     "no segIndices": (SEGS, lambda path: path.write_text("{}"), "damaged, no segIndices"),
     "aggregation cut": (GROUPS, lambda path: cut(path, 0.5), "damaged, no segGroups"),
     "aggregation is a list": (GROUPS, lambda path: path.write_text("[1]"), "damaged, no segGroups"),
@@ -394,8 +394,8 @@ def test_stray_ids_of_the_release_are_unlabeled(
     name = "scene0011_00/scene0011_00_vh_clean_2.labels.ply"
     (entry,) = (entry for entry in Manifest.read(tmp_path / "out").scenes if entry.split == "val")
     assert entry.ignored == (
-        f"{name}: label 50 of 2 vertices, which nyu40 does not have",
-        f"{name}: label 149 of 1 vertices, which nyu40 does not have",
+        f"{name}: label 50 of 2 vertices is not in nyu40",
+        f"{name}: label 149 of 1 vertices is not in nyu40",
     )
     assert f"skipped: {entry.ignored[0]}" in capsys.readouterr().out
     prepare(raw, tmp_path / "out200", classes=200, workers=1)  # takes classes from the objects
@@ -418,7 +418,7 @@ def test_faults_of_the_alignment(raw: Path, tmp_path: Path) -> None:
         (tmp_path / "scan.txt").write_text(text)
         with pytest.raises(UserError, match=r"scan.txt: axisAlignment is not 16 numbers"):
             read_alignment(tmp_path / "scan.txt")
-    with pytest.raises(UserError, match=r"no such file.*leave out --align"):
+    with pytest.raises(UserError, match=r"no such file.*omit --align"):
         read_alignment(tmp_path / "none.txt")
 
 
@@ -426,10 +426,10 @@ def test_wrong_folder_is_reported(release: Path, tmp_path: Path) -> None:
     for folder, message in {
         tmp_path / "nowhere": "no such folder",
         release / "scannetv2-labels.combined.tsv": "is a file",
-        release / "scans": "give the folder that holds 'scans'",
-        release / "scans" / SCANS[0]: f"inside a release, give {release}",
-        release.parent: f"give {release}",
-        tmp_path: "expected RAW/scans/scene0000_00",
+        release / "scans": "Pass its parent folder",
+        release / "scans" / SCANS[0]: f"inside a release. Pass {release}",
+        release.parent: f"Pass {release}",
+        tmp_path: "Expected RAW/scans/scene0000_00",
     }.items():
         with pytest.raises(UserError, match=re.escape(message)):
             find_scans(folder)
