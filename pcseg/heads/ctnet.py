@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from pcseg.heads.body import Body, BodyOutput
-from pcseg.losses.class_frequency import class_frequency, class_frequency_loss
+from pcseg.losses.cloud_classes import class_frequency, class_frequency_loss
 from pcseg.nn.channel_context import ChannelContext, ChannelGate
 from pcseg.nn.norms import BatchNorm, ConvNorm, NormFactory, linear_norm
 from pcseg.nn.sparse_conv import SubmanifoldConv

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from pcseg.heads.body import Body, BodyOutput
-from pcseg.losses.presence import class_presence, presence_loss
+from pcseg.losses.cloud_classes import class_presence, presence_loss
 from pcseg.nn.encoding import ContextEncoding
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory, linear_norm
 from pcseg.nn.tokens import LocalConv, Sites

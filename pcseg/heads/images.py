@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pcseg.errors import UserError
 from pcseg.heads.base import Head, HeadOutput
 from pcseg.heads.body import BodyFactory
-from pcseg.losses.auxiliary import auxiliary_loss
-from pcseg.losses.ohem import corner_aligned_labels
+from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import ImageBatch
 from pcseg.nn.tokens import LocalConv, PixelConv, Pixels, to_image, to_tokens
 
@@ -69,10 +69,10 @@ class ImageHead(Head):
             aux["embedding"] = to_image(output.embedding, pixels)
         if self.auxiliary is not None and self.training:
             x, aux_pixels = to_tokens(levels[max(len(levels) - 2, 0)])
-            logits = to_image(self.auxiliary(x, aux_pixels).logits, aux_pixels)
-            aux["aux_logits"] = self._resize(logits, (height, width))
-        logits = self._resize(to_image(output.logits, pixels), (height, width))
-        return HeadOutput(logits=to_tokens(logits)[0], aux=aux)
+            aux["aux_logits"] = self._resize(
+                self.auxiliary(x, aux_pixels).logits, aux_pixels, (height, width)
+            )
+        return HeadOutput(logits=self._resize(output.logits, pixels, (height, width)), aux=aux)
 
     def losses(self, output: HeadOutput, batch: ImageBatch) -> dict[str, Tensor]:
         y = batch.labels
@@ -83,8 +83,7 @@ class ImageHead(Head):
             small = self._labels_of_features(y, (embedding.shape[2], embedding.shape[3]))
             losses |= self.body.token_losses(to_tokens(embedding)[0], small.flatten())
         if "aux_logits" in output.aux:
-            aux = auxiliary_loss(output.aux["aux_logits"], y, align_corners=self.align_corners)
-            losses["aux"] = self.aux_weight * aux
+            losses["aux"] = self.aux_weight * cross_entropy(output.aux["aux_logits"], y.flatten())
         return losses
 
     def _labels_of_features(self, y: Tensor, size: tuple[int, int]) -> Tensor:
@@ -93,13 +92,17 @@ class ImageHead(Head):
             return F.interpolate(y[:, None].double(), size, mode="nearest-exact")[:, 0].long()
         return corner_aligned_labels(y, size)
 
-    def _resize(self, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """Resize ``(B, K, h, w)``; classes come first in memory, so that the tokens of the result are a view."""
-        if tuple(size) == tuple(image.shape[2:]):
-            return image
-        classes = image.transpose(0, 1).contiguous()
+    def _resize(self, logits: Tensor, pixels: Pixels, size: tuple[int, int]) -> Tensor:
+        """Return logits ``(N, K)`` of features as logits of the pixels of an image of ``size``.
+
+        Convention:
+            Classes come first in memory, because the loss on a CPU runs along classes.
+        """
+        if size == (pixels.height, pixels.width):
+            return logits
+        classes = to_image(logits, pixels).transpose(0, 1).contiguous()
         classes = F.interpolate(classes, size, mode="bilinear", align_corners=self.align_corners)
-        return classes.transpose(0, 1)
+        return classes.flatten(1).t()
 
     def _check(self, levels: Sequence[Tensor], size: tuple[int, int]) -> None:
         found = [level.shape[1] for level in levels]
@@ -115,3 +118,14 @@ class ImageHead(Head):
             if levels[i].shape[2:] != levels[-1].shape[2:]:
                 sizes = [tuple(levels[j].shape[2:]) for j in (i, -1)]
                 raise UserError(f"head.laterals fuses features of one size, not {sizes[0]} and {sizes[1]}")
+
+
+def corner_aligned_labels(y: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize labels ``(B, H, W)`` to ``(B, h, w)``: the nearest ones, with the corner pixels kept in place."""
+
+    def nearest(old: int, new: int) -> Tensor:
+        step = (old - 1) / (new - 1) if new > 1 else 0.0
+        return (torch.arange(new, device=y.device, dtype=torch.float64) * step + 0.5).floor().long()
+
+    rows, columns = (nearest(old, new) for old, new in zip(y.shape[1:], size))
+    return y[:, rows[:, None], columns]

@@ -1,1 +1,1 @@
-"""Losses as functions on logits and labels."""
+"""Losses of logits, of whole clouds and of embeddings."""

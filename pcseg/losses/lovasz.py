@@ -1,4 +1,4 @@
-"""Lovász-softmax: a differentiable stand-in for one minus the mean IoU."""
+"""The Lovász-softmax loss: a differentiable surrogate of one minus the mean IoU."""
 
 import torch
 from torch import Tensor
@@ -7,17 +7,17 @@ from pcseg.labels import IGNORE_INDEX
 
 
 def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
-    """Lovász-softmax loss of logits ``(N, K)`` and targets ``(N,)`` over all labelled rows together.
+    """Return the Lovász-softmax loss of logits ``(N, K)`` and targets ``(N,)`` over all labeled rows together.
 
-    Berman et al., *The Lovász-Softmax loss* (CVPR 2018), Eq. 8, 9 and Algorithm 1. All classes are sorted at
-    once; the weights of the errors are constants of the graph, so that backward needs no scatter.
+    Berman et al., *The Lovász-Softmax loss*, CVPR 2018, Eq. 8, 9 and Algorithm 1. All classes are sorted in one
+    call. The weights of the errors are constants of the graph, so that backward needs no scatter.
 
     Convention:
-        Softmax over all K classes, mean over the classes present in ``target``; :data:`IGNORE_INDEX` rows are
-        dropped. Without a labelled row the loss is 0 with zero gradient. Half precision goes through float32.
+        Softmax over all K classes, mean over the classes that occur in ``target``; :data:`IGNORE_INDEX` is
+        ignored. Without labeled rows the loss and its gradient are 0. Half precision is computed in float32.
     """
-    labelled = target != IGNORE_INDEX
-    logits, target = logits[labelled], target[labelled]
+    labeled = target != IGNORE_INDEX
+    logits, target = logits[labeled], target[labeled]
     if target.numel() == 0:
         return logits.sum()
     dtype = torch.promote_types(logits.dtype, torch.float32)
@@ -33,7 +33,12 @@ def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def jaccard_steps(foreground: Tensor, dtype: torch.dtype) -> Tensor:
-    """Growth of the Jaccard loss as rows join the set of errors one by one, ``(K, N)`` bool to ``(K, N)``."""
+    """Return by how much the Jaccard loss grows as rows join the set of errors one by one.
+
+    Args:
+        foreground: Whether each row, sorted by error, is of the class, ``(K, N)`` bool.
+        dtype: Type of the result ``(K, N)``.
+    """
     hits = foreground.cumsum(1)
     rank = torch.arange(1, foreground.shape[1] + 1, device=foreground.device)
     total = hits[:, -1:]

@@ -1,7 +1,7 @@
 """Tokens and their positions: what modules need to know that run on voxels and on pixels."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -39,14 +39,12 @@ class Pixels:
     Args:
         batch_size, height, width: B, H and W.
         device: Device of the tokens.
-        origin: Tokens and the images that they were made from, which convolutions then need not make again.
     """
 
     batch_size: int
     height: int
     width: int
     device: torch.device
-    origin: tuple[Tensor, Tensor] | None = field(default=None, repr=False, compare=False)
 
     @property
     def ptr(self) -> Tensor:
@@ -67,20 +65,15 @@ def to_tokens(image: Tensor) -> tuple[Tensor, Pixels]:
     """Return the pixels of images ``(B, C, H, W)`` as tokens ``(B*H*W, C)``, and their positions.
 
     Convention:
-        The tokens of a single image are a view of it.
+        The tokens of channels-last images are a view.
     """
     batch_size, _, height, width = image.shape
     tokens = image.permute(0, 2, 3, 1).flatten(0, 2)
-    origin = (tokens, image)
-    return tokens, Pixels(
-        batch_size=batch_size, height=height, width=width, device=image.device, origin=origin
-    )
+    return tokens, Pixels(batch_size=batch_size, height=height, width=width, device=image.device)
 
 
 def to_image(tokens: Tensor, pixels: Pixels) -> Tensor:
-    """Return tokens ``(B*H*W, C)`` as images ``(B, C, H, W)``: those they came from, or a channels-last view."""
-    if pixels.origin is not None and tokens is pixels.origin[0]:
-        return pixels.origin[1]
+    """Return tokens ``(B*H*W, C)`` as images ``(B, C, H, W)``, a channels-last view."""
     shape = (pixels.batch_size, pixels.height, pixels.width, tokens.shape[1])
     return tokens.view(shape).permute(0, 3, 1, 2)
 
@@ -111,3 +104,19 @@ class PixelConv(nn.Conv2d):
         image = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         del parts
         return to_tokens(super().forward(image))[0].contiguous()
+
+
+BLOCK_ROWS = 2048
+"""Rows per block of :func:`by_rows`: few enough that results of one layer stay in the CPU cache for the next."""
+
+
+def by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return ``function(x)`` of a function that treats every row separately.
+
+    Convention:
+        On a CPU it runs on one block of rows after the other, also in training. No intermediate result has the full
+        size, and backward runs block by block too.
+    """
+    if x.device.type != "cpu" or len(x) <= BLOCK_ROWS:
+        return function(x)
+    return torch.cat([function(rows) for rows in x.split(BLOCK_ROWS)])

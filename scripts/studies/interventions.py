@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pcseg.errors import UserError
 from pcseg.heads.base import Head
-from pcseg.losses.class_frequency import class_frequency
+from pcseg.losses.cloud_classes import class_frequency
 from pcseg.nn.channel_context import ChannelContext, ChannelContextOutput
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.ops.clouds import spread

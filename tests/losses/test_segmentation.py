@@ -4,7 +4,7 @@ import torch
 from pcseg.errors import UserError
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.losses.lovasz import lovasz_softmax
-from pcseg.losses.ohem import ohem_cross_entropy
+from pcseg.losses.ohem import hard_labels
 from pcseg.losses.segmentation import SegmentationLoss
 
 COUNTS = torch.tensor([900, 100, 25])
@@ -57,7 +57,8 @@ def test_a_batch_without_labels_gives_finite_zero_gradients() -> None:
         ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"ce": 0.0, "lovasz": 0.0}, "not both 0"),
         ({"ce": -1.0}, "factors >= 0"),
-        ({"lovasz_every": 0}, "lovasz_every is 0"),
+        ({"class_weights": "frequency"}, "loss.class_weights: unknown value 'frequency'"),
+        ({"lovasz_every": 0}, "lovasz_every: 0 is out of range"),
     ],
 )
 def test_bad_options_are_refused(options: dict, message: str) -> None:
@@ -67,11 +68,11 @@ def test_bad_options_are_refused(options: dict, message: str) -> None:
 
 def test_hard_examples_alone() -> None:
     logits, target = torch.randn(50, 3, requires_grad=True), torch.randint(-1, 3, (50,))
-    expected = ohem_cross_entropy(logits, target, threshold=0.4, min_kept=3)
+    expected = cross_entropy(logits, hard_labels(logits, target, threshold=0.4, min_kept=3))
     found = SegmentationLoss(COUNTS, hard_threshold=0.4, min_hard=3)(logits, target)["ce"]
     torch.testing.assert_close(found, expected)
     assert found > SegmentationLoss(COUNTS)(logits, target)["ce"]
     ignored = SegmentationLoss(COUNTS, hard_threshold=0.4, lovasz=0.0)(logits, torch.full((50,), -1))["ce"]
     assert ignored == 0
-    with pytest.raises(UserError, match=r"hard_threshold is 2\.0"):
+    with pytest.raises(UserError, match=r"hard_threshold: 2\.0 is out of range"):
         SegmentationLoss(COUNTS, hard_threshold=2.0)

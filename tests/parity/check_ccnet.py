@@ -3,15 +3,16 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from compare import check_module, compare_gradients, compare_outputs
 from golden import Golden
 from helpers.heads import build_head, published_ccnet, run_image_head
 from torch import Tensor, nn
 
+from pcseg.heads.images import corner_aligned_labels
 from pcseg.labels import IGNORE_INDEX
-from pcseg.losses.auxiliary import auxiliary_loss
 from pcseg.losses.cross_entropy import cross_entropy
-from pcseg.losses.ohem import keep_hard, zoomed_threshold
+from pcseg.losses.ohem import hard_threshold, keep_hard, true_class_prob
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.nn.tokens import to_image, to_tokens
 from pcseg.official.names.heads import CRISS_CROSS, RCCA_HEAD
@@ -66,9 +67,28 @@ def ohem(logits: Tensor, y: Tensor, args: dict[str, Any]) -> dict[str, Tensor]:
     threshold = zoomed_threshold(
         logits, y, threshold=args["thresh"], min_kept=args["min_kept"], factor=args.get("factor", 8)
     )
-    rows = to_tokens(logits)[0]
-    kept = keep_hard(rows, y.flatten(), threshold)
+    rows, labels = to_tokens(logits)[0], y.flatten()
+    kept = keep_hard(true_class_prob(rows, labels), labels, threshold)
     return {"loss": cross_entropy(rows, kept), "threshold": threshold, "new_target": kept.view_as(y)}
+
+
+def zoomed_threshold(
+    logits: Tensor, y: Tensor, *, threshold: float, min_kept: int, factor: int = 8
+) -> Tensor:
+    """Return :func:`hard_threshold` of images ``(B, K, H, W)`` made ``factor`` times smaller, as CCNet computes it.
+
+    Convention:
+        Corner pixels stay corner pixels. Probabilities are interpolated, labels ``(B, H, W)`` are those of the nearest
+        pixel. ``min_kept`` counts full-size pixels.
+    """
+    size = [round(edge / factor) for edge in y.shape[1:]]
+    with torch.no_grad():
+        prob = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1)
+        prob = F.interpolate(prob, size, mode="bilinear", align_corners=True)
+    y = corner_aligned_labels(y, size)
+    true_prob = prob.gather(1, y.clamp(min=0)[:, None])[:, 0]
+    kept = min_kept // factor**2
+    return hard_threshold(true_prob[y != IGNORE_INDEX], threshold=threshold, min_kept=kept)
 
 
 def check_ohem(golden: Golden) -> None:
@@ -93,9 +113,12 @@ def check_criterion(golden: Golden) -> None:
         inputs = golden.section("input.", dtype)
         prediction, dsn = inputs["pred"].requires_grad_(), inputs["dsn"].requires_grad_()
         y = our_labels(inputs["target"], args["ignore_index"])
-        main = auxiliary_loss(prediction, y, align_corners=True)
-        aux = 0.4 * auxiliary_loss(dsn, y, align_corners=True)
-        full = nn.functional.interpolate(prediction, y.shape[1:], mode="bilinear", align_corners=True)
+        full, full_dsn = (
+            F.interpolate(logits, y.shape[1:], mode="bilinear", align_corners=True)
+            for logits in (prediction, dsn)
+        )
+        main = cross_entropy(to_tokens(full)[0], y.flatten())
+        aux = 0.4 * cross_entropy(to_tokens(full_dsn)[0], y.flatten())
         hard = ohem(full, y, args)
         outputs = {
             "criterion_dsn": main + aux,

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from pcseg.heads import ImageHead
 from pcseg.labels import IGNORE_INDEX
-from pcseg.losses.auxiliary import auxiliary_loss
-from pcseg.losses.class_frequency import class_frequency, class_frequency_loss
+from pcseg.losses.cloud_classes import class_frequency, class_frequency_loss
+from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.channel_context import ChannelContext, ChannelGate
 from pcseg.nn.norms import PaddleBatchNorm
 from pcseg.nn.spatial_context import ClassAttention, SpatialContext
@@ -180,6 +180,11 @@ def check_wrapper(golden: Golden) -> None:
     check_module(golden, lambda dtype: _build_head(golden), run, under("head", "", CT_HEAD))
 
 
+def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the mean cross-entropy of logits ``(B, K, H, W)`` of labels ``(B, H, W)``."""
+    return cross_entropy(to_tokens(logits)[0], y.flatten())
+
+
 def check_loss(golden: Golden) -> None:
     args = golden.meta["constructor_args"]
     main_factor, aux_factor, class_factor = args["coef"]
@@ -193,8 +198,8 @@ def check_loss(golden: Golden) -> None:
         damped = labelled / (labelled + 1e-8)  # Paddle adds 1e-8 to the share of labelled pixels
         frequency = class_frequency(y.flatten(), ptr, args["nclass"])
         outputs = {
-            "ce_main_x_coef": main_factor * damped * auxiliary_loss(inputs["logits"], y),
-            "ce_aux_x_coef": aux_factor * damped * auxiliary_loss(inputs["aux"], y),
+            "ce_main_x_coef": main_factor * damped * _cross_entropy(inputs["logits"], y),
+            "ce_aux_x_coef": aux_factor * damped * _cross_entropy(inputs["aux"], y),
             "app_x_coef": class_factor * class_frequency_loss(inputs["cls_app"], frequency),
         }
         outputs["total"] = torch.stack(list(outputs.values())).sum()

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from compare import (
     check_module,
     compare_gradients,
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 
 from pcseg.heads import FCNBody
 from pcseg.labels import IGNORE_INDEX
+from pcseg.losses.cloud_classes import class_presence, presence_loss
 from pcseg.losses.cross_entropy import cross_entropy
-from pcseg.losses.presence import class_presence, presence_loss
 from pcseg.nn.encoding import ContextEncoding, EncodingLayer
 from pcseg.nn.norms import BatchNorm, BiasedBatchNorm
 from pcseg.nn.tokens import PixelConv, to_image, to_tokens
@@ -130,7 +131,11 @@ def check_loss(golden: Golden) -> None:
         if args["se_loss"]:
             ptr = torch.arange(len(target) + 1) * target[0].numel()
             presence = class_presence(rows, ptr, args["nclass"])
-            loss = loss + args["se_weight"] * presence_loss(inputs["se_pred"], presence, weight=weight)
+            if weight is None:
+                se_loss = presence_loss(inputs["se_pred"], presence)
+            else:  # the official loss passes the class weights of the cross-entropy on
+                se_loss = F.binary_cross_entropy_with_logits(inputs["se_pred"], presence.to(dtype), weight)
+            loss = loss + args["se_weight"] * se_loss
             outputs["se_target"] = presence
         compare_outputs(golden, outputs | {"loss": loss}, dtype)
         compare_gradients(golden, inputs, outputs | {"loss": loss}, dtype)

@@ -13,7 +13,7 @@ from pcseg.errors import UserError
 from pcseg.heads import CTBody, PointHead
 from pcseg.heads.linear import LinearHead
 from pcseg.labels import S3DIS
-from pcseg.losses.class_frequency import class_frequency
+from pcseg.losses.cloud_classes import class_frequency
 from pcseg.training.segmentor import Segmentor
 
 SIZES = (50, 30, 40)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from pcseg.backbones.drop_path import DropPath
 from pcseg.backbones.points.ptv3_curves import CurveLevel
-from pcseg.nn.rows import by_rows
 from pcseg.nn.sparse_conv import SubmanifoldConv
+from pcseg.nn.tokens import by_rows
 from pcseg.ops.patches import PairBias, Patches, Run, attend_run, patch_attention
 from pcseg.ops.segment import permute_rows
 

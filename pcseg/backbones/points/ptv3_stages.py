@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from pcseg.backbones.points.ptv3_blocks import PTv3Block
 from pcseg.backbones.points.ptv3_curves import CurveLevel
 from pcseg.nn.norms import BatchNorm, NormFactory
-from pcseg.nn.rows import by_rows
 from pcseg.nn.sparse_conv import SubmanifoldConv
+from pcseg.nn.tokens import by_rows
 from pcseg.ops.segment import permute_rows, repeat_rows, segment_max
 
 BlockFactory = Callable[..., PTv3Block]
