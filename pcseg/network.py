@@ -1,4 +1,4 @@
-"""Backbone and head as one network for prediction; training is in :mod:`pcseg.training.segmentor`."""
+"""Backbone and head as one network; training is in :mod:`pcseg.training.segmentor`."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,23 +13,23 @@ BackboneFactory = Callable[[int], PointBackbone]
 """Takes the number of input channels."""
 
 BackboneChoice = BackboneFactory | ImageBackbone
-"""A point backbone is made for the features of the data; an image backbone sees three channels and comes as it is."""
+"""A factory, since the input channels of a point backbone follow from the data; image backbones always take three."""
 
 HeadFactory = Callable[[Sequence[int], int], Head]
-"""Takes the widths of the backbone's features and the number of classes."""
+"""Takes the channels of the backbone's features, finest first, and the number of classes."""
 
 Batch = PointBatch | ImageBatch
-"""Both have ``y`` (N,), a label for each row of the logits, and ``num_graphs``, how many clouds or images."""
+"""Both have ``y`` (N,), one label per row of the logits, and ``num_graphs``, the number of clouds or images."""
 
 
 class Network(nn.Module):
-    """Backbone → head.
+    """A backbone and a head.
 
     Args:
-        backbone: An image backbone, or called with the number of input channels.
-        head: Called with the backbone's widths and the number of classes.
-        in_channels: Width of the input features.
-        schema: Classes that are told apart.
+        backbone: An image backbone, or a factory that takes the number of input channels.
+        head: Factory that takes the channels of the backbone's features and the number of classes.
+        in_channels: Number of input channels.
+        schema: Label schema.
     """
 
     def __init__(
@@ -41,6 +41,6 @@ class Network(nn.Module):
         self.schema = schema
 
     def forward(self, batch: Batch) -> HeadOutput:
-        """Return the logits of a batch, and what the head's own losses need."""
+        """Return the logits of a batch, and the tensors that the head's own losses need."""
         levels = self.backbone(batch)
         return self.head(levels, batch)

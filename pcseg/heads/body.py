@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from pcseg.errors import UserError
 from pcseg.nn.tokens import LocalConv, Sites
 
 
@@ -38,6 +39,9 @@ class Body(nn.Module, ABC):
     convolutions.
     """
 
+    weighted: bool = False
+    """Whether :meth:`forward` takes a keyword ``weight``: the weight of each token in its cloud, ``(N,)``."""
+
     @abstractmethod
     def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:
         """Compute the logits of tokens.
@@ -55,6 +59,16 @@ class Body(nn.Module, ABC):
     def token_losses(self, embedding: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Return weighted losses of the embeddings of tokens with labels ``y`` ``(N,)``."""
         return {}
+
+
+def require_factor(option: str, value: float) -> None:
+    """Refuse a negative factor of a loss.
+
+    Raises:
+        UserError: ``value`` is negative.
+    """
+    if value < 0:
+        raise UserError(f"{option}: {value} is negative. Choose a factor >= 0.")
 
 
 BodyFactory = Callable[[int, int, Sequence[int], LocalConv], Body]

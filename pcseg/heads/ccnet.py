@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
-from pcseg.heads.body import Body, BodyOutput
+from pcseg.heads.body import Body, BodyOutput, require_factor
 from pcseg.losses.category_consistent import category_consistent_loss
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
 from pcseg.nn.tokens import LocalConv, Pixels, Sites
 from pcseg.ops.attention import Support
 from pcseg.ops.lines import AXES, axis_lines, check_line_options, pixel_lines
+from pcseg.ops.voxels import VoxelSet
 
 EMBEDDING_RATIO = 16
 """Channels of the attention divided by those of the embedding that the category-consistent loss is computed on."""
@@ -52,8 +53,9 @@ class RCCABody(Body):
     ) -> None:
         super().__init__()
         if recurrence < 1:
-            raise UserError(f"recurrence is {recurrence}; choose 1 or more")
+            raise UserError(f"recurrence: {recurrence} is out of range. Choose 1 or more.")
         check_line_options(axes, thickness)
+        require_factor("category_weight", category_weight)
         self.axes, self.thickness = tuple(axes), thickness
         self.recurrence, self.category_weight = recurrence, category_weight
         inner = width if attention_width is None else attention_width
@@ -84,5 +86,7 @@ class RCCABody(Body):
             if self.thickness == 1 and {0, 1} <= set(self.axes):
                 return [pixel_lines(sites.batch_size, sites.height, sites.width, device=sites.device)]
             sites = sites.voxels()
+        if not isinstance(sites, VoxelSet):
+            raise UserError(f"RCCABody: needs voxels or pixels for its lines, not {type(sites).__name__}.")
         shifts = [0] if self.thickness == 1 else [0, self.thickness // 2]
         return [axis_lines(sites, axes=self.axes, thickness=self.thickness, shift=shift) for shift in shifts]

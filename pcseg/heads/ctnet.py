@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.heads.body import Body, BodyOutput
+from pcseg.heads.body import Body, BodyOutput, require_factor
 from pcseg.losses.cloud_classes import class_frequency, class_frequency_loss
 from pcseg.nn.channel_context import ChannelContext, ChannelGate
 from pcseg.nn.norms import BatchNorm, ConvNorm, NormFactory, linear_norm
@@ -42,6 +42,7 @@ class CTBody(Body):
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
+        require_factor("class_weight", class_weight)
         self.class_weight = class_weight
         self.reduce = ConvNorm(conv(in_channels, width, bias=True), norm(width))
         class_norm = norm if class_batch_norm else nn.Identity

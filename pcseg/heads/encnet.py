@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.heads.body import Body, BodyOutput
+from pcseg.heads.body import Body, BodyOutput, require_factor
 from pcseg.losses.cloud_classes import class_presence, presence_loss
 from pcseg.nn.encoding import ContextEncoding
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory, linear_norm
@@ -21,6 +21,8 @@ class EncBody(Body):
         reference_size: Number of tokens that encodings are scaled to, so that they do not depend on the size of
             the cloud; ``None``: not scaled, as in the paper.
         sum_codewords, pure_gate: See :class:`~pcseg.nn.encoding.ContextEncoding`.
+        weighted: Weight each token by the number of voxels of the finest level that it contains, so that encodings
+            measure the cloud and not its tokens. The pixels of an image weigh the same: there it has no effect.
         presence_weight: Factor of the SE-loss; 0 removes its branch.
         dropout: Rate of the channel dropout, see :class:`~pcseg.heads.fcn.FCNBody`.
         norm: Makes the norms.
@@ -38,12 +40,14 @@ class EncBody(Body):
         reference_size: int | None = 3600,
         sum_codewords: bool = False,
         pure_gate: bool = False,
+        weighted: bool = False,
         presence_weight: float = 0.2,
         dropout: float = 0.1,
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
-        self.presence_weight = presence_weight
+        require_factor("presence_weight", presence_weight)
+        self.weighted, self.presence_weight = weighted, presence_weight
         self.reduce = ConvNorm(conv(in_channels, width, bias=False), norm(width))
         connect = [linear_norm(channels, width, bias=False, norm=norm) for channels in lateral_channels]
         self.connect = nn.ModuleList(connect)
@@ -63,12 +67,14 @@ class EncBody(Body):
         self.dropout = ChannelDropout(dropout)
         self.classify = nn.Linear(width, num_classes)
 
-    def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:
+    def forward(
+        self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = (), *, weight: Tensor | None = None
+    ) -> BodyOutput:
         x = self.reduce(x, sites)
         if self.fuse is not None:
             lateral = [connect(features) for connect, features in zip(self.connect, laterals, strict=True)]
             x = self.fuse([x, *lateral], sites)
-        x, presence = self.context(x, sites.ptr)
+        x, presence = self.context(x, sites.ptr, weight)
         clouds = {} if presence is None else {"presence": presence}
         return BodyOutput(logits=self.classify(self.dropout(x, sites.ptr)), clouds=clouds)
 

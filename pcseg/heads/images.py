@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pcseg.errors import UserError
 from pcseg.heads.base import Head, HeadOutput
-from pcseg.heads.body import BodyFactory
+from pcseg.heads.body import BodyFactory, require_factor
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import ImageBatch
 from pcseg.nn.tokens import LocalConv, PixelConv, Pixels, to_image, to_tokens
@@ -51,7 +51,10 @@ class ImageHead(Head):
         super().__init__()
         for lateral in laterals:
             if not -len(channels) <= lateral < len(channels):
-                raise UserError(f"head.laterals has {lateral}, but the backbone has {len(channels)} features")
+                raise UserError(
+                    f"head.laterals: no feature {lateral}. The backbone has {len(channels)} features."
+                )
+        require_factor("head.aux_weight", aux_weight)
         self.channels, self.laterals = list(channels), list(laterals)
         self.aux_weight, self.align_corners = aux_weight, align_corners
         self.body = body(channels[-1], num_classes, [channels[i] for i in laterals], local)
@@ -107,17 +110,19 @@ class ImageHead(Head):
     def _check(self, levels: Sequence[Tensor], size: tuple[int, int]) -> None:
         found = [level.shape[1] for level in levels]
         if found != self.channels:
-            raise UserError(f"the head was built for features of {self.channels} channels, not {found}")
+            raise UserError(f"head: built for features of {self.channels} channels, but got {found}.")
         rows, columns = levels[-1].shape[2:]
         if min(rows, columns) < MIN_SIZE and (rows, columns) != size:
             raise UserError(
-                f"images of {size[1]} x {size[0]} pixels leave {columns} x {rows} features and the head needs "
-                f"{MIN_SIZE} x {MIN_SIZE}; raise data.crop_size or choose a backbone with a smaller stride"
+                f"head: images of {size[1]} x {size[0]} pixels give {columns} x {rows} features, fewer than "
+                f"{MIN_SIZE} x {MIN_SIZE}. Increase data.crop_size or choose a backbone with a smaller stride."
             )
         for i in self.laterals:
             if levels[i].shape[2:] != levels[-1].shape[2:]:
                 sizes = [tuple(levels[j].shape[2:]) for j in (i, -1)]
-                raise UserError(f"head.laterals fuses features of one size, not {sizes[0]} and {sizes[1]}")
+                raise UserError(
+                    f"head.laterals: features have sizes {sizes[0]} and {sizes[1]}. Choose features of one size."
+                )
 
 
 def corner_aligned_labels(y: Tensor, size: Sequence[int]) -> Tensor:

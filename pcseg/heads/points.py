@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
 from pcseg.heads.base import Head, HeadOutput
-from pcseg.heads.body import BodyFactory
+from pcseg.heads.body import BodyFactory, require_factor
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.sparse_conv import SubmanifoldConv
@@ -51,10 +52,13 @@ class PointHead(Head):
         for name, value in (("level", level), ("aux_level", aux_level), *(("laterals", i) for i in laterals)):
             if not 0 <= value < len(channels):
                 raise UserError(
-                    f"head.{name} is {value}, but the backbone has levels 0 to {len(channels) - 1}"
+                    f"head.{name}: {value} is out of range. The backbone has levels 0 to {len(channels) - 1}."
                 )
         if any(lateral < level for lateral in laterals):
-            raise UserError(f"head.laterals are {list(laterals)}; choose levels not finer than level {level}")
+            raise UserError(
+                f"head.laterals: {list(laterals)} has a finer level than {level}. Choose coarser ones."
+            )
+        require_factor("head.aux_weight", aux_weight)
         self.level, self.laterals = level, list(laterals)
         self.aux_level, self.aux_weight = aux_level, aux_weight
         self.body = body(channels[level], num_classes, [channels[i] for i in laterals], local)
@@ -66,7 +70,8 @@ class PointHead(Head):
     def forward(self, levels: list[Level], batch: PointBatch) -> HeadOutput:
         here = levels[self.level]
         laterals = [read_back(levels, i, self.level, levels[i].x) for i in self.laterals]
-        output = self.body(here.x, here.voxels, laterals)
+        options = {"weight": token_sizes(levels, self.level)} if self.body.weighted else {}
+        output = self.body(here.x, here.voxels, laterals, **options)
         logits = read_back(levels, self.level, 0, output.logits)
         if self.detail is not None:
             logits = logits + self.detail(levels[0].x)
@@ -96,3 +101,12 @@ def read_back(levels: list[Level], coarse: int, fine: int, x: Tensor) -> Tensor:
         assert parent is not None, "every level but the finest links the finer one"
         x = x.index_select(0, parent)
     return x
+
+
+def token_sizes(levels: list[Level], level: int) -> Tensor:
+    """Return the number of voxels of the finest level that each voxel of ``level`` contains, ``(N,)``."""
+    sizes = torch.ones_like(levels[0].x[:, 0])
+    for coarse in levels[1 : level + 1]:
+        assert coarse.parent is not None, "every level but the finest links the finer one"
+        sizes = sizes.new_zeros(len(coarse.x)).index_add(0, coarse.parent, sizes)
+    return sizes

@@ -1,1 +1,1 @@
-"""Domain-free modules, the mathematics of one paper a file."""
+"""Modules of the context heads, each with the equations of its paper, and layers shared by points and images."""

@@ -1,4 +1,4 @@
-"""The channel context module (CCM) of CTNet: one vector a cloud gates channels and describes classes."""
+"""The channel context module (CCM) of CTNet: one vector per cloud gates the channels and describes the classes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,10 +11,8 @@ from pcseg.ops.clouds import cloud_mean, spread
 
 
 class ChannelContextOutput(NamedTuple):
-    """What the channel context module hands on to the spatial one, and to the loss.
-
-    ``x`` (N, C) gated features, ``class_prob`` (B, K) class probabilities of each cloud, ``class_features``
-    (B, K, C) one token a class and cloud.
+    """Output of :class:`ChannelContext`: ``x`` (N, C) gated features, ``class_prob`` (B, K) class probabilities of
+    each cloud, ``class_features`` (B, K, C) one token per class and cloud.
     """
 
     x: Tensor
@@ -23,16 +21,16 @@ class ChannelContextOutput(NamedTuple):
 
 
 class ChannelGate(nn.Module):
-    r"""Channel vector of a cloud, in (0, 1): convolutions of several lengths over its mean feature.
+    r"""Compute the channel vector of each cloud, in (0, 1), by convolutions along its mean feature.
 
     .. math:: v = \sigma\Bigl(\sum_j w_j \, \mathrm{conv}_{k_j}(g)\Bigr), \qquad g = \tfrac1n \sum_i x_i
 
     Args:
-        kernel_sizes: Odd lengths :math:`k_j` of the convolutions, which run over the channels.
+        kernel_sizes: Odd lengths :math:`k_j` of the convolutions.
 
     Convention:
-        Channels are neighbours here: the gate depends on their order. All maps are linear without bias:
-        together they are one convolution of the greatest length.
+        The convolutions run along the channels, so the gate depends on their order. All maps are linear without
+        bias: together they equal one convolution of the largest length.
     """
 
     def __init__(self, *, kernel_sizes: Sequence[int] = (9, 17, 33, 65)) -> None:
@@ -42,7 +40,7 @@ class ChannelGate(nn.Module):
         self.mix = nn.Linear(len(kernel_sizes), 1, bias=False)
 
     def forward(self, x: Tensor, ptr: Tensor) -> Tensor:
-        """Vectors ``(B, C)`` of tokens ``x`` ``(N, C)`` in the clouds ``ptr`` ``(B+1,)``."""
+        """Return vectors ``(B, C)`` for tokens ``x`` ``(N, C)`` of the clouds ``ptr`` ``(B+1,)``."""
         mean = cloud_mean(x, ptr)[:, None]
         responses = torch.cat([conv(mean) for conv in self.convs], 1)
         return self.mix(responses.mT).squeeze(-1).sigmoid()
@@ -58,29 +56,21 @@ class ChannelContext(nn.Module):
     Args:
         channels: C.
         num_classes: K.
-        kernel_sizes: Lengths of the channel convolutions.
         class_norm: Norm of the class scores; its statistics are over the B clouds of a batch.
 
     Convention:
-        The classes are told from the gate itself, not from gated features. M has rank one: classes differ by
-        their probability alone. The published ReLU on M does nothing and is left out.
+        Class probabilities are computed from the gate itself, not from gated features. M has rank one: classes
+        differ only by their probability. The published ReLU on M has no effect and is left out.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_classes: int,
-        *,
-        kernel_sizes: Sequence[int] = (9, 17, 33, 65),
-        class_norm: NormFactory = BatchNorm,
-    ) -> None:
+    def __init__(self, channels: int, num_classes: int, *, class_norm: NormFactory = BatchNorm) -> None:
         super().__init__()
-        self.gate = ChannelGate(kernel_sizes=kernel_sizes)
+        self.gate = ChannelGate()
         self.classify = nn.Linear(channels, num_classes)
         self.norm = class_norm(num_classes)
 
     def forward(self, x: Tensor, ptr: Tensor) -> ChannelContextOutput:
-        """Context of tokens ``x`` ``(N, C)`` in the clouds ``ptr`` ``(B+1,)``."""
+        """Return the context of tokens ``x`` ``(N, C)`` of the clouds ``ptr`` ``(B+1,)``."""
         vector = self.gate(x, ptr)
         class_prob = self.norm(self.classify(vector)).softmax(-1)
         class_features = class_prob[:, :, None] * vector[:, None]

@@ -11,7 +11,7 @@ from pcseg.ops.clouds import split_clouds, spread
 
 
 class EncodingLayer(nn.Module):
-    r"""Residuals of every cloud to learned codewords (Zhang et al., *EncNet*, CVPR 2018, Eq. 1).
+    r"""Aggregate the residuals of each cloud to learned codewords (Zhang et al., *EncNet*, CVPR 2018, Eq. 1).
 
     .. math:: e_k = \sum_i a_{ik} (x_i - d_k), \qquad
               a_{ik} = \frac{\exp(s_k \|x_i - d_k\|^2)}{\sum_j \exp(s_j \|x_i - d_j\|^2)}
@@ -19,21 +19,21 @@ class EncodingLayer(nn.Module):
     Args:
         channels: C.
         num_codewords: K.
-        reference_size: Scale the sums to clouds of so many tokens, :math:`e_k \cdot n_{ref} / n`; ``None``
-            lets them grow with the cloud, as published. Weighted tokens count with their weights in n.
+        reference_size: Scale the sums to clouds of this number of tokens, :math:`e_k \cdot n_{ref} / n`. ``None``:
+            they grow with the cloud, as published. With weighted tokens, n is the sum of the weights.
 
     Convention:
-        The smoothing factors :math:`s_k` enter with a plus and start in (-1, 0); nothing keeps them negative.
-        Distances are expanded, so that no N × K × C residuals are stored. Half precision is computed in
+        The smoothing factors :math:`s_k` enter with a plus sign and start in (-1, 0); they may become positive.
+        Squared distances are expanded, so that no N × K × C residuals are stored. Half precision is computed in
         float32.
     """
 
     def __init__(self, channels: int, num_codewords: int, *, reference_size: int | None = None) -> None:
         super().__init__()
         if num_codewords < 1:
-            raise UserError(f"the encoding layer has {num_codewords} codewords; choose 1 or more")
+            raise UserError(f"num_codewords: {num_codewords} is out of range. Choose 1 or more.")
         if reference_size is not None and reference_size < 1:
-            raise UserError(f"reference_size is {reference_size}; choose 1 or more tokens")
+            raise UserError(f"reference_size: {reference_size} is out of range. Choose 1 or more tokens.")
         self.reference_size = reference_size
         self.codewords = nn.Parameter(torch.empty(num_codewords, channels))
         self.smoothing = nn.Parameter(torch.empty(num_codewords))
@@ -45,18 +45,18 @@ class EncodingLayer(nn.Module):
         nn.init.uniform_(self.smoothing, -1, 0)
 
     def assign(self, x: Tensor) -> Tensor:
-        """Soft assignment :math:`a_{ik}` of tokens to codewords, ``(N, K)``."""
+        """Return the soft assignment :math:`a_{ik}` of tokens to codewords, ``(N, K)``."""
         codewords, smoothing = self.codewords.to(x.dtype), self.smoothing.to(x.dtype)
         squares = x.square().sum(1, keepdim=True) + codewords.square().sum(1)
         return (smoothing * torch.addmm(squares, x, codewords.mT, alpha=-2)).softmax(-1)
 
     def forward(self, x: Tensor, ptr: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Encodings ``(B, K, C)`` of tokens ``x`` ``(N, C)`` in the clouds ``ptr`` ``(B+1,)``.
+        """Return the encodings ``(B, K, C)`` of clouds.
 
         Args:
-            x: Tokens.
-            ptr: First token of every cloud, and N.
-            weight: How much each token counts in the sums, ``(N,)``; 1 by default.
+            x: Tokens, ``(N, C)``.
+            ptr: First token of every cloud, and N at the end, ``(B+1,)``.
+            weight: Weight of each token in the sums, ``(N,)``; default: 1.
         """
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(torch.promote_types(x.dtype, torch.float32))
@@ -69,12 +69,12 @@ class EncodingLayer(nn.Module):
         residuals = assign.mT @ x - shares[:, None] * self.codewords
         if self.reference_size is None:
             return residuals
-        size = shares.sum()  # shares of a token add up to its weight
+        size = shares.sum()  # the shares of a token sum to its weight
         return residuals * (self.reference_size / torch.where(size > 0, size, 1))
 
 
 class ContextEncodingOutput(NamedTuple):
-    """``x`` (N, C) gated features; ``presence`` (B, num_classes) logits of which classes a cloud holds."""
+    """``x`` (N, C) gated features; ``presence`` (B, num_classes) logits of which classes occur in each cloud."""
 
     x: Tensor
     presence: Tensor | None
@@ -86,17 +86,17 @@ class ContextEncoding(nn.Module):
     .. math:: e = \tfrac1K \sum_k \mathrm{ReLU}(\mathrm{BN}(e_k)), \qquad
               \gamma = \sigma(W e), \qquad Y = \mathrm{ReLU}(X + \gamma \odot X)
 
-    The encodings :math:`e_k` are those of projected tokens; the tokens before the projection are gated.
+    The encodings :math:`e_k` are computed from projected tokens; the gate applies to the tokens before projection.
 
     Args:
         channels: C.
         num_codewords: K.
-        num_classes: Width of the presence logits for the SE-loss; ``None`` leaves them out.
+        num_classes: Number of presence logits for the SE-loss; ``None``: there are none.
         reference_size: See :class:`EncodingLayer`.
-        sum_codewords: Sum over the codewords instead of the mean, as in the paper.
-        pure_gate: Return :math:`\gamma \odot X`, as in the paper. The released code adds X, so that a channel
-            is never damped, and takes a ReLU that changes nothing for X ≥ 0.
-        norm: Makes the norms; that of the encodings has a channel a codeword.
+        sum_codewords: Sum over the codewords, as in the paper, instead of averaging.
+        pure_gate: Return :math:`\gamma \odot X`, as in the paper. The released code adds X, so that no channel is
+            attenuated, and applies a ReLU that has no effect for X ≥ 0.
+        norm: Makes the norms; the one of the encodings has one channel per codeword.
     """
 
     def __init__(
@@ -119,12 +119,12 @@ class ContextEncoding(nn.Module):
         self.presence = None if num_classes is None else nn.Linear(channels, num_classes)
 
     def encode(self, x: Tensor, ptr: Tensor, weight: Tensor | None = None) -> Tensor:
-        """One vector a cloud, ``(B, C)``; ``weight`` as in :class:`EncodingLayer`."""
+        """Return one vector per cloud, ``(B, C)``; ``weight`` as in :class:`EncodingLayer`."""
         encodings = self.norm(self.encoding(self.project(x), ptr, weight)).relu()
         return encodings.sum(1) if self.sum_codewords else encodings.mean(1)
 
     def forward(self, x: Tensor, ptr: Tensor, weight: Tensor | None = None) -> ContextEncodingOutput:
-        """Gated tokens of ``x`` ``(N, C)`` in the clouds ``ptr`` ``(B+1,)``, and presence logits."""
+        """Return the gated tokens ``x`` ``(N, C)`` of the clouds ``ptr`` ``(B+1,)``, and presence logits."""
         context = self.encode(x, ptr, weight)
         gated = x * spread(self.gate(context).sigmoid(), ptr)
         presence = None if self.presence is None else self.presence(context)

@@ -1,4 +1,4 @@
-"""The encoding layer for code of PyTorch Geometric, whose import takes seconds: a file of its own."""
+"""The encoding layer as an aggregation of PyTorch Geometric; a separate file because importing PyG takes seconds."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from pcseg.nn.encoding import EncodingLayer
 
 
 class EncodingAggregation(Aggregation):
-    """The :class:`EncodingLayer` as a PyG aggregation: sets of any size to vectors of ``K * C``.
+    """Aggregate sets of any size to vectors of ``K * C`` channels with an :class:`EncodingLayer`.
 
     Args:
         channels: C.

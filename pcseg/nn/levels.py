@@ -1,4 +1,4 @@
-"""What backbones take and hand to heads: a batch of clouds or images, and levels of features."""
+"""Input of backbones (a batch of clouds or images) and of heads (levels of features)."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,10 +9,10 @@ from pcseg.ops.voxels import VoxelSet
 
 
 class PointBatch(Protocol):
-    """The fields of a PyG ``Batch`` that models use; rows are voxels, clouds follow one another.
+    """The fields of a PyG ``Batch`` that models use. Rows are voxels, sorted by cloud.
 
-    ``x`` (N, F) input features · ``pos`` (N, 3) metres · ``grid_pos`` (N, 3) int32 voxels, unique in a cloud ·
-    ``y`` (N,) int64 labels, ``IGNORE_INDEX`` without one · ``batch`` (N,) and ``ptr`` (B+1,) int64.
+    ``x`` (N, F) input features · ``pos`` (N, 3) meters · ``grid_pos`` (N, 3) int32 voxels, unique within a cloud ·
+    ``y`` (N,) int64 labels or ``IGNORE_INDEX`` · ``batch`` (N,) and ``ptr`` (B+1,) int64.
     """
 
     x: Tensor
@@ -27,7 +27,7 @@ class PointBatch(Protocol):
 class ImageBatch(Protocol):
     """Images of one size; rows of ``y`` are pixels in (image, y, x) order.
 
-    ``image`` (B, C, H, W) · ``labels`` (B, H, W) int64, ``IGNORE_INDEX`` without one · ``y`` (B*H*W,) the same.
+    ``image`` (B, C, H, W) · ``labels`` (B, H, W) int64 labels or ``IGNORE_INDEX`` · ``y`` (B*H*W,) the same.
     """
 
     image: Tensor
@@ -44,9 +44,9 @@ class Level:
 
     Args:
         x: Features, ``(N, C)``.
-        voxels: Where they are; carries ``grid_pos``, ``ptr``, ``batch`` and the kernel maps built so far.
-        stride: Edge of a voxel here in voxels of the input grid.
-        parent: Row here of every voxel of the next finer level, ``(N_finer,)``; ``None`` at the finest.
+        voxels: Their positions, with ``grid_pos``, ``ptr``, ``batch`` and the kernel maps built so far.
+        stride: Edge of a voxel of this level in voxels of the input grid.
+        parent: Row of this level for every voxel of the next finer level, ``(N_finer,)``; ``None`` at the finest.
 
     Convention:
         A backbone returns its levels finest first; row i of the finest level is row i of the batch.

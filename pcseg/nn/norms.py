@@ -1,4 +1,4 @@
-"""Batch norm and dropout of tokens, and the usual sequence of a linear map, a norm and an activation."""
+"""Batch norm and dropout of tokens, and convolution or linear layer with norm and activation."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -14,9 +14,8 @@ from pcseg.ops.clouds import spread
 NormFactory = Callable[[int], nn.Module]
 """Takes the number of channels."""
 
-
-PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-"""PyTorch's norms that :class:`BatchNorm` can stand in for."""
+REPLACEABLE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+"""PyTorch norms that :func:`synchronize_norms` replaces."""
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -30,8 +29,9 @@ class BatchNorm(nn.BatchNorm1d):
     Convention:
         With a single value per channel there is no variance (a batch of one cloud, a cloud of one token). The
         running statistics then normalize it and do not change; PyTorch raises an error.
-        While ``synchronized`` (see :func:`synchronize_norms`) the batch is that of all processes together, on any
-        device; PyTorch's ``SyncBatchNorm`` needs a GPU and knows none of the variants below.
+        While ``synchronized`` (see :func:`synchronize_norms`) statistics are over the batches of all processes. This
+        is not ``nn.SyncBatchNorm``, which raises an error on CPUs (torch 2.14), and whose statistics and scale have
+        no variants like the subclasses below.
     """
 
     biased_variance = False
@@ -67,12 +67,12 @@ class BatchNorm(nn.BatchNorm1d):
         mean, variance = self.running_mean.clone(), self.running_var.clone()
         y = F.batch_norm(x, mean, variance, self.gain, self.bias, True, self.momentum, self.eps)
         self.running_mean.copy_(mean)
-        # what the batch adds to the running variance shrinks by (count - 1) / count
+        # The contribution of the batch to the running variance shrinks by (count - 1) / count.
         self.running_var.mul_(1 - self.momentum).lerp_(variance, 1 - 1 / count)
         return y
 
     def _over_processes(self, x: Tensor) -> Tensor:
-        """As :meth:`forward` while training, with the rows of all processes as the batch."""
+        """Return the result of :meth:`forward` in training, with the rows of all processes as the batch."""
         count, *moments = statistics_of_processes(x)
         if count == 1 and self.skip_single:
             return x
@@ -110,13 +110,13 @@ class InPlaceABN(BatchNorm):
 
 
 def synchronize_norms(module: nn.Module) -> None:
-    """Let every batch norm of ``module`` see the batches of all processes together while training.
+    """Make every batch norm of ``module`` compute its statistics over the batches of all processes in training.
 
     Convention:
-        PyTorch's own norms become :class:`BatchNorm` with the same parameters; names do not change.
+        PyTorch norms are replaced by :class:`BatchNorm` with the same parameters and names.
 
     Raises:
-        UserError: A batch norm of another kind, whose forward pass would be lost.
+        UserError: A batch norm has a forward pass of its own, which replacing would discard.
     """
     known: dict[nn.Module, BatchNorm] = {}
     for parent_name, parent in list(module.named_modules()):
@@ -125,24 +125,23 @@ def synchronize_norms(module: nn.Module) -> None:
                 child.synchronized = True
             elif isinstance(child, nn.modules.batchnorm._BatchNorm):
                 if child not in known:
-                    known[child] = _stand_in(child, f"{parent_name}.{name}".lstrip("."))
+                    known[child] = _replacement(child, f"{parent_name}.{name}".lstrip("."))
                 setattr(parent, name, known[child])
 
 
 def separate_norms(module: nn.Module) -> None:
-    """Undo :func:`synchronize_norms`: every process sees its own batch."""
+    """Undo :func:`synchronize_norms`: every process computes statistics over its own batch."""
     for part in module.modules():
         if isinstance(part, BatchNorm):
             part.synchronized = False
 
 
-def _stand_in(norm: nn.modules.batchnorm._BatchNorm, name: str) -> BatchNorm:
-    """A synchronized norm with the tensors of one of PyTorch's."""
+def _replacement(norm: nn.modules.batchnorm._BatchNorm, name: str) -> BatchNorm:
+    """Return a synchronized norm with the tensors of a PyTorch norm."""
     momentum = norm.momentum
-    if type(norm) not in PLAIN or not norm.affine or not norm.track_running_stats or momentum is None:
+    if type(norm) not in REPLACEABLE or not norm.affine or not norm.track_running_stats or momentum is None:
         raise UserError(
-            f"trainer.sync_batchnorm: {name} is a {type(norm).__name__} with a forward pass of its own, which cannot "
-            "be shared between processes; set it to false"
+            f"trainer.sync_batchnorm: {name} is a {type(norm).__name__}, which cannot be synchronized. Set it to false."
         )
     ours = BatchNorm(norm.num_features, eps=norm.eps, momentum=momentum)
     for key, tensor in [*norm._parameters.items(), *norm._buffers.items()]:
@@ -152,7 +151,7 @@ def _stand_in(norm: nn.modules.batchnorm._BatchNorm, name: str) -> BatchNorm:
 
 
 class ChannelDropout(nn.Module):
-    """Zeroes whole channels of a cloud with probability ``rate`` while training: Dropout2d for tokens."""
+    """Zero whole channels of a cloud with probability ``rate`` in training, as ``nn.Dropout2d`` does for images."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()

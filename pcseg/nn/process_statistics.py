@@ -1,4 +1,4 @@
-"""Batch statistics over the rows of all processes, and the gradient that passes through them."""
+"""Batch statistics over the rows of all processes, and the gradient through them."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 
 class Statistics(NamedTuple):
-    """Values a channel, and their mean and biased variance, ``(C,)`` float64 each."""
+    """Number of values per channel, and their mean and biased variance, ``(C,)`` float64 each."""
 
     count: int
     mean: Tensor
@@ -17,18 +17,18 @@ class Statistics(NamedTuple):
 
 
 def several_processes() -> bool:
-    """Whether there are processes to share statistics with."""
+    """Return whether there is more than one process."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def statistics_of_processes(x: Tensor) -> Statistics:
-    """Statistics of every channel of ``x`` ``(N, C)`` or ``(N, C, ...)`` in all processes together.
+    """Return the statistics of every channel of ``x`` ``(N, C)`` or ``(N, C, ...)`` over all processes.
 
-    Joined as in Chan, Golub & LeVeque, 1979: squares are summed about the mean of each process, so that nothing
-    cancels. No gradient passes; see :func:`follow_statistics`.
+    Combined as in Chan, Golub & LeVeque, 1979: squares are summed about the mean of each process, which avoids
+    cancellation. No gradient flows through them; see :func:`follow_statistics`.
 
     Convention:
-        Every process takes part, also one without rows. All get the same numbers.
+        Every process must call this, also one without rows. All get the same result.
     """
     rows = x.detach() if x.dtype == torch.float64 else x.detach().float()
     count = x.numel() // x.shape[1]
@@ -47,10 +47,11 @@ def statistics_of_processes(x: Tensor) -> Statistics:
 
 
 def follow_statistics(x: Tensor, mean: Tensor, scale: Tensor, count: int) -> Tensor:
-    """``x`` as it is; its gradient is that of a normalised ``x`` whose mean and variance followed every row.
+    """Return ``x`` unchanged; its gradient includes the dependence of mean and variance on every row.
 
-    With ``z = (x - mean) * scale`` normalised by constants and g its gradient times ``scale``, the gradient by x is
-    ``g - mean(g) - z mean(g z)`` over the rows of all processes (Ioffe & Szegedy, ICML 2015, section 3).
+    With ``z = (x - mean) * scale``, computed from constant statistics, and g its gradient times ``scale``, the
+    gradient with respect to x is ``g - mean(g) - z mean(g z)`` over the rows of all processes (Ioffe & Szegedy, ICML
+    2015, Section 3).
 
     Args:
         x: Rows of this process.
@@ -62,7 +63,7 @@ def follow_statistics(x: Tensor, mean: Tensor, scale: Tensor, count: int) -> Ten
 
 
 def _others(x: Tensor) -> list[int]:
-    """Axes that are not channels."""
+    """Return the axes other than the channels."""
     return [axis for axis in range(x.ndim) if axis != 1]
 
 

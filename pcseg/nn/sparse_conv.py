@@ -1,4 +1,4 @@
-"""Layers of sparse convolution: features in, features out, voxels beside them."""
+"""Sparse convolution layers: they take features and voxels and return features."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from pcseg.ops.voxels import VoxelSet
 
 
 class _SparseConvLayer(nn.Module):
-    """Weight ``(kernel_size ** 3, in_channels, out_channels)``, places in (x, y, z) order with z fastest."""
+    """Base of the layers; ``weight`` is ``(kernel_size ** 3, in_channels, out_channels)``, kernel offsets z fastest."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class _SparseConvLayer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform as in ``nn.Conv3d``."""
+        """Initialize uniformly, as ``nn.Conv3d`` does."""
         bound = 1 / math.sqrt(max(self.kernel_size**3 * self.in_channels, 1))
         nn.init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
@@ -39,14 +39,14 @@ class SubmanifoldConv(_SparseConvLayer):
     """``out[p] = bias + sum_k x[p + (k - kernel_size // 2) * dilation] @ weight[k]`` at occupied voxels p.
 
     Args:
-        in_channels: Width of the input.
-        out_channels: Width of the output.
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
         kernel_size: Odd edge of the kernel.
-        dilation: Voxels between its places.
+        dilation: Voxels between kernel offsets.
         bias: Whether a bias is added.
 
     Convention:
-        Cross-correlation, as in ``nn.Conv3d`` with "same" padding; rows of the output are rows of the input.
+        Cross-correlation, as in ``nn.Conv3d`` with "same" padding. Rows of the output are rows of the input.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class SubmanifoldConv(_SparseConvLayer):
         self.dilation = dilation
 
     def forward(self, x: Tensor | Sequence[Tensor], voxels: VoxelSet) -> Tensor:
-        """Features ``(N, in_channels)``, or several side by side, to ``(N, out_channels)``."""
+        """Return ``(N, out_channels)`` for features ``(N, in_channels)``, or several to be concatenated."""
         x = x if isinstance(x, Tensor) else torch.cat(list(x), 1)
         if self.kernel_size == 1:
             return self._biased(x @ self.weight[0])
@@ -75,8 +75,8 @@ class StridedConv(_SparseConvLayer):
     """``out[q] = bias + sum_k x[q * stride - padding + k] @ weight[k]`` at ``coarsen(voxels, ...).voxels``.
 
     Args:
-        in_channels: Width of the input.
-        out_channels: Width of the output.
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
         kernel_size: Edge of the kernel.
         stride: Edge of an output voxel in input voxels.
         padding: Shift of the kernel; 0 for ``kernel_size == stride``, 1 for 3 and 2.
@@ -102,11 +102,11 @@ class StridedConv(_SparseConvLayer):
 
 
 class InverseConv(StridedConv):
-    """The way back of a :class:`StridedConv`: ``out[p] = bias + sum_k x[q] @ weight[k]`` over the coarse q that
-    read p at place k.
+    """The transposed convolution of a :class:`StridedConv`: ``out[p] = bias + sum_k x[q] @ weight[k]``, where q runs
+    over the coarse voxels that read p at kernel offset k.
 
     Convention:
-        ``voxels`` are the fine ones, where the output lives.
+        ``voxels`` are the fine ones, those of the output.
     """
 
     def forward(self, x: Tensor, voxels: VoxelSet) -> Tensor:

@@ -11,19 +11,19 @@ from pcseg.ops.clouds import split_clouds
 
 
 class ClassAttention(nn.Module):
-    r"""Every token gathers the class features of its cloud, weighted by how well they match.
+    r"""Every token attends to the class features of its cloud.
 
     .. math::
         S = \mathrm{softmax}_K(Q K^\top / \sqrt{D}), \qquad
         Y = \mathrm{fuse}(\mathrm{up}(S V) + X)
 
-    Q comes from the tokens by a local convolution, K and V from the class features, one row a class.
+    Q is computed from the tokens by a local convolution, K and V from the class features, one row per class.
 
     Args:
         channels: C, of tokens and class features.
         key_channels: D.
         conv: Makes the local convolutions.
-        norm: Makes the norms; those of K and V see the classes of all clouds as tokens.
+        norm: Makes the norms; those of K and V treat the classes of all clouds as tokens.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ClassAttention(nn.Module):
         self.fuse = ConvNorm(conv(channels, channels, bias=True), norm(channels))
 
     def attend(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
-        """``up(S V) + X``, ``(N, C)``: what is left to be fused."""
+        """Return ``up(S V) + X``, ``(N, C)``, the input of ``fuse``."""
         classes = class_features.flatten(0, 1)
         keys = self.key(classes).view(*class_features.shape[:2], -1)
         values = self.value(classes).view(*class_features.shape[:2], -1)
@@ -46,7 +46,7 @@ class ClassAttention(nn.Module):
         return self.up(torch.cat([share @ value for share, value in zip(shares, values)])) + x
 
     def affinity(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
-        """S, how much of each class every token takes, ``(N, K)``; for views."""
+        """Return the attention S of tokens to classes, ``(N, K)``, for views."""
         keys = self.key(class_features.flatten(0, 1)).view(*class_features.shape[:2], -1)
         return torch.cat(list(self._shares(self.query(x, sites), keys, sites)))
 
@@ -55,7 +55,7 @@ class ClassAttention(nn.Module):
             yield (rows @ (self.scale * key).mT).softmax(-1)
 
     def forward(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
-        """Tokens ``x`` ``(N, C)`` with the context of ``class_features`` ``(B, K, C)``, ``(N, C)``."""
+        """Return tokens ``x`` ``(N, C)`` with the context of ``class_features`` ``(B, K, C)``."""
         return self.fuse(self.attend(x, class_features, sites), sites)
 
 
@@ -71,8 +71,8 @@ class SpatialContext(nn.Module):
         norm: Makes the norms.
 
     Convention:
-        X are the gated features of the channel context module, M its class features. Cost is linear in the
-        tokens: N × K pairs.
+        X are the gated features of the channel context module, M its class features. The cost is linear in the
+        number of tokens: N × K pairs.
     """
 
     def __init__(
@@ -84,6 +84,6 @@ class SpatialContext(nn.Module):
         self.merge = linear_norm(2 * channels, channels, bias=True, norm=norm)
 
     def forward(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
-        """Tokens ``x`` ``(N, C)`` and class features ``(B, K, C)`` to ``(N, C)``."""
+        """Return ``(N, C)`` for tokens ``x`` ``(N, C)`` and class features ``(B, K, C)``."""
         context = self.attention(x, class_features, sites)
         return self.merge(torch.cat([context, self.local(x, sites)], 1))

@@ -92,22 +92,22 @@ def test_the_category_loss_sees_the_label_in_the_middle_of_a_feature() -> None:
 
 
 def test_features_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UserError, match=r"\[6, 7, 8\] channels, not \[7, 8\]"):
+    with pytest.raises(UserError, match=r"\[6, 7, 8\] channels, but got \[7, 8\]"):
         run_image_head(make("ctnet"), features()[1:])
     images = features()
     images[0] = torch.randn(2, 6, 10, 14)
-    with pytest.raises(UserError, match=r"one size, not \(10, 14\) and \(5, 7\)"):
+    with pytest.raises(UserError, match=r"sizes \(10, 14\) and \(5, 7\)"):
         run_image_head(make("encnet"), images)
-    with pytest.raises(UserError, match=r"images of 64 x 64 pixels leave 7 x 1 features"):
+    with pytest.raises(UserError, match=r"images of 64 x 64 pixels give 7 x 1 features"):
         run_image_head(make("ctnet"), features(height=1), (64, 64))
 
 
 @pytest.mark.parametrize(
     ("body", "options", "message"),
     [
-        (partial(EncBody, num_codewords=0), {}, "0 codewords"),
-        (EncBody, {"laterals": [-4]}, r"head\.laterals has -4, but the backbone has 3 features"),
-        (partial(RCCABody, recurrence=0), {}, "recurrence is 0"),
+        (partial(EncBody, num_codewords=0), {}, "num_codewords: 0"),
+        (EncBody, {"laterals": [-4]}, r"head\.laterals: no feature -4. The backbone has 3 features"),
+        (partial(RCCABody, recurrence=0), {}, "recurrence: 0"),
     ],
 )
 def test_bad_options_are_refused(body: Any, options: dict[str, Any], message: str) -> None:

@@ -62,7 +62,7 @@ PAIRS: dict[str, Pair] = {
     ),
     "encnet": partial(ENC, auxiliary=partial(FCNBody, dropout=0.0)),
     "encnet_lateral": partial(ENC, lateral=True, reference_size=None, norm=BiasedBatchNorm),
-    "encnet_paper": partial(ENC, sum_codewords=True, pure_gate=True, presence_weight=0.0),
+    "encnet_paper": partial(ENC, sum_codewords=True, pure_gate=True, weighted=True, presence_weight=0.0),
     "ccnet": RCCA,
     "ccnet_thick": partial(RCCA, thickness=2, attention_width=8),
     "ccnet_rows": partial(RCCA, axes=(0,), recurrence=1),

@@ -10,6 +10,7 @@ from helpers.head_contract import CHANNELS, NUM_CLASSES, PointHeadContract
 
 from pcseg.errors import UserError
 from pcseg.heads import Body, CTBody, EncBody, FCNBody, PointHead, PointwiseBody, RCCABody
+from pcseg.heads.points import token_sizes
 
 WIDTHS = [CHANNELS] * 3
 
@@ -51,6 +52,11 @@ class TestEncNetCoarse(PointHeadContract):
         return make(EncBody, level=2, width=12, num_codewords=4, dropout=0.0)
 
 
+class TestEncNetWeighted(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(EncBody, level=1, width=12, num_codewords=4, weighted=True, dropout=0.0)
+
+
 class TestCCNet(PointHeadContract):
     def make(self) -> PointHead:
         return make(
@@ -68,20 +74,37 @@ class TestCCNetThick(PointHeadContract):
     ("make", "message"),
     [
         (lambda: make(FCNBody, level=3), "levels 0 to 2"),
-        (lambda: make(CTBody, level=0, aux_level=-1), "head.aux_level is -1"),
-        (lambda: make(EncBody, level=1, laterals=[0]), "not finer than level 1"),
-        (lambda: make(EncBody, num_codewords=0), "0 codewords"),
-        (lambda: make(EncBody, reference_size=0), "reference_size is 0"),
-        (lambda: make(RCCABody, recurrence=0), "recurrence is 0"),
-        (lambda: make(RCCABody, width=4), "cannot reduce"),
-        (lambda: make(RCCABody, thickness=0), "thickness is 0"),
-        (lambda: make(RCCABody, axes=[0, 3]), "axes are"),
-        (lambda: make(RCCABody, axes=[]), "axes are"),
+        (lambda: make(CTBody, level=0, aux_level=-1), "head.aux_level: -1"),
+        (lambda: make(EncBody, level=1, laterals=[0]), "has a finer level than 1"),
+        (lambda: make(EncBody, num_codewords=0), "num_codewords: 0"),
+        (lambda: make(EncBody, reference_size=0), "reference_size: 0"),
+        (lambda: make(RCCABody, recurrence=0), "recurrence: 0"),
+        (lambda: make(RCCABody, width=4), "4 channels. Choose at least 8"),
+        (lambda: make(RCCABody, thickness=0), "thickness: 0"),
+        (lambda: make(RCCABody, axes=[0, 3]), r"axes: \[0, 3\]"),
+        (lambda: make(EncBody, presence_weight=-0.1), r"presence_weight: -0\.1 is negative"),
+        (lambda: make(CTBody, class_weight=-1.0), r"class_weight: -1\.0 is negative"),
+        (lambda: make(FCNBody, aux_weight=-1.0), r"head\.aux_weight: -1\.0 is negative"),
+        (lambda: make(RCCABody, axes=[]), r"axes: \[\]"),
     ],
 )
-def test_bad_options_are_told(make, message: str) -> None:
+def test_bad_options_are_refused(make, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make()
+
+
+def test_weighted_tokens_count_their_voxels() -> None:
+    levels, _ = make_levels([random_scene(60, CHANNELS), random_scene(40, CHANNELS, seed=1)])
+    sizes = token_sizes(levels, 2)
+    rows = levels[2].parent[levels[1].parent]
+    assert torch.equal(sizes, torch.bincount(rows).double())
+    head = make(EncBody, width=12, num_codewords=4, weighted=True, dropout=0.0).double().eval()
+    here = levels[2]
+    expected = head.body(here.x, here.voxels, weight=sizes).logits[rows] + head.detail(levels[0].x)
+    torch.testing.assert_close(head(levels, None).logits, expected)
+    assert not torch.allclose(
+        head.body(here.x, here.voxels).logits[rows] + head.detail(levels[0].x), expected
+    )
 
 
 def test_losses_reach_a_weight_of_zero() -> None:

@@ -200,7 +200,7 @@ def test_images_without_labels_are_not_scored(tmp_path: Path) -> None:
 
 
 def test_a_crop_too_small_for_the_head_is_one_line(frames: Path, tmp_path: Path) -> None:
-    message = r"images of 8 x 8 pixels leave 1 x 1 features and the head needs 2 x 2; raise data\.crop_size"
+    message = r"images of 8 x 8 pixels give 1 x 1 features, fewer than 2 x 2\. Increase data\.crop_size"
     with pytest.raises(UserError, match=message):
         run(frames, tmp_path / "run", data={"crop_size": [8, 8]})
 

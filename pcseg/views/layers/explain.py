@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from pcseg.checkpoint import LoadedModel
 from pcseg.evaluation.comparison import head_name
-from pcseg.losses.class_frequency import class_frequency
-from pcseg.losses.presence import class_presence
+from pcseg.losses.cloud_classes import class_frequency, class_presence
 from pcseg.nn.channel_context import ChannelContext
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.nn.encoding import ContextEncoding

@@ -14,7 +14,6 @@ from pcseg.data.voxels import group_by_voxel
 from pcseg.errors import UserError
 from pcseg.heads.points import PointHead, read_back
 from pcseg.inference.clouds import make_sample, usable_rows
-from pcseg.losses.cloud_classes import class_frequency, class_presence
 from pcseg.nn.levels import Level
 from pcseg.views.layers.explain import explain_pass
 from pcseg.views.layers.head_maps import HeadMaps
