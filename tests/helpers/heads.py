@@ -95,6 +95,10 @@ def run_image_head(head: Any, levels: Sequence[Tensor], size: tuple[int, int] | 
     """The output of an image head, with logits ``(B, K, H, W)``."""
     batch = image_batch(levels, size)
     output = head(levels, batch)
+    return HeadOutput(logits=as_image(output.logits, batch), aux=output.aux)
+
+
+def as_image(rows: Tensor, batch: Any) -> Tensor:
+    """Rows of a batch of images as images ``(B, K, H, W)``."""
     count, _, height, width = batch.image.shape
-    pixels = Pixels(batch_size=count, height=height, width=width, device=output.logits.device)
-    return HeadOutput(logits=to_image(output.logits, pixels), aux=output.aux)
+    return to_image(rows, Pixels(batch_size=count, height=height, width=width, device=rows.device))

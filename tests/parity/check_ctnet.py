@@ -8,7 +8,7 @@ import compare
 import torch
 from compare import compare_gradients, compare_outputs
 from golden import Golden
-from helpers.heads import build_head, published_ctnet, run_image_head
+from helpers.heads import as_image, build_head, image_batch, published_ctnet, run_image_head
 from torch import Tensor, nn
 
 from pcseg.heads import ImageHead
@@ -175,7 +175,9 @@ def check_wrapper(golden: Golden) -> None:
         for hook in hooks:
             hook.remove()
         outputs = small | {"logits": output.logits, "cls_app": output.aux["class_prob"]}
-        return outputs | ({"aux": output.aux["aux_logits"]} if "aux_logits" in output.aux else {})
+        if "aux_logits" in output.aux:
+            outputs["aux"] = as_image(output.aux["aux_logits"], image_batch(features, (height, width)))
+        return outputs
 
     check_module(golden, lambda dtype: _build_head(golden), run, under("head", "", CT_HEAD))
 
