@@ -118,5 +118,7 @@ def test_norms_of_another_kind_are_refused() -> None:
 
     for norm, name in ((Activated(C), "Activated"), (nn.BatchNorm1d(C, affine=False), "BatchNorm1d")):
         model = nn.ModuleDict({"stem": nn.Sequential(norm)})
-        with pytest.raises(UserError, match=rf"sync_batchnorm: stem\.0 is a {name}, which .* Set it to false"):
+        with pytest.raises(
+            UserError, match=rf"sync_batchnorm: stem\.0 is a {name}, which .* Set it to false"
+        ):
             synchronize_norms(model)
