@@ -16,7 +16,7 @@ from pcseg.ops.lines import axis_lines, pixel_lines
 from pcseg.ops.voxels import VoxelSet
 
 ROOM = (8.0, 7.0, 3.0)
-"""Edges of the room in metres."""
+"""Edges of the room in meters."""
 
 
 def run() -> list[Row]:

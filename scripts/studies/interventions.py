@@ -18,7 +18,7 @@ from pcseg.ops.clouds import spread
 
 @dataclass(frozen=True, kw_only=True)
 class CloudContext:
-    """What the channel context module says of a cloud, and what is true of it.
+    """Output of the channel context module for a cloud, and its true class frequencies.
 
     Args:
         gate: Channel vector v, ``(C,)``.
@@ -115,7 +115,7 @@ def other(number: int, rooms: Sequence[CloudContext]) -> CloudContext:
 
 
 def own(number: int, rooms: Sequence[CloudContext]) -> Replacement:
-    """What the module says itself, which changes nothing."""
+    """Return the own output of the module, which changes nothing."""
     return Replacement(class_features=rooms[number].class_features, gate=rooms[number].gate)
 
 

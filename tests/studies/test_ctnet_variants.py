@@ -1,4 +1,4 @@
-"""CTNet taken apart: every variant keeps the contract of point heads, and is what its name says."""
+"""Variants of CTNet keep the contract of point heads and compute what their names state."""
 
 from functools import partial
 
@@ -126,6 +126,8 @@ def test_without_channel_context_there_is_no_class_loss() -> None:
         ("upside_down", "rank_one", "order: unknown value 'upside_down'"),
     ],
 )
-def test_impossible_combinations_are_told(order: Order, class_features: ClassFeatures, message: str) -> None:
+def test_impossible_combinations_are_refused(
+    order: Order, class_features: ClassFeatures, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         variant(order, class_features)

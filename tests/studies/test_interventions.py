@@ -57,7 +57,7 @@ def logits(model: torch.nn.Module, seed: int, replacement: Replacement) -> Tenso
         return model(batch_of(room(seed))).logits
 
 
-def test_contexts_are_what_the_module_says(model: Segmentor, contexts: list[CloudContext]) -> None:
+def test_contexts_are_the_output_of_the_module(model: Segmentor, contexts: list[CloudContext]) -> None:
     for seed, context in enumerate(contexts):
         batch = batch_of(room(seed))
         output = model(batch)
@@ -85,15 +85,13 @@ def test_other_features_change_logits_only_within(
     assert torch.equal(model(batch_of(room(0))).logits, plain)
 
 
-def test_classes_are_told_apart_by_their_features_alone(
-    model: Segmentor, contexts: list[CloudContext]
-) -> None:
+def test_only_features_distinguish_classes(model: Segmentor, contexts: list[CloudContext]) -> None:
     replacement = CHANGES["permuted"](0, contexts)
     assert not torch.allclose(replacement.class_features, contexts[0].class_features)
     torch.testing.assert_close(logits(model, 0, replacement), model(batch_of(room(0))).logits)
 
 
-def test_features_are_what_their_names_say(contexts: list[CloudContext]) -> None:
+def test_features_match_their_names(contexts: list[CloudContext]) -> None:
     for number, context in enumerate(contexts):
         features = {name: change(number, contexts).class_features for name, change in CHANGES.items()}
         torch.testing.assert_close(features["true"] / context.gate, context.frequency[:, None].expand(-1, 12))

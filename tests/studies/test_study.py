@@ -94,7 +94,7 @@ def test_rows_of_an_earlier_report_are_kept_if_made_the_same_way(tmp_path: Path)
     assert markdown(study, again, command="C") == (tmp_path / "heads.md").read_text()
     (head,) = read_outcomes(path, variants[1:], **same)
     assert head.variant == variants[1]
-    for other in ({"manifest": "abd"}, {"budget": []}, {"seeds": 3}):
+    for other in ({"manifest": "xyz"}, {"budget": []}, {"seeds": 3}):
         assert read_outcomes(path, variants, **(same | other)) == []
     changed = [
         Variant(name="plain", config="other.yaml", options=("--a",)),
@@ -179,7 +179,7 @@ def test_study_runs_and_resumes(tmp_path: Path, building: Path) -> None:
         intervene(ckpt=kept[0], out=tmp_path / "put_in", changes=["own"], points_per_pass=50)
 
 
-def test_unknown_change_is_told(tmp_path: Path) -> None:
+def test_unknown_change_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no 'nothing'; choose from own, permuted"):
         intervene(ckpt=tmp_path / "best.ckpt", out=tmp_path, changes=["nothing"])
 
