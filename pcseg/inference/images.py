@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from pcseg.checkpoint import LoadedModel
 from pcseg.data.images.augment import resize_colors, scaled_size
-from pcseg.data.images.batch import ImageBatch, Normalize
-from pcseg.data.images.image_data import IMAGENET_MEAN, IMAGENET_STD
+from pcseg.data.images.batch import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, Normalize
 from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from pcseg.errors import UserError
 
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""Mean and standard deviation of red, green and blue in 0..255, as most pretrained weights expect them."""
+
 
 @dataclass(kw_only=True)
 class ImageBatch:

@@ -13,16 +13,13 @@ from torch import Tensor
 
 from pcseg.data.holdout import hold_out
 from pcseg.data.images.augment import Augmentation
-from pcseg.data.images.batch import ImageBatch, Normalize, collate_images
+from pcseg.data.images.batch import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, Normalize, collate_images
 from pcseg.data.images.dataset import Pictures, TrainingImages, WholeImages
 from pcseg.data.images.reader import Picture
 from pcseg.data.images.readers import IMAGE_READERS, ImageSet
 from pcseg.data.training_data import TrainingData
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
-
-IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-"""Mean and standard deviation of red, green and blue in 0..255, as most pretrained weights expect them."""
 
 COUNTED = 200
 """Number of training images, evenly spread, on which classes are counted."""
