@@ -132,10 +132,11 @@ def _read_any(path: Path) -> Columns:
     with path.open("rb") as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy warns about empty lists in ASCII files
         try:
-            table = PlyData.read(stream)["vertex"].data
+            ply = PlyData.read(stream)
+            table = ply["vertex"].data
         except Exception as error:  # plyfile raises its own, KeyError and ValueError
             raise UserError(f"{path}: damaged PLY file ({reason(error)}). Export the file again.") from error
-        if stream.read().strip():
+        if not ply.text and stream.read().strip():  # plyfile may have closed the stream of an ASCII file
             raise UserError(
                 f"{path}: has {size - stream.tell()} extra bytes at its end. Export the file again."
             )
