@@ -1,0 +1,42 @@
+"""Every command that README and pages print is accepted: its name, its options, its configurations."""
+
+import re
+import shlex
+
+import pytest
+from helpers.printed_commands import ROOT, bash_commands
+
+from pcseg import cli
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMANDS = sorted(
+    {command for page in PAGES for command in bash_commands(page.read_text()) if command.startswith("pcseg ")}
+)
+"""Commands in bash blocks. Those that page tests run are parsed here, too: it takes no time."""
+
+OVERLAYS = ("my_head.yaml", "my_options.yaml")
+"""Files that a reader writes."""
+
+
+def test_pages_print_commands() -> None:
+    assert len(COMMANDS) > 30
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_options_and_configurations_exist(command: str, capsys: pytest.CaptureFixture) -> None:
+    words = shlex.split(command.replace("…", "s3dis/encnet"))[1:]
+    for overlay in OVERLAYS:
+        while overlay in words:
+            place = words.index(overlay)
+            del words[place - 1 : place + 1]
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, "--print_config"])
+    assert ended.value.code in (0, None), capsys.readouterr().err
+
+
+def test_names_of_configurations_exist() -> None:
+    """``s3dis/encnet`` and the like in backticks can be given as ``--config``."""
+    folders = "|".join(path.name for path in (ROOT / "configs").iterdir() if path.is_dir())
+    for page in PAGES:
+        for name in re.findall(rf"`((?:{folders})/[\w/]+)`", page.read_text()):
+            assert cli.config_files(name), f"{page.name}: {name}"
