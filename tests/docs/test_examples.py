@@ -16,7 +16,9 @@ EXAMPLES = [page for page in PAGES if blocks(page.read_text(), "python")]
 def test_python_runs_as_printed(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_own_ply(tmp_path / "my_room.ply", own_room(1))
-    write_checkpoint(tmp_path / "runs" / "quickstart" / "best.ckpt")
+    checkpoint = tmp_path / "runs" / "quickstart" / "best.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    write_checkpoint(checkpoint)
     names: dict[str, object] = {}
     for block in blocks(page.read_text(), "python"):
         exec(compile(block, f"{os.path.relpath(page, ROOT)}", "exec"), names)
