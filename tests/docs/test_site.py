@@ -36,10 +36,14 @@ def test_the_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda path: path.relative_to(ROOT).as_posix()
+    "text",
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
 )
 def test_links_lead_to_files_and_headings(text: Path) -> None:
-    links = re.findall(r"\]\((?!https?://)([^)\s]+)\)", re.sub(r"```.*?```", "", text.read_text(), flags=re.DOTALL))
+    links = re.findall(
+        r"\]\((?!https?://)([^)\s]+)\)", re.sub(r"```.*?```", "", text.read_text(), flags=re.DOTALL)
+    )
     for link in links:
         path, _, anchor = link.partition("#")
         target = (text.parent / path).resolve() if path else text
@@ -52,12 +56,16 @@ def _anchors(page: Path) -> set[str]:
     """Return the anchors of the headings of a page, as GitHub and mkdocs make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
     plain = [re.sub(r"[^\w\s-]", "", heading.replace("`", "")).strip().lower() for heading in headings]
-    return {re.sub(r"\s", "-", heading) for heading in plain} | {re.sub(r"[-\s]+", "-", heading) for heading in plain}
+    return {re.sub(r"\s", "-", heading) for heading in plain} | {
+        re.sub(r"[-\s]+", "-", heading) for heading in plain
+    }
 
 
 def test_paths_of_the_repository_exist() -> None:
     """A path in backticks that starts with a folder of the repository names something that is there."""
     for text in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES):
-        for path in re.findall(r"`((?:pcseg|configs|scripts|tests|data_prep|docs)/[\w./]*)`", text.read_text()):
+        for path in re.findall(
+            r"`((?:pcseg|configs|scripts|tests|data_prep|docs)/[\w./]*)`", text.read_text()
+        ):
             if "foo" not in path and "why_context" not in path:
                 assert (ROOT / path).exists(), f"{os.path.relpath(text, ROOT)}: {path}"
