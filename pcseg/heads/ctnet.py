@@ -59,13 +59,9 @@ class CTBody(Body):
         return BodyOutput(logits=self.classify(x), clouds=clouds)
 
     def cloud_losses(self, clouds: dict[str, Tensor], y: Tensor, ptr: Tensor) -> dict[str, Tensor]:
-        return class_prob_losses(clouds["class_prob"], y, ptr, weight=self.class_weight)
-
-
-def class_prob_losses(prob: Tensor, y: Tensor, ptr: Tensor, *, weight: float) -> dict[str, Tensor]:
-    """Return the weighted CP-loss of the class probabilities of clouds, ``(B, K)``."""
-    frequency = class_frequency(y, ptr, prob.shape[1])
-    return {"class_frequency": weight * class_frequency_loss(prob, frequency)}
+        prob = clouds["class_prob"]
+        frequency = class_frequency(y, ptr, prob.shape[1])
+        return {"class_frequency": self.class_weight * class_frequency_loss(prob, frequency)}
 
 
 class PointwiseBody(Body):

@@ -105,8 +105,6 @@ def read_back(levels: list[Level], coarse: int, fine: int, x: Tensor) -> Tensor:
 
 def token_sizes(levels: list[Level], level: int) -> Tensor:
     """Return the number of voxels of the finest level that each voxel of ``level`` contains, ``(N,)``."""
-    sizes = torch.ones_like(levels[0].x[:, 0])
-    for coarse in levels[1 : level + 1]:
-        assert coarse.parent is not None, "every level but the finest links the finer one"
-        sizes = sizes.new_zeros(len(coarse.x)).index_add(0, coarse.parent, sizes)
-    return sizes
+    count = len(levels[level].x)
+    rows = read_back(levels, level, 0, torch.arange(count, device=levels[0].x.device))
+    return torch.bincount(rows, minlength=count).to(levels[0].x)

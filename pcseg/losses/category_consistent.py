@@ -51,5 +51,4 @@ def distance_cost(distance: Tensor) -> Tensor:
 
 
 def _norm(x: Tensor) -> Tensor:
-    """Return the Euclidean norm of each row, with gradient 0 at 0."""
-    return torch.linalg.vector_norm(x, dim=1)
+    return torch.linalg.vector_norm(x, dim=1)  # with gradient 0 at 0

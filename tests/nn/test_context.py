@@ -30,7 +30,7 @@ def test_gate_of_a_large_cloud_in_half_precision() -> None:
     torch.testing.assert_close(gate.half()(x.half(), ptr).float(), expected, rtol=2e-3, atol=2e-3)
 
 
-def test_class_features_have_rank_one_and_tell_probabilities() -> None:
+def test_class_features_have_rank_one() -> None:
     module = ChannelContext(9, 4).double().eval()
     x = torch.randn(12, 9, dtype=torch.float64)
     output = module(x, PTR)
@@ -77,6 +77,6 @@ def test_recurrence_golden_numbers() -> None:
     assert x[:, 0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_too_few_channels_are_told() -> None:
+def test_too_few_channels_are_refused() -> None:
     with pytest.raises(UserError, match=r"7 channels\. Choose at least 8"):
         CrissCrossAttention(7)
