@@ -79,6 +79,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw = folder / "raw"
     areas = tuple(f"Area_{area}/office_{room}" for area in (1, 2, 3, 5) for room in (1, 2))
     write_raw_building(raw / "Stanford3dDataset_v1.2_Aligned_Version", areas)
+    release = raw / "Stanford3dDataset_v1.2_Aligned_Version"
+    main(["prepare", "s3dis", str(release), str(folder / "data" / "s3dis"), "--workers", "1"])
     write_release(raw / "scannet", [f"scene000{k}_00" for k in range(4)] + ["scene0011_00"])
     write_images(raw / "ADEChallengeData2016", "ade20k")
     return folder
