@@ -86,12 +86,11 @@ class Manifest:
     def mean_color(self) -> tuple[float, float, float] | None:
         """Mean color of all points in 0..255, or ``None`` if a scene does not have one."""
         scenes = [scene for scene in self.scenes if scene.num_points]
-        if not scenes or any(scene.mean_color is None for scene in scenes):
+        colors = [scene.mean_color for scene in scenes if scene.mean_color is not None]
+        if not scenes or len(colors) < len(scenes):
             return None
-        weights = np.array([scene.num_points for scene in scenes], np.float64)
-        red, green, blue = np.average(
-            [scene.mean_color for scene in scenes], axis=0, weights=weights
-        ).tolist()
+        weights = [scene.num_points for scene in scenes]
+        red, green, blue = np.average(np.array(colors), axis=0, weights=weights).tolist()
         return red, green, blue
 
     @property

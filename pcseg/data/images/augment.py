@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -151,7 +152,7 @@ def change_colors(image: np.ndarray, strength: float, hue: float, rng: np.random
     factors = rng.uniform(1 - strength, 1 + strength, 3)
     turn = rng.uniform(-hue, hue) / 360
     chosen = rng.random(4) < 0.5
-    picture = Image.fromarray(image)
+    picture: Any = Image.fromarray(image)  # torchvision declares tensors only
     changes = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation)
     for change, factor, apply in zip(changes, factors, chosen):
         picture = change(picture, float(factor)) if apply else picture

@@ -119,7 +119,11 @@ def write_ply(path: Path, columns: Columns) -> None:
     """Write columns of equal length as the vertices of a binary PLY file."""
     from plyfile import PlyData, PlyElement
 
-    table = np.rec.fromarrays(list(columns.values()), names=",".join(columns))
+    table = np.empty(
+        len(next(iter(columns.values()))), [(name, column.dtype) for name, column in columns.items()]
+    )
+    for name, column in columns.items():
+        table[name] = column
     with atomic_path(path) as temporary:
         PlyData([PlyElement.describe(table, "vertex")], byte_order="<").write(temporary)
 
