@@ -145,7 +145,7 @@ class Manifest:
                 schema=LabelSchema.from_json(json.dumps(fields["schema"]), source=str(path)),
                 scenes=tuple(_read_entry(entry) for entry in fields["scenes"]),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{path}: damaged ({type(error).__name__}: {reason(error)}). Prepare the data again."
             ) from error
