@@ -125,5 +125,5 @@ def pack_differences(grid: np.ndarray) -> bytes:
 def png_uri(image: Image.Image) -> str:
     """Return an image as a data URI."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    image.save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
