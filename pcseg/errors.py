@@ -13,7 +13,7 @@ class UserError(Exception):
 
 
 def require_choice(option: str, value: Any, choices: Any) -> None:
-    """Refuse an option value that its ``Literal`` type does not list; Python callers bypass the YAML parser's check.
+    """Reject an option value that its ``Literal`` type does not list; Python callers bypass the YAML parser's check.
 
     Raises:
         UserError: ``value`` is not one of ``choices``.

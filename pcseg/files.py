@@ -58,7 +58,7 @@ def write_bytes(path: Path | str, content: bytes) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write a UTF-8 text file atomically; line endings are kept as they are in ``text``."""
+    """Write a UTF-8 text file atomically; line endings are those of ``text``."""
     write_bytes(path, text.encode())
 
 

@@ -186,7 +186,7 @@ class _Expand(ast.NodeTransformer):
 
 
 def _parameters(function: ast.FunctionDef) -> Iterator[tuple[ast.arg, ast.expr | None, bool]]:
-    """Every parameter with its default and whether it may be given without its name."""
+    """Return every parameter with its default and whether it may be given without its name."""
     arguments = function.args
     missing = [None] * (len(arguments.args) - len(arguments.defaults))
     for argument, default in zip(arguments.args, [*missing, *arguments.defaults], strict=True):
@@ -196,7 +196,7 @@ def _parameters(function: ast.FunctionDef) -> Iterator[tuple[ast.arg, ast.expr |
 
 
 def _fields(source: Source, parameter: str, name: str) -> Iterator[Option]:
-    """Options of a parameter whose type is a dataclass: one for each field, described by the string after it."""
+    """Return the options of a dataclass parameter: one per field, described by the string after it."""
     home, node = source.find(name)
     assert isinstance(node, ast.ClassDef)
     for field, after in zip(node.body, [*node.body[1:], None]):

@@ -25,7 +25,7 @@ _MUTED = ((51, 34, 136), (136, 204, 238), (68, 170, 153), (17, 119, 51), (153, 1
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSchema:
-    """Define the names, order and colors of the classes of a data set.
+    """Names, order and colors of the classes of a data set.
 
     Args:
         name: Short name for messages.

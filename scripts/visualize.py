@@ -1,4 +1,4 @@
-"""Show a cloud, its prediction and the inside of a head, as ``pcseg visualize`` does."""
+"""Show a cloud, its prediction and the internals of a head, as ``pcseg visualize`` does."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The description of somebody's own data: one YAML over a folder of labeled clouds."""
+"""Read the description of your own data: a YAML file for a folder of labeled clouds."""
 
 import colorsys
 import json
@@ -16,17 +16,17 @@ from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 LABEL_NAMES = ("label", "labels", "class", "classification", "semantic", "sem_label", "segment")
-"""Columns that are taken for the class where the description names none."""
+"""Default names of the column with the class."""
 
 INSTANCE_NAMES = ("instance", "instances", "instance_id", "object_id")
-"""Columns that are taken for the object where the description names none."""
+"""Default names of the column with the object."""
 
 FIELDS = ("pos", "color", "normal", "label", "instance")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderSpec:
-    """What a description says.
+    """The content of a description.
 
     Args:
         path: The YAML file.
@@ -35,7 +35,7 @@ class FolderSpec:
         schema: Classes.
         values: Number of each class in the files.
         ignore: Numbers of points without a class.
-        split: Patterns of file names, relative to ``root``, of every split; ``None``: the first folder tells.
+        split: Patterns of file names, relative to ``root``, of every split; ``None``: the first folder.
         fields: Columns of the files by our name: one, or three for ``pos``, ``color`` and ``normal``.
         units: Unit of the files.
         up: Axis that points up in the files.
@@ -53,7 +53,7 @@ class FolderSpec:
     up: Up = "z"
 
     def fingerprint(self) -> str:
-        """What the prepared scenes depend on besides the files."""
+        """Return the settings that prepared scenes depend on besides the files."""
         parts = (
             self.schema.to_json(),
             self.values,
@@ -65,13 +65,13 @@ class FolderSpec:
         return json.dumps(parts)
 
     def label_table(self, label: np.ndarray, *, source: Path) -> np.ndarray:
-        """Classes ``(N,)`` int16 of the numbers in a file.
+        """Return the classes ``(N,)`` int16 of the numbers in a file.
 
         Raises:
-            UserError: A number that is neither a class nor ignored, or not whole.
+            UserError: A number that is neither a class nor ignored, or not an integer.
         """
         if label.dtype.kind not in "fiub":
-            raise UserError(f"{source}: labels are of type {label.dtype}, but numbers are needed")
+            raise UserError(f"{source}: labels have type {label.dtype}. Use numbers.")
         present, inverse, counts = np.unique(label, return_inverse=True, return_counts=True)
         known = dict(zip(self.values, range(len(self.values)))) | dict.fromkeys(self.ignore, IGNORE_INDEX)
         known |= {IGNORE_INDEX: known.get(IGNORE_INDEX, IGNORE_INDEX)}
@@ -82,12 +82,12 @@ class FolderSpec:
             some = ", ".join(f"{value:g} ({count:,} points)" for value, count in unknown[:5])
             more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
             raise UserError(
-                f"{source}: label {some}{more} is no class of {self.path}; add it to names or ignore there"
+                f"{source}: label {some}{more} is not a class of {self.path}. Add it to names or ignore."
             )
         return np.array([known[value] for value in present.tolist()], dtype=np.int16)[inverse.reshape(-1)]
 
     def renamed(self, columns: Columns, *, source: Path) -> Columns:
-        """Columns under the names that :func:`pcseg.data.io.clouds.from_columns` knows, ``label`` and ``instance``.
+        """Return columns under the names that :func:`pcseg.data.io.clouds.from_columns` knows, ``label``, ``instance``.
 
         Raises:
             UserError: A column that ``fields`` names does not exist.
@@ -101,8 +101,8 @@ class FolderSpec:
             for target, other in zip(targets, given):
                 if other.lower() not in columns:
                     raise UserError(
-                        f"{source}: no column {other!r}, which fields.{name} of {self.path} names; it has "
-                        f"{', '.join(columns)}"
+                        f"{source}: no column {other!r} (columns: {', '.join(columns)}). Correct fields.{name} in "
+                        f"{self.path}."
                     )
                 new[target] = columns[other.lower()]
         for name, guesses in (("label", LABEL_NAMES), ("instance", INSTANCE_NAMES)):
@@ -116,26 +116,28 @@ def read_spec(path: Path) -> FolderSpec:
     """Read a description.
 
     Raises:
-        UserError: No such file, not YAML, an unknown key, or a value that means nothing; the key is named.
+        UserError: No such file, not YAML, an unknown key, or an invalid value.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such description; docs/own_data.md shows one")
+        raise UserError(f"{path}: no such file. Write a description as in docs/own_data.md.")
     try:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())[:200]})") from error
+        raise UserError(
+            f"{path}: not YAML ({' '.join(str(error).split())[:200]}). Fix the syntax."
+        ) from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no keys; docs/own_data.md shows what is needed")
+        raise UserError(f"{path}: holds no keys. See docs/own_data.md.")
     known = {"name", "root", "split", "names", "colors", "ignore", "fields", "units", "up"}
     unknown = [str(key) for key in content if key not in known]
     if unknown:
-        raise UserError(f"{path}: key {unknown[0]!r} is unknown; known are {', '.join(sorted(known))}")
+        raise UserError(f"{path}: key {unknown[0]!r} is unknown. Choose from {', '.join(sorted(known))}.")
     for key in ("root", "names"):
         if not content.get(key):
-            raise UserError(f"{path}: key {key!r} is missing")
+            raise UserError(f"{path}: key {key!r} is missing. Add it.")
     root = (path.parent / str(content["root"])).resolve()
     if not root.is_dir():
-        raise UserError(f"{path}: root {root} is no folder")
+        raise UserError(f"{path}: root {root} is not a directory. Correct it.")
     name = str(content.get("name", path.stem))
     names, values = _names(content["names"], path)
     colors = _colors(content.get("colors"), names, path)
@@ -147,7 +149,7 @@ def read_spec(path: Path) -> FolderSpec:
         schema=LabelSchema(name=name, names=names, colors=colors),
         values=values,
         ignore=tuple(
-            _whole(value, "ignore", path) for value in (ignore if isinstance(ignore, list) else [ignore])
+            _integer(value, "ignore", path) for value in (ignore if isinstance(ignore, list) else [ignore])
         ),
         split=_split(content.get("split"), path),
         fields=_fields(content.get("fields") or {}, path),
@@ -157,27 +159,27 @@ def read_spec(path: Path) -> FolderSpec:
 
 
 def find_clouds(spec: FolderSpec) -> dict[Path, str]:
-    """The files of a data set and the split of each, sorted.
+    """Return the files of a data set and the split of each, sorted.
 
     Raises:
-        UserError: There are none, a file is in two splits, a split is empty, or a pattern is none.
+        UserError: There are none, a file is in two splits, a split is empty, or a pattern is invalid.
     """
     files = sorted(
         path
         for path in spec.root.rglob("*")
         if path.suffix.lower() in CLOUD_READERS
-        and not any(part.startswith(".") for part in path.relative_to(spec.root).parts)  # of file managers
+        and not any(
+            part.startswith(".") for part in path.relative_to(spec.root).parts
+        )  # made by file managers
         and path.is_file()
     )
     if not files:
-        raise UserError(
-            f"{spec.root}: holds no clouds; files of the kinds {', '.join(CLOUD_READERS)} are read"
-        )
+        raise UserError(f"{spec.root}: holds no clouds. Provide files of {', '.join(CLOUD_READERS)}.")
     if spec.split is None:
         flat = [file for file in files if file.parent == spec.root]
         if flat:
             raise UserError(
-                f"{spec.path}: {flat[0].name} lies in no folder of {spec.root}; name the files by 'split'"
+                f"{spec.path}: {flat[0].name} is not in a subfolder of {spec.root}. Assign files with 'split'."
             )
         return {file: file.relative_to(spec.root).parts[0] for file in files}
     found: dict[Path, str] = {}
@@ -185,42 +187,44 @@ def find_clouds(spec: FolderSpec) -> dict[Path, str]:
         try:
             matching = {file for pattern in patterns for file in spec.root.glob(pattern)} & set(files)
         except ValueError as error:
-            raise UserError(f"{spec.path}: split {split!r}: {error}") from error
+            raise UserError(f"{spec.path}: split {split!r}: {error}. Correct the pattern.") from error
         if not matching:
             raise UserError(
-                f"{spec.path}: split {split!r}: no file matches {', '.join(patterns)} in {spec.root}"
+                f"{spec.path}: split {split!r}: no file in {spec.root} matches {', '.join(patterns)}. Correct it."
             )
         for file in sorted(matching):
             if file in found:
                 raise UserError(
-                    f"{spec.path}: {file.relative_to(spec.root)} is in {found[file]!r} and {split!r}"
+                    f"{spec.path}: {file.relative_to(spec.root)} is in {found[file]!r} and {split!r}. Keep one."
                 )
             found[file] = split
     return dict(sorted(found.items()))
 
 
 def scene_name(spec: FolderSpec, file: Path) -> str:
-    """The name of a file's scene: its path under the root without the kind, folders joined by ``_``."""
+    """Return the scene name of a file: its path under the root without the suffix, folders joined by ``_``."""
     parts = file.relative_to(spec.root).with_suffix("").parts
     return "_".join(parts[1:] if spec.split is None else parts)
 
 
 def _names(given: Any, path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Class names and the number of each in the files."""
+    """Return class names and the number of each in the files."""
     if isinstance(given, list):
         pairs = list(enumerate(given))
     elif isinstance(given, dict):
-        pairs = [(_whole(value, "names", path), name) for value, name in given.items()]
+        pairs = [(_integer(value, "names", path), name) for value, name in given.items()]
     else:
-        raise UserError(f"{path}: names must be a list of class names or a map from numbers to names")
+        raise UserError(
+            f"{path}: names are invalid. Give a list of class names or a map from numbers to names."
+        )
     names = tuple(str(name) for _, name in pairs)
     if len(names) < 2 or len(set(names)) < len(names):
-        raise UserError(f"{path}: names must be two different classes or more, not {list(names)}")
+        raise UserError(f"{path}: names are {list(names)}. Give two or more different classes.")
     return names, tuple(value for value, _ in pairs)
 
 
 def _colors(given: Any, names: tuple[str, ...], path: Path) -> tuple[tuple[int, int, int], ...]:
-    if given is None:  # hues that are far apart, by the golden ratio
+    if given is None:  # distinct hues, by the golden ratio
         hues = [(0.618034 * index) % 1 for index in range(len(names))]
         colors = [
             colorsys.hsv_to_rgb(hue, 0.55 + 0.4 * (i % 2), 0.95 - 0.3 * (i % 3) / 2)
@@ -230,11 +234,11 @@ def _colors(given: Any, names: tuple[str, ...], path: Path) -> tuple[tuple[int, 
     rows = list(given.values()) if isinstance(given, dict) and list(given) == list(names) else given
     try:
         table = np.array(rows)
-    except ValueError:  # rows of different length
+    except ValueError:  # rows differ in length
         table = np.empty(0)
     if table.shape != (len(names), 3) or table.dtype.kind not in "iu" or table.min() < 0 or table.max() > 255:
         raise UserError(
-            f"{path}: colors must be one [r, g, b] in 0..255 for each of the {len(names)} names, in their order"
+            f"{path}: colors are invalid. Give one [r, g, b] in 0..255 per name ({len(names)}), in order."
         )
     return tuple((int(row[0]), int(row[1]), int(row[2])) for row in table)
 
@@ -244,41 +248,41 @@ def _split(given: Any, path: Path) -> dict[str, tuple[str, ...]] | None:
         return None
     if not isinstance(given, dict) or not given:
         raise UserError(
-            f"{path}: split must map split names to patterns of files, such as train: ['train/*.ply']"
+            f"{path}: split is invalid. Map split names to file patterns, such as train: ['train/*.ply']."
         )
     patterns = {
         str(key): (value,) if isinstance(value, str) else tuple(value or ()) for key, value in given.items()
     }
     for name, values in patterns.items():
         if not all(isinstance(value, str) and value and not value.startswith("/") for value in values):
-            raise UserError(f"{path}: split {name!r}: patterns must be texts relative to root")
+            raise UserError(f"{path}: split {name!r}: invalid pattern. Use strings relative to root.")
         if "/" in name or name.startswith("."):
-            raise UserError(f"{path}: split {name!r}: a split is the name of a folder")
+            raise UserError(f"{path}: split {name!r}: invalid name. Use the name of a folder.")
     return patterns
 
 
 def _fields(given: Any, path: Path) -> dict[str, str | tuple[str, ...]]:
     if not isinstance(given, dict):
-        raise UserError(f"{path}: fields must map {', '.join(FIELDS)} to columns of the files")
+        raise UserError(f"{path}: fields are invalid. Map {', '.join(FIELDS)} to columns of the files.")
     fields: dict[str, str | tuple[str, ...]] = {}
     for name, columns in given.items():
         if name not in FIELDS:
-            raise UserError(f"{path}: fields.{name} is unknown; known are {', '.join(FIELDS)}")
+            raise UserError(f"{path}: fields.{name} is unknown. Choose from {', '.join(FIELDS)}.")
         three = isinstance(columns, list) and len(columns) == 3 and name in AXES
         if not three and not isinstance(columns, str):
             what = "three columns, or an array of .npz and HDF5 files" if name in AXES else "one column"
-            raise UserError(f"{path}: fields.{name} must be {what}")
+            raise UserError(f"{path}: fields.{name} is invalid. Give {what}.")
         fields[name] = tuple(map(str, columns)) if three else str(columns)
     return fields
 
 
-def _whole(value: Any, key: str, path: Path) -> int:
+def _integer(value: Any, key: str, path: Path) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UserError(f"{path}: {key}: {value!r} is no whole number")
+        raise UserError(f"{path}: {key}: {value!r} is not an integer. Correct it.")
     return value
 
 
 def _choice(value: Any, key: str, kind: Any, path: Path) -> Any:
     if value not in get_args(kind):
-        raise UserError(f"{path}: {key}: {value!r} is unknown; choose from {', '.join(get_args(kind))}")
+        raise UserError(f"{path}: {key}: {value!r} is unknown. Choose from {', '.join(get_args(kind))}.")
     return value

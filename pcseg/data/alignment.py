@@ -178,7 +178,7 @@ def upward_y(sample: np.ndarray, normal: np.ndarray) -> Literal["y", "-y"]:
 
 
 def is_view(sample: np.ndarray) -> bool:
-    """Whether the points fill a cone around +z, as seen by a camera at the origin."""
+    """Return whether the points fill a cone around +z, as seen by a camera at the origin."""
     if np.mean(sample[:, 2] > 0) < 0.999:
         return False
     front = sample[sample[:, 2] > 0]

@@ -22,7 +22,7 @@ class Collate:
 
     Args:
         features: Names of the input features, in order.
-        grid_size: Edge of a voxel in metres.
+        grid_size: Edge of a voxel in meters.
         mix_prob: Probability that the samples of a batch are mixed in pairs (Mix3D).
 
     Convention:
@@ -43,7 +43,7 @@ class Collate:
         return Batch.from_data_list([to_data(sample, self.features) for sample in samples])  # type: ignore[return-value]
 
     def _mixed(self, samples: list[Sample], rng: np.random.Generator) -> list[Sample]:
-        """Mix the first sample with the second, the third with the fourth; an odd last one stays as it is."""
+        """Mix the first sample with the second, the third with the fourth; an unpaired last one is unchanged."""
         pairs = zip(samples[::2], samples[1::2])
         mixed = [mix(first, second, rng, grid_size=self.grid_size) for first, second in pairs]
         return mixed + samples[len(samples) // 2 * 2 :]

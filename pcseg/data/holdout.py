@@ -7,11 +7,11 @@ from collections.abc import Mapping
 def hold_out(scenes: Mapping[str, str], fraction: float) -> set[str]:
     """Choose a share of the scenes of every split by the hash of their names.
 
-    Every split gives at least one scene and keeps at least one, so a split with a single scene gives none. If no
-    split can give one, all scenes are treated as one split. With ``fraction`` 0 no scene is chosen.
+    At least one scene of every split is chosen and at least one is not, so none of a split with a single scene. If
+    all splits have a single scene, they are treated as one split. With ``fraction`` 0 no scene is chosen.
 
     Args:
-        scenes: Space that each scene shows, by the scene; both as ``<split>/<name>``. All scenes of a space, such
+        scenes: Physical space of each scene; both as ``<split>/<name>``. All scenes of a space, such
             as repeated scans of one room, are chosen together.
         fraction: Share of the scenes.
     """

@@ -12,7 +12,7 @@ from pcseg.errors import UserError
 
 
 class BatchLoader(DataLoader):
-    """Loads batches. An error of the user's data is raised as :class:`UserError`, also from a worker.
+    """Loads batches. Errors in the user's data are raised as :class:`UserError`, also from a worker.
 
     Convention:
         Batches lie in pinned memory if a GPU is present, so that copies to it overlap with computation.
@@ -52,7 +52,7 @@ class EpochLoader(BatchLoader):
     """Loads training batches and can resume inside an epoch.
 
     ``state_dict`` holds the epoch and the number of batches returned so far. The first iteration after
-    ``load_state_dict`` starts after them. Lightning saves and restores this state by itself.
+    ``load_state_dict`` starts after them. Lightning saves and restores this state.
     """
 
     sampler: EpochSampler

@@ -81,8 +81,8 @@ def read_prediction(path: Path) -> SavedPrediction:
     )
 
 
-def find_prediction(place: Path, source: Path) -> Path:
-    """Return ``place`` if it is a file, otherwise the prediction for ``source`` in the folder ``place``.
+def find_prediction(path: Path, source: Path) -> Path:
+    """Return ``path`` if it is a file, otherwise the prediction for ``source`` in the folder ``path``.
 
     The folder is searched recursively for ``<name>.npz``. Scenes of the same name in several areas are
     distinguished by their parent folder; of several predictions for one scene, the newest is used.
@@ -90,11 +90,11 @@ def find_prediction(place: Path, source: Path) -> Path:
     Raises:
         UserError: There is no such prediction.
     """
-    if not place.is_dir():
-        return place
-    found = sorted(place.rglob(f"{source.stem}.npz"))
+    if not path.is_dir():
+        return path
+    found = sorted(path.rglob(f"{source.stem}.npz"))
     if len(found) > 1:
         found = [path for path in found if path.parent.name == source.parent.name] or found
     if not found:
-        raise UserError(f"{place}: contains no {source.stem}.npz. Run pcseg predict {source}.")
+        raise UserError(f"{path}: contains no {source.stem}.npz. Run pcseg predict {source}.")
     return max(found, key=lambda path: path.stat().st_mtime)

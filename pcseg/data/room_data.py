@@ -106,7 +106,7 @@ class RoomData(TrainingData):
             raise UserError("data.mix_prob: samples are mixed in pairs. Use a data.batch_size of at least 2.")
 
     def _check_rooms(self) -> None:
-        """Check that no test room is trained or validated on and that a room to train on is left."""
+        """Check that no test room is trained or validated on and that at least one room remains to train on."""
         for name, rooms in (("training", self.train_rooms), ("validation", self.val_rooms)):
             shared = [room.path for room in rooms if room in self.test_rooms]
             if shared:
@@ -115,7 +115,7 @@ class RoomData(TrainingData):
                 )
         if not self.train_rooms:
             raise UserError(
-                f"{self.root}: no rooms are left to train on. Check data.*_splits and data.val_rooms."
+                f"{self.root}: no rooms remain to train on. Check data.*_splits and data.val_rooms."
             )
 
     @property

@@ -24,7 +24,7 @@ class RoomFiles:
     Args:
         root: The prepared folder.
         entries: Manifest entries of the scenes.
-        needs_normals: Refuse scenes without normals.
+        needs_normals: Reject scenes without normals.
 
     Convention:
         A file is opened when its room is read, and no handle is kept, which is safe in any number of processes.

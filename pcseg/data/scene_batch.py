@@ -15,7 +15,7 @@ from pcseg.ops.voxels import VoxelSet
 
 @dataclass(kw_only=True)
 class SceneBatch:
-    """Hold the fields of :class:`~pcseg.nn.levels.PointBatch` for one scene.
+    """The fields of :class:`~pcseg.nn.levels.PointBatch` for one scene.
 
     Args:
         x: Input features, ``(N, F)``.

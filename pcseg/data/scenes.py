@@ -13,7 +13,7 @@ from pcseg.files import atomic_path
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 FORMAT_VERSION = 1
-"""Increased when the layout of a file changes; files of another version are refused."""
+"""Increased when the layout of a file changes; files of another version are rejected."""
 
 FIELDS: Mapping[str, tuple[str, int | None]] = {
     "pos": ("<f4", 3),

@@ -13,7 +13,7 @@ from pcseg.labels import IGNORE_INDEX, S3DIS, LabelSchema
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """Define a ScanNet benchmark: a schema and the id of each class in its files.
+    """A ScanNet benchmark: a schema and the id of each class in its files.
 
     Args:
         schema: Names, order and colors; labels are 0..K-1.

@@ -14,7 +14,7 @@ MILLIMETERS_PER_METER = 1000.0
 
 @dataclass(frozen=True, kw_only=True)
 class CameraFrame:
-    """Hold one frame of a scan in ScanNet's layout.
+    """One frame of a scan in ScanNet's layout.
 
     Args:
         color: Color image file.
@@ -34,7 +34,7 @@ class CameraFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class VisiblePoints:
-    """Hold the points that a frame sees, and their pixels in its color image.
+    """Points that a frame sees, and their pixels in its color image.
 
     Args:
         frame: The frame.
@@ -50,7 +50,7 @@ class VisiblePoints:
 
 @dataclass(frozen=True)
 class PointScores:
-    """Hold the back-projected scores of the points of a scene.
+    """Back-projected scores of the points of a scene.
 
     Args:
         scores: Mean score over the frames that see a point, ``(N, K)`` float32; 0 for points that no frame sees.

@@ -14,7 +14,7 @@ from pcseg.labels import IGNORE_INDEX
 from pcseg.metrics.confusion import ConfusionMatrix
 
 TEST_POINTS = 1_000_000
-"""Largest number of points on which the random forest is scored."""
+"""Maximum number of points on which the random forest is scored."""
 
 
 def score_baselines(

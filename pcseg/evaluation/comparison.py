@@ -52,8 +52,8 @@ class Comparison:
         frames: Frames of the same rooms, ``<split>/<room>``.
         models: Models by the name of their column.
         splits: Splits to compare on; default: the test splits of the first model.
-        point_options: How point models see a room.
-        image_options: How image models see a frame.
+        point_options: Options of point models.
+        image_options: Options of image models.
 
     Raises:
         UserError: A model may have seen the rooms in training, models have different classes, or a room has no
@@ -190,7 +190,7 @@ def require_unseen(name: str, model: LoadedModel, splits: Sequence[str]) -> None
     if seen:
         raise UserError(
             f"{model.path}: {name} may have seen {', '.join(seen)} in training. Compare on areas that all models, and "
-            "the checkpoints they were initialized from, keep for the test (data.test_splits)."
+            "the checkpoints they were initialized from, keep for testing (data.test_splits)."
         )
 
 

@@ -44,7 +44,7 @@ def evaluate(
         root: Prepared folder or image data set; default: the training data.
         splits: One area or split, or a list; default: the test splits of training.
         fragments: Points: number of forward passes per scene; ``all`` uses every original point, 1 is the fastest.
-        points_per_pass: Points: largest number of voxels per forward pass; larger scenes are cut into blocks.
+        points_per_pass: Points: maximum number of voxels per forward pass; larger scenes are cut into blocks.
         margin: Points: width in meters of the context around a block.
         protocol: Points: evaluation rules; default: those of the data set. ``scannet`` also writes the result file of
             the benchmark's script.
@@ -52,9 +52,9 @@ def evaluate(
             of the first pass alone are reported too.
         boundary: Points: width in meters of the regions in which boundary IoU is counted; 0 turns it off.
         baselines: Points: score simple baselines too (needs scikit-learn).
-        scales: Images: factors on the size of an image whose probabilities are averaged, such as "[0.75, 1, 1.25]".
-        flip: Images: average with the mirror image too.
-        overlap: Images: share of a window that the next window covers again.
+        scales: Images: scale factors; probabilities are averaged over them, such as "[0.75, 1, 1.25]".
+        flip: Images: also average over the mirrored image.
+        overlap: Images: fraction of a window that the next window overlaps.
         batch_size: Images: number of windows per forward pass.
         max_images: Images: score this many evenly spaced images; default: all.
         device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.

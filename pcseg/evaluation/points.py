@@ -92,11 +92,11 @@ def entries_in(manifest: Manifest, splits: Sequence[str], *, root: Path) -> tupl
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationTask:
-    """Set how the scenes of a split are predicted, and where predictions are stored.
+    """Options for predicting the scenes of a split, and the folders of the predictions.
 
     Args:
         model: The model.
-        options: How a scene is split into forward passes.
+        options: Split of a scene into forward passes.
         passes: TTA passes.
         folders: Folders of the predictions: of all passes, and of the first pass alone if there are several.
         boundary: Width of boundaries in meters; 0 for no boundary IoU.
@@ -116,7 +116,7 @@ class EvaluationTask:
 def count_scenes(
     task: EvaluationTask, root: Path, entries: Sequence[SceneEntry], *, progress_bar: bool
 ) -> tuple[RoomMatrices, ConfusionMatrix | None, BoundaryCounts | None]:
-    """Count all scenes, whose predictions are read from the folders of the task or made and stored there.
+    """Count all scenes. Predictions are read from the folders of the task, or computed and stored there.
 
     Returns:
         Confusion matrix of every scene, that of the first TTA pass alone if there are several, and boundary counts.

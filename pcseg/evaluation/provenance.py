@@ -166,12 +166,12 @@ def kept_from_training(
         image_set: Name of the data set, for an evaluation on images.
 
     Convention:
-        Without ``manifest_hash`` and ``image_set`` the evaluation is on rooms and frames of them, in whatever way they
-        were prepared: a training on rooms or frames is judged by the names of its splits alone.
+        Without ``manifest_hash`` and ``image_set`` the evaluation is on rooms and frames of them, however they were
+        prepared: a training on rooms or frames is judged by the names of its splits alone.
 
-        The trainings of checkpoints that a training was initialized from count too. What published weights saw is
-        unknown: a model that was only converted from them has ``None``; a model that was fine-tuned from them is
-        judged by its own training, and its provenance record names them.
+        The trainings of checkpoints that a training was initialized from count too. The training data of published
+        weights are unknown: a model that was only converted from them has ``None``; a fine-tuned one is judged by its
+        own training, and its provenance record names them.
     """
     if card.converted_from:
         return None
@@ -187,7 +187,7 @@ def kept_from_training(
 def _kept(
     training: dict[str, Any], splits: Sequence[str], manifest_hash: str | None, image_set: str | None
 ) -> bool | None:
-    """Return whether one training, given by the arguments of its data and its ``manifest_hash``, saw no split."""
+    """Return whether one training, given by its data arguments and ``manifest_hash``, saw none of ``splits``."""
     trained_set = training.get("dataset")
     if image_set is None and trained_set is not None and trained_set not in FRAME_SETS:
         return True  # photos, but the evaluation is on rooms

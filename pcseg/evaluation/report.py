@@ -30,7 +30,7 @@ CONVENTIONS: dict[Absent, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Hold the scores of a model on a split.
+    """Scores of a model on a split.
 
     Args:
         provenance: Everything that the numbers depend on.

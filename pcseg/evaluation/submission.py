@@ -153,7 +153,7 @@ def find_one(predictions: Path, entry: SceneEntry) -> Path:
     """Return the only prediction of a scan under a folder.
 
     Raises:
-        UserError: There is none, or several, among which the choice would be arbitrary.
+        UserError: There is none, or more than one.
     """
     found = sorted(predictions.rglob(f"{entry.name}.npz"))
     if not found:

@@ -1,4 +1,4 @@
-"""The part of a context head that is the same for points and images."""
+"""The part of a context head that points and images share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -62,7 +62,7 @@ class Body(nn.Module, ABC):
 
 
 def require_factor(option: str, value: float) -> None:
-    """Refuse a negative factor of a loss.
+    """Reject a negative factor of a loss.
 
     Raises:
         UserError: ``value`` is negative.

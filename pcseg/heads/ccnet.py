@@ -25,7 +25,7 @@ class RCCABody(Body):
         in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.body.Body`.
         width: Channels of the features that are classified; 512 in the paper.
         attention_width: Channels of the attention; default: ``width``.
-        recurrence: R, how often the attention is applied. R = 2 connects all pixels of an image, R = 3 all voxels
+        recurrence: Number R of times the attention is applied. R = 2 connects all pixels of an image, R = 3 all voxels
             of a filled box.
         axes: Directions of the lines: 0, 1, 2 for x, y, z. Images have x and y.
         thickness: Edge of the cross-section of a line in voxels; 1 is the published attention. Thicker lines are

@@ -22,7 +22,7 @@ class EncBody(Body):
             the cloud; ``None``: not scaled, as in the paper.
         sum_codewords, pure_gate: See :class:`~pcseg.nn.encoding.ContextEncoding`.
         weighted: Weight each token by the number of voxels of the finest level that it contains, so that encodings
-            measure the cloud and not its tokens. The pixels of an image weigh the same: there it has no effect.
+            measure the cloud and not its tokens. No effect on images, whose pixels all weigh the same.
         presence_weight: Factor of the SE-loss; 0 removes its branch.
         dropout: Rate of the channel dropout, see :class:`~pcseg.heads.fcn.FCNBody`.
         norm: Makes the norms.

@@ -23,7 +23,7 @@ class PointHead(Head):
         body: Makes the body that computes the logits.
         level: Level that the body works on.
         laterals: Further levels that the body fuses, none finer than ``level``.
-        auxiliary: Makes a body whose logits are trained only, see ``aux_weight``; default: none.
+        auxiliary: Makes a body whose logits are used in training only; default: none.
         aux_level: Level of the auxiliary body; default: ``level``.
         aux_weight: Factor of the cross-entropy of the auxiliary logits; 0 removes the auxiliary body.
         local: Makes the local convolutions of the bodies.

@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
-    """Select voxels of a scene for one forward pass.
+    """Voxels of a scene for one forward pass.
 
     Args:
         rows: Voxels of the block, ascending, ``(V_block,)``.
@@ -26,7 +26,7 @@ def cut_into_blocks(grid_pos: np.ndarray, *, max_voxels: int, margin: int) -> li
 
     Args:
         grid_pos: Voxel coordinates, ``(V, 3)``, unique.
-        max_voxels: Largest number of voxels per block, 1 or more.
+        max_voxels: Maximum number of voxels per block, 1 or more.
         margin: Width of the context in voxels.
 
     Convention:

@@ -21,11 +21,11 @@ from pcseg.labels import IGNORE_INDEX, LabelSchema, Palette, class_colors
 
 @dataclass(kw_only=True)
 class CloudPrediction(SavedPrediction):
-    """Hold a point cloud and its prediction; row i belongs to point i of the file.
+    """A point cloud and its prediction; row i belongs to point i of the file.
 
     Args:
         cloud: The points as read from the file.
-        remarks: Lines for the user: what was found in the file, and what was done.
+        remarks: Lines for the user about the file and how it was processed.
     """
 
     cloud: Cloud
@@ -69,7 +69,7 @@ def predict_cloud(
         cloud: The points.
         units: Unit of the coordinates.
         up: Axis of the cloud that points up.
-        options: How the cloud is split into forward passes.
+        options: Split of the cloud into forward passes.
         on_progress: Function that is called after every forward pass with the finished share.
 
     Raises:

@@ -18,12 +18,12 @@ from pcseg.labels import IGNORE_INDEX
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
-    """Set which views of an image a model sees.
+    """Scales, mirror image and windows with which an image is predicted.
 
     Args:
-        scales: Factors on the size of the image whose probabilities are averaged.
-        flip: Average with the mirror image too.
-        overlap: Share of a window that the next window covers again.
+        scales: Scale factors of the image; probabilities are averaged over them.
+        flip: Also average over the mirrored image.
+        overlap: Fraction of a window that the next window overlaps.
         batch_size: Number of windows per forward pass.
 
     Raises:
@@ -46,7 +46,7 @@ class ImageOptions:
 
 @dataclass(frozen=True)
 class ImageModel:
-    """Hold a trained image model with the image settings of its training configuration.
+    """A trained image model with the image settings of its training configuration.
 
     Args:
         loaded: The model.
@@ -117,8 +117,8 @@ def image_probabilities(
         Every scale is resized from the original image. A window always has the size of training, so that sums over
         an image (EncNet's encoding) keep their magnitude. Windows beyond the border are padded with the mean color
         and predictions there are dropped. Softmax comes first, then the mean over windows, then over scales and
-        mirror images (along the width). The published codes average logits (CCNet, CTNet) or their exponentials
-        (EncNet), mirror along the height (CCNet) or resize repeatedly (CTNet).
+        mirror images (along the width). The published code averages logits (CCNet, CTNet) or their exponentials
+        (EncNet), mirrors along the height (CCNet) or resizes repeatedly (CTNet).
     """
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 

@@ -22,7 +22,7 @@ Fragments = int | Literal["all"]
 """Number of forward passes per scene; see :func:`predict_scene`."""
 
 POINTS_PER_PASS = 400_000
-"""Default of the largest number of voxels per forward pass."""
+"""Default maximum number of voxels per forward pass."""
 
 CHUNK = 1_000_000
 """Number of points whose scores are gathered at a time."""
@@ -30,11 +30,11 @@ CHUNK = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class PointOptions:
-    """Set how a scene is split into forward passes.
+    """Split of a scene into forward passes.
 
     Args:
         fragments: Number of forward passes per scene; 1 is the fastest, ``all`` uses every point.
-        points_per_pass: Largest number of voxels per forward pass, which bounds the memory of the model. Larger
+        points_per_pass: Maximum number of voxels per forward pass, which bounds the memory of the model. Larger
             scenes are cut into blocks.
         margin: Width in meters of the context around a block. Scores in the context are not used.
 
@@ -57,7 +57,7 @@ class PointOptions:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
-    """Hold the predictions for a scene; row i belongs to point i of the scene.
+    """Predictions for a scene; row i belongs to point i of the scene.
 
     Args:
         label: Most probable class, ``(N,)`` int16.
@@ -97,9 +97,9 @@ def predict_scene(
         sample: The scene; labels and instances are not used.
         grid_size: Edge length of a voxel in meters.
         features: Names of the input features, in order.
-        options: How the scene is split into forward passes.
+        options: Split of the scene into forward passes.
         passes: TTA passes. Each transformed scene is voxelized and predicted, and the scores are averaged. Memory
-            for the probabilities of two passes is needed, whatever their number.
+            holds the probabilities of two passes, whatever their number.
         probabilities: Return the probabilities of all classes.
         on_progress: Function that is called after every forward pass with the finished share.
 

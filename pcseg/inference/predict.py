@@ -26,7 +26,7 @@ OVERLAY_WEIGHT = 0.55
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePrediction:
-    """Hold an image and its prediction.
+    """An image and its prediction.
 
     Args:
         source: The image file.
@@ -94,11 +94,11 @@ def predict_file(
         units: Points: unit of the coordinates in the file.
         up: Points: axis of the file that points up.
         fragments: Points: number of points per voxel that the model sees; 1 is the fastest, ``all`` uses every point.
-        points_per_pass: Points: largest number of voxels per forward pass, which bounds the memory.
+        points_per_pass: Points: maximum number of voxels per forward pass, which bounds memory.
         margin: Points: width in meters of the context around a block of a large cloud.
-        scales: Images: factors on the size of the image whose probabilities are averaged, such as "[0.75, 1, 1.25]".
-        flip: Images: average with the mirror image too.
-        overlap: Images: share of a window that the next window covers again.
+        scales: Images: scale factors; probabilities are averaged over them, such as "[0.75, 1, 1.25]".
+        flip: Images: also average over the mirrored image.
+        overlap: Images: fraction of a window that the next window overlaps.
         palette: Colors of the classes; ``colorblind`` can be distinguished by color-blind readers.
         device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
         progress_bar: Show progress and remaining time.
@@ -148,8 +148,8 @@ def predict(
         ckpt: A checkpoint file, or a model from :func:`pcseg.load_checkpoint`.
         units: Unit of the coordinates of a cloud.
         up: Axis of a cloud that points up.
-        point_options: How a point model sees a cloud.
-        image_options: How an image model sees an image.
+        point_options: Options of a point model.
+        image_options: Options of an image model.
         device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
         on_progress: Function that is called with the finished share of a cloud.
 

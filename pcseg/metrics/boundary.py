@@ -12,7 +12,7 @@ from pcseg.labels import IGNORE_INDEX
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BoundaryCounts:
-    """Count points near class boundaries, summed over scenes.
+    """Numbers of points near class boundaries, summed over scenes.
 
     Args:
         width: Edge length in meters of the cells in which boundaries are detected.

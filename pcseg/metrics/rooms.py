@@ -15,7 +15,7 @@ from pcseg.metrics.confusion import ConfusionMatrix
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RoomMatrices:
-    """Hold the confusion matrix of every room of a split.
+    """Confusion matrix of every room of a split.
 
     Args:
         names: ``<split>/<scene>`` of each room.
@@ -99,7 +99,7 @@ def read_rooms(path: Path) -> RoomMatrices:
             names, counts = tuple(file["names"].tolist()), torch.from_numpy(file["counts"])
         if counts.dtype != torch.int64 or counts.ndim != 3 or len(counts) != len(names):
             raise ValueError("wrong arrays")
-    except Exception as error:  # zipfile, zlib and numpy raise errors of their own
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own
         raise UserError(
             f"{path}: not the confusion matrices of an evaluation ({reason(error)}). Evaluate again."
         ) from error

@@ -116,7 +116,7 @@ def synchronize_norms(module: nn.Module) -> None:
         PyTorch norms are replaced by :class:`BatchNorm` with the same parameters and names.
 
     Raises:
-        UserError: A batch norm has a forward pass of its own, which replacing would discard.
+        UserError: A batch norm has a custom forward pass, which replacing would discard.
     """
     known: dict[nn.Module, BatchNorm] = {}
     for parent_name, parent in list(module.named_modules()):

@@ -46,7 +46,7 @@ class ClassAttention(nn.Module):
         return self.up(torch.cat([share @ value for share, value in zip(shares, values)])) + x
 
     def affinity(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
-        """Return the attention S of tokens to classes, ``(N, K)``, for views."""
+        """Return the attention S of tokens to classes, ``(N, K)``, for visualization."""
         keys = self.key(class_features.flatten(0, 1)).view(*class_features.shape[:2], -1)
         return torch.cat(list(self._shares(self.query(x, sites), keys, sites)))
 

@@ -1,4 +1,4 @@
-"""Tokens and their positions: what modules need to know that run on voxels and on pixels."""
+"""Tokens and their positions, for modules that run on both voxels and pixels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The convert command: published weights to a file that training starts from and, if complete, evaluation reads."""
+"""Convert published weights to a file for training and, if complete, for evaluation: the command ``pcseg convert``."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def convert_checkpoint(
         config: Resolved training configuration of the model.
         num_classes: Expected number of classes; by default that of the checkpoint.
         inflate: Convert an image head, published or trained here, for the point head of ``config``.
-        partial: Leave out what is missing or of another shape, and accept other options.
+        partial: Skip missing tensors and tensors of another shape, and accept other options.
     """
     read = inflate_head if inflate else convert
     conversion = read(source, config, num_classes=num_classes, partial=partial)
@@ -48,7 +48,7 @@ def convert_checkpoint(
         f"Wrote {out}. Start training from it with --init_from {out}.",
         f"Outcome of every name: {names}",
     ]
-    lines.append("It can be evaluated as it is." if card else f"It cannot be evaluated as it is: {reason}")
+    lines.append("It can be evaluated directly." if card else f"It cannot be evaluated directly: {reason}")
     return "\n".join(lines)
 
 

@@ -53,7 +53,7 @@ def convert(
         config: Training configuration: its ``backbone`` and ``head``, and for points the input features. A point
             backbone may be wrapped, as in linear probing.
         num_classes: Expected number of classes; by default that of the checkpoint.
-        partial: Leave out what is missing or of another shape, and accept other options.
+        partial: Skip missing tensors and tensors of another shape, and accept other options.
 
     Raises:
         UserError: Names, shapes, options, input features or the number of classes do not fit.
@@ -77,7 +77,7 @@ def convert(
     names = system.name_map(state, backbone=inner, inside=inside, head=with_head)
     report = _load(source, model, state, names, partial)
     if not system.head and not isinstance(inner, ImageBackbone):
-        _refuse_holes(source, report, names)
+        _require_complete(source, report, names)
     differing = differing_options(system, model)
     if differing and not partial:
         raise UserError(
@@ -87,7 +87,7 @@ def convert(
     if isinstance(inner, PTv3):
         inner.expect_unit_colors(_color_channel(config, inner))
         report.missing.remove(f"{inside}.input_shift")
-    weights = _filled(model, report)
+    weights = _loaded(model, report)
     if not with_head:
         report.missing += [f"head.{name}" for name in head.state_dict()]
     return Conversion(
@@ -136,7 +136,7 @@ def inflate_head(
         raise UserError(
             f"{source}: nothing of {title} fits {type(model.head.body).__name__}. Name the body of the same system."
         )
-    weights = _filled(model, report)
+    weights = _loaded(model, report)
     report.missing += [f"backbone.{name}" for name in channels.state_dict()]
     return Conversion(title=f"head of {title}, inflated", state=weights, report=report, num_classes=classes)
 
@@ -219,7 +219,7 @@ def _load(source: Path, model: nn.Module, state: State, names: NameMap, partial:
         raise UserError(f"{source}: does not fit the model of --config: {error}. {HINT}") from error
 
 
-def _refuse_holes(source: Path, report: LoadReport, names: NameMap) -> None:
+def _require_complete(source: Path, report: LoadReport, names: NameMap) -> None:
     missing = [name for name in report.missing if name.startswith("backbone.")]
     holes = [name for name in missing if not name.startswith(names.optional)]
     if holes:
@@ -238,7 +238,7 @@ def _features(config: Mapping[str, Any]) -> list[str]:
     return list(config.get("data", {}).get("init_args", {}).get("features", []))
 
 
-def _filled(model: nn.Module, report: LoadReport) -> dict[str, Tensor]:
-    """Return the tensors of ``model`` that have a value of their own."""
+def _loaded(model: nn.Module, report: LoadReport) -> dict[str, Tensor]:
+    """Return the tensors of ``model`` that were loaded."""
     missing = set(report.missing)
     return {name: tensor.clone() for name, tensor in model.state_dict().items() if name not in missing}

@@ -54,7 +54,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         path: A file of PyTorch, safetensors, NumPy (``.npz`` of named arrays) or Paddle.
 
     Raises:
-        UserError: The file does not exist, is not of the format of its name, or holds more than weights.
+        UserError: The file does not exist, does not match its suffix, or holds more than weights.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file. Give a file of weights.")

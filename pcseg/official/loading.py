@@ -65,11 +65,11 @@ def load_published(
         module: Changed in place.
         state: Tensors by their published names.
         names: Their names and layout here.
-        strict: Refuse missing and unexpected names that ``names`` does not allow.
+        strict: Reject missing and unexpected names that ``names`` does not allow.
         partial: Skip tensors of another shape and report them.
 
     Raises:
-        UserError: A shape does not fit, two published names have the same destination, or a name is refused.
+        UserError: A shape does not fit, two published names have the same destination, or a name is rejected.
             Nothing is changed then.
 
     Convention:
@@ -98,7 +98,7 @@ def load_published(
             report.taken[published] = name
     report.missing = [name for name in own if name not in copies and not name.endswith(UNCOUNTED)]
     if strict:
-        _refuse(report, names)
+        _reject(report, names)
     with torch.no_grad():
         for name, value in copies.items():
             own[name].copy_(value)
@@ -148,7 +148,7 @@ def timm_weights(name: str) -> dict[str, Tensor]:
         ) from error
 
 
-def _refuse(report: LoadReport, names: NameMap) -> None:
+def _reject(report: LoadReport, names: NameMap) -> None:
     missing = [name for name in report.missing if not name.startswith(names.optional)]
     unexpected = [name for name in report.unexpected if not name.endswith(UNCOUNTED)]
     problems = {"it lacks": missing, "it has no counterpart here for": unexpected}

@@ -172,7 +172,7 @@ def find_system(state: State, *, source: str) -> System:
     """Return the system of a checkpoint.
 
     Raises:
-        UserError: The names are those of no system in :data:`SYSTEMS`.
+        UserError: The names match no system in :data:`SYSTEMS`.
     """
     for system in SYSTEMS:
         if prefix_before(system.mark, state) is not None:

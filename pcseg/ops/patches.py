@@ -55,10 +55,10 @@ class Patches:
         rows = [torch.arange(span.start, span.stop, device=self.device) for span in spans]
         return torch.cat(rows) if rows else None
 
-    def lent(self, x: Tensor) -> Sequence[Tensor]:
+    def borrowed_keys(self, x: Tensor) -> Sequence[Tensor]:
         """Return the keys in ``x`` of every patch that borrows rows.
 
-        Selected at once: the gradients of many overlapping slices would be as many tensors of full size.
+        Selected at once, because the gradient of each overlapping slice would be a tensor of full size.
         """
         if self.borrowed_rows is None:
             return ()
@@ -125,7 +125,7 @@ def patch_attention(
         sequences of different lengths, otherwise the complete patches of a cloud take one call and its last patch
         another.
     """
-    if bias is None and _sequences_pay(query):
+    if bias is None and _use_sequence_kernel(query):
         return _attend_sequences(query, key, value, patches, scale)
     sizes = [run.rows for run in patches.runs]
     keys, values = key.split(sizes), value.split(sizes)
@@ -138,8 +138,8 @@ def patch_attention(
 
 def _with_borrowed(x: Tensor, parts: Sequence[Tensor], patches: Patches) -> list[Tensor]:
     """Return the rows of every run, preceded by the rows that it borrows."""
-    lent = iter(patches.lent(x))
-    return [next(lent) if run.borrowed else part for run, part in zip(patches.runs, parts)]
+    borrowed = iter(patches.borrowed_keys(x))
+    return [next(borrowed) if run.borrowed else part for run, part in zip(patches.runs, parts)]
 
 
 def attend_run(
@@ -174,7 +174,7 @@ def _attend_sequences(query: Tensor, key: Tensor, value: Tensor, patches: Patche
     return kernel(query, key, value, query_starts, key_starts, longest, longest)
 
 
-def _sequences_pay(query: Tensor) -> bool:
+def _use_sequence_kernel(query: Tensor) -> bool:
     """Return whether a sequence kernel is available and takes these tensors."""
     half = query.dtype in (torch.float16, torch.bfloat16)
     if not half or query.device.type != "cuda" or query.shape[-1] % 8 or not len(query):

@@ -83,7 +83,7 @@ class _SparseConv(torch.autograd.Function):
 def gather_product(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
     """Compute :func:`sparse_conv` without autograd."""
     x = _sorted(x, kernel_map.in_order)
-    if pays_to_group(kernel_map, *weight.shape[1:]):
+    if should_group(kernel_map, *weight.shape[1:]):
         out = _product_by_groups(x, weight, kernel_map)
     else:
         out = _product_by_offsets(x, weight, kernel_map)
@@ -98,7 +98,7 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap) -> Tensor:
     dtype = torch.promote_types(x.dtype, torch.float32)
     total = torch.zeros(kernel_map.volume, channels, out_channels, dtype=dtype, device=x.device)
     x, grad = _sorted(x, kernel_map.in_order), _sorted(grad, kernel_map.out_order)
-    if pays_to_group(kernel_map, channels, out_channels):
+    if should_group(kernel_map, channels, out_channels):
         windows = _windows(x, kernel_map.line)
         for block in kernel_map.blocks:
             for group in block.groups:
@@ -112,7 +112,7 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap) -> Tensor:
     return total.to(x.dtype)
 
 
-def pays_to_group(kernel_map: KernelMap, channels: int, out_channels: int) -> bool:
+def should_group(kernel_map: KernelMap, channels: int, out_channels: int) -> bool:
     """Return whether multiplying by the zeros of empty kernel offsets takes longer than the overhead of groups."""
     device = kernel_map.pattern
     blocks = -(-kernel_map.num_out // of_device(BLOCK_ROWS, device))

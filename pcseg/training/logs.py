@@ -54,7 +54,7 @@ class MetricsTable(CSVLogger):
         return super().experiment
 
     def _start(self) -> None:
-        """Start the table with the rows to keep; at any time, a file holds them."""
+        """Start the table with the rows to keep; a file holds them at all times."""
         table = Path(self.log_dir) / TABLE
         before = table.with_name(f".before.{TABLE}")
         if self._steps == 0:

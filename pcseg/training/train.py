@@ -69,7 +69,7 @@ def train(
             checkpoints hold only weights, for :func:`pcseg.checkpoint.load_weights`.
 
     Raises:
-        UserError: ``out`` holds another run, a checkpoint does not fit, or no rooms are left to train on.
+        UserError: ``out`` holds another run, a checkpoint does not fit, or no rooms remain to train on.
     """
     last = out / "last.ckpt"
     _require_validation_data(data, trainer)
@@ -99,7 +99,7 @@ def train(
 def _fit(
     model: Segmentor, data: TrainingData, card: ModelCard, options: TrainerOptions, *, last: Path, steps: int
 ) -> ModelCheckpoint:
-    """Train ``model`` and return the callback that knows the best checkpoint."""
+    """Train ``model`` and return the callback that tracks the best checkpoint."""
     out = last.parent
     best = ModelCheckpoint(
         dirpath=out, filename="best", monitor="val/miou", mode="max", enable_version_counter=False

@@ -47,11 +47,11 @@ def compare(
         context: Checkpoints of point models with context heads.
         splits: One area or split, or a list; default: the test splits of the plain model.
         out: Folder of the results.
-        fragments: Number of forward passes per scene; ``all`` uses every original point, 1 is the fastest.
-        points_per_pass: Largest number of voxels per forward pass; larger scenes are cut into blocks.
+        fragments: Number of forward passes per scene; ``all`` uses every original point, 1 is fastest.
+        points_per_pass: Maximum number of voxels per forward pass; larger scenes are cut into blocks.
         margin: Width in meters of the context around a block.
-        scales: Factors on the size of a frame whose probabilities are averaged.
-        flip: Average with mirror images too.
+        scales: Scale factors of a frame; probabilities are averaged over them.
+        flip: Also average over mirrored frames.
         pictures: Number of rooms to draw.
         device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
         progress_bar: Show progress and remaining time.

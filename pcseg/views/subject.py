@@ -14,7 +14,7 @@ from pcseg.views.layers.head_maps import HeadMaps
 
 @dataclass(kw_only=True)
 class Subject:
-    """A cloud or an image to look at; all points have finite positions.
+    """A cloud or an image to view; all points have finite positions.
 
     Args:
         name: Name for titles.
@@ -52,7 +52,7 @@ class Subject:
 
     @property
     def kind(self) -> str:
-        """What the points are together, for titles."""
+        """``cloud`` or ``image``, for titles."""
         return "cloud" if self.pixels is None else "image"
 
 

@@ -1,4 +1,4 @@
-"""The visualize command: show a cloud, its prediction and the inside of a head."""
+"""Show a cloud, its prediction and the internals of a head: the command ``pcseg visualize``."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +65,7 @@ def visualize(
         cloud: A file of any format that predict reads, or a prepared scene (.h5); with the checkpoint of an image
             model an image.
         prediction: Prediction of this cloud (.npz), or a folder that contains it.
-        ckpt: Checkpoint of a model to predict with; shows the inside of its head.
+        ckpt: Checkpoint of a model to predict with; shows the internals of its head.
         baseline: Checkpoint of a model to compare with, for --by gain.
         units: Unit of the file.
         up: Axis of the file that points up.
@@ -81,7 +81,7 @@ def visualize(
         browser: Serve a view for a web browser; click a point to see its values.
         host: Address to serve on; 0.0.0.0 lets other machines connect.
         port: Port to serve on; if it is in use, the next free one is taken.
-        max_points: Largest number of points that the browser draws; with a graphics card 1000000 is fine.
+        max_points: Maximum number of points that the browser draws; with a graphics card 1000000 is fine.
         view: inside (from a corner at eye height), top (from above at an angle, without the ceiling) or plan
             (straight down).
         eye: Camera position, "[x, y, z]" in meters with z up.

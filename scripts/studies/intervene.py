@@ -42,7 +42,7 @@ def intervene(
         changes: Names of changes, all by default; see :data:`studies.interventions.CHANGES`.
         root: Prepared folder; without a value, the one that the model was trained on.
         splits: Areas or splits; without a value, those that training kept for the test.
-        points_per_pass: Largest number of voxels of a room: class features are those of a whole room.
+        points_per_pass: Maximum number of voxels per room: class features are those of a whole room.
 
     Raises:
         UserError: As :func:`pcseg.evaluation.evaluate.evaluate`; a model without class features; an unknown change; one

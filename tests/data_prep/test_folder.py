@@ -116,15 +116,16 @@ def test_a_file_that_fails_is_named_and_the_others_are_prepared(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     yaml = write_own_folder(tmp_path)
-    odd = own_room(5)
-    odd["label"][:3] = [9, 9, 12]
-    bad = write_own_ply(tmp_path / "my_rooms" / "train" / "room_0.ply", odd)
+    unknown = own_room(5)
+    unknown["label"][:3] = [9, 9, 12]
+    bad = write_own_ply(tmp_path / "my_rooms" / "train" / "room_0.ply", unknown)
     write_own_ply(tmp_path / "my_rooms" / "train" / "room_1.ply", own_room(1), label="scalar_kind")
     with pytest.raises(UserError, match="2 of 4 files could not be prepared"):
         prepare(yaml, tmp_path / "out", workers=1)
     said = capsys.readouterr().out
     assert (
-        f"{bad}: label 9 (2 points), 12 (1 points) is no class of {yaml}; add it to names or ignore" in said
+        f"{bad}: label 9 (2 points), 12 (1 points) is not a class of {yaml}. Add it to names or ignore."
+        in said
     )
     assert "room_1.ply: no label column (columns: x, y, z, red, green, blue, kind, object_id)" in said
     assert len(Manifest.read(tmp_path / "out").scenes) == 2
@@ -140,25 +141,25 @@ BAD = {
     "unknown key": (DESCRIPTION + "clases: 3\n", "key 'clases' is unknown"),
     "no root": ("names: [a, b]", "key 'root' is missing"),
     "no names": ("root: my_rooms", "key 'names' is missing"),
-    "other root": ("root: elsewhere\nnames: [a, b]", "is no folder"),
-    "names": ("root: my_rooms\nnames: abc", "names must be a list"),
-    "twice": ("root: my_rooms\nnames: [a, a]", "two different classes"),
-    "number": ("root: my_rooms\nnames: {x: a, y: b}", "'x' is no whole number"),
+    "other root": ("root: elsewhere\nnames: [a, b]", "is not a directory"),
+    "names": ("root: my_rooms\nnames: abc", "names are invalid"),
+    "twice": ("root: my_rooms\nnames: [a, a]", "two or more different classes"),
+    "number": ("root: my_rooms\nnames: {x: a, y: b}", "'x' is not an integer"),
     "colors": (DESCRIPTION + "colors: [[1, 2, 3]]\n", "one [r, g, b]"),
     "dark colors": (DESCRIPTION + "colors: [[1, 2, 3], [1, 2, 3], [1, 2, 3], [1, 2, 300]]\n", "in 0..255"),
     "ragged colors": (DESCRIPTION + "colors: [[1, 2, 3], [1, 2], 3, 4]\n", "one [r, g, b]"),
-    "ignore": (DESCRIPTION.replace("[255]", "[none]"), "'none' is no whole number"),
+    "ignore": (DESCRIPTION.replace("[255]", "[none]"), "'none' is not an integer"),
     "units": (DESCRIPTION + "units: feet\n", "units: 'feet' is unknown"),
-    "up": (DESCRIPTION + "up: w\n", "choose from x, y, z"),
-    "split": (DESCRIPTION + "split: [a]\n", "split must map"),
+    "up": (DESCRIPTION + "up: w\n", "Choose from x, y, z"),
+    "split": (DESCRIPTION + "split: [a]\n", "split is invalid"),
     "absolute": (DESCRIPTION + "split: {a: [/tmp/*]}\n", "relative to root"),
-    "odd split": (DESCRIPTION + "split: {../a: ['*']}\n", "name of a folder"),
-    "empty split": (DESCRIPTION + "split: {train: ['*.las']}\n", "no file matches"),
+    "nested split": (DESCRIPTION + "split: {../a: ['*']}\n", "name of a folder"),
+    "empty split": (DESCRIPTION + "split: {train: ['*.las']}\n", "matches *.las"),
     "pattern": (DESCRIPTION + "split: {a: ['**.ply']}\n", "split 'a':"),
     "overlap": (DESCRIPTION + "split: {a: ['**/*.ply'], b: ['train/*']}\n", "is in 'a' and 'b'"),
-    "fields": (DESCRIPTION + "fields: [a]\n", "fields must map"),
-    "odd field": (DESCRIPTION + "fields: {height: z}\n", "fields.height is unknown"),
-    "two columns": (DESCRIPTION + "fields: {color: [r, g]}\n", "fields.color must be three columns"),
+    "fields": (DESCRIPTION + "fields: [a]\n", "fields are invalid"),
+    "unknown field": (DESCRIPTION + "fields: {height: z}\n", "fields.height is unknown"),
+    "two columns": (DESCRIPTION + "fields: {color: [r, g]}\n", "fields.color is invalid. Give three columns"),
 }
 
 
@@ -188,24 +189,24 @@ def test_labels_that_are_no_classes(tmp_path: Path) -> None:
     spec = read_spec(write_own_folder(tmp_path))
     assert spec.label_table(np.array([3.0, 255, -1, 0]), source=tmp_path).tolist() == [3, -1, -1, 0]
     with pytest.raises(
-        UserError, match=r"label 7 \(1 points\), nan \(2 points\) is no class of .*my_rooms\.yaml"
+        UserError, match=r"label 7 \(1 points\), nan \(2 points\) is not a class of .*my_rooms\.yaml"
     ):
         spec.label_table(np.array([np.nan, 0, 7, np.nan]), source=tmp_path)
-    with pytest.raises(UserError, match="labels are of type <U5, but numbers are needed"):
+    with pytest.raises(UserError, match="labels have type <U5"):
         spec.label_table(np.array(["chair", "table"]), source=tmp_path)
 
 
 def test_files_without_a_place(tmp_path: Path) -> None:
     yaml = write_own_folder(tmp_path)
     write_own_ply(tmp_path / "my_rooms" / "loose.ply", own_room(1))
-    with pytest.raises(UserError, match=r"loose\.ply lies in no folder"):
+    with pytest.raises(UserError, match=r"loose\.ply is not in a subfolder"):
         find_clouds(read_spec(yaml))
     (tmp_path / "my_rooms" / "loose.ply").unlink()
     np.savez(tmp_path / "my_rooms" / "train" / "room_1.npz", pos=np.eye(3))
     with pytest.raises(UserError, match=r"scene name train/room_1\.h5"):
         prepare(yaml, tmp_path / "out")
     spec = read_spec(describe(yaml, DESCRIPTION + "fields: {label: kind}\n"))
-    with pytest.raises(UserError, match=r"no column 'kind', which fields\.label"):
+    with pytest.raises(UserError, match=r"no column 'kind' .*fields\.label"):
         spec.renamed({"x": np.zeros(1)}, source=yaml)
-    with pytest.raises(UserError, match="no such description"):
+    with pytest.raises(UserError, match="no such file"):
         read_spec(tmp_path / "none.yaml")

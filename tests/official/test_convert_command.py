@@ -49,7 +49,7 @@ def test_with_data_the_file_is_a_checkpoint(
     main(["convert", str(source), str(out), "--config", str(config)])
     output = capsys.readouterr().out
     assert "EncNet of PyTorch-Encoding: " in output
-    assert "It can be evaluated as it is." in output
+    assert "It can be evaluated directly." in output
     model = load_checkpoint(out)
     batch = ImageBatch(image=torch.randn(1, 3, 32, 32), labels=torch.zeros(1, 32, 32).long(), names=["a"])
     assert model.network(batch).logits.shape == (32 * 32, K)
@@ -64,7 +64,7 @@ def test_without_data_it_starts_a_training_only(
     config = write_config(tmp_path, tmp_path / "nowhere")
     main(["convert", str(source), str(tmp_path / "converted.ckpt"), "--config", str(config)])
     output = capsys.readouterr().out
-    assert "It cannot be evaluated as it is: " in output
+    assert "It cannot be evaluated directly: " in output
     assert "nowhere" in output
     with pytest.raises(UserError, match="not a pcseg checkpoint"):
         load_checkpoint(tmp_path / "converted.ckpt")

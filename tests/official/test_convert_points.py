@@ -82,7 +82,7 @@ def test_command_output_predicts_and_starts_training(tmp_path: Path, capsys: pyt
     main(["convert", str(write(tmp_path, state)), str(out), "--config", str(file)])
     printed = capsys.readouterr().out
     assert f"Point Transformer V3: {len(state)} tensors taken" in printed
-    assert "It can be evaluated as it is." in printed
+    assert "It can be evaluated directly." in printed
     names = out.with_name("ptv3.ckpt.txt").read_text()
     assert "backbone.dec.dec0.up.proj_skip.0.weight -> backbone.unpools.0.skip.weight" in names
     assert "missing here" not in names

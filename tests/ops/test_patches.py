@@ -79,7 +79,7 @@ def test_one_call_for_all_sequences(size: int, scale: float, monkeypatch: pytest
             out.append(torch.einsum("hqk,khd->qhd", weights, v[c:d]))
         return torch.cat(out)
 
-    monkeypatch.setattr(patches_module, "_sequences_pay", lambda _: True)
+    monkeypatch.setattr(patches_module, "_use_sequence_kernel", lambda _: True)
     monkeypatch.setattr(patches_module, "_varlen_attention", lambda: kernel)
     inputs = operands()
     torch.testing.assert_close(patch_attention(*inputs, cut(size), scale=scale), brute(*inputs, size, scale))

@@ -101,7 +101,7 @@ class Fusion(nn.Module):
 
 
 def _pad_as_paddle(module: nn.Module) -> None:
-    """Replace strided convolutions by ones with minimal padding, whose odd row is at the end."""
+    """Replace strided convolutions by ones with minimal padding, an uneven row being at the end."""
     from timm.layers.conv2d_same import Conv2dSame
 
     for name, child in module.named_children():

@@ -115,9 +115,9 @@ def split_runs(x: Tensor, order: Tensor, inverse: Tensor, patches: Patches) -> I
         return
     # The gradient of every selection would be a tensor of full size.
     x = permute_rows(x, order, inverse)
-    lent = iter(patches.lent(x))
+    borrowed = iter(patches.borrowed_keys(x))
     for run, rows in zip(runs, x.split([run.rows for run in runs])):
-        yield run, next(lent) if run.borrowed else rows
+        yield run, next(borrowed) if run.borrowed else rows
 
 
 class RelativePosition(nn.Module):

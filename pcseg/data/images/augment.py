@@ -144,8 +144,8 @@ def change_colors(image: np.ndarray, strength: float, hue: float, rng: np.random
     """Change brightness, contrast, saturation and hue of ``(H, W, 3)`` uint8, each with probability 0.5.
 
     Convention:
-        The functions of torchvision.transforms.v2 with random numbers of our own, so that a sample depends on its
-        key alone. On Pillow images they take 0.85 times the time of the same changes in NumPy (480 x 480 pixels).
+        The functions of torchvision.transforms.v2 with our own random numbers, so that a sample depends on its key
+        alone. On Pillow images they take 0.85x the time of the same changes in NumPy (480 x 480 pixels).
     """
     from torchvision.transforms.v2 import functional as F
 

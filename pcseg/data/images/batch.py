@@ -35,7 +35,7 @@ class ImageBatch:
 
     @property
     def num_graphs(self) -> int:
-        """Number of images; the name is that of the number of scenes in a PyG batch."""
+        """Number of images, under the name that PyG uses for the number of scenes."""
         return len(self.image)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:

@@ -27,7 +27,7 @@ EXPECTED = {
     ("PASCAL-Context (60 classes)", "train"): 4_998,
     ("PASCAL-Context (60 classes)", "val"): 5_105,
 }
-"""Number of images of the complete releases; converted PASCAL-Context may lack two and one."""
+"""Number of images of the complete releases; converted PASCAL-Context may lack 2 images of train and 1 of val."""
 
 
 @dataclass(frozen=True, kw_only=True)

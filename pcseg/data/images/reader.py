@@ -111,7 +111,7 @@ class ImageReader(ABC):
         return apply_table(self.table, read_indices(path), source=path, dataset=self.dataset)
 
     def fit(self, picture: Picture, image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Bring image and label to one size, for data sets that have two by design."""
+        """Resize image and label to one size, for data sets whose sizes differ by design."""
         (height, width), (rows, columns) = image.shape[:2], label.shape
         raise UserError(
             f"{picture.label}: {columns} x {rows} labels for the {width} x {height} pixels of {picture.image}. "

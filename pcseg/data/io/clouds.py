@@ -142,7 +142,7 @@ def _require_readable(path: Path) -> None:
 
 
 def _is_prepared(path: Path) -> bool:
-    """Whether an HDF5 file is a prepared scene."""
+    """Return whether an HDF5 file is a prepared scene."""
     import h5py
 
     if path.suffix.lower() != ".h5":

@@ -98,13 +98,13 @@ def guess_names(values: np.ndarray, path: Path) -> list[str]:
 
 
 def _is_normal(triple: np.ndarray) -> bool:
-    """Whether nearly all rows are unit vectors."""
+    """Return whether nearly all rows are unit vectors."""
     length = np.linalg.norm(triple, axis=1)
     return bool(np.mean(np.abs(length - 1) < 0.02) > 0.9) and bool((triple < 0).any())
 
 
 def _is_color(triple: np.ndarray) -> bool:
-    """Whether all values are integers in 0..255, or all lie in 0..1."""
+    """Return whether all values are integers in 0..255, or all lie in 0..1."""
     finite = triple[np.isfinite(triple).all(axis=1)]
     if not len(finite) or finite.min() < 0:
         return False

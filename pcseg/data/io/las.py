@@ -25,7 +25,7 @@ def read_las(path: Path) -> Columns:
         UserError: Not a LAS or LAZ file, or damaged or truncated.
 
     Convention:
-        The points of LAZ files are decompressed in a process of their own, see :mod:`pcseg.data.io.laz_decoder`.
+        The points of LAZ files are decompressed in a separate process, see :mod:`pcseg.data.io.laz_decoder`.
     """
     from laspy import LasHeader, PackedPointRecord
 

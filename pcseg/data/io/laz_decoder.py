@@ -1,8 +1,8 @@
-"""The process that decompresses LAZ files: writes the point records of a file to the standard output.
+"""Decompress a LAZ file in a separate process, which writes the point records to standard output.
 
 lazrs can abort its process or exhaust memory: of 1,500 damaged files, 60 aborted the process and 58 kept it busy for
-more than 20 s. In a process of its own, with limited memory, it cannot end the preparation of other files. The
-process runs this file as a script, which imports nothing of pcseg and therefore starts fast.
+more than 20 s. In a separate process with limited memory, it cannot stop the preparation of other files. The process
+runs this file as a script, which starts fast because it imports nothing from pcseg.
 """
 
 import sys
@@ -15,7 +15,7 @@ MEMORY = 2 << 30
 
 
 def write_records(path: str) -> None:
-    """Write the point records of a LAZ file to the standard output in parts."""
+    """Write the point records of a LAZ file to standard output in parts."""
     import laspy
 
     backend = laspy.LazBackend.Lazrs

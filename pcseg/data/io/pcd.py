@@ -1,8 +1,7 @@
 """PCD files of the Point Cloud Library: ASCII, binary and compressed.
 
-Read here and not by a library because Open3D takes 20 times as long (2 million points: 1.1 s against 0.05 s)
-and returns truncated files as complete, and pypcd4 accepts headers that contradict the data: of 7 damaged files
-that our tests refuse, it reads 3.
+Libraries are not used: Open3D takes 20 times as long (2 million points: 1.1 s against 0.05 s) and returns truncated
+files as complete, and pypcd4 accepts headers that contradict the data (3 of the 7 damaged files in our tests).
 """
 
 from pathlib import Path
@@ -14,7 +13,7 @@ from pcseg.data.io.text import parse_numbers
 from pcseg.errors import UserError
 
 _LZF_MOST = 100
-"""Largest ratio of LZF: 3 compressed bytes copy at most 264."""
+"""Maximum ratio of LZF: 3 compressed bytes copy at most 264."""
 
 
 def read_pcd(path: Path) -> Columns:

@@ -91,7 +91,7 @@ def _is_number(text: str) -> bool:
 
 
 def _is_count(fields: Sequence[str], following: bytes) -> bool:
-    """Whether a line holds the number of points, as in ``.pts`` files, and not a point."""
+    """Return whether a line holds the number of points, as in ``.pts`` files, and not a point."""
     after = following.split(b"\n", 1)[0].decode("utf-8", errors="replace")
     return len(fields) == 1 and fields[0].isdigit() and len(_split_line(after)) >= 3
 

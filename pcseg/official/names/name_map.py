@@ -1,4 +1,4 @@
-"""How the tensors of a published checkpoint are named and laid out here."""
+"""Map names and layouts of published checkpoints to ours."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ def prefix_before(ending: str, state: State) -> str | None:
     """Return what precedes ``ending`` in the name of a tensor, ``None`` if no name ends with it.
 
     Convention:
-        Self-supervised checkpoints hold a student and a teacher. The student is meant, as in the published
+        Self-supervised checkpoints hold a student and a teacher. The student is used, as in the published
         configurations for fine-tuning.
     """
     found = [name.removesuffix(ending) for name in state if f".{name}".endswith(f".{ending}")]

@@ -71,7 +71,7 @@ def ptv3_names(backbone: nn.Module, state: State) -> NameMap:
     Convention:
         Ignored are the classifier, a mask token or decoder that ``backbone`` does not have, and in a
         self-supervised checkpoint everything but the student's backbone. A checkpoint of an encoder alone leaves
-        the decoder of ``backbone`` as it is.
+        the decoder of ``backbone`` unchanged.
     """
     stem = next((stem for stem in (PTV3_STEM, SONATA_STEM) if prefix_before(stem, state) is not None), "")
     prefix = prefix_before(stem, state) or ""

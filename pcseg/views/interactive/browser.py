@@ -19,7 +19,7 @@ from pcseg.views.render.thinning import thin
 from pcseg.views.subject import Subject
 
 MAX_POINTS = 100_000
-"""Points that are drawn: a browser without a graphics card takes seconds for a million."""
+"""Number of points to draw: a browser without a graphics card takes seconds for a million."""
 BATCH_SECONDS = 0.03
 """Time in which viser may combine messages into one batch."""
 
@@ -31,11 +31,11 @@ class BrowserView:
 
     Args:
         subject: What to show.
-        coloring: The layer that is shown first; attention is that of its point until another one is clicked.
-        viewpoint: Where the camera stands first.
+        coloring: Layer to show first; attention is that of its point until another one is clicked.
+        viewpoint: Initial camera.
         host: Address to listen on; the default accepts connections from this machine only.
         port: Port to listen on; if it is in use, the next free one is taken.
-        max_points: Largest number of points that are drawn, evenly spaced.
+        max_points: Maximum number of points to draw, evenly spaced.
         charts: Picture of the charts of the whole cloud, shown below the legend.
 
     Raises:
@@ -75,7 +75,7 @@ class BrowserView:
         self.server.scene.on_click()(self._on_click)
 
     def _recolor(self) -> None:
-        """Draw the layer that is shown."""
+        """Draw the current layer."""
         with self._lock:
             layer = self._layers[self._mode.value]
             self._cloud.colors = layer.color_of(self.drawn)

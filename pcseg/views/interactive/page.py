@@ -1,7 +1,7 @@
 """An HTML page that shows a cloud in any web browser without a network: points, layers and viewer in one file.
 
-Own viewer instead of a library: one that draws a million points and answers clicks from a file has to be
-loaded from a network or added to every page.
+The viewer is our own because a library that draws a million points and answers clicks must be loaded from a
+network or embedded in every page.
 """
 
 import base64
@@ -40,8 +40,8 @@ def write_page(
     picture to show on demand.
 
     Convention:
-        Positions are rounded to 1/65535 of the cloud's size along each axis, colors are exact. Points come in
-        the order of a space-filling curve, so that neighbors compress well.
+        Positions are rounded to 1/65535 of the cloud's size along each axis, colors are exact. Points are
+        stored along a space-filling curve, so that neighbors compress well.
     """
     rows = np.arange(len(subject))
     if len(rows) > max_points:  # a golden-ratio sequence samples evenly in file order

@@ -12,7 +12,7 @@ SURFACE = 0.05
 """Meters behind the nearest point within which the point closest to the ray is taken."""
 
 MAX_ENTRIES = 5
-"""Number of probabilities that are listed."""
+"""Number of probabilities to list."""
 
 
 def point_on_ray(

@@ -1,4 +1,4 @@
-"""A window of Open3D: rotate the cloud and switch layers on and off."""
+"""An Open3D window to rotate the cloud and switch layers on and off."""
 
 import ctypes
 import os
@@ -86,9 +86,9 @@ def require_screen() -> None:
 
 
 def missing_vulkan() -> str | None:
-    """Return what is missing of Vulkan on Linux, ``None`` if Open3D can use it.
+    """Return the missing part of Vulkan on Linux, ``None`` if Open3D can use it.
 
-    Checked here because Open3D ends the process, without an exception, if there is no driver.
+    Checked here because Open3D exits without an exception if there is no driver.
     """
     try:
         library = ctypes.CDLL("libvulkan.so.1")

@@ -1,4 +1,4 @@
-"""Layers: what color each point of a subject gets, and the legend that explains the colors."""
+"""Layers: the color of each point of a subject, and the legend that explains the colors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,10 +42,10 @@ MISSING = 255
 
 @dataclass(frozen=True, kw_only=True)
 class Coloring:
-    """What the colors of a view mean.
+    """Meaning of the colors of a view.
 
     Args:
-        by: What is shown.
+        by: Kind of layer.
         of: A single class for ``affinity``, or the number of a single codeword for ``codeword``.
         point: Row of the point whose ``attention`` is shown; default: the point nearest the center.
         palette: Colors of the classes.
@@ -62,8 +62,8 @@ class Layer:
     """One coloring of a subject: a color table and an index into it.
 
     Args:
-        by: What the colors mean.
-        title: The same in words.
+        by: Kind of layer.
+        title: Description in words.
         index: Row of ``table`` for every point ``(N,)``, or for every token ``(T,)`` if ``token`` is given; empty if
             ``rgb`` is given.
         table: Colors ``(P, 3)`` uint8.
@@ -71,7 +71,7 @@ class Layer:
         rgb: Colors of the points ``(N, 3)`` uint8, instead of an index.
         names: Meaning of each row of ``table`` for categories; two categories may share a color.
         legend: Text and color of each entry, in class order.
-        scale: Texts at the low and high end of a color scale, for values; its colors are ``table[:255]``.
+        scale: Labels at the low and high end of a color scale, for values; its colors are ``table[:255]``.
         span: Values at the ends of the scale.
         note: Numbers of this layer that follow the title.
     """
@@ -117,7 +117,7 @@ def make_layer(subject: Subject, by: By, *, palette: Palette = "canonical") -> L
         UserError: The subject lacks the field, or ``by`` is not one of :data:`NEEDS`.
     """
     if by not in NEEDS:
-        raise UserError(f"{subject.name}: --by {by} shows the inside of a head. Pass --ckpt FILE.")
+        raise UserError(f"{subject.name}: --by {by} shows the internals of a head. Pass --ckpt FILE.")
     for need, remedy in NEEDS[by]:
         if getattr(subject, need) is None:
             raise UserError(f"{subject.name}: no {need} to color by {by}. {remedy}.")

@@ -1,4 +1,4 @@
-"""The inside of a head: its maps from one forward pass, read from the paper modules that ran."""
+"""Compute the internal maps of a head in one forward pass, read from the paper modules that ran."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,8 +38,8 @@ def explain_pass(
     backbone and returns the token that each row of the logits reads, ``(V,)``.
 
     Convention:
-        Maps come from the modules of :data:`MAPS_OF`, wherever the head has them, so heads of your own that use
-        these modules are explained as well.
+        Maps come from the modules of :data:`MAPS_OF`, anywhere in the head, so custom heads that use these
+        modules are explained too.
     """
     network = model.network.eval()
     with torch.inference_mode(), recording(network.head) as calls:

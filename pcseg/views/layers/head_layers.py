@@ -1,4 +1,4 @@
-"""Layers that show the inside of a head: affinity to classes, codewords, attention of a point, gain over a baseline."""
+"""Layers of the internals of a head: affinity to classes, codewords, attention of a point, gain over a baseline."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ SMALLEST_WEIGHT = 1e-6
 """Low end of the logarithmic scale of attention, relative to the largest weight."""
 
 MAX_CODEWORDS = 6
-"""Codewords that are shown one by one: those with the largest mean weight."""
+"""Number of codewords with a layer of their own: those with the largest mean weight."""
 
 HEAD_MAPS: dict[By, tuple[str, str]] = {
     "affinity": ("affinity", "CTNet heads have one"),

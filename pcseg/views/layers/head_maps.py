@@ -1,4 +1,4 @@
-"""What a head computed for one cloud or image, as arrays that layers and charts show."""
+"""Internal maps of a head for one cloud or image, as arrays that layers and charts show."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Attended(NamedTuple):
-    """What one token attends to: the ``weight`` of every token and whether it is ``reached``, ``(T,)`` each.
+    """Attention of one token: the ``weight`` of every token and whether it is ``reached``, ``(T,)`` each.
 
     The weight of a reached token can underflow to 0.
     """
@@ -35,7 +35,7 @@ class HeadMaps:
         class_prob: CTNet's class probabilities of the cloud, ``(K,)``.
         frequency: Their training targets, ``(K,)``, if the cloud has labels.
         presence: EncNet's probability that the cloud contains a class, ``(K,)``.
-        present: Whether it does, ``(K,)`` bool, if the cloud has labels.
+        present: Whether the cloud contains a class, ``(K,)`` bool, if the cloud has labels.
         assignment: EncNet: weight of every codeword in a token, ``(T, M)``; rows sum to 1.
         smoothing: EncNet: smoothing factor of every codeword, ``(M,)``.
         attend: CCNet: takes a token and returns what it attends to after 1, 2, ... recurrences.

@@ -54,7 +54,7 @@ def context_figure(subject: Subject, *, size: tuple[int, int], palette: Palette)
     """Return the figure of :func:`context_picture`."""
     maps, whole = subject.maps, subject.kind
     if maps is None or subject.schema is None:
-        raise UserError(f"{subject.name}: --by context shows the inside of a head. Pass --ckpt FILE.")
+        raise UserError(f"{subject.name}: --by context shows the internals of a head. Pass --ckpt FILE.")
     if maps.channel is None:
         raise UserError(
             f"{subject.name}: {maps.head} computes no context of the whole {whole}. Use CTNet or EncNet."

@@ -76,7 +76,7 @@ def draw_legends(figure: "Figure", layers: Sequence[Layer], at: tuple[float, flo
         nothing = Patch(visible=False)
         legend = figure.legend(
             [nothing if color is None else Patch(fc=np.divide(color, 255), ec="black") for _, color in entries],
-            [str(i) for i in range(len(entries))],  # the texts follow: matplotlib hides those that start with "_"
+            [str(i) for i in range(len(entries))],  # labels are set later: matplotlib hides those that start with "_"
             loc="upper left", bbox_to_anchor=(x / width, 1 - y / height), fontsize=points(FONT * unit),
             handlelength=1.1, handleheight=1.1, handletextpad=0.5, labelspacing=ROW / FONT - 1.06,
             borderpad=0, borderaxespad=0, frameon=False,

@@ -20,12 +20,12 @@ COLUMNS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Viewpoint:
-    """Where a view is taken from.
+    """Camera of a view.
 
     Args:
         view: ``inside`` (from a corner at eye height), ``top`` (from above at an angle, without the ceiling) or
             ``plan`` (straight down).
-        eye: Camera position in meters, instead of that of the view.
+        eye: Camera position in meters; overrides that of the view.
         look_at: Position in the center of the picture in meters.
     """
 

@@ -1,6 +1,6 @@
 """Splatting renderer without a display: every point covers a few pixels, and the nearest point is visible.
 
-Own code instead of Open3D's offscreen renderer: that needs OpenGL or Vulkan drivers, which servers often lack.
+Open3D's offscreen renderer is not used because it needs OpenGL or Vulkan drivers, which servers often lack.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from torch import Tensor
 from pcseg.ops.serialization import z_code
 
 MAX_REACH = 8
-"""Largest number of pixels that a point covers to each side."""
+"""Maximum number of pixels that a point covers to each side."""
 MAX_PATCH, ISOLATED_PATCH = 0.08, 0.03
 """Largest width of a drawn point in meters, and that of a point without neighbors, which may be noise."""
 OVERLAP = 1.6
@@ -20,7 +20,7 @@ OVERLAP = 1.6
 FINEST_CELL = 0.01
 """Meters; the density of points is measured in cells of this size and up to sixteen times as large."""
 CHUNK = 2_000_000
-"""Points per drawing step; limits the memory."""
+"""Points per drawing step; limits memory."""
 
 
 @dataclass(kw_only=True)

@@ -5,14 +5,14 @@ import numpy as np
 from pcseg.data.voxels import group_by_voxel
 
 MAX_TRIES = 9
-"""Largest number of grids that are tried."""
+"""Maximum number of grids to try."""
 
 MAX_CELLS = 1 << 20
-"""Largest number of cells along an edge: clouds with few distinct positions ask for ever finer grids."""
+"""Maximum number of cells along an edge: clouds with few distinct positions need ever finer grids."""
 
 
 def thin(pos: np.ndarray, max_points: int) -> np.ndarray:
-    """Return the rows of at most ``max_points`` points, one per occupied cell of the finest grid that allows.
+    """Return the rows of at most ``max_points`` points, one per occupied cell of the finest possible grid.
 
     The points are evenly spaced, independent of the scanner position, so surfaces stay closed at one point size.
 
