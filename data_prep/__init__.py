@@ -1,1 +1,1 @@
-"""Raw releases to prepared folders, one module a data set."""
+"""Convert raw releases to prepared folders, one module per data set."""

@@ -1,4 +1,4 @@
-"""Your own data: ``python -m data_prep.folder YAML OUT`` converts a folder of labeled clouds to prepared scenes."""
+"""Prepare your own data: ``python -m data_prep.folder YAML OUT`` converts labeled clouds to prepared scenes."""
 
 from dataclasses import dataclass
 from functools import partial

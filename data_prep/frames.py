@@ -33,7 +33,7 @@ FRAMES = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """Settings that the frames of a room depend on."""
+    """Settings of the frames of a room."""
 
     version: int = FRAMES
     frames: int

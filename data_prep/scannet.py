@@ -119,7 +119,7 @@ def prepare(
 
 
 def is_in_split(raw: Path, splits: Mapping[str, str], entry: SceneEntry) -> bool:
-    """Whether a prepared scan still belongs to its split; scans that are no longer in ``raw`` do."""
+    """Return whether a prepared scan still belongs to its split; scans that are no longer in ``raw`` do."""
     is_there = any((raw / parent / entry.name).is_dir() for parent in ("scans", "scans_test"))
     return not is_there or splits.get(entry.name) == entry.split
 

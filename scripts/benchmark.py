@@ -59,7 +59,7 @@ def write_report(rows: "Sequence[Row]", about: str, *, folder: Path, name: str) 
 
 
 def machine() -> str:
-    """Return what the numbers were measured on."""
+    """Return a description of the machine."""
     import torch
 
     gpu = f" (rows that name it: one {torch.cuda.get_device_name()})" if torch.cuda.is_available() else ""

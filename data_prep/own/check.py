@@ -131,7 +131,7 @@ def check_points(check: FileCheck, cloud: Cloud, *, units: str, up: str) -> None
 
 
 def _check_frame(check: FileCheck, pos: np.ndarray, *, units: str, up: str) -> None:
-    """Units, axes and extents."""
+    """Check units, axes and extents."""
     frame = find_frame(pos, units=units, up=up)  # type: ignore[arg-type]
     low, high = np.percentile(frame.apply(pos), (1, 99), axis=0)
     check.extent = tuple(float(size) for size in high - low)  # type: ignore[assignment]
@@ -179,7 +179,7 @@ def check_splits(checks: list[FileCheck], schema: LabelSchema) -> list[str]:
         if not holding:
             warnings.append(f"class {name!r} has no points")
         elif len(holding) == 1 and len(splits) > 1:
-            warnings.append(f"class {name!r} occurs in {holding[0]!r} only")
+            warnings.append(f"class {name!r} occurs only in {holding[0]!r}")
     if len(splits) == 1:
         warnings.append(
             f"all files are in {next(iter(splits))!r}: there is no other split for validation or testing"

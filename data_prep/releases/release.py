@@ -8,7 +8,7 @@ from pcseg.errors import UserError
 
 
 def is_generated(raw: Path) -> bool:
-    """Whether ``data_prep.rooms`` made the folder; it writes rooms.json there."""
+    """Return whether ``data_prep.rooms`` made the folder; it writes rooms.json there."""
     return (raw / "rooms.json").is_file()
 
 

@@ -95,7 +95,7 @@ def missing_rooms(raw: Path, rooms: Sequence[RawRoom], *, areas: Sequence[str] |
 
 
 def is_aligned(rooms: Sequence[RawRoom]) -> bool:
-    """Whether colors are integers, as in the aligned release; the non-aligned one has six decimals."""
+    """Return whether colors are integers, as in the aligned release; the non-aligned one has six decimals."""
     for room in rooms:
         for file in object_files(room)[0]:
             with file.open("rb") as stream:

@@ -87,8 +87,8 @@ def _read_segments(scan: RawScan, num_vertices: int) -> np.ndarray:
             raise UserError(f"{name}: segIndices are not integers. Download the scan again.") from error
     if segment.shape != (num_vertices,):
         raise UserError(
-            f"{name}: {len(segment)} segIndices for {num_vertices} vertices of {scan.mesh.name}; "
-            "download the scan again"
+            f"{name}: {len(segment)} segIndices for {num_vertices} vertices of {scan.mesh.name}. "
+            "Download the scan again."
         )
     return segment
 

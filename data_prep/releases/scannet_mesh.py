@@ -51,7 +51,7 @@ def read_mesh(path: Path, *, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def vertex_normals(pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals ``(N, 3)`` float32: the sum of the normals of a vertex's triangles, weighted by their areas.
+    """Return unit normals ``(N, 3)`` float32: the sum of the normals of a vertex's triangles, weighted by area.
 
     Args:
         pos: ``(N, 3)`` positions.
@@ -66,11 +66,11 @@ def vertex_normals(pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
     b -= a
     c -= a
     area = np.empty(b.shape, np.float64)  # the cross product, twice the area; summed in double precision
-    with np.errstate(over="ignore", invalid="ignore"):  # of coordinates that no room has; told when written
+    with np.errstate(over="ignore", invalid="ignore"):  # from extreme coordinates; reported when written
         for axis in range(3):
             y, z = (axis + 1) % 3, (axis + 2) % 3
             np.subtract(b[:, y] * c[:, z], b[:, z] * c[:, y], out=area[:, axis])
-    # a column for each triangle, with a one for each of its corners: the product sums row by row
+    # one column per triangle with a one per corner: the product sums row by row
     ends = np.arange(0, faces.size + 1, 3)
     total = csc_array((np.ones(faces.size), faces.ravel(), ends), shape=(len(pos), len(faces))) @ area
     length = np.sqrt(np.einsum("ij,ij->i", total, total))[:, None]

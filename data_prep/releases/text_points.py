@@ -34,7 +34,7 @@ def read_points(
     Convention:
         Values equal ``numpy.loadtxt(path).astype(dtype)``. In S3DIS every damaged byte is a character whose
         bit 0x20 was cleared (NUL was a space, 0x10 a 0). Setting that bit restores the text without guessing.
-        Tab, CR and LF are not changed; a CR inside a line may be a damaged minus sign and is refused.
+        Tab, CR and LF are not changed; a CR inside a line may be a damaged minus sign and is rejected.
     """
     name = name or str(path)
     data, repairs = path.read_bytes(), []
@@ -49,7 +49,7 @@ def read_points(
 
 
 def _is_plain(data: bytes) -> bool:
-    """Whether the bytes are line feeds, spaces, digits, signs and points only (or ``!"#$%&'()*,/``)."""
+    """Return whether the bytes are line feeds, spaces, digits, signs and points only (or ``!"#$%&'()*,/``)."""
     values = np.frombuffer(data, np.uint8)
     lines = np.count_nonzero(values == ord("\n"))
     return np.count_nonzero(values < ord(" ")) == lines and not (values > ord("9")).any()

@@ -1,4 +1,4 @@
-"""A camera in a room: upright views from free places that together see the room, and what it sees there."""
+"""Render upright camera views that together cover a room, from positions above free floor."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,19 +10,19 @@ from data_prep.synthetic.model import RoomModel
 from data_prep.synthetic.scanner import EXPOSURE, choose_stations
 
 CLEARANCE = 0.25
-"""Meters that are free around a lens."""
+"""Minimum distance of a lens from surfaces in meters."""
 
 NEAR = 0.9
-"""Meters to the middle thing of a view at least: a picture of a wall from near by shows nothing."""
+"""Minimum distance in meters to the object in the center of a view: a wall up close shows nothing."""
 
 LOWEST, HIGHEST = np.radians(-38.0), np.radians(28.0)
 """Limits of the pitch of a view."""
 
 TURNS = 10
-"""Directions that are tried at a place."""
+"""Number of directions to try per position."""
 
 CELL = 0.2
-"""Edge in meters of the cells of a room by which it is counted what views see."""
+"""Edge in meters of the cells in which the coverage of views is counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Lens:
         return matrix
 
     def rays(self, *, step: int = 1) -> np.ndarray:
-        """Directions ``(H, W, 3)`` float32 with z = 1 through every ``step``-th pixel."""
+        """Return directions ``(H, W, 3)`` float32 with z = 1 through every ``step``-th pixel."""
         first = (step - 1) / 2
         u, v = np.arange(first, self.width, step), np.arange(first, self.height, step)
         x, y = np.meshgrid((u - self.center[0]) / self.focal, (v - self.center[1]) / self.focal)
@@ -64,7 +64,7 @@ class Lens:
 
 @dataclass(frozen=True)
 class View:
-    """What a camera sees: ``color`` (H, W, 3) uint8, ``depth`` (H, W) meters along the axis, ``instance`` (H, W).
+    """The view of a camera: ``color`` (H, W, 3) uint8, ``depth`` (H, W) meters along the axis, ``instance`` (H, W).
 
     Where a ray leaves the room depth is 0 and the instance -1.
     """
@@ -75,10 +75,10 @@ class View:
 
 
 def upright_pose(eye: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
-    """Camera-to-world matrix ``(4, 4)`` of a camera that looks along ``yaw`` (from x to y) and ``pitch`` (upwards).
+    """Return the camera-to-world matrix ``(4, 4)`` of a view along ``yaw`` (from x to y) and ``pitch`` (up).
 
     Convention:
-        Without roll: the x axis of the camera is level, so things stand upright in the picture.
+        Without roll: the x axis of the camera is level, so objects are upright in the picture.
     """
     forward = [np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)]
     right = [np.sin(yaw), -np.cos(yaw), 0.0]
@@ -91,7 +91,7 @@ def upright_pose(eye: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
 def choose_poses(
     model: RoomModel, lens: Lens, *, count: int, rng: np.random.Generator, threads: int = 0
 ) -> list[np.ndarray]:
-    """``count`` upright poses, each chosen for what it sees that those before it do not."""
+    """Choose ``count`` upright poses, each for the surfaces that the earlier ones do not see."""
     poses = [pose for place in _free_places(model, rng, threads) for pose in _around(place, rng)]
     directions = lens.rays(step=max(lens.width // 40, 1))
     seen, clear = [], []
@@ -118,7 +118,7 @@ def choose_poses(
 
 
 def _free_places(model: RoomModel, rng: np.random.Generator, threads: int) -> np.ndarray:
-    """Places on free floor with nothing within :data:`CLEARANCE` of the lens, the best ones if there are none."""
+    """Return positions above free floor with :data:`CLEARANCE` around the lens, the best ones if there are none."""
     places = np.concatenate([choose_stations(model, rng) for _ in range(3)])
     directions = rng.normal(size=(200, 3)).astype(np.float32)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -128,7 +128,7 @@ def _free_places(model: RoomModel, rng: np.random.Generator, threads: int) -> np
 
 
 def _around(place: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Poses at a place: in all directions, each at a low, a middle and a high pitch."""
+    """Return poses at a position: in all directions, each at a low, a middle and a high pitch."""
     start = rng.uniform(0, 2 * np.pi)
     limits = np.linspace(LOWEST, HIGHEST, 4)
     return [
@@ -141,7 +141,7 @@ def _around(place: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
 def find_exposure(
     model: RoomModel, poses: list[np.ndarray], lens: Lens, rng: np.random.Generator, *, threads: int = 0
 ) -> float:
-    """What light is multiplied by in all pictures of a room."""
+    """Return the factor of the light in all pictures of a room."""
     directions = lens.rays(step=max(lens.width // 20, 1)).reshape(-1, 3)
     light = []
     for pose in poses:
@@ -162,7 +162,7 @@ def take_view(
     rng: np.random.Generator,
     threads: int = 0,
 ) -> View:
-    """Render what a camera at ``pose`` sees.
+    """Render the view of a camera at ``pose``.
 
     Convention:
         Depth and instance are those of the ray through the center of a pixel; color is blurred a little, as by
@@ -182,7 +182,7 @@ def _look(
     rng: np.random.Generator,
     threads: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Depth, surface and reflected light of every pixel."""
+    """Return depth, surface and reflected light of every pixel."""
     shape = (lens.height, lens.width)
     rays = lens.rays().reshape(-1, 3) @ pose[:3, :3].T.astype(np.float32)
     hits = model.cast(pose[:3, 3], rays, threads=threads)
@@ -199,13 +199,13 @@ def _look(
 
 
 def film(color: np.ndarray) -> np.ndarray:
-    """Bright colors come out less bright than they are, and none above 1."""
+    """Compress bright colors to at most 1."""
     bright = np.maximum(color - 0.7, 0)
     return np.minimum(color, 0.7) + 0.3 * (1 - np.exp(-bright / 0.3))
 
 
 def _blurred(color: np.ndarray) -> np.ndarray:
-    """A quarter of every pixel is given to its two neighbors, along rows and then along columns."""
+    """Spread a quarter of every pixel to its two neighbors, along rows and then along columns."""
     for axis in (0, 1):
         padded = np.pad(color, [(1, 1) if axis == i else (0, 0) for i in range(3)], mode="edge")
         size = color.shape[axis]
@@ -215,14 +215,14 @@ def _blurred(color: np.ndarray) -> np.ndarray:
 
 
 def _soften(light: np.ndarray, surface: np.ndarray) -> np.ndarray:
-    """Mean of the light over 5 × 5 pixels as far as they show the same surface: noise of soft shadows goes."""
+    """Average the light over 5 × 5 pixels of the same surface, to reduce the noise of soft shadows."""
     for axis in (0, 1):
         total, count = light.copy(), np.ones((*surface.shape, 1), np.float32)
         for shift in (-2, -1, 1, 2):
             same = np.roll(surface, shift, axis) == surface
             edge = [slice(None), slice(None)]
             edge[axis] = slice(0, shift) if shift > 0 else slice(shift, None)
-            same[tuple(edge)] = False  # rolled in from the other side of the picture
+            same[tuple(edge)] = False  # wrapped around from the other side of the picture
             total += np.where(same[..., None], np.roll(light, shift, axis), 0)
             count += same[..., None]
         light = total / count

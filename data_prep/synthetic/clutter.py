@@ -1,4 +1,4 @@
-"""Small loose things, all of the class clutter."""
+"""Small loose objects, all of the class clutter."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ CARDS = tuple(
 
 
 def monitor(rng: np.random.Generator) -> Thing:
-    """A screen on a foot; two side by side in some places."""
+    """Make a screen on a stand, or two side by side."""
     thing = Thing("clutter")
     for x in (0.0,) if rng.random() < 0.75 else (-0.29, 0.29):
         width = rng.uniform(0.42, 0.56)
@@ -42,7 +42,7 @@ def keyboard(rng: np.random.Generator) -> Thing:
 
 
 def stack(rng: np.random.Generator) -> Thing:
-    """Books or papers on top of each other."""
+    """Make a stack of books or papers."""
     thing, z = Thing("clutter"), 0.0
     for _ in range(rng.integers(1, 7)):
         tall = rng.uniform(0.015, 0.05)
@@ -76,7 +76,7 @@ def bottle(rng: np.random.Generator) -> Thing:
 
 
 def carton(rng: np.random.Generator) -> Thing:
-    """One to three boxes on top of each other."""
+    """Make one to three stacked boxes."""
     thing, z = Thing("clutter"), 0.0
     for _ in range(rng.integers(1, 4)):
         size = rng.uniform(0.25, 0.5, 3) * [1, 1, 0.8]
@@ -93,7 +93,7 @@ def waste_bin(rng: np.random.Generator) -> Thing:
 
 
 def plant(rng: np.random.Generator) -> Thing:
-    """A pot with leaves: a bush or a small tree."""
+    """Make a potted bush or small tree."""
     size = rng.uniform(0.7, 1.4)
     pot = [(0, 0), (0.12, 0), (0.17, 0.3), (0.15, 0.3), (0.14, 0.25), (0, 0.25)]
     color = palette.jitter(rng, (0.15, 0.35, 0.1), 0.2)

@@ -1,4 +1,4 @@
-"""Rooms to pass through and to rest in: hallway, lobby, lounge, pantry, WC."""
+"""Common rooms: hallway, lobby, lounge, pantry, WC."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from data_prep.synthetic.palette import Palette
 
 
 def furnish_hallway(plan: Floorplan, look: Palette) -> None:
-    """Doors, lamps and little else."""
+    """Add doors, lamps and little else."""
     rng = plan.rng
     long_sides = (0, 2) if plan.size[0] > plan.size[1] else (1, 3)
     for _ in range(max(2, round(max(plan.size[:2]) / 2.5))):
@@ -30,7 +30,7 @@ def furnish_hallway(plan: Floorplan, look: Palette) -> None:
 
 
 def _sitting_group(plan: Floorplan, look: Palette) -> None:
-    """A sofa at a wall, a low table before it, an armchair or a pouf beside."""
+    """Add a sofa at a wall, a low table in front of it, and an armchair or a pouf beside it."""
     rng = plan.rng
     sofa = seating.sofa(rng, look, rng.uniform(1.5, 2.3))
     pose = plan.against_wall(sofa, front=1.2)
@@ -52,7 +52,7 @@ def _sitting_group(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_lounge(plan: Floorplan, look: Palette) -> None:
-    """Sofas, low tables and shelves."""
+    """Add sofas, low tables and shelves."""
     rng = plan.rng
     for _ in range(int(rng.integers(1, 3))):
         _sitting_group(plan, look)
@@ -77,7 +77,7 @@ def furnish_lounge(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_lobby(plan: Floorplan, look: Palette) -> None:
-    """A counter, seats and free columns."""
+    """Add a counter, seats and free-standing columns."""
     rng = plan.rng
     structure.add_free_columns(plan, look, int(rng.integers(1, 4)))
     for _ in range(3):
@@ -99,7 +99,7 @@ def furnish_lobby(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_pantry(plan: Floorplan, look: Palette) -> None:
-    """A kitchen line, a table and chairs."""
+    """Add a kitchen row, a table and chairs."""
     rng = plan.rng
     row = fixtures.kitchen_row(rng, look, rng.uniform(1.4, min(2.6, min(plan.size[:2]) - 0.5)))
     pose = plan.against_wall(row, sides=plan.inner, front=0.8)
@@ -126,7 +126,7 @@ def furnish_pantry(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_wc(plan: Floorplan, look: Palette) -> None:
-    """Basins, mirrors and cabins."""
+    """Add basins, mirrors and stalls."""
     rng = plan.rng
     number = int(np.clip((max(plan.size[:2]) - 0.6) // 0.95, 1, 4))
     stalls = fixtures.stalls(rng, look, number)

@@ -14,7 +14,7 @@ def damage_room(folder: Path, room: str, kind: int) -> None:
         folder: The room's folder, with ``<room>.txt`` and ``Annotations``.
         room: Name of the room.
         kind: 0: a bad byte in an object file, a stairs object, stray files; 1: a bad byte in the room file, a
-            copied wall, a misspelt stairs object; 2: a bad byte in the room file, which has the wrong name too.
+            copied wall, a misspelled stairs object; 2: a bad byte in the room file, which has the wrong name too.
 
     Convention:
         A damaged byte is its character with bit 0x20 cleared: NUL for a space, 0x10 for ``0``, 0x16 for ``6``.
@@ -51,13 +51,13 @@ def _spoil(file: Path, character: bytes) -> None:
 
 
 def _rename_clutter(annotations: Path, name: str) -> None:
-    """Give the last object of clutter a name that is no class."""
+    """Rename the last clutter object to an unknown class."""
     clutter = sorted(annotations.glob("clutter_*.txt"), key=lambda file: (len(file.name), file.name))
     if clutter:
         clutter[-1].rename(annotations / name)
 
 
 def _misnamed(room: str) -> str:
-    """``copyRoom_1`` becomes ``copy_Room_1``, ``office_1`` becomes ``office1``."""
+    """Return ``copy_Room_1`` for ``copyRoom_1``, ``office1`` for ``office_1``."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", room)
     return apart if apart != room else room.replace("_", "")

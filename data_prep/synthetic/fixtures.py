@@ -1,4 +1,4 @@
-"""Fixed and heavy things of the class clutter: sanitary ware, kitchens, machines, lamps that hang."""
+"""Fixed and heavy objects of the class clutter: sanitary ware, kitchens, machines, pendant lamps."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def urinal(rng: np.random.Generator) -> Thing:
 
 
 def basin(rng: np.random.Generator, look: Palette, width: float) -> Thing:
-    """A shelf with one or more basins and taps, open below or on a cupboard."""
+    """Make a counter with one or more basins and taps, open below or on a cupboard."""
     thing = Thing("clutter", top=0.85)
     thing.add(look.white if rng.random() < 0.5 else look.wood, box((width, 0.5, 0.04), (0, 0, 0.81)))
     if rng.random() < 0.5:
@@ -47,7 +47,7 @@ def basin(rng: np.random.Generator, look: Palette, width: float) -> Thing:
 
 
 def stalls(rng: np.random.Generator, look: Palette, number: int) -> Thing:
-    """Partitions between toilets, with doors: a row with its back to a wall."""
+    """Make a row of toilet stalls: partitions with doors, its back to a wall."""
     width, depth = 0.95 * number, 1.45
     sheet = palette.plastic(rng)
     thing = Thing("clutter")
@@ -63,7 +63,7 @@ def stalls(rng: np.random.Generator, look: Palette, number: int) -> Thing:
 
 
 def kitchen_row(rng: np.random.Generator, look: Palette, width: float) -> Thing:
-    """Cupboards with a worktop and a sink: here, in a pantry, they are clutter."""
+    """Make cupboards with a worktop and a sink; in a pantry they are clutter."""
     body = look.white if rng.random() < 0.6 else look.wood
     thing = Thing("clutter", top=0.9).add(body, box((width, 0.56, 0.8), (0, -0.01, 0.06)))
     thing.add(look.wood, box((width, 0.6, 0.04), (0, 0, 0.86)))
@@ -111,7 +111,7 @@ def vending_machine(rng: np.random.Generator) -> Thing:
 
 
 def copier(rng: np.random.Generator) -> Thing:
-    """A copying machine that stands on the floor, with a feeder and a tray at its side."""
+    """Make a free-standing copier with a feeder and a side tray."""
     light, dark = palette.jitter(rng, (0.8, 0.8, 0.78)), (0.25, 0.26, 0.28)
     shell, base = (Material(texture=textures.metal, color=color) for color in (light, dark))
     thing = Thing("clutter").add(base, box((0.6, 0.6, 0.6)))
@@ -126,7 +126,7 @@ def printer(rng: np.random.Generator) -> Thing:
 
 
 def projector(rng: np.random.Generator, drop: float) -> Thing:
-    """A projector on a pole; its origin is at the ceiling."""
+    """Make a projector on a pole; its origin is at the ceiling."""
     thing = Thing("clutter").add(palette.metal(rng), cylinder(0.02, drop, (0, 0, -drop), 8))
     return thing.add(
         CERAMIC,
@@ -136,7 +136,7 @@ def projector(rng: np.random.Generator, drop: float) -> Thing:
 
 
 def pendant_lamp(rng: np.random.Generator, drop: float) -> Thing:
-    """A lamp on a wire, a ball, a shade or a long box; its origin is at the ceiling."""
+    """Make a lamp on a wire, a ball, a shade or a long box; its origin is at the ceiling."""
     bright = Material(texture=textures.paint, color=(0.97, 0.96, 0.9))
     thing = Thing("clutter").add(palette.metal(rng), cylinder(0.008, drop, (0, 0, -drop), 6))
     shapes = (
@@ -148,7 +148,7 @@ def pendant_lamp(rng: np.random.Generator, drop: float) -> Thing:
 
 
 def counter(rng: np.random.Generator, look: Palette, width: float) -> Thing:
-    """A reception desk: a table with a front and a raised shelf."""
+    """Make a reception desk: a table with a front panel and a raised shelf."""
     thing = Thing("table", top=0.76).add(look.wood, box((width, 0.75, 0.04), (0, 0, 0.72)))
     thing.add(
         look.wood, box((width, 0.05, 1.08), (0, 0.36, 0)), box((width + 0.1, 0.3, 0.04), (0, 0.36, 1.08))

@@ -1,4 +1,4 @@
-"""Where things stand: a rectangular room, its four walls, and what is taken already."""
+"""The floor plan of a rectangular room: its four walls, placed objects and occupied space."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,13 +25,13 @@ class Floorplan:
 
     Attributes:
         size: Width, depth and height in meters.
-        rng: The source of every choice in this room.
-        outer: Walls to the open air: windows are here and nowhere else.
-        things: What has been placed, with poses.
-        footprints: Rectangles ``x0, x1, y0, y1`` of floor under things, and how tall these are.
-        ways: Rectangles of floor before doors, kept free.
+        rng: Random generator of the room.
+        outer: Outer walls, the only ones with windows.
+        things: Placed objects with their poses.
+        footprints: Rectangles ``x0, x1, y0, y1`` of floor under objects, and their heights.
+        ways: Rectangles of floor in front of doors, kept free.
         holes: Per side, rectangles ``a0, a1, z0, z1`` cut out of the wall.
-        taken: Per side, rectangles of the wall where nothing more can hang or stand.
+        taken: Per side, rectangles of the wall that are occupied.
     """
 
     size: tuple[float, float, float]
@@ -51,35 +51,35 @@ class Floorplan:
         return self.size[side % 2]
 
     def on_wall(self, side: int, along: float, away: float = 0.0, z: float = 0.0) -> Pose:
-        """The pose ``along`` a wall and ``away`` from it, with its front to the room."""
+        """Return the pose ``along`` a wall and ``away`` from it, with its front to the room."""
         width, depth, _ = self.size
         corner = [(0, 0), (width, 0), (width, depth), (0, depth)][side]
         return Pose(*corner, 0.0, side * np.pi / 2).then(along, away, z)
 
     def put(self, thing: Thing, pose: Pose, *, margin: float | None = None) -> Pose:
-        """Place without asking; with a ``margin`` its footprint is taken from then on."""
+        """Place an object without checks; with a ``margin``, mark its footprint as occupied."""
         self.things.append((thing, pose))
         if margin is not None:
             self.footprints.append((footprint(thing.size, pose, margin), pose.z + thing.size[2]))
         return pose
 
     def holds(self, area: Rectangle) -> bool:
-        """Whether a footprint lies in the room."""
+        """Return whether a footprint is inside the room."""
         return area[0] >= 0 and area[2] >= 0 and area[1] <= self.size[0] and area[3] <= self.size[1]
 
     def is_free(self, area: Rectangle) -> bool:
-        """Whether a footprint lies in the room, on no thing and in no way."""
+        """Return whether a footprint is inside the room, clear of objects and walkways."""
         taken = [place for place, _ in self.footprints] + self.ways
         return self.holds(area) and not any(_meet(area, place) for place in taken)
 
     def is_bare(self, side: int, area: Rectangle) -> bool:
-        """Whether nothing hangs on, stands before or opens in a rectangle of a wall."""
+        """Return whether a rectangle of a wall is free of hangings, furniture and openings."""
         return not any(_meet(area, place) for place in self.taken[side])
 
     def against_wall(
         self, thing: Thing, *, sides: Sequence[int] = SIDES, gap: float = 0.02, front: float = 0.5
     ) -> Pose | None:
-        """Place with its back to a wall and ``front`` meters free before it; ``None`` if there is no room."""
+        """Place an object with its back to a wall and ``front`` meters free in front; ``None`` if it does not fit."""
         width, depth, height = thing.size
         for _ in range(TRIES):
             side = int(self.rng.choice(sides))
@@ -95,7 +95,7 @@ class Floorplan:
         return None
 
     def inside(self, thing: Thing, *, margin: float = 0.4, yaws: Sequence[float] = (0.0,)) -> Pose | None:
-        """Place anywhere with ``margin`` meters free around it; ``None`` if there is no room."""
+        """Place an object anywhere with ``margin`` meters free around it; ``None`` if it does not fit."""
         width, depth, _ = self.size
         for _ in range(TRIES):
             yaw = float(self.rng.choice(yaws))
@@ -107,7 +107,7 @@ class Floorplan:
     def hang(
         self, thing: Thing, z: float, *, sides: Sequence[int] = SIDES, spare: float = 0.06
     ) -> tuple[int, float] | None:
-        """Hang on a wall with its lower edge at ``z``; returns (side, along) or ``None``."""
+        """Hang an object on a wall with its lower edge at ``z``; return (side, along) or ``None``."""
         width, _, tall = thing.size
         for _ in range(TRIES):
             side = int(self.rng.choice(sides))
@@ -130,7 +130,7 @@ def _meet(one: Rectangle, other: Rectangle) -> bool:
 
 
 def footprint(size: Sequence[float], pose: Pose, margin: float) -> Rectangle:
-    """Box ``x0, x1, y0, y1`` about a thing of ``size`` at ``pose``, ``margin`` wider on every side."""
+    """Return the box ``x0, x1, y0, y1`` of an object of ``size`` at ``pose``, ``margin`` wider on every side."""
     c, s = abs(np.cos(pose.yaw)), abs(np.sin(pose.yaw))
     half_x = (size[0] * c + size[1] * s) / 2 + margin
     half_y = (size[0] * s + size[1] * c) / 2 + margin

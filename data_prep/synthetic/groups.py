@@ -1,4 +1,4 @@
-"""Groups of things that stand together: a workplace, a table with chairs, what lies on top of a case."""
+"""Groups of objects: a workplace, a table with chairs, objects on top of a case."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ QUARTERS = (0.0, np.pi / 2, np.pi, 1.5 * np.pi)
 
 
 def place_on(plan: Floorplan, carrier: Thing, pose: Pose, things: Sequence[Thing]) -> None:
-    """Stand things side by side on the top of a table or a case."""
+    """Place objects side by side on top of a table or a case."""
     width, depth, _ = carrier.size
     for k, thing in enumerate(things):
         room = width * 0.92 / len(things)
@@ -25,19 +25,19 @@ def place_on(plan: Floorplan, carrier: Thing, pose: Pose, things: Sequence[Thing
 
 
 def is_clear(plan: Floorplan, thing: Thing, pose: Pose, front: float) -> bool:
-    """Whether a thing at a pose, with ``front`` meters before it, touches nothing."""
+    """Return whether an object at a pose, with ``front`` meters in front of it, touches nothing."""
     width, depth, _ = thing.size
     return plan.is_free(footprint((width, depth + front), pose.then(y=front / 2), 0.0))
 
 
 def lay(plan: Floorplan, thing: Thing, pose: Pose) -> None:
-    """Place a small thing unless it would reach into a wall."""
+    """Place a small object unless it would reach into a wall."""
     if plan.holds(footprint(thing.size, pose, -0.03)):
         plan.put(thing, pose)
 
 
 def seat(plan: Floorplan, chair: Thing, pose: Pose) -> None:
-    """Place a chair, under a table if need be, unless it would reach into a wall."""
+    """Place a chair, under a table if necessary, unless it would reach into a wall."""
     if plan.holds(footprint(chair.size, pose, 0.0)):
         plan.put(chair, pose, margin=0.0)
 
@@ -45,12 +45,12 @@ def seat(plan: Floorplan, chair: Thing, pose: Pose) -> None:
 def some(
     rng: np.random.Generator, makers: Sequence[Callable[[np.random.Generator], Thing]], most: int
 ) -> list[Thing]:
-    """Up to ``most`` things, each by a maker drawn from ``makers``."""
+    """Make up to ``most`` objects with random ``makers``."""
     return [makers[rng.integers(len(makers))](rng) for _ in range(rng.integers(0, most + 1))]
 
 
 def dress_desk(plan: Floorplan, desk: Thing, pose: Pose) -> None:
-    """Screen, keyboard and papers, as a person who sits at the front would have them."""
+    """Place screen, keyboard and papers as for a person who sits at the front."""
     rng = plan.rng
     depth = min(desk.size[1], 0.75)
     aside = rng.uniform(-0.2, 0.2)
@@ -66,7 +66,7 @@ def dress_desk(plan: Floorplan, desk: Thing, pose: Pose) -> None:
 
 
 def add_workplace(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) -> bool:
-    """A desk at a wall with its chair and what lies on it."""
+    """Add a desk at a wall with its chair and the objects on it."""
     rng = plan.rng
     width = rng.uniform(1.2, 1.8)
     corner = rng.random() < 0.2
@@ -89,7 +89,7 @@ def add_workplace(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDE
 def add_chairs_around(
     plan: Floorplan, look: Palette, table: Thing, pose: Pose, *, turning: bool, ends: bool = True
 ) -> None:
-    """Chairs along the long sides of a table and perhaps at its ends."""
+    """Add chairs along the long sides of a table and perhaps at its ends."""
     rng = plan.rng
     build = seating.office_chair if turning else seating.side_chair
     model = int(rng.integers(2**31))
@@ -111,7 +111,7 @@ def add_chairs_around(
 
 
 def add_case(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) -> bool:
-    """A bookcase or a cupboard at a wall: as low as a desk, waist-high, or as tall as a door."""
+    """Add a bookcase or a cupboard at a wall: as low as a desk, waist-high, or as tall as a door."""
     rng = plan.rng
     height = rng.choice([0.74, 1.15, 1.8, 2.1]) * rng.uniform(0.97, 1.03)
     wide = rng.uniform(0.8, 1.7)
@@ -126,7 +126,7 @@ def add_case(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) ->
 
 
 def add_loose(plan: Floorplan, number: int) -> None:
-    """Bins, boxes, plants and bags at the walls."""
+    """Add bins, boxes, plants and bags at the walls."""
     for _ in range(number):
         thing = clutter.ON_FLOOR[plan.rng.integers(len(clutter.ON_FLOOR))](plan.rng)
         plan.against_wall(thing, front=0.15, gap=plan.rng.uniform(0.02, 0.15))

@@ -1,4 +1,4 @@
-"""What hangs on walls: writing boards, and pictures, mirrors and other clutter in like frames."""
+"""Objects that hang on walls: writing boards, and pictures, mirrors and other clutter in similar frames."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from data_prep.synthetic.textures import Material
 
 
 def add_board(plan: Floorplan, look: Palette, *, plain: bool = False) -> bool:
-    """A board on an inner wall: most are white and framed like a window with its blind drawn.
+    """Add a board on an inner wall: most are white and framed like a window with its blind drawn.
 
     Args:
         plan: The room.
@@ -94,7 +94,7 @@ def cable_tray(rng: np.random.Generator) -> Thing:
 
 
 def add_decoration(plan: Floorplan, look: Palette, number: int, *, pictures: bool = True) -> None:
-    """Some pictures, clocks, extinguishers, coat rails and trays on free places of the walls."""
+    """Add pictures, clocks, extinguishers, coat rails and trays on free parts of the walls."""
     rng = plan.rng
     for _ in range(number):
         kind = rng.choice(

@@ -1,22 +1,22 @@
-"""Light on surfaces: lamps and windows with shadows, light that walls throw back, dark corners."""
+"""Light on surfaces: lamps and windows with shadows, light reflected by walls, dark corners."""
 
 import numpy as np
 
 from data_prep.synthetic.model import RoomModel
 
 LAMP_SIZE = (0.5, 0.5, 0.05)
-"""Meters: how far apart the spots of a lamp are."""
+"""Distance between the spots of a lamp in meters."""
 
 
 def shade(
     model: RoomModel, pos: np.ndarray, normal: np.ndarray, rng: np.random.Generator, *, threads: int = 0
 ) -> np.ndarray:
-    """Light ``(n, 3)`` that reaches places with unit ``normal``: 1 is a well-lit face, by color channel."""
+    """Return the light ``(n, 3)`` that reaches points with unit ``normal``, by color channel; 1 is a well-lit face."""
     import open3d as o3d
 
     light = np.zeros((len(pos), 3), np.float32)
     start, normal = (pos + 0.01 * normal).astype(np.float32), normal.astype(np.float32)
-    # another spot of the lamp for every place: shadows get soft edges
+    # a different spot of the lamp per point, so that shadows have soft edges
     spread = (rng.random(start.shape, np.float32) - 0.5) * np.float32(LAMP_SIZE)
     rays = np.empty((len(pos), 6), np.float32)
     rays[:, :3] = start

@@ -47,7 +47,7 @@ def mesh_sweeps(sweeps: Sequence[Sweep], *, cell: float = CELL) -> ScanMesh:
 
 
 def triangles(sweep: Sweep) -> np.ndarray:
-    """Triangles ``(F, 3)`` between returns of rays that are neighbors and meet one surface."""
+    """Return triangles ``(F, 3)`` between returns of neighboring rays on one surface."""
     rows = int(sweep.ray.max(initial=0)) // sweep.columns + 1
     image = np.full(rows * sweep.columns, -1)
     image[sweep.ray] = np.arange(len(sweep.ray))
@@ -69,7 +69,7 @@ def triangles(sweep: Sweep) -> np.ndarray:
 
 
 def _welded(mesh: ScanMesh, cell: float) -> ScanMesh:
-    """Vertices of one instance in one cell become their mean; what is left without a triangle goes."""
+    """Replace the vertices of one instance in one cell by their mean, and drop vertices without a triangle."""
     grid = np.floor(mesh.pos / cell).astype(np.int64)
     grid -= grid.min(axis=0)
     size = [*(grid.max(axis=0, initial=0) + 1), int(mesh.instance.max(initial=0)) + 1]

@@ -1,4 +1,4 @@
-"""A room as triangle meshes with class, instance and material: what scanners and cameras look at."""
+"""A room as triangle meshes with class, instance and material, for scanners and cameras."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pose:
-    """A place in the room: meters from its corner and a turn about z in radians."""
+    """A pose in the room: meters from its corner and a rotation about z in radians."""
 
     x: float = 0.0
     y: float = 0.0
@@ -33,7 +33,7 @@ class Pose:
         return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 
     def then(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> "Pose":
-        """The pose that lies at ``(x, y, z, yaw)`` as seen from this one."""
+        """Return the pose at ``(x, y, z, yaw)`` relative to this one."""
         return Pose(*(self.position + self.rotation @ [x, y, z]), self.yaw + yaw)
 
 
@@ -51,8 +51,8 @@ class Thing:
 
     Attributes:
         label: Class name.
-        surfaces: What it is made of.
-        top: Height of the face on which other things can stand, or ``None``.
+        surfaces: Its meshes with their materials.
+        top: Height of the face on which other objects can stand, or ``None``.
     """
 
     label: str
@@ -65,7 +65,7 @@ class Thing:
 
     @property
     def size(self) -> tuple[float, float, float]:
-        """Width, depth and height of the box about it that is centerd on the origin."""
+        """Width, depth and height of the box about it that is centered on the origin."""
         width, depth = 2 * np.abs(self._vertices[:, :2]).max(axis=0)
         return float(width), float(depth), float(self._vertices[:, 2].max())
 
@@ -99,11 +99,11 @@ class RoomModel:
         triangle_surface: ``(T,)`` surface of a triangle.
         surface_instance: ``(S,)`` instance of a surface.
         surface_seed: ``(S,)`` uint32 for its texture.
-        materials: One a surface.
+        materials: One per surface.
         labels: Class name of each instance.
         poses: Pose of each instance.
         obstacles: ``(K, 4)`` footprints ``x0, x1, y0, y1`` that a scanner cannot stand in.
-        lamps, lamp_colors: ``(L, 3)`` positions of lamps and windows and the light they give.
+        lamps, lamp_colors: ``(L, 3)`` positions of lamps and windows and their light.
     """
 
     room_type: str
@@ -131,7 +131,7 @@ class RoomModel:
         return scene
 
     def cast(self, origins: np.ndarray, directions: np.ndarray, *, threads: int = 0) -> Hits:
-        """First surface along each ray; ``directions`` ``(n, 3)`` need not be unit vectors.
+        """Return the first surface along each ray; ``directions`` ``(n, 3)`` need not be unit vectors.
 
         Convention:
             ``distance`` counts lengths of ``directions``; normals point back along the ray.
@@ -149,7 +149,7 @@ class RoomModel:
         return Hits(answer["t_hit"].numpy(), surface, normal)
 
     def albedo(self, pos: np.ndarray, normal: np.ndarray, surface: np.ndarray) -> np.ndarray:
-        """Color ``(n, 3)`` in 0..1 of places on surfaces, without light."""
+        """Return the color ``(n, 3)`` in 0..1 of points on surfaces, without light."""
         colors = np.empty((len(pos), 3), np.float32)
         textures = list({material.texture: None for material in self.materials})
         kind = np.array([textures.index(material.texture) for material in self.materials])[surface]
@@ -194,7 +194,7 @@ def assemble(
     lamp_colors: np.ndarray,
     seed: int,
 ) -> RoomModel:
-    """Put things at their poses into one model; the position in ``things`` is the instance."""
+    """Combine objects at their poses into one model; the position in ``things`` is the instance."""
     vertices, triangles, owner, materials, instances = [], [], [], [], []
     start = 0
     for instance, (thing, pose) in enumerate(things):

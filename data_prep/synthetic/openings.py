@@ -11,7 +11,7 @@ from data_prep.synthetic.textures import Material
 
 
 def frame(width: float, height: float, thick: float = 0.05, deep: float = 0.03) -> Mesh:
-    """A rectangular frame standing on z = 0 about the origin, its back at y = 0."""
+    """Make a rectangular frame standing on z = 0 around the origin, its back at y = 0."""
     at = (width - thick) / 2
     posts = [box((thick, deep, height), (x, deep / 2, 0)) for x in (-at, at)]
     rails = [box((width - 2 * thick, deep, thick), (0, deep / 2, z)) for z in (0, height - thick)]
@@ -19,7 +19,7 @@ def frame(width: float, height: float, thick: float = 0.05, deep: float = 0.03) 
 
 
 def add_door(plan: Floorplan, look: Palette, side: int) -> bool:
-    """A door in a wall, single or double, closed or open; the floor before it stays free."""
+    """Add a single or double door, closed or open; the floor in front of it stays free."""
     rng = plan.rng
     double = rng.random() < 0.2 and plan.length(side) > 2.4
     width = rng.uniform(1.5, 1.8) if double else rng.uniform(0.85, 1.0)
@@ -76,7 +76,7 @@ def _handle(at: float, rng: np.random.Generator) -> Mesh:
 
 
 def glass(rng: np.random.Generator) -> Material:
-    """A pane: sky above, dark trees or houses below, and many rays that never come back."""
+    """Make a pane: sky above, dark trees or houses below, and many lost returns."""
     bright = palette.jitter(rng, (0.6, 0.78, 0.98))
     return Material(
         texture=textures.sky, color=bright, accent=palette.jitter(rng, (0.28, 0.38, 0.34), 0.3), dropout=0.4
@@ -84,7 +84,7 @@ def glass(rng: np.random.Generator) -> Material:
 
 
 def add_windows(plan: Floorplan, look: Palette) -> None:
-    """Windows along the outer walls: all of one kind, with radiators below in some rooms."""
+    """Add windows of one kind along the outer walls, in some rooms with radiators below."""
     rng = plan.rng
     sill, top = rng.uniform(0.78, 1.0), min(rng.uniform(1.95, 2.4), plan.size[2] - 0.25)
     if rng.random() < 0.12:
@@ -97,7 +97,7 @@ def add_windows(plan: Floorplan, look: Palette) -> None:
         number = max(1, int((length - 0.4) // (wide + 0.3)))
         pane = min(wide, length - 0.5)
         places = [(k + 0.5) * length / number for k in range(number)]
-        # where columns or a shaft are in the way of all of them, perhaps one fits elsewhere
+        # if columns or a shaft block all of them, one may fit elsewhere
         for along in [*places, *rng.uniform(pane / 2, length - pane / 2, 8)]:
             hole = (along - pane / 2, along + pane / 2, sill, top)
             if along not in places and plan.holes[side]:
@@ -117,7 +117,7 @@ def _window(
 ) -> Thing:
     window = Thing("window")
     recess = {"none": rng.uniform(0.06, 0.22), "slats": rng.uniform(0.0, 0.1), "blind": 0.0}[cover]
-    # a drawn blind is as white as the wall and framed like a board
+    # a closed blind is white like the wall and framed like a board
     thick, deep = (0.025, 0.02) if cover == "blind" else (0.06, 0.05)
     window.add(look.trim, frame(width, height, thick, deep).moved((0, -recess, 0)))
     pane = box((width, 0.01, height), (0, 0.006 - recess, 0))

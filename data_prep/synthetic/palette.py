@@ -12,7 +12,7 @@ Color = tuple[float, float, float]
 
 
 def jitter(rng: np.random.Generator, color: Color | np.ndarray, spread: float = 0.05) -> Color:
-    """``color`` a little brighter or darker and with a slight tint."""
+    """Return ``color`` a little brighter or darker and with a slight tint."""
     shifted = np.asarray(color) * (1 + rng.normal(0, spread)) + rng.normal(0, spread / 8, 3)
     r, g, b = np.clip(shifted, 0.02, 0.98)
     return float(r), float(g), float(b)
@@ -30,7 +30,7 @@ WALLS: list[Color] = [
     (0.7, 0.74, 0.66),
 ]
 CAMOUFLAGE = 0.3
-"""Share of rooms in which what hangs on a wall, and what carries the ceiling, is painted as the wall is."""
+"""Share of rooms in which hangings, beams and columns have the color of the wall."""
 WOODS: list[Color] = [
     (0.62, 0.44, 0.27),
     (0.48, 0.32, 0.2),
@@ -61,7 +61,7 @@ PLASTICS: list[Color] = [
 
 @dataclass(frozen=True, kw_only=True)
 class Palette:
-    """Materials that things of one room share."""
+    """Materials that the objects of one room share."""
 
     wall: Material
     ceiling: Material
@@ -112,9 +112,9 @@ def _floor(rng: np.random.Generator) -> Material:
 
 
 def draw_palette(rng: np.random.Generator) -> Palette:
-    """The materials of a room."""
+    """Sample the materials of a room."""
     wall = pick(rng, WALLS, 0.04)
-    # in a camouflaged room color alone gives away neither what hangs on a wall nor what carries the ceiling
+    # in a camouflaged room, color alone reveals neither hangings nor beams and columns
     camouflaged = rng.random() < CAMOUFLAGE
     white = jitter(rng, wall if camouflaged else (0.95, 0.95, 0.95), 0.03)
     concrete = jitter(rng, (0.5, 0.5, 0.48))
@@ -138,7 +138,7 @@ def draw_palette(rng: np.random.Generator) -> Palette:
 
 
 def tiled(look: Palette, rng: np.random.Generator) -> Palette:
-    """The same with tiles on walls and floor."""
+    """Return the same palette with tiles on walls and floor."""
     wall = Material(
         texture=textures.tiles, color=look.wall.color, accent=(0.6, 0.6, 0.58), scale=rng.uniform(0.1, 0.25)
     )

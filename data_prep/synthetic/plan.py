@@ -1,4 +1,4 @@
-"""The building: which rooms an area has, where they lie and from which numbers they grow."""
+"""The building: the rooms of each area, their positions and seeds."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ SPACING = 26.0
 """Meters between the corners of neighboring rooms; no room is longer."""
 
 FIRST = (("office",), ("conferenceRoom",), ("hallway", "hallway", "openspace"), ("lounge", "lounge", "lobby"))
-"""The first rooms of every area, one of each group, in some order: together they hold every class."""
+"""The first rooms of every area, one of each group, in random order: together they have every class."""
 
 SECOND = (("office",), ("storage", "copyRoom"), ("pantry", "WC"), ("lobby", "hallway", "lounge"))
 """The next rooms of every area."""
@@ -26,18 +26,18 @@ SHARES = {
     "openspace": 0.04,
     "WC": 0.04,
 }
-"""How often any further room is of a type."""
+"""Weight of each type for further rooms."""
 
 
 @dataclass(frozen=True)
 class RoomPlan:
-    """One room to be made.
+    """One room to generate.
 
     Attributes:
         area, index: From 1, from 0.
         name: Such as ``office_2``, unique in the area.
         room_type: Such as ``office``.
-        offset: Where the corner of the room lies in the area, meters.
+        offset: Position of the corner of the room in the area, in meters.
         build_seed, scan_seed: For the room and for its scan.
     """
 
@@ -51,7 +51,7 @@ class RoomPlan:
 
 
 def plan_area(seed: int, area: int, rooms: int) -> list[RoomPlan]:
-    """The first ``rooms`` rooms of an area; asking for more never changes the ones before."""
+    """Plan the first ``rooms`` rooms of an area; more rooms never change earlier ones."""
     rng = np.random.default_rng([seed, area])
     storey = round(float(rng.uniform(-0.1, 0.1)), 3)
     types = [str(rng.choice(group[k])) for group in (FIRST, SECOND) for k in rng.permutation(len(group))]
@@ -69,5 +69,5 @@ def plan_area(seed: int, area: int, rooms: int) -> list[RoomPlan]:
 
 
 def quarter_turn(seed: int, area: int) -> int:
-    """Degrees by which the non-aligned release has an area turned: a multiple of 90."""
+    """Return the rotation of an area in the non-aligned release in degrees: a multiple of 90."""
     return 90 * int(np.random.default_rng([seed, area, 4]).integers(4))

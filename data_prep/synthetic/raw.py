@@ -1,4 +1,4 @@
-"""The raw S3DIS layout: rooms as text, one file an object and one with all points of the room."""
+"""The raw S3DIS layout: rooms as text, one file per object and one with all points of the room."""
 
 from collections import Counter
 from pathlib import Path
@@ -13,7 +13,7 @@ _COLOR = np.array([b" %d" % value for value in range(256)])
 
 
 def format_lines(pos: np.ndarray, color: np.ndarray, *, decimals: int = 3) -> np.ndarray:
-    """Lines ``x y z r g b`` as a fixed-width byte table ``(N, width)``; :func:`to_bytes` drops the padding.
+    """Format lines ``x y z r g b`` as a byte table ``(N, width)``; :func:`to_bytes` drops the padding.
 
     Args:
         pos: ``(N, 3)`` meters, below 10 km.
@@ -44,7 +44,7 @@ def to_bytes(table: np.ndarray) -> bytes:
 
 
 def object_names(labels: list[str]) -> list[str]:
-    """File stems ``<class>_<n>`` of instances, n from 1 in each class."""
+    """Return file stems ``<class>_<n>`` of instances, n from 1 in each class."""
     counts: Counter[str] = Counter()
     names = []
     for label in labels:

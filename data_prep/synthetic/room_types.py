@@ -1,4 +1,4 @@
-"""Types of rooms: their size, what carries their ceiling, and the room model that comes of it."""
+"""Types of rooms: size, beams and columns, and the resulting room model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from data_prep.synthetic.shell import add_shell, lamp_positions
 
 @dataclass(frozen=True)
 class RoomType:
-    """What rooms of a type have in common.
+    """Common properties of the rooms of a type.
 
     Attributes:
         furnish: Fills the room.
         short, long: Limits in meters of its shorter and its longer side.
-        windows: How likely it has an outer wall with windows.
-        beams: How likely it has beams; if it must have them, it has columns too.
+        windows: Probability of an outer wall with windows.
+        beams: Probability of beams; with probability 1, there are columns too.
         high: Meters added to the height.
     """
 
@@ -44,11 +44,11 @@ ROOM_TYPES = {
     "pantry": RoomType(common_rooms.furnish_pantry, (2.8, 3.8), (3.4, 5.2), windows=0.6),
     "WC": RoomType(common_rooms.furnish_wc, (2.3, 3.4), (3.0, 5.0), windows=0.15, beams=0.2),
 }
-"""By the name that rooms of the type have in S3DIS."""
+"""Types by their name in S3DIS."""
 
 
 def build_room(seed: int, room_type: str) -> RoomModel:
-    """A furnished room of one of :data:`ROOM_TYPES`; the same for the same seed."""
+    """Build a furnished room of one of :data:`ROOM_TYPES`; the same for the same seed."""
     kind = ROOM_TYPES[room_type]
     rng = np.random.default_rng(seed)
     short, long = float(rng.uniform(*kind.short)), float(rng.uniform(*kind.long))
@@ -57,7 +57,7 @@ def build_room(seed: int, room_type: str) -> RoomModel:
     look = draw_palette(rng)
     look = tiled(look, rng) if room_type == "WC" else look
     main = _choose_outer(plan, kind, room_type == "hallway")
-    # whoever comes in looks at the windows
+    # the door faces the windows
     openings.add_door(plan, look, (main + 2) % 4)
     if rng.random() < kind.beams:
         structure.add_beams(
@@ -84,7 +84,7 @@ def build_room(seed: int, room_type: str) -> RoomModel:
 
 
 def _choose_outer(plan: Floorplan, kind: RoomType, ends: bool) -> int:
-    """Decide which walls are outer ones; returns the wall across from the main door."""
+    """Choose the outer walls; return the wall across from the main door."""
     sides = SIDES if not ends else ((1, 3) if plan.size[0] > plan.size[1] else (0, 2))
     main = int(plan.rng.choice(sides))
     if plan.rng.random() < kind.windows:
@@ -94,7 +94,7 @@ def _choose_outer(plan: Floorplan, kind: RoomType, ends: bool) -> int:
 
 
 def _lights(plan: Floorplan) -> tuple[np.ndarray, np.ndarray]:
-    """Lamps under the ceiling and up to two windows: places and colors ``(L, 3)``."""
+    """Return positions and colors ``(L, 3)`` of ceiling lamps and up to two windows."""
     lamps = lamp_positions(plan.size)
     for lamp in lamps:
         lamp[2] = _free_height(plan, lamp) - 0.06
@@ -109,7 +109,7 @@ def _lights(plan: Floorplan) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _free_height(plan: Floorplan, lamp: np.ndarray) -> float:
-    """Height below which nothing hangs around a lamp: a lamp inside a duct would light half of the points."""
+    """Return the height below which nothing hangs around a lamp: inside a duct it would light half of the points."""
     height = plan.size[2]
     for thing, pose in plan.things:
         if pose.z > 1.8 and thing.label in ("beam", "clutter"):

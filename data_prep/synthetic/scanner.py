@@ -8,13 +8,13 @@ from data_prep.synthetic.lighting import shade
 from data_prep.synthetic.model import RoomModel
 
 LOWEST, HIGHEST = np.radians(-62.0), np.radians(54.0)
-"""Elevation of the fan: a scanner that looked straight up would see little but ceiling."""
+"""Elevation of the fan: straight up, a scanner would see little but ceiling."""
 
 MIXED = 0.2
-"""Share of the returns at the edge of a thing that lie between it and what is behind it."""
+"""Share of the returns at the edge of an object that lie between it and its background."""
 
 EXPOSURE = 0.8
-"""Brightness that the camera gives to a white surface in the mean light of the room."""
+"""Brightness in the camera of a white surface in the mean light of the room."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Scan:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What came back from one station.
+    """Returns of one station.
 
     Attributes:
-        station: Where it stood, ``(3,)``.
+        station: Its position, ``(3,)``.
         columns: Rays of one turn; ray ``r`` is in row ``r // columns``, from below to above.
         ray: Ray of each return, ascending, ``(n,)``.
         pos, color, instance: As in :class:`Scan`.
@@ -50,9 +50,9 @@ def scan_room(model: RoomModel, *, points: int, seed: int, threads: int = 0) -> 
 
     Args:
         model: The room.
-        points: Points wanted; fewer come back where most rays leave the room through openings.
-        seed: Of stations, noise and lost returns.
-        threads: Of the ray caster, 0: all cores; the points do not depend on it.
+        points: Number of points; fewer return if most rays leave the room through openings.
+        seed: Seed of stations, noise and lost returns.
+        threads: Threads of the ray caster; 0 for all cores. The points do not depend on it.
 
     Returns:
         Points in the order in which they were measured.
@@ -66,7 +66,7 @@ def scan_room(model: RoomModel, *, points: int, seed: int, threads: int = 0) -> 
 
 
 def sweep_room(model: RoomModel, *, points: int, seed: int, threads: int = 0) -> list[Sweep]:
-    """The sweeps of :func:`scan_room`, one a station, with all their returns and which rays they are of."""
+    """Return the sweeps of :func:`scan_room`, one per station, with all returns and their rays."""
     return _sweep_all(model, points, np.random.default_rng(seed), threads)
 
 
@@ -78,7 +78,7 @@ def _sweep_all(model: RoomModel, points: int, rng: np.random.Generator, threads:
 
 
 def choose_stations(model: RoomModel, rng: np.random.Generator) -> np.ndarray:
-    """Places ``(n, 3)`` on free floor, each as near as can be to what the ones before it are far from."""
+    """Choose stations ``(n, 3)`` on free floor, each as close as possible to areas far from earlier ones."""
     width, depth, height = model.size
     spots = rng.uniform([0.3, 0.3], [width - 0.3, depth - 0.3], (300, 2))
     x0, x1, y0, y1 = model.obstacles.T[:, :, None]
@@ -101,7 +101,7 @@ def choose_stations(model: RoomModel, rng: np.random.Generator) -> np.ndarray:
 def _sweep(
     model: RoomModel, station: np.ndarray, rays: int, exposure: float, rng: np.random.Generator, threads: int
 ) -> Sweep:
-    """One turn of the scanner, of at most ``rays`` rays."""
+    """Scan one turn of at most ``rays`` rays."""
     columns = max(4, int(np.sqrt(rays * 2 * np.pi / (HIGHEST - LOWEST))))
     directions = _fan(rays // columns, columns, rng)
     hits = model.cast(station, directions, threads=threads)
@@ -131,7 +131,7 @@ def _sweep(
 
 
 def _exposure(model: RoomModel, stations: np.ndarray, rng: np.random.Generator, threads: int) -> float:
-    """What light is multiplied by in all sweeps, from a few hundred rays of each station."""
+    """Return the factor of the light in all sweeps, from a few hundred rays of each station."""
     light = []
     for station in stations:
         directions = _fan(20, 40, rng)
@@ -143,13 +143,13 @@ def _exposure(model: RoomModel, stations: np.ndarray, rng: np.random.Generator, 
 
 
 def _film(color: np.ndarray) -> np.ndarray:
-    """Bright colors come out less bright than they are, and none above 1."""
+    """Compress bright colors to at most 1."""
     bright = np.maximum(color - 0.7, 0)
     return np.minimum(color, 0.7) + 0.3 * (1 - np.exp(-bright / 0.3))
 
 
 def _fan(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
-    """Unit directions ``(rows * columns, 3)``, row by row, with a little wobble of the scan lines."""
+    """Return unit directions ``(rows * columns, 3)``, row by row, with a slight wobble of the scan lines."""
     azimuth = np.arange(columns) * 2 * np.pi / columns + rng.uniform(0, 2 * np.pi)
     elevation = np.linspace(LOWEST, HIGHEST, rows)[:, None] + rng.normal(0, 4e-4, (rows, columns))
     level = np.cos(elevation)
@@ -158,7 +158,7 @@ def _fan(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _soften(light: np.ndarray, surface: np.ndarray, step: int) -> np.ndarray:
-    """Mean of the light over five rays ``step`` apart as far as they meet the same surface."""
+    """Average the light over five rays ``step`` apart that meet the same surface."""
     total, count = light.copy(), np.ones((len(light), 1), np.float32)
     for shift in (-2 * step, -step, step, 2 * step):
         same = (np.roll(surface, shift) == surface)[:, None]
@@ -171,7 +171,7 @@ def _mix(distance: np.ndarray, columns: int, rng: np.random.Generator) -> tuple[
     """Let some returns at edges fall between two surfaces.
 
     Returns:
-        Distances ``(n,)``; the neighboring ray that was mixed in; how much of it, 0 for most.
+        Distances ``(n,)``; the neighboring ray that was mixed in; its share, mostly 0.
     """
     rays = np.arange(len(distance))
     step = np.where(rng.random(len(distance)) < 0.5, 1, columns)
@@ -187,12 +187,12 @@ def _mix(distance: np.ndarray, columns: int, rng: np.random.Generator) -> tuple[
 
 
 def _misplace(color: np.ndarray, surface: np.ndarray, columns: int, shift: int) -> np.ndarray:
-    """Colors ``shift`` rays to the side: camera and scanner never fit together to the last pixel."""
+    """Take colors from ``shift`` rays to the side, as camera and scanner are never aligned to the pixel."""
     source = np.roll(np.arange(len(color)).reshape(-1, columns), shift, axis=1).ravel()
     return np.where((surface[source] >= 0)[:, None], color[source], color)
 
 
 def _lost(model: RoomModel, surface: np.ndarray, cosine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which returns never come back: through glass, from screens, at grazing angles."""
+    """Return which returns are lost: through glass, from screens, at grazing angles."""
     dropout = np.array([material.dropout for material in model.materials])[surface]
     return rng.random(len(surface)) > (1 - dropout) * np.clip(np.abs(cosine) / 0.08, 0.15, 1)

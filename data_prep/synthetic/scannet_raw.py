@@ -14,16 +14,16 @@ CATEGORIES = {
     "window": "window", "door": "door", "table": "table", "chair": "chair", "sofa": "couch",
     "bookcase": "bookshelf", "board": "whiteboard", "clutter": "object",
 }  # fmt: skip
-"""What annotators of ScanNet call each class of S3DIS. Only ``couch`` is in both benchmarks; ``sofa`` is not."""
+"""ScanNet's name of each class of S3DIS. Only ``couch`` is in both benchmarks; ``sofa`` is not."""
 
 COLUMNS = (
     "id", "raw_category", "category", "count", "nyu40id", "eigen13id", "nyuClass", "nyu40class", "eigen13class",
     "ModelNet40", "ModelNet10", "ShapeNetCore55", "synsetoffset", "wnsynsetid", "wnsynsetkey", "mpcat40",
     "mpcat40index",
 )  # fmt: skip
-"""Of ``scannetv2-labels.combined.tsv``."""
+"""Columns of ``scannetv2-labels.combined.tsv``."""
 
-# id, raw category, category, nyu40 id; with the traps of the real file: "object" twice, a plural and its
+# id, raw category, category, nyu40 id; with the pitfalls of the real file: "object" twice, a plural and its
 # singular with other nyu40 ids, "stick" with the id of "object", "sofa" with another id than "couch"
 _ROWS = (
     (1, "wall", "wall", 1), (2, "chair", "chair", 5), (3, "floor", "floor", 2), (5, "door", "door", 8),
@@ -50,8 +50,8 @@ def write_scan(folder: Path, mesh: ScanMesh, labels: Sequence[str], *, yaw: floa
         folder: Must not exist.
         mesh: The scan, along the axes.
         labels: S3DIS class of each instance.
-        yaw: Radians by which the scan is turned in its files; its ``axisAlignment`` turns it back.
-        seed: Chooses what is left without annotation.
+        yaw: Rotation of the scan in its files in radians; its ``axisAlignment`` undoes it.
+        seed: Seed of the segments without annotation.
     """
     name = folder.name
     groups, segment, annotated = _segment(mesh, np.random.default_rng(seed))
@@ -94,11 +94,11 @@ def write_mesh(folder: Path, name: str, mesh: ScanMesh, forward: np.ndarray) -> 
 
 
 def label_table() -> str:
-    """``scannetv2-labels.combined.tsv`` with the categories of :data:`CATEGORIES`, CRLF as in the release."""
+    """Return ``scannetv2-labels.combined.tsv`` with :data:`CATEGORIES`, CRLF as in the release."""
     lines = ["\t".join(COLUMNS)]
     for id_, raw, category, nyu40 in _ROWS:
         cells = dict.fromkeys(COLUMNS, "")
-        name = NYU40.names[nyu40 - 1].replace("refrigerator", "refridgerator")  # so spelled in the release
+        name = NYU40.names[nyu40 - 1].replace("refrigerator", "refridgerator")  # spelled as in the release
         cells |= {"id": str(id_), "raw_category": raw, "category": category, "count": "1",
                   "nyu40id": str(nyu40), "nyu40class": name}  # fmt: skip
         lines.append("\t".join(cells.values()))
@@ -106,7 +106,7 @@ def label_table() -> str:
 
 
 def _segment(mesh: ScanMesh, rng: np.random.Generator) -> tuple[dict[int, list[int]], np.ndarray, np.ndarray]:
-    """Segments by instance, the segment of each vertex, and whether it is annotated."""
+    """Return segments by instance, the segment of each vertex, and whether it is annotated."""
     grid = np.floor(mesh.pos / _SEGMENT).astype(np.int64)
     grid -= grid.min(axis=0)
     shape = (*(grid.max(axis=0) + 1), int(mesh.instance.max()) + 1)
@@ -114,13 +114,13 @@ def _segment(mesh: ScanMesh, rng: np.random.Generator) -> tuple[dict[int, list[i
     _, first, part = np.unique(keys, return_index=True, return_inverse=True)
     annotated = rng.random(len(first)) >= _BARE
     groups: dict[int, list[int]] = {}
-    for vertex in first[annotated].tolist():  # a segment is called after one of its vertices
+    for vertex in first[annotated].tolist():  # a segment has the number of one of its vertices
         groups.setdefault(int(mesh.instance[vertex]), []).append(vertex)
     return groups, first[part], annotated[part]
 
 
 def _alignment(mesh: ScanMesh, yaw: float) -> np.ndarray:
-    """``(4, 4)``: turns by ``-yaw`` about z and moves; to six decimals, as it is written."""
+    """Return the matrix ``(4, 4)`` that rotates by ``-yaw`` about z and moves, rounded to six decimals."""
     c, s = np.cos(yaw), np.sin(yaw)
     matrix = np.eye(4)
     matrix[:2, :2] = [[c, s], [-s, c]]
@@ -130,14 +130,14 @@ def _alignment(mesh: ScanMesh, yaw: float) -> np.ndarray:
 
 
 def _turned(pos: np.ndarray, forward: np.ndarray) -> np.ndarray:
-    """The positions that the matrix would bring to ``pos``."""
+    """Return the positions that the matrix maps to ``pos``."""
     return np.linalg.solve(forward[:3, :3], (pos - forward[:3, 3]).T).T
 
 
 def _write_ply(
     path: Path, pos: np.ndarray, color: np.ndarray, faces: np.ndarray, label: np.ndarray | None = None
 ) -> None:
-    """A binary mesh as the release has them: alpha after the color, and perhaps a label."""
+    """Write a binary mesh as in the release: alpha after the color, and optionally a label."""
     fields = _VERTEX if label is None else [*_VERTEX, ("label", "<u2")]
     vertices = np.zeros(len(pos), fields)
     vertices["xyz"], vertices["rgba"] = pos, np.column_stack([color, np.full(len(pos), 255, np.uint8)])

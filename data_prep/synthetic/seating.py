@@ -13,7 +13,7 @@ BLACK = Material(texture=textures.metal, color=(0.1, 0.1, 0.11))
 
 
 def office_chair(rng: np.random.Generator, look: Palette) -> Thing:
-    """A swivel chair on a five-armed foot, with or without arms, with a low, high or mesh back."""
+    """Make a swivel chair on a five-star base, with or without arms, with a low, high or mesh back."""
     seat, high = rng.uniform(0.43, 0.5), rng.uniform(0.35, 0.7)
     cover = look.cloth if rng.random() < 0.7 else BLACK
     chair = Thing("chair")
@@ -41,7 +41,7 @@ def office_chair(rng: np.random.Generator, look: Palette) -> Thing:
 
 
 def side_chair(rng: np.random.Generator, look: Palette) -> Thing:
-    """A chair that does not turn: of wood, on a bent tube, or a shell on legs."""
+    """Make a fixed chair: of wood, on a bent tube, or a shell on legs."""
     seat = rng.uniform(0.42, 0.47)
     cover = [look.wood, look.cloth, palette.plastic(rng)][rng.integers(3)]
     return [_wooden, _cantilever, _shell][rng.integers(3)](rng, look, cover, seat)
@@ -94,7 +94,7 @@ def _shell(rng: np.random.Generator, look: Palette, cover: Material, seat: float
 
 
 def stool(rng: np.random.Generator, look: Palette, seat: float = 0.65) -> Thing:
-    """A bar stool on a plate or on three legs."""
+    """Make a bar stool on a plate or on three legs."""
     chair = Thing("chair").add(look.wood, prism(ellipse(0.36, 0.36), 0.05, (0, 0, seat - 0.05)))
     if rng.random() < 0.5:
         return chair.add(
@@ -107,7 +107,7 @@ def stool(rng: np.random.Generator, look: Palette, seat: float = 0.65) -> Thing:
 
 
 def sofa(rng: np.random.Generator, look: Palette, width: float) -> Thing:
-    """A sofa or, if narrow, an armchair: soft or boxy, on the floor or on feet, with or without arms."""
+    """Make a sofa or, if narrow, an armchair: soft or boxy, on the floor or on feet, with or without arms."""
     depth, seat, back = rng.uniform(0.75, 0.95), rng.uniform(0.38, 0.45), rng.uniform(0.68, 0.9)
     lift, power = rng.choice([0.03, 0.12]), rng.uniform(0.12, 0.45)
     arm = rng.uniform(0.1, 0.22) if rng.random() < 0.85 else 0.0
@@ -136,7 +136,7 @@ def sofa(rng: np.random.Generator, look: Palette, width: float) -> Thing:
 
 
 def pouf(rng: np.random.Generator, look: Palette) -> Thing:
-    """A round or square seat without a back: part of a group of sofas."""
+    """Make a round or square seat without a back, for a group of sofas."""
     wide, tall = rng.uniform(0.45, 0.7), rng.uniform(0.38, 0.44)
     outline = ellipse(wide, wide) if rng.random() < 0.6 else rounded(wide, wide, 0.06)
     thing = Thing("sofa").add(look.cloth, prism(outline, tall - 0.08, (0, 0, 0.02)))

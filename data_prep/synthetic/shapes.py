@@ -1,4 +1,4 @@
-"""Triangle meshes of simple solids, from which furniture is put together."""
+"""Triangle meshes of simple solids, from which furniture is assembled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Mesh:
         return type(self)(self.vertices * np.asarray(factors, float), self.triangles)
 
     def turned(self, angle: float, axis: int = 2) -> Self:
-        """Rotated by ``angle`` radians about a coordinate axis through the origin."""
+        """Rotate by ``angle`` radians about a coordinate axis through the origin."""
         i, j = [(1, 2), (2, 0), (0, 1)][axis]
         matrix = np.eye(3)
         matrix[[i, j, i, j], [i, j, j, i]] = np.cos(angle), np.cos(angle), -np.sin(angle), np.sin(angle)
@@ -35,7 +35,7 @@ class Mesh:
 
 
 def join(meshes: Sequence[Mesh]) -> Mesh:
-    """All meshes as one."""
+    """Join all meshes into one."""
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
     triangles = [mesh.triangles + start for mesh, start in zip(meshes, starts)]
     return Mesh(np.concatenate([mesh.vertices for mesh in meshes]), np.concatenate(triangles))
@@ -46,13 +46,13 @@ def _from_quads(vertices: np.ndarray, quads: np.ndarray) -> Mesh:
 
 
 def box(size: Vector, bottom: Vector = (0, 0, 0)) -> Mesh:
-    """A box of ``size``; ``bottom`` is the center of its lower face."""
+    """Return a box of ``size``; ``bottom`` is the center of its lower face."""
     corners = np.array([[x, y, z] for z in (0, 1) for y in (-0.5, 0.5) for x in (-0.5, 0.5)])
     return _from_quads(corners * np.asarray(size, float) + np.asarray(bottom, float), BOX_QUADS)
 
 
 def prism(outline: np.ndarray, height: float, bottom: Vector = (0, 0, 0)) -> Mesh:
-    """A convex ``outline`` ``(n, 2)`` raised by ``height``."""
+    """Extrude a convex ``outline`` ``(n, 2)`` by ``height``."""
     n = len(outline)
     ring = np.column_stack([outline, np.zeros(n)])
     vertices = np.concatenate([ring, ring + np.array([0, 0, height])]) + np.asarray(bottom, float)
@@ -64,7 +64,7 @@ def prism(outline: np.ndarray, height: float, bottom: Vector = (0, 0, 0)) -> Mes
 
 
 def rounded(width: float, depth: float, radius: float, steps: int = 4) -> np.ndarray:
-    """Outline of a rectangle with round corners, centerd on the origin."""
+    """Return the outline of a rectangle with rounded corners, centered on the origin."""
     radius = min(radius, width / 2 - 1e-3, depth / 2 - 1e-3)
     turn = np.linspace(0, np.pi / 2, steps)
     corners = [(1, 1), (-1, 1), (-1, -1), (1, -1)]
@@ -78,13 +78,13 @@ def rounded(width: float, depth: float, radius: float, steps: int = 4) -> np.nda
 
 
 def ellipse(width: float, depth: float, steps: int = 28) -> np.ndarray:
-    """Outline of an ellipse centerd on the origin."""
+    """Return the outline of an ellipse centered on the origin."""
     turn = np.arange(steps) * 2 * np.pi / steps
     return np.column_stack([width / 2 * np.cos(turn), depth / 2 * np.sin(turn)])
 
 
 def grid(points: np.ndarray, *, around: bool = False) -> Mesh:
-    """A surface through ``points`` ``(rows, columns, 3)``; ``around`` joins the last column to the first."""
+    """Return a surface through ``points`` ``(rows, columns, 3)``; ``around`` joins the last column to the first."""
     rows, columns = points.shape[:2]
     index = np.arange(rows * columns).reshape(rows, columns)
     right = np.roll(index, -1, axis=1) if around else index[:, 1:]
@@ -94,7 +94,7 @@ def grid(points: np.ndarray, *, around: bool = False) -> Mesh:
 
 
 def lathe(profile: Sequence[tuple[float, float]], bottom: Vector = (0, 0, 0), steps: int = 18) -> Mesh:
-    """The ``profile`` of (radius, height) turned about the z axis."""
+    """Revolve the ``profile`` of (radius, height) about the z axis."""
     turn = np.arange(steps) * 2 * np.pi / steps
     radius, height = np.array(profile, float).T
     circle = np.stack([np.cos(turn), np.sin(turn)], axis=-1)
@@ -105,12 +105,12 @@ def lathe(profile: Sequence[tuple[float, float]], bottom: Vector = (0, 0, 0), st
 
 
 def cylinder(radius: float, height: float, bottom: Vector = (0, 0, 0), steps: int = 18) -> Mesh:
-    """A closed upright cylinder."""
+    """Return a closed upright cylinder."""
     return lathe([(0, 0), (radius, 0), (radius, height), (0, height)], bottom, steps)
 
 
 def tube(path: np.ndarray, radius: float, steps: int = 7) -> Mesh:
-    """A round bar along the corners of ``path`` ``(n, 3)``."""
+    """Return a round bar along the corners of ``path`` ``(n, 3)``."""
     path = np.asarray(path, float)
     along = np.gradient(path, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
@@ -124,7 +124,7 @@ def tube(path: np.ndarray, radius: float, steps: int = 7) -> Mesh:
 
 
 def pillow(size: Vector, bottom: Vector = (0, 0, 0), power: float = 0.5, steps: int = 14) -> Mesh:
-    """A superellipsoid: a ball for ``power`` 1, nearer to a box as it falls; cushions, bags, seats."""
+    """Return a superellipsoid for cushions, bags and seats: a ball for ``power`` 1, more like a box below."""
     u = np.linspace(-np.pi / 2, np.pi / 2, steps // 2 + 1)[:, None]
     v = (np.arange(steps) * 2 * np.pi / steps)[None]
     cu, su, cv, sv = (np.sign(w) * np.abs(w) ** power for w in (np.cos(u), np.sin(u), np.cos(v), np.sin(v)))
@@ -134,7 +134,7 @@ def pillow(size: Vector, bottom: Vector = (0, 0, 0), power: float = 0.5, steps: 
 
 
 def bent_sheet(curve: np.ndarray, width: float, thickness: float = 0.02, hollow: float = 0.0) -> Mesh:
-    """A sheet along ``curve`` ``(n, 2)`` in (y, z), ``width`` wide in x, its middle sunk by ``hollow``."""
+    """Return a sheet along ``curve`` ``(n, 2)`` in (y, z), ``width`` wide in x, its middle sunk by ``hollow``."""
     curve = np.asarray(curve, float)
     along = np.gradient(curve, axis=0)
     normal = np.column_stack([-along[:, 1], along[:, 0]]) / np.linalg.norm(along, axis=1, keepdims=True)
@@ -152,7 +152,7 @@ def bent_sheet(curve: np.ndarray, width: float, thickness: float = 0.02, hollow:
 
 
 def panel(width: float, height: float, holes: Sequence[tuple[float, float, float, float]] = ()) -> Mesh:
-    """An upright sheet ``x`` 0..width, ``z`` 0..height at ``y = 0`` minus ``holes`` (x0, x1, z0, z1)."""
+    """Return an upright sheet ``x`` 0..width, ``z`` 0..height at ``y = 0`` minus ``holes`` (x0, x1, z0, z1)."""
     xs = np.unique(np.clip([0, width, *(x for hole in holes for x in hole[:2])], 0, width))
     zs = np.unique(np.clip([0, height, *(z for hole in holes for z in hole[2:])], 0, height))
     x0, z0 = np.meshgrid(xs[:-1], zs[:-1], indexing="ij")

@@ -14,9 +14,9 @@ REVEAL = 0.26
 
 
 def add_shell(plan: Floorplan, look: Palette) -> None:
-    """Floor, ceiling with lamps, and four walls with the holes cut for doors and windows."""
+    """Add floor, ceiling with lamps, and four walls with the holes for doors and windows."""
     width, depth, height = plan.size
-    # panels stand upright: laid down, their z becomes y
+    # panels are upright: rotated flat, their z becomes y
     plan.put(Thing("floor").add(look.floor, panel(width, depth).turned(-np.pi / 2, 0)), Pose())
     ceiling = Thing("ceiling").add(look.ceiling, panel(width, depth).turned(-np.pi / 2, 0))
     lamp = Material(texture=textures.paint, color=(1.0, 1.0, 0.97))
@@ -49,7 +49,7 @@ def _wall(plan: Floorplan, look: Palette, side: int, skirting: bool) -> Thing:
 
 
 def lamp_positions(size: tuple[float, float, float]) -> np.ndarray:
-    """``(L, 3)`` places of ceiling lamps, about one for 9 square meters, six at most."""
+    """Return positions ``(L, 3)`` of ceiling lamps, about one per 9 square meters, at most six."""
     width, depth, height = size
     columns, rows = (max(1, min(3 if length > 8 else 2, round(length / 3))) for length in (width, depth))
     x, y = np.meshgrid((np.arange(columns) + 0.5) * width / columns, (np.arange(rows) + 0.5) * depth / rows)

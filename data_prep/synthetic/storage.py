@@ -13,7 +13,7 @@ THICK = 0.025
 
 
 def bookcase(rng: np.random.Generator, look: Palette, width: float, height: float) -> Thing:
-    """Open shelves with books and gaps; the lower ones may have doors, the back may be open."""
+    """Make open shelves with books and gaps; the lower ones may have doors, the back may be open."""
     depth = rng.uniform(0.28, 0.42)
     body = [look.wood, look.white, look.steel][rng.choice(3, p=[0.6, 0.25, 0.15])]
     case = Thing("bookcase", top=height)
@@ -64,7 +64,7 @@ def _fill(
 def cupboard(
     rng: np.random.Generator, look: Palette, width: float, height: float, *, label: str = "bookcase"
 ) -> Thing:
-    """A cupboard with flat fronts: a wardrobe as tall as a door, a sideboard, a filing cabinet."""
+    """Make a cupboard with flat fronts: a wardrobe as tall as a door, a sideboard, or a filing cabinet."""
     depth = rng.uniform(0.4, 0.6)
     body = [look.wood, look.white, look.steel][rng.choice(3, p=[0.45, 0.35, 0.2])]
     case = Thing(label, top=height).add(body, box((width, depth - 0.02, height - 0.06), (0, -0.01, 0.06)))
@@ -95,7 +95,7 @@ def _fronts(rng: np.random.Generator, width: float, depth: float, height: float)
 
 
 def rack(rng: np.random.Generator, look: Palette, width: float, height: float) -> Thing:
-    """A metal rack with open shelves that hold cartons and boxes."""
+    """Make a metal rack with open shelves that hold cartons and boxes."""
     depth = rng.uniform(0.4, 0.6)
     case = Thing("bookcase", top=height)
     case.add(look.steel, posts(width - 0.04, depth - 0.04, height, 0.04, is_round=False))

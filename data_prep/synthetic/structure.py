@@ -1,4 +1,4 @@
-"""What carries the building: beams, columns, shafts in corners, ducts that look like beams."""
+"""Structural parts: beams, columns, shafts in corners, and ducts that look like beams."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ PROUD = 0.005
 
 
 def add_beams(plan: Floorplan, look: Palette, number: int, *, columns: bool = True) -> None:
-    """Beams across the shorter way of the room, painted or of bare concrete, on half columns at the walls."""
+    """Add beams across the shorter side of the room, painted or of bare concrete, on half columns."""
     rng = plan.rng
     width, depth, height = plan.size
     along_x = width < depth
@@ -40,7 +40,7 @@ def add_beams(plan: Floorplan, look: Palette, number: int, *, columns: bool = Tr
 
 
 def add_free_columns(plan: Floorplan, look: Palette, number: int) -> None:
-    """Columns that stand free: round, square or with blunt corners."""
+    """Add free-standing columns: round, square or with beveled corners."""
     rng = plan.rng
     thick, height = rng.uniform(0.3, 0.55), plan.size[2]
     outline = [ellipse(thick, thick), rounded(thick, thick, 0.01), rounded(thick, thick, 0.12)][
@@ -51,7 +51,7 @@ def add_free_columns(plan: Floorplan, look: Palette, number: int) -> None:
 
 
 def add_shaft(plan: Floorplan, look: Palette) -> None:
-    """A shaft in a corner, wider than a column: it is wall."""
+    """Add a shaft in a corner, wider than a column; its class is wall."""
     rng = plan.rng
     width, depth, height = plan.size
     size_x, size_y = rng.uniform(0.7, width * 0.3), rng.uniform(0.7, depth * 0.3)
@@ -73,7 +73,7 @@ def add_shaft(plan: Floorplan, look: Palette) -> None:
 
 
 def add_ducts(plan: Floorplan, look: Palette) -> None:
-    """A duct or pipes under the ceiling along the longer way of the room."""
+    """Add a duct or pipes under the ceiling along the longer side of the room."""
     rng = plan.rng
     width, depth, height = plan.size
     length, breadth = max(width, depth), min(width, depth)

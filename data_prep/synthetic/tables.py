@@ -9,7 +9,7 @@ from data_prep.synthetic.textures import Material
 
 
 def posts(width: float, depth: float, height: float, thick: float, *, is_round: bool) -> Mesh:
-    """Four legs at the corners of a rectangle."""
+    """Return four legs at the corners of a rectangle."""
     spots = [(x, y, 0.0) for x in (-width / 2, width / 2) for y in (-depth / 2, depth / 2)]
     if is_round:
         return join([cylinder(thick / 2, height, spot, 10) for spot in spots])
@@ -17,7 +17,7 @@ def posts(width: float, depth: float, height: float, thick: float, *, is_round: 
 
 
 def table(rng: np.random.Generator, look: Palette, width: float, depth: float, height: float = 0.74) -> Thing:
-    """A table with a straight, rounded or oval top on legs, panels, columns, trestles or skids."""
+    """Make a table with a straight, rounded or oval top on legs, panels, columns, trestles or skids."""
     height *= rng.uniform(0.96, 1.04)
     thick = rng.uniform(0.02, 0.045)
     board = look.wood if rng.random() < 0.7 else look.white
@@ -89,7 +89,7 @@ def _on_skids(thing: Thing, rng: np.random.Generator, look: Palette, board: Mate
 
 
 def corner_desk(rng: np.random.Generator, look: Palette, width: float) -> Thing:
-    """A desk with a return on one side; its frame is that of the main part."""
+    """Make a desk with a return on one side; its frame is that of the main part."""
     depth, height, back = 0.72, 0.74, rng.uniform(0.5, 0.8)
     hand = float(rng.choice([-1, 1]))
     aside = hand * (width / 2 - 0.3)

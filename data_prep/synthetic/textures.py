@@ -1,4 +1,4 @@
-"""Procedural surface colors: each texture turns places on a surface into colors, all points at once."""
+"""Procedural surface colors: each texture maps points on a surface to colors, all at once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Patch:
-    """Places to color, of any number of surfaces that share a texture.
+    """Points to color, of any number of surfaces that share a texture.
 
     Attributes:
         local: ``(n, 3)`` meters in the frame of the object.
         uv: ``(n, 2)`` meters in the plane of the surface: the two axes of ``local`` across its normal.
         color, accent: ``(n, 3)`` the material's two colors, 0..1.
         scale: ``(n,)`` meters, size of the pattern.
-        seed: ``(n,)`` uint32, one number a surface.
+        seed: ``(n,)`` uint32, one number per surface.
     """
 
     local: np.ndarray
@@ -31,7 +31,7 @@ Texture = Callable[[Patch], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """How a surface looks: texture, two colors (0..1), scale in meters, share of lost returns."""
+    """Appearance of a surface: texture, two colors (0..1), scale in meters, share of lost returns."""
 
     texture: Texture
     color: tuple[float, float, float]
@@ -41,7 +41,7 @@ class Material:
 
 
 def _hash(x: np.ndarray, y: np.ndarray, seed: np.ndarray) -> np.ndarray:
-    """Random number in [0, 1) of each integer cell, the same for the same cell and seed."""
+    """Return a random number in [0, 1) per integer cell, the same for the same cell and seed."""
     h = x.astype(np.int64).astype(np.uint32) * np.uint32(0x9E3779B1)
     h ^= y.astype(np.int64).astype(np.uint32) * np.uint32(0x85EBCA77)
     h ^= seed * np.uint32(0xC2B2AE3D)
@@ -54,7 +54,7 @@ def _hash(x: np.ndarray, y: np.ndarray, seed: np.ndarray) -> np.ndarray:
 
 
 def _noise(x: np.ndarray, y: np.ndarray, seed: np.ndarray) -> np.ndarray:
-    """Smooth noise in [-1, 1] with features of size 1."""
+    """Return smooth noise in [-1, 1] with features of size 1."""
     fx, fy = np.floor(x), np.floor(y)
     tx, ty = x - fx, y - fy
     tx, ty = tx * tx * (3 - 2 * tx), ty * ty * (3 - 2 * ty)
@@ -64,7 +64,7 @@ def _noise(x: np.ndarray, y: np.ndarray, seed: np.ndarray) -> np.ndarray:
 
 
 def _line(x: np.ndarray, width: np.ndarray | float) -> np.ndarray:
-    """True within ``width`` of an integer."""
+    """Return whether ``x`` is within ``width`` of an integer."""
     return np.abs(x - np.rint(x)) < width
 
 
@@ -73,14 +73,14 @@ def _mix(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 
 def paint(p: Patch) -> np.ndarray:
-    """Painted plaster: clouds of a slightly other brightness, fine roughness."""
+    """Color painted plaster: slightly uneven brightness, fine roughness."""
     u, v = (p.uv / 0.9).T
     fine = _hash(np.floor(p.uv[:, 0] * 90), np.floor(p.uv[:, 1] * 90), p.seed) - 0.5
     return p.color * (1 + 0.05 * _noise(u, v, p.seed) + 0.03 * fine)[:, None]
 
 
 def wood(p: Patch) -> np.ndarray:
-    """Grain along the first axis of the surface."""
+    """Color grain along the first axis of the surface."""
     u, v = p.uv.T
     bend = _noise(u * 1.5, v * 5, p.seed)
     rings = 0.5 + 0.5 * np.sin((v / p.scale + 1.5 * bend) * 6.3)
@@ -89,7 +89,7 @@ def wood(p: Patch) -> np.ndarray:
 
 
 def tiles(p: Patch) -> np.ndarray:
-    """Square tiles of ``scale`` with joints in the accent color, each tile a little different."""
+    """Color square tiles of ``scale`` with joints in the accent color, each tile a little different."""
     u, v = p.uv.T / p.scale
     tile = _hash(np.floor(u), np.floor(v), p.seed)
     stain = _noise(u * 3, v * 3, p.seed)
@@ -99,7 +99,7 @@ def tiles(p: Patch) -> np.ndarray:
 
 
 def planks(p: Patch) -> np.ndarray:
-    """Floor boards, ``scale`` wide and eight times as long."""
+    """Color floorboards, ``scale`` wide and eight times as long."""
     v = p.uv[:, 1] / p.scale
     row = np.floor(v)
     u = p.uv[:, 0] / (8 * p.scale) + _hash(row, row, p.seed)
@@ -110,25 +110,25 @@ def planks(p: Patch) -> np.ndarray:
 
 
 def carpet(p: Patch) -> np.ndarray:
-    """Short pile: strong fine noise between the two colors."""
+    """Color short pile: strong fine noise between the two colors."""
     fine = _hash(np.floor(p.uv[:, 0] * 140), np.floor(p.uv[:, 1] * 140), p.seed)
     return _mix(p.color, p.accent, 0.5 * fine) * (1 + 0.06 * _noise(*(p.uv / 0.5).T, p.seed))[:, None]
 
 
 def fabric(p: Patch) -> np.ndarray:
-    """Woven cloth with folds of light."""
+    """Color woven cloth with bright folds."""
     weave = 0.5 + 0.5 * np.sin(p.local[:, 0] * 300) * np.sin((p.local[:, 1] + p.local[:, 2]) * 300)
     fold = _noise(*(p.uv / 0.12).T, p.seed)
     return _mix(p.color, p.accent, 0.25 * weave) * (1 + 0.1 * fold)[:, None]
 
 
 def metal(p: Patch) -> np.ndarray:
-    """Brushed metal or smooth plastic."""
+    """Color brushed metal or smooth plastic."""
     return p.color * (1 + 0.06 * _noise(p.uv[:, 0] * 4, p.uv[:, 1] * 150, p.seed))[:, None]
 
 
 def books(p: Patch) -> np.ndarray:
-    """Spines of books side by side along x, another row of books on every shelf (``scale`` apart)."""
+    """Color spines of books side by side along x, another row per shelf (``scale`` apart)."""
     shelf = np.floor(p.local[:, 2] / p.scale)
     place = p.local[:, 0] / 0.035 + 0.5 * _noise(p.local[:, 0] * 9, shelf, p.seed)
     book = np.floor(place)
@@ -140,7 +140,7 @@ def books(p: Patch) -> np.ndarray:
 
 
 def ink(p: Patch) -> np.ndarray:
-    """A writing board with some lines of text left on it."""
+    """Color a writing board with some lines of text left on it."""
     u, v = p.uv.T
     line = np.floor(v / 0.11)
     used = _hash(line, line, p.seed) > 0.55
@@ -151,13 +151,13 @@ def ink(p: Patch) -> np.ndarray:
 
 
 def slats(p: Patch) -> np.ndarray:
-    """Blinds or grilles: stripes of ``scale`` across the second axis."""
+    """Color blinds or grilles: stripes of ``scale`` across the second axis."""
     stripe = 0.5 + 0.5 * np.sin(p.uv[:, 1] / p.scale * 6.3)
     return _mix(p.color, p.accent, 0.35 * stripe)
 
 
 def sky(p: Patch) -> np.ndarray:
-    """A pane with the brightness of outside: lighter above, something dark low down."""
+    """Color a pane with outdoor brightness: lighter above, dark shapes low down."""
     height = np.clip(p.uv[:, 1] / 2, 0, 1)
     trees = _noise(p.uv[:, 0] * 1.5, p.uv[:, 1] * 2, p.seed) * 0.5 + 0.5
     outside = _mix(p.accent * (0.6 + 0.4 * trees)[:, None], p.color, np.clip(height * 2.2 - 0.3, 0, 1))
@@ -165,7 +165,7 @@ def sky(p: Patch) -> np.ndarray:
 
 
 def speckle(p: Patch) -> np.ndarray:
-    """Terrazzo, stone, cork: grains of both colors."""
+    """Color terrazzo, stone or cork: grains of both colors."""
     u, v = p.uv.T / 0.03
     grain = _noise(u, v, p.seed)
     cloud = _noise(*(p.uv / 0.6).T, p.seed)
@@ -173,7 +173,7 @@ def speckle(p: Patch) -> np.ndarray:
 
 
 def picture(p: Patch) -> np.ndarray:
-    """A poster or a screen: patches of bright color on the base color."""
+    """Color a poster or a screen: bright patches on the base color."""
     u, v = np.floor(p.uv.T / p.scale)
     tint = np.stack([_hash(u + 31 * k, v, p.seed) for k in range(3)], axis=-1)
     return np.where((_hash(u, v + 7, p.seed) > 0.45)[:, None], 0.2 + 0.5 * tint, p.color)

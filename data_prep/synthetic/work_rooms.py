@@ -1,4 +1,4 @@
-"""Rooms to work in: office, open space, conference room, copy room, storage."""
+"""Work rooms: office, open space, conference room, copy room, storage."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from data_prep.synthetic.palette import Palette
 
 
 def furnish_office(plan: Floorplan, look: Palette) -> None:
-    """Desks with chairs, bookcases and a board."""
+    """Add desks with chairs, bookcases and a board."""
     rng = plan.rng
     if rng.random() < 0.75:
         hangings.add_board(plan, look)
@@ -26,7 +26,7 @@ def furnish_office(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_open_space(plan: Floorplan, look: Palette) -> None:
-    """Islands of desks face to face."""
+    """Add islands of desks face to face."""
     rng = plan.rng
     structure.add_free_columns(plan, look, int(rng.integers(1, 3)))
     hangings.add_board(plan, look)
@@ -53,7 +53,7 @@ def furnish_open_space(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_conference_room(plan: Floorplan, look: Palette) -> None:
-    """One long table with chairs, and a board."""
+    """Add one long table with chairs, and a board."""
     rng = plan.rng
     hangings.add_board(plan, look, plain=rng.random() < 0.7)
     if rng.random() < 0.4:
@@ -80,7 +80,7 @@ def furnish_conference_room(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_copy_room(plan: Floorplan, look: Palette) -> None:
-    """Printers, shelves and boxes."""
+    """Add printers, shelves and boxes."""
     rng = plan.rng
     for _ in range(int(rng.integers(1, 3))):
         plan.against_wall(fixtures.copier(rng), front=0.7)
@@ -102,7 +102,7 @@ def furnish_copy_room(plan: Floorplan, look: Palette) -> None:
 
 
 def furnish_storage(plan: Floorplan, look: Palette) -> None:
-    """Shelves and boxes along the walls."""
+    """Add shelves and boxes along the walls."""
     rng = plan.rng
     for _ in range(int(rng.integers(3, 6))):
         plan.against_wall(storage.rack(rng, look, rng.uniform(0.9, 1.8), rng.uniform(1.7, 2.2)), front=0.6)

@@ -28,7 +28,7 @@ def find_browser() -> str | None:
 
 @contextmanager
 def browse(url: str, *, size: tuple[int, int] = (640, 400)) -> Iterator[Page]:
-    """Yield a page of ``size`` that shows ``url``, in a browser of its own."""
+    """Yield a page of ``size`` that shows ``url``, in a separate browser."""
     program = find_browser()
     assert program is not None, "Chromium is not installed"
     with sync_playwright() as playwright:

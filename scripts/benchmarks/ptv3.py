@@ -33,7 +33,7 @@ def run() -> list[Row]:
 
 
 def codes() -> Row:
-    """Hilbert codes of random voxels at depth 16."""
+    """Measure Hilbert codes of random voxels at depth 16."""
     grid_pos = torch.randint(1 << MAX_DEPTH, (NUM_CODES, 3), generator=torch.Generator().manual_seed(0))
     assert torch.equal(encode(grid_pos, "hilbert", MAX_DEPTH), hilbert_of_bits(grid_pos, MAX_DEPTH))
     return measure(
@@ -45,7 +45,7 @@ def codes() -> Row:
 
 
 def forward(patch_size: int) -> Row:
-    """The base model in evaluation, kernel maps and curves included."""
+    """Measure the base model in evaluation, kernel maps and curves included."""
     grid_pos = surface_voxels()
     torch.manual_seed(0)
     model = PTv3(6, patch_size=patch_size).eval()
@@ -121,7 +121,7 @@ class LevelOfBits(CurveLevel):
 
 
 def hilbert_of_bits(grid_pos: Tensor, depth: int) -> Tensor:
-    """Skilling's transform on an array of one byte a bit: ``3 * depth`` steps over arrays of N bytes."""
+    """Compute Skilling's transform on an array of one byte per bit: ``3 * depth`` steps over arrays of N bytes."""
     places = torch.arange(depth - 1, -1, -1)
     bits = (grid_pos.long()[..., None] >> places & 1).to(torch.uint8)  # (N, axis, bit), highest first
     for bit in range(depth):
@@ -140,7 +140,7 @@ def hilbert_of_bits(grid_pos: Tensor, depth: int) -> Tensor:
 
 
 def on_gpu(num_voxels: int) -> list[Row]:
-    """Points a second and peak memory of the base model in bfloat16; there is nothing to compare with."""
+    """Measure points per second and peak memory of the base model in bfloat16, without an alternative."""
     rooms = max(1, num_voxels // NUM_CODES)
     grid_pos = surface_voxels()
     clouds = [Data(x=torch.randn(len(grid_pos), 6), grid_pos=grid_pos, num_nodes=len(grid_pos))] * rooms

@@ -104,7 +104,7 @@ class Run(NamedTuple):
 
 
 def run_script(script: str, words: Sequence[str]) -> Run:
-    """Run ``script`` with the arguments ``words`` in a Python process of its own."""
+    """Run ``script`` with the arguments ``words`` in a separate Python process."""
     environment = {"OMP_NUM_THREADS": "2"} | os.environ | {"PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory() as folder:
         note = Path(folder, "usage")

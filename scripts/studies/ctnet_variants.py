@@ -86,7 +86,7 @@ class CTVariantBody(CTBody):
         return BodyOutput(logits=self.classify(x), clouds=clouds)
 
     def _attend(self, x: Tensor, described: Tensor | None, sites: Sites, clouds: dict[str, Tensor]) -> Tensor:
-        """Spatial context of tokens; its class features are put into ``clouds``."""
+        """Return the spatial context of tokens and add its class features to ``clouds``."""
         features = described if self.described else None
         if self.embedding is not None:
             embedded = self.embedding.expand(len(sites.ptr) - 1, -1, -1)

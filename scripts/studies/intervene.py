@@ -1,4 +1,4 @@
-"""Score a trained CTNet with other class features put in: ``python scripts/studies/intervene.py --ckpt … --out …``."""
+"""Score a trained CTNet with replaced class features: ``python scripts/studies/intervene.py --ckpt … --out …``."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -40,8 +40,8 @@ def intervene(
         ckpt: Checkpoint of a CTNet.
         out: Folder of the results.
         changes: Names of changes, all by default; see :data:`studies.interventions.CHANGES`.
-        root: Prepared folder; without a value, the one that the model was trained on.
-        splits: Areas or splits; without a value, those that training kept for the test.
+        root: Prepared folder; default: the training data.
+        splits: Areas or splits; default: the test splits of training.
         points_per_pass: Maximum number of voxels per room: class features are those of a whole room.
 
     Raises:
@@ -51,14 +51,14 @@ def intervene(
     changes = list(CHANGES) if changes is None else changes
     for name in changes:
         if name not in CHANGES:
-            raise UserError(f"--changes: no {name!r}; choose from {', '.join(CHANGES)}")
+            raise UserError(f"--changes: unknown change {name!r}. Choose from {', '.join(CHANGES)}.")
     model = load_checkpoint(ckpt)
     root = root or Path(training_argument(model, "root", option="--root"))
     splits = splits or list(training_argument(model, "test_splits", option="--splits"))
     manifest = Manifest.read(root)
     entries = entries_in(manifest, splits, root=root)
     if len(entries) < 2:
-        raise UserError(f"{root}: {splits} hold one room; class features of another one need two")
+        raise UserError(f"{root}: {splits} hold one room. Class features of another room need two.")
     options = PointOptions(fragments=1, points_per_pass=points_per_pass)
     rooms = [load_sample(open_scene(root, entry, model), name=entry.name) for entry in entries]
     with torch.inference_mode():

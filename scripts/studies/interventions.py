@@ -1,4 +1,4 @@
-"""What a trained CTNet relies on: other class features, put in while it predicts, without training again."""
+"""Replace the class features of a trained CTNet during prediction, without retraining."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ class CloudContext:
         gate: Channel vector v, ``(C,)``.
         class_prob: Predicted shares of the classes p, ``(K,)``.
         class_features: M, ``(K, C)``; as published p vᵀ.
-        frequency: True shares of the classes, ``(K,)``: what the CP-loss pulls p to.
+        frequency: True shares of the classes, ``(K,)``: the target of the CP-loss.
     """
 
     gate: Tensor
@@ -35,7 +35,7 @@ class CloudContext:
 
 @dataclass(frozen=True, kw_only=True)
 class Replacement:
-    """What is put in place of the module's own ``class_features`` ``(K, C)`` and ``gate`` ``(C,)``; ``None`` keeps."""
+    """Replacements of ``class_features`` ``(K, C)`` and ``gate`` ``(C,)``; ``None`` keeps the module's own."""
 
     class_features: Tensor | None = None
     gate: Tensor | None = None
@@ -46,16 +46,14 @@ Change = Callable[[int, Sequence[CloudContext]], Replacement]
 
 
 def channel_context_of(model: nn.Module) -> ChannelContext:
-    """The channel context module of a model.
+    """Return the channel context module of a model.
 
     Raises:
         UserError: It has none.
     """
     found = [module for module in model.modules() if isinstance(module, ChannelContext)]
     if len(found) != 1:
-        raise UserError(
-            f"the model has {len(found)} channel context modules; class features are those of CTNet"
-        )
+        raise UserError(f"--ckpt: {len(found)} channel context modules found. Pass a CTNet.")
     return found[0]
 
 
@@ -78,7 +76,7 @@ def cloud_contexts(head: Head, levels: list[Level], batch: PointBatch) -> list[C
 
 @contextmanager
 def putting_in(model: nn.Module, replacement: Replacement) -> Iterator[None]:
-    """Within, tokens of every cloud are gated by, and attend to, what is put in.
+    """Replace the gate or the class features of every cloud within a context.
 
     Convention:
         Replaced class features leave the gated tokens alone, and a replaced gate the class features: p and M
@@ -104,12 +102,12 @@ def putting_in(model: nn.Module, replacement: Replacement) -> Iterator[None]:
 
 
 def rank_one(prob: Tensor, gate: Tensor) -> Replacement:
-    """Class features p vᵀ."""
+    """Return class features p vᵀ."""
     return Replacement(class_features=prob[:, None] * gate)
 
 
 def other(number: int, rooms: Sequence[CloudContext]) -> CloudContext:
-    """Another room for each room, every one once: the next in a random circle, always the same."""
+    """Return another room for each room, each used once: the next in a fixed random cycle."""
     order = torch.randperm(len(rooms), generator=torch.Generator().manual_seed(0)).tolist()
     return rooms[order[(order.index(number) + 1) % len(rooms)]]
 
@@ -120,19 +118,19 @@ def own(number: int, rooms: Sequence[CloudContext]) -> Replacement:
 
 
 def zero(number: int, rooms: Sequence[CloudContext]) -> Replacement:
-    """No class features: all classes are the same, and points gather the same from them."""
+    """Set class features to zero, so that all points gather the same from all classes."""
     return Replacement(class_features=torch.zeros_like(rooms[number].class_features))
 
 
 def random(number: int, rooms: Sequence[CloudContext]) -> Replacement:
-    """Normal random class features with the norm of the room's own."""
+    """Draw normal random class features with the norm of the room's own."""
     features = rooms[number].class_features
     noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(number)).to(features)
     return Replacement(class_features=noise * (features.norm() / noise.norm()))
 
 
 def permuted(number: int, rooms: Sequence[CloudContext]) -> Replacement:
-    """Every class has the features of the class before it.
+    """Give every class the features of the class before it.
 
     Convention:
         As the SCM sums over the classes and treats all alike, this cannot change its output.
@@ -141,38 +139,38 @@ def permuted(number: int, rooms: Sequence[CloudContext]) -> Replacement:
 
 
 def shuffled(number: int, rooms: Sequence[CloudContext]) -> Replacement:
-    """The class features of another room."""
+    """Use the class features of another room."""
     return Replacement(class_features=other(number, rooms).class_features)
 
 
 def shuffled_prob(number: int, rooms: Sequence[CloudContext]) -> Replacement:
-    """The class probabilities of another room, with the room's own channel vector."""
+    """Use the class probabilities of another room, with the room's own channel vector."""
     return rank_one(other(number, rooms).class_prob, rooms[number].gate)
 
 
 def average(number: int, rooms: Sequence[CloudContext]) -> Replacement:
-    """The mean of the class features of all rooms."""
+    """Use the mean class features of all rooms."""
     return Replacement(class_features=torch.stack([room.class_features for room in rooms]).mean(0))
 
 
 def true_frequency(number: int, rooms: Sequence[CloudContext]) -> Replacement:
-    """The true shares of the classes instead of the predicted ones."""
+    """Use the true shares of the classes instead of the predicted ones."""
     return rank_one(rooms[number].frequency, rooms[number].gate)
 
 
 def uniform(number: int, rooms: Sequence[CloudContext]) -> Replacement:
-    """Equal shares of all classes: one class feature for all, of the size that the room has on average."""
+    """Use equal shares of all classes: one class feature for all, with the mean size of the room."""
     prob = rooms[number].class_prob
     return rank_one(torch.full_like(prob, 1 / len(prob)), rooms[number].gate)
 
 
 def shuffled_gate(number: int, rooms: Sequence[CloudContext]) -> Replacement:
-    """Tokens are gated by the channel vector of another room; class features stay."""
+    """Gate tokens by the channel vector of another room and keep class features."""
     return Replacement(gate=other(number, rooms).gate)
 
 
 def average_gate(number: int, rooms: Sequence[CloudContext]) -> Replacement:
-    """Tokens are gated by the mean channel vector of all rooms; class features stay."""
+    """Gate tokens by the mean channel vector of all rooms and keep class features."""
     return Replacement(gate=torch.stack([room.gate for room in rooms]).mean(0))
 
 
@@ -189,4 +187,4 @@ CHANGES: dict[str, Change] = {
     "average-gate": average_gate,
     "shuffled-gate": shuffled_gate,
 }
-"""Every change by its name in tables and options."""
+"""Changes by their names in tables and options."""

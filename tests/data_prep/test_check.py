@@ -74,7 +74,7 @@ def test_every_planted_error_is_reported(tmp_path: Path, capsys: pytest.CaptureF
         "tiny.ply: only 3 points",
         "empty.ply: no points",
         "cut.ply: announces 1500 points but holds",
-        "class 'table' occurs in 'train' only",
+        "class 'table' occurs only in 'train'",
         "3 of 14 files cannot be used",
     ):
         assert text in output, text

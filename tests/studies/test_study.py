@@ -180,7 +180,7 @@ def test_study_runs_and_resumes(tmp_path: Path, building: Path) -> None:
 
 
 def test_unknown_change_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no 'nothing'; choose from own, permuted"):
+    with pytest.raises(UserError, match=r"unknown change 'nothing'\. Choose from own, permuted"):
         intervene(ckpt=tmp_path / "best.ckpt", out=tmp_path, changes=["nothing"])
 
 
