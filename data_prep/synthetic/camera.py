@@ -169,7 +169,7 @@ def take_view(
         any lens, so edges are mixed.
     """
     depth, surface, color = _look(model, pose, lens, rng, threads)
-    color = film(_blurred(color) * exposure * rng.normal(1, 0.05) * rng.normal(1, 0.015, 3))
+    color = compress_bright(_blurred(color) * exposure * rng.normal(1, 0.05) * rng.normal(1, 0.015, 3))
     color += rng.normal(0, 0.012, (*color.shape[:2], 1))
     instance = np.where(surface >= 0, model.surface_instance[np.maximum(surface, 0)], -1)
     return View(np.clip(np.rint(color * 255), 0, 255).astype(np.uint8), depth, instance.astype(np.int32))
@@ -198,7 +198,7 @@ def _look(
     return depth.reshape(shape), surface, color.reshape(*shape, 3)
 
 
-def film(color: np.ndarray) -> np.ndarray:
+def compress_bright(color: np.ndarray) -> np.ndarray:
     """Compress bright colors to at most 1."""
     bright = np.maximum(color - 0.7, 0)
     return np.minimum(color, 0.7) + 0.3 * (1 - np.exp(-bright / 0.3))

@@ -41,7 +41,9 @@ def _sitting_group(plan: Floorplan, look: Palette) -> None:
     table = tables.table(rng, look, rng.uniform(0.7, 1.1), rng.uniform(0.5, 0.7), 0.42)
     spot = pose.then(rng.uniform(-0.3, 0.3), sofa.size[1] / 2 + 0.3 + table.size[1] / 2)
     plan.put(table, spot, margin=0.02)
-    groups.place_on(plan, table, spot, groups.some(rng, (clutter.mug, clutter.stack, clutter.bottle), 2))
+    groups.place_on(
+        plan, table, spot, groups.random_items(rng, (clutter.mug, clutter.stack, clutter.bottle), 2)
+    )
     for hand in (-1, 1):
         seat = (
             seating.sofa(rng, look, rng.uniform(0.8, 0.95)) if rng.random() < 0.5 else seating.pouf(rng, look)
@@ -105,7 +107,7 @@ def furnish_pantry(plan: Floorplan, look: Palette) -> None:
     pose = plan.against_wall(row, sides=plan.inner, front=0.8)
     if pose:
         on_top = (fixtures.microwave, fixtures.coffee_machine, clutter.bottle, clutter.mug, clutter.mug)
-        groups.place_on(plan, row, pose, groups.some(rng, on_top, 4))
+        groups.place_on(plan, row, pose, groups.random_items(rng, on_top, 4))
         upper = storage.cupboard(rng, look, row.size[0] * 0.9, 0.65, label="clutter")
         depth = upper.size[1]
         plan.put(upper, pose.then(0, depth / 2 - row.size[1] / 2, 1.45))
@@ -116,7 +118,7 @@ def furnish_pantry(plan: Floorplan, look: Palette) -> None:
     if pose and tall:
         for turn in (0, np.pi):
             spot = pose.then(yaw=turn).then(0, -table.size[1] / 2 - 0.15)
-            groups.seat(plan, seating.stool(rng, look), spot)
+            groups.put_chair(plan, seating.stool(rng, look), spot)
     elif pose:
         groups.add_chairs_around(plan, look, table, pose, turning=False)
     if rng.random() < 0.3:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data_prep.synthetic.model import Pose, Thing
+from data_prep.synthetic.model import Item, Pose
 
 Rectangle = tuple[float, float, float, float]
 
@@ -27,7 +27,7 @@ class Floorplan:
         size: Width, depth and height in meters.
         rng: Random generator of the room.
         outer: Outer walls, the only ones with windows.
-        things: Placed objects with their poses.
+        items: Placed objects with their poses.
         footprints: Rectangles ``x0, x1, y0, y1`` of floor under objects, and their heights.
         ways: Rectangles of floor in front of doors, kept free.
         holes: Per side, rectangles ``a0, a1, z0, z1`` cut out of the wall.
@@ -37,7 +37,7 @@ class Floorplan:
     size: tuple[float, float, float]
     rng: np.random.Generator
     outer: tuple[int, ...] = ()
-    things: list[tuple[Thing, Pose]] = field(default_factory=list)
+    items: list[tuple[Item, Pose]] = field(default_factory=list)
     footprints: list[tuple[Rectangle, float]] = field(default_factory=list)
     ways: list[Rectangle] = field(default_factory=list)
     holes: dict[int, list[Rectangle]] = field(default_factory=_rectangles)
@@ -56,11 +56,11 @@ class Floorplan:
         corner = [(0, 0), (width, 0), (width, depth), (0, depth)][side]
         return Pose(*corner, 0.0, side * np.pi / 2).then(along, away, z)
 
-    def put(self, thing: Thing, pose: Pose, *, margin: float | None = None) -> Pose:
+    def put(self, item: Item, pose: Pose, *, margin: float | None = None) -> Pose:
         """Place an object without checks; with a ``margin``, mark its footprint as occupied."""
-        self.things.append((thing, pose))
+        self.items.append((item, pose))
         if margin is not None:
-            self.footprints.append((footprint(thing.size, pose, margin), pose.z + thing.size[2]))
+            self.footprints.append((footprint(item.size, pose, margin), pose.z + item.size[2]))
         return pose
 
     def holds(self, area: Rectangle) -> bool:
@@ -77,10 +77,10 @@ class Floorplan:
         return not any(_meet(area, place) for place in self.taken[side])
 
     def against_wall(
-        self, thing: Thing, *, sides: Sequence[int] = SIDES, gap: float = 0.02, front: float = 0.5
+        self, item: Item, *, sides: Sequence[int] = SIDES, gap: float = 0.02, front: float = 0.5
     ) -> Pose | None:
         """Place an object with its back to a wall and ``front`` meters free in front; ``None`` if it does not fit."""
-        width, depth, height = thing.size
+        width, depth, height = item.size
         for _ in range(TRIES):
             side = int(self.rng.choice(sides))
             if self.length(side) <= width + 0.1:
@@ -91,24 +91,24 @@ class Floorplan:
             floor = footprint((width, depth + front), pose.then(y=front / 2), 0.0)
             if self.is_bare(side, wall) and self.is_free(floor):
                 self.taken[side].append(wall)
-                return self.put(thing, pose, margin=0.02)
+                return self.put(item, pose, margin=0.02)
         return None
 
-    def inside(self, thing: Thing, *, margin: float = 0.4, yaws: Sequence[float] = (0.0,)) -> Pose | None:
+    def inside(self, item: Item, *, margin: float = 0.4, yaws: Sequence[float] = (0.0,)) -> Pose | None:
         """Place an object anywhere with ``margin`` meters free around it; ``None`` if it does not fit."""
         width, depth, _ = self.size
         for _ in range(TRIES):
             yaw = float(self.rng.choice(yaws))
             pose = Pose(self.rng.uniform(0, width), self.rng.uniform(0, depth), 0, yaw)
-            if self.is_free(footprint(thing.size, pose, margin)):
-                return self.put(thing, pose, margin=0.05)
+            if self.is_free(footprint(item.size, pose, margin)):
+                return self.put(item, pose, margin=0.05)
         return None
 
     def hang(
-        self, thing: Thing, z: float, *, sides: Sequence[int] = SIDES, spare: float = 0.06
+        self, item: Item, z: float, *, sides: Sequence[int] = SIDES, spare: float = 0.06
     ) -> tuple[int, float] | None:
         """Hang an object on a wall with its lower edge at ``z``; return (side, along) or ``None``."""
-        width, _, tall = thing.size
+        width, _, tall = item.size
         for _ in range(TRIES):
             side = int(self.rng.choice(sides))
             if self.length(side) <= width + 0.3:
@@ -119,7 +119,7 @@ class Floorplan:
             before = footprint((width, 0.3), pose.then(y=0.16), 0.0)
             hidden = any(tall > z and _meet(before, place) for place, tall in self.footprints)
             if area[3] < self.size[2] and self.is_bare(side, area) and not hidden:
-                self.put(thing, pose)
+                self.put(item, pose)
                 self.taken[side].append(area)
                 return side, along
         return None

@@ -6,63 +6,63 @@ import numpy as np
 
 from data_prep.synthetic import clutter, seating, storage, tables
 from data_prep.synthetic.floorplan import SIDES, Floorplan, footprint
-from data_prep.synthetic.model import Pose, Thing
+from data_prep.synthetic.model import Item, Pose
 from data_prep.synthetic.palette import Palette
 
 QUARTERS = (0.0, np.pi / 2, np.pi, 1.5 * np.pi)
 
 
-def place_on(plan: Floorplan, carrier: Thing, pose: Pose, things: Sequence[Thing]) -> None:
+def place_on(plan: Floorplan, carrier: Item, pose: Pose, items: Sequence[Item]) -> None:
     """Place objects side by side on top of a table or a case."""
     width, depth, _ = carrier.size
-    for k, thing in enumerate(things):
-        room = width * 0.92 / len(things)
+    for k, item in enumerate(items):
+        room = width * 0.92 / len(items)
         x = (k + 0.5) * room - width * 0.46
-        spare = max(0.0, depth / 2 - thing.size[1] / 2 - 0.03)
-        if thing.size[0] < width * 0.95:
+        spare = max(0.0, depth / 2 - item.size[1] / 2 - 0.03)
+        if item.size[0] < width * 0.95:
             y = plan.rng.uniform(-spare, spare)
-            lay(plan, thing, pose.then(x, y, carrier.top or 0.0, plan.rng.normal(0, 0.12)))
+            put_small(plan, item, pose.then(x, y, carrier.top or 0.0, plan.rng.normal(0, 0.12)))
 
 
-def is_clear(plan: Floorplan, thing: Thing, pose: Pose, front: float) -> bool:
+def is_clear(plan: Floorplan, item: Item, pose: Pose, front: float) -> bool:
     """Return whether an object at a pose, with ``front`` meters in front of it, touches nothing."""
-    width, depth, _ = thing.size
+    width, depth, _ = item.size
     return plan.is_free(footprint((width, depth + front), pose.then(y=front / 2), 0.0))
 
 
-def lay(plan: Floorplan, thing: Thing, pose: Pose) -> None:
+def put_small(plan: Floorplan, item: Item, pose: Pose) -> None:
     """Place a small object unless it would reach into a wall."""
-    if plan.holds(footprint(thing.size, pose, -0.03)):
-        plan.put(thing, pose)
+    if plan.holds(footprint(item.size, pose, -0.03)):
+        plan.put(item, pose)
 
 
-def seat(plan: Floorplan, chair: Thing, pose: Pose) -> None:
+def put_chair(plan: Floorplan, chair: Item, pose: Pose) -> None:
     """Place a chair, under a table if necessary, unless it would reach into a wall."""
     if plan.holds(footprint(chair.size, pose, 0.0)):
         plan.put(chair, pose, margin=0.0)
 
 
-def some(
-    rng: np.random.Generator, makers: Sequence[Callable[[np.random.Generator], Thing]], most: int
-) -> list[Thing]:
+def random_items(
+    rng: np.random.Generator, makers: Sequence[Callable[[np.random.Generator], Item]], most: int
+) -> list[Item]:
     """Make up to ``most`` objects with random ``makers``."""
     return [makers[rng.integers(len(makers))](rng) for _ in range(rng.integers(0, most + 1))]
 
 
-def dress_desk(plan: Floorplan, desk: Thing, pose: Pose) -> None:
+def dress_desk(plan: Floorplan, desk: Item, pose: Pose) -> None:
     """Place screen, keyboard and papers as for a person who sits at the front."""
     rng = plan.rng
     depth = min(desk.size[1], 0.75)
     aside = rng.uniform(-0.2, 0.2)
     if rng.random() < 0.8:
-        lay(plan, clutter.monitor(rng), pose.then(aside, -depth * 0.28, desk.top, rng.normal(0, 0.1)))
-        lay(plan, clutter.keyboard(rng), pose.then(aside, depth * 0.15, desk.top, rng.normal(0, 0.05)))
+        put_small(plan, clutter.monitor(rng), pose.then(aside, -depth * 0.28, desk.top, rng.normal(0, 0.1)))
+        put_small(plan, clutter.keyboard(rng), pose.then(aside, depth * 0.15, desk.top, rng.normal(0, 0.05)))
     for hand in (-1, 1):
-        for thing in some(rng, clutter.ON_DESK, 2):
+        for item in random_items(rng, clutter.ON_DESK, 2):
             x = hand * (desk.size[0] / 2 - rng.uniform(0.2, 0.32))
-            lay(plan, thing, pose.then(x, rng.uniform(-0.2, 0.15) * depth, desk.top, rng.normal(0, 0.4)))
+            put_small(plan, item, pose.then(x, rng.uniform(-0.2, 0.15) * depth, desk.top, rng.normal(0, 0.4)))
     if rng.random() < 0.4:
-        lay(plan, clutter.computer(rng), pose.then(rng.choice([-0.42, 0.42]), -0.05, 0))
+        put_small(plan, clutter.computer(rng), pose.then(rng.choice([-0.42, 0.42]), -0.05, 0))
 
 
 def add_workplace(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) -> bool:
@@ -82,12 +82,12 @@ def add_workplace(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDE
     away = 0.36 + (0.1 if corner else rng.uniform(0.05, 0.35))
     spot = pose.then(rng.uniform(-0.2, 0.2) * (not corner), away, 0, np.pi + rng.normal(0, 0.4))
     chair = seating.office_chair(rng, look) if rng.random() < 0.8 else seating.side_chair(rng, look)
-    seat(plan, chair, spot)
+    put_chair(plan, chair, spot)
     return True
 
 
 def add_chairs_around(
-    plan: Floorplan, look: Palette, table: Thing, pose: Pose, *, turning: bool, ends: bool = True
+    plan: Floorplan, look: Palette, table: Item, pose: Pose, *, turning: bool, ends: bool = True
 ) -> None:
     """Add chairs along the long sides of a table and perhaps at its ends."""
     rng = plan.rng
@@ -107,7 +107,7 @@ def add_chairs_around(
             # chairs of one table are alike
             chair = build(np.random.default_rng(model), look)
             spot = pose.then(yaw=turn).then(x, -edge - rng.uniform(-0.02, 0.28), 0, rng.normal(0, 0.2))
-            seat(plan, chair, spot)
+            put_chair(plan, chair, spot)
 
 
 def add_case(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) -> bool:
@@ -121,12 +121,12 @@ def add_case(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) ->
     if pose is None:
         return False
     if height < 1.3:
-        place_on(plan, case, pose, some(rng, clutter.ON_SHELF, 3))
+        place_on(plan, case, pose, random_items(rng, clutter.ON_SHELF, 3))
     return True
 
 
 def add_loose(plan: Floorplan, number: int) -> None:
     """Add bins, boxes, plants and bags at the walls."""
     for _ in range(number):
-        thing = clutter.ON_FLOOR[plan.rng.integers(len(clutter.ON_FLOOR))](plan.rng)
-        plan.against_wall(thing, front=0.15, gap=plan.rng.uniform(0.02, 0.15))
+        item = clutter.ON_FLOOR[plan.rng.integers(len(clutter.ON_FLOOR))](plan.rng)
+        plan.against_wall(item, front=0.15, gap=plan.rng.uniform(0.02, 0.15))

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_prep.synthetic import palette, textures
 from data_prep.synthetic.floorplan import Floorplan
-from data_prep.synthetic.model import Thing
+from data_prep.synthetic.model import Item
 from data_prep.synthetic.openings import frame
 from data_prep.synthetic.palette import Palette
 from data_prep.synthetic.shapes import box, cylinder, lathe
@@ -35,7 +35,7 @@ def add_board(plan: Floorplan, look: Palette, *, plain: bool = False) -> bool:
     tray = rng.uniform(0.4, 0.95) if rng.random() < 0.7 and face is not cork else 0.0
     height, bottom = rng.uniform(0.95, 1.4), rng.uniform(0.8, 1.0)
     for width in (rng.uniform(1.1, 2.6), 1.2, 0.9):
-        board = Thing("board").add(face, box((width, 0.012, height), (0, 0.006, 0)))
+        board = Item("board").add(face, box((width, 0.012, height), (0, 0.006, 0)))
         board.add(look.trim, frame(width, height, 0.035, 0.025))
         if tray:
             board.add(look.trim, box((width * tray, 0.07, 0.015), (0, 0.035, 0)))
@@ -44,53 +44,53 @@ def add_board(plan: Floorplan, look: Palette, *, plain: bool = False) -> bool:
     return False
 
 
-def picture(rng: np.random.Generator, look: Palette) -> Thing:
+def picture(rng: np.random.Generator, look: Palette) -> Item:
     image = Material(
         texture=textures.picture, color=palette.pick(rng, palette.CLOTHS, 0.3), scale=rng.uniform(0.05, 0.25)
     )
     width, height = rng.uniform(0.35, 0.8), rng.uniform(0.35, 0.8)
     return (
-        Thing("clutter")
+        Item("clutter")
         .add(look.trim, frame(width, height, 0.03))
         .add(image, box((width, 0.02, height), (0, 0.01, 0)))
     )
 
 
-def mirror(rng: np.random.Generator, look: Palette, width: float) -> Thing:
+def mirror(rng: np.random.Generator, look: Palette, width: float) -> Item:
     silver = Material(texture=textures.sky, color=(0.7, 0.72, 0.74), accent=(0.5, 0.5, 0.5), dropout=0.5)
     height = rng.uniform(0.7, 1.0)
     return (
-        Thing("clutter")
+        Item("clutter")
         .add(silver, box((width, 0.012, height), (0, 0.006, 0)))
         .add(look.trim, frame(width, height, 0.025, 0.02))
     )
 
 
-def television(rng: np.random.Generator) -> Thing:
+def television(rng: np.random.Generator) -> Item:
     width = rng.uniform(0.9, 1.5)
     black = Material(texture=textures.metal, color=(0.05, 0.05, 0.06), dropout=0.2)
-    return Thing("clutter").add(black, box((width, 0.06, width * 0.58), (0, 0.05, 0)))
+    return Item("clutter").add(black, box((width, 0.06, width * 0.58), (0, 0.05, 0)))
 
 
-def clock(rng: np.random.Generator) -> Thing:
+def clock(rng: np.random.Generator) -> Item:
     face = lathe([(0, 0), (0.15, 0), (0.15, 0.04), (0, 0.04)]).turned(-np.pi / 2, 0).moved((0, 0, 0.15))
-    return Thing("clutter").add(Material(texture=textures.paint, color=(0.9, 0.9, 0.88)), face)
+    return Item("clutter").add(Material(texture=textures.paint, color=(0.9, 0.9, 0.88)), face)
 
 
-def extinguisher(rng: np.random.Generator) -> Thing:
+def extinguisher(rng: np.random.Generator) -> Item:
     red = Material(texture=textures.metal, color=palette.jitter(rng, (0.65, 0.08, 0.07)))
     body = lathe([(0, 0), (0.08, 0), (0.08, 0.4), (0.03, 0.48), (0, 0.5)], (0, 0.1, 0))
-    return Thing("clutter").add(red, body)
+    return Item("clutter").add(red, body)
 
 
-def coat_rail(rng: np.random.Generator, look: Palette) -> Thing:
-    thing = Thing("clutter").add(look.wood, box((0.8, 0.03, 0.1), (0, 0.015, 0)))
-    return thing.add(look.steel, *[cylinder(0.01, 0.07, (x, 0.06, 0), 6) for x in (-0.3, -0.1, 0.1, 0.3)])
+def coat_rail(rng: np.random.Generator, look: Palette) -> Item:
+    item = Item("clutter").add(look.wood, box((0.8, 0.03, 0.1), (0, 0.015, 0)))
+    return item.add(look.steel, *[cylinder(0.01, 0.07, (x, 0.06, 0), 6) for x in (-0.3, -0.1, 0.1, 0.3)])
 
 
-def cable_tray(rng: np.random.Generator) -> Thing:
+def cable_tray(rng: np.random.Generator) -> Item:
     gray = Material(texture=textures.metal, color=(0.75, 0.75, 0.74))
-    return Thing("clutter").add(gray, box((rng.uniform(0.5, 2.0), 0.06, 0.08), (0, 0.03, 0)))
+    return Item("clutter").add(gray, box((rng.uniform(0.5, 2.0), 0.06, 0.08), (0, 0.03, 0)))
 
 
 def add_decoration(plan: Floorplan, look: Palette, number: int, *, pictures: bool = True) -> None:

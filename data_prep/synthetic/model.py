@@ -46,7 +46,7 @@ class Surface:
 
 
 @dataclass
-class Thing:
+class Item:
     """An object of one class in its own frame: origin under its middle, front towards +y, standing on z = 0.
 
     Attributes:
@@ -59,7 +59,7 @@ class Thing:
     surfaces: list[Surface] = field(default_factory=list)
     top: float | None = None
 
-    def add(self, material: Material, *meshes: Mesh) -> "Thing":
+    def add(self, material: Material, *meshes: Mesh) -> "Item":
         self.surfaces.extend(Surface(mesh, material) for mesh in meshes)
         return self
 
@@ -185,7 +185,7 @@ class RoomModel:
 
 
 def assemble(
-    things: Sequence[tuple[Thing, Pose]],
+    items: Sequence[tuple[Item, Pose]],
     *,
     room_type: str,
     size: tuple[float, float, float],
@@ -194,11 +194,11 @@ def assemble(
     lamp_colors: np.ndarray,
     seed: int,
 ) -> RoomModel:
-    """Combine objects at their poses into one model; the position in ``things`` is the instance."""
+    """Combine objects at their poses into one model; the position in ``items`` is the instance."""
     vertices, triangles, owner, materials, instances = [], [], [], [], []
     start = 0
-    for instance, (thing, pose) in enumerate(things):
-        for surface in thing.surfaces:
+    for instance, (item, pose) in enumerate(items):
+        for surface in item.surfaces:
             vertices.append(surface.mesh.vertices @ pose.rotation.T + pose.position)
             triangles.append(surface.mesh.triangles + start)
             owner.append(np.full(len(surface.mesh.triangles), len(materials), np.int32))
@@ -214,8 +214,8 @@ def assemble(
         surface_instance=np.array(instances, np.int32),
         surface_seed=np.random.default_rng(seed).integers(0, 2**31, len(materials)).astype(np.uint32),
         materials=materials,
-        labels=[thing.label for thing, _ in things],
-        poses=[pose for _, pose in things],
+        labels=[item.label for item, _ in items],
+        poses=[pose for _, pose in items],
         obstacles=obstacles,
         lamps=lamps,
         lamp_colors=lamp_colors,

@@ -4,7 +4,7 @@ import numpy as np
 
 from data_prep.synthetic import palette, textures
 from data_prep.synthetic.floorplan import Floorplan, footprint
-from data_prep.synthetic.model import Thing
+from data_prep.synthetic.model import Item
 from data_prep.synthetic.palette import Palette
 from data_prep.synthetic.shapes import Mesh, box, cylinder, join
 from data_prep.synthetic.textures import Material
@@ -41,13 +41,13 @@ def add_door(plan: Floorplan, look: Palette, side: int) -> bool:
     return True
 
 
-def _door(rng: np.random.Generator, look: Palette, width: float, height: float, leaves: int) -> Thing:
+def _door(rng: np.random.Generator, look: Palette, width: float, height: float, leaves: int) -> Item:
     kind = rng.choice(4, p=[0.5, 0.2, 0.2, 0.1])
     painted = Material(texture=textures.metal, color=palette.pick(rng, palette.DOORS))
     leaf = [look.wood, look.white, painted, glass(rng)][kind]
     recess = rng.choice([0.0, 0.04, 0.1])
     around = [look.trim, look.white, leaf][rng.choice(3, p=[0.6, 0.2, 0.2])] if kind != 3 else look.trim
-    door = Thing("door")
+    door = Item("door")
     jamb = frame(width + 0.1, height + 0.05 + 0.1, 0.05, 0.02).moved((0, 0, -0.1))
     door.add(around, jamb)
     is_open = kind != 3 and rng.random() < 0.3
@@ -114,8 +114,8 @@ def add_windows(plan: Floorplan, look: Palette) -> None:
 
 def _window(
     rng: np.random.Generator, look: Palette, width: float, height: float, cover: str, bars: int
-) -> Thing:
-    window = Thing("window")
+) -> Item:
+    window = Item("window")
     recess = {"none": rng.uniform(0.06, 0.22), "slats": rng.uniform(0.0, 0.1), "blind": 0.0}[cover]
     # a closed blind is white like the wall and framed like a board
     thick, deep = (0.025, 0.02) if cover == "blind" else (0.06, 0.05)
@@ -140,7 +140,7 @@ def _radiator(plan: Floorplan, look: Palette, side: int, along: float, width: fl
     ribs = Material(texture=textures.slats, color=(0.85, 0.85, 0.83), accent=(0.5, 0.5, 0.5), scale=0.07)
     body = box((width, 0.08, height - 0.12), (0, 0, 0.12))
     radiator = (
-        Thing("clutter").add(ribs, body).add(look.trim, cylinder(0.012, 0.14, (width / 2 - 0.05, 0, 0), 8))
+        Item("clutter").add(ribs, body).add(look.trim, cylinder(0.012, 0.14, (width / 2 - 0.05, 0, 0), 8))
     )
     if plan.is_bare(side, (along - width / 2, along + width / 2, 0.0, height)):
         plan.put(radiator, plan.on_wall(side, along, 0.06), margin=0.0)

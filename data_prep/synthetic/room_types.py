@@ -73,7 +73,7 @@ def build_room(seed: int, room_type: str) -> RoomModel:
     add_shell(plan, look)
     lamps, lamp_colors = _lights(plan)
     return assemble(
-        plan.things,
+        plan.items,
         room_type=room_type,
         size=plan.size,
         obstacles=np.array([place for place, _ in plan.footprints] or [(0.0, 0.0, 0.0, 0.0)]),
@@ -100,7 +100,7 @@ def _lights(plan: Floorplan) -> tuple[np.ndarray, np.ndarray]:
         lamp[2] = _free_height(plan, lamp) - 0.06
     warm = np.array([1.0, 0.97, 0.9]) * plan.rng.normal(1, 0.03, 3)
     colors = np.tile(warm * 1.9 / np.sqrt(len(lamps)), (len(lamps), 1))
-    panes = [pose.then(0, 0.3, 0.8).position for thing, pose in plan.things if thing.label == "window"]
+    panes = [pose.then(0, 0.3, 0.8).position for item, pose in plan.items if item.label == "window"]
     if panes:
         panes = [panes[0], panes[-1]] if len(panes) > 1 else panes
         daylight = np.array([0.9, 0.97, 1.05]) * plan.rng.uniform(0.2, 0.8) / len(panes)
@@ -111,9 +111,9 @@ def _lights(plan: Floorplan) -> tuple[np.ndarray, np.ndarray]:
 def _free_height(plan: Floorplan, lamp: np.ndarray) -> float:
     """Return the height below which nothing hangs around a lamp: inside a duct it would light half of the points."""
     height = plan.size[2]
-    for thing, pose in plan.things:
-        if pose.z > 1.8 and thing.label in ("beam", "clutter"):
-            x0, x1, y0, y1 = footprint(thing.size, pose, 0.3)
+    for item, pose in plan.items:
+        if pose.z > 1.8 and item.label in ("beam", "clutter"):
+            x0, x1, y0, y1 = footprint(item.size, pose, 0.3)
             if x0 < lamp[0] < x1 and y0 < lamp[1] < y1:
-                height = min(height, pose.z + thing.bottom)
+                height = min(height, pose.z + item.bottom)
     return height

@@ -120,7 +120,7 @@ def _sweep(
     color += weight[:, None] * (color[partner] - color)
     color = _misplace(color, surface, columns, int(rng.integers(-1, 2)))
     color = color[found] * exposure * rng.normal(1, 0.035) * rng.normal(1, 0.012, 3)
-    color = _film(color) + rng.normal(0, 0.012, (len(found), 1))
+    color = _compress_bright(color) + rng.normal(0, 0.012, (len(found), 1))
 
     range_noise = rng.normal(0, 0.001 + 0.0005 * distance[found])
     pos = station + (distance[found] + range_noise)[:, None] * directions[found].astype(np.float64)
@@ -142,7 +142,7 @@ def _exposure(model: RoomModel, stations: np.ndarray, rng: np.random.Generator, 
     return EXPOSURE / float(np.concatenate(light).mean())
 
 
-def _film(color: np.ndarray) -> np.ndarray:
+def _compress_bright(color: np.ndarray) -> np.ndarray:
     """Compress bright colors to at most 1."""
     bright = np.maximum(color - 0.7, 0)
     return np.minimum(color, 0.7) + 0.3 * (1 - np.exp(-bright / 0.3))

@@ -4,7 +4,7 @@ import numpy as np
 
 from data_prep.synthetic import textures
 from data_prep.synthetic.floorplan import SIDES, Floorplan
-from data_prep.synthetic.model import Pose, Thing
+from data_prep.synthetic.model import Item, Pose
 from data_prep.synthetic.palette import Palette
 from data_prep.synthetic.shapes import box, panel
 from data_prep.synthetic.textures import Material
@@ -17,8 +17,8 @@ def add_shell(plan: Floorplan, look: Palette) -> None:
     """Add floor, ceiling with lamps, and four walls with the holes for doors and windows."""
     width, depth, height = plan.size
     # panels are upright: rotated flat, their z becomes y
-    plan.put(Thing("floor").add(look.floor, panel(width, depth).turned(-np.pi / 2, 0)), Pose())
-    ceiling = Thing("ceiling").add(look.ceiling, panel(width, depth).turned(-np.pi / 2, 0))
+    plan.put(Item("floor").add(look.floor, panel(width, depth).turned(-np.pi / 2, 0)), Pose())
+    ceiling = Item("ceiling").add(look.ceiling, panel(width, depth).turned(-np.pi / 2, 0))
     lamp = Material(texture=textures.paint, color=(1.0, 1.0, 0.97))
     for x, y, _ in lamp_positions(plan.size):
         ceiling.add(lamp, box((0.58, 0.58, 0.012), (x, y, -0.012)))
@@ -28,9 +28,9 @@ def add_shell(plan: Floorplan, look: Palette) -> None:
         plan.put(_wall(plan, look, side, skirting), plan.on_wall(side, 0))
 
 
-def _wall(plan: Floorplan, look: Palette, side: int, skirting: bool) -> Thing:
+def _wall(plan: Floorplan, look: Palette, side: int, skirting: bool) -> Item:
     length, holes = plan.length(side), plan.holes[side]
-    wall = Thing("wall").add(look.wall, panel(length, plan.size[2], holes))
+    wall = Item("wall").add(look.wall, panel(length, plan.size[2], holes))
     for a, b, low, high in holes:
         tall, middle = high - low, (a + b) / 2
         wall.add(look.wall, *[box((0.02, REVEAL, tall), (x, -REVEAL / 2, low)) for x in (a - 0.01, b + 0.01)])

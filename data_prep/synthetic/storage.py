@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_prep.synthetic import clutter, textures
-from data_prep.synthetic.model import Thing
+from data_prep.synthetic.model import Item
 from data_prep.synthetic.palette import Palette
 from data_prep.synthetic.shapes import Mesh, box
 from data_prep.synthetic.tables import posts
@@ -12,11 +12,11 @@ from data_prep.synthetic.textures import Material
 THICK = 0.025
 
 
-def bookcase(rng: np.random.Generator, look: Palette, width: float, height: float) -> Thing:
+def bookcase(rng: np.random.Generator, look: Palette, width: float, height: float) -> Item:
     """Make open shelves with books and gaps; the lower ones may have doors, the back may be open."""
     depth = rng.uniform(0.28, 0.42)
     body = [look.wood, look.white, look.steel][rng.choice(3, p=[0.6, 0.25, 0.15])]
-    case = Thing("bookcase", top=height)
+    case = Item("bookcase", top=height)
     at = (width - THICK) / 2
     case.add(body, *[box((THICK, depth, height), (x, 0, 0)) for x in (-at, at)])
     case.add(body, box((width, depth, THICK), (0, 0, height - THICK)))
@@ -41,7 +41,7 @@ def bookcase(rng: np.random.Generator, look: Palette, width: float, height: floa
 
 
 def _fill(
-    case: Thing, rng: np.random.Generator, bay: tuple[float, float], depth: float, rise: tuple[float, float]
+    case: Item, rng: np.random.Generator, bay: tuple[float, float], depth: float, rise: tuple[float, float]
 ) -> None:
     """Put books, folders or a box on a shelf: ``bay`` is (middle, width), ``rise`` (bottom, free height)."""
     kind = rng.choice(4, p=[0.15, 0.45, 0.25, 0.15])
@@ -63,11 +63,11 @@ def _fill(
 
 def cupboard(
     rng: np.random.Generator, look: Palette, width: float, height: float, *, label: str = "bookcase"
-) -> Thing:
+) -> Item:
     """Make a cupboard with flat fronts: a wardrobe as tall as a door, a sideboard, or a filing cabinet."""
     depth = rng.uniform(0.4, 0.6)
     body = [look.wood, look.white, look.steel][rng.choice(3, p=[0.45, 0.35, 0.2])]
-    case = Thing(label, top=height).add(body, box((width, depth - 0.02, height - 0.06), (0, -0.01, 0.06)))
+    case = Item(label, top=height).add(body, box((width, depth - 0.02, height - 0.06), (0, -0.01, 0.06)))
     case.add(look.steel, box((width - 0.06, depth - 0.08, 0.06), (0, -0.02, 0)))
     case.add(body, *_fronts(rng, width, depth, height))
     doors = max(1, round(width / 0.45))
@@ -94,10 +94,10 @@ def _fronts(rng: np.random.Generator, width: float, depth: float, height: float)
     ]
 
 
-def rack(rng: np.random.Generator, look: Palette, width: float, height: float) -> Thing:
+def rack(rng: np.random.Generator, look: Palette, width: float, height: float) -> Item:
     """Make a metal rack with open shelves that hold cartons and boxes."""
     depth = rng.uniform(0.4, 0.6)
-    case = Thing("bookcase", top=height)
+    case = Item("bookcase", top=height)
     case.add(look.steel, posts(width - 0.04, depth - 0.04, height, 0.04, is_round=False))
     number = int(rng.integers(4, 6))
     gap = (height - 0.1) / (number - 1)

@@ -4,7 +4,7 @@ import numpy as np
 
 from data_prep.synthetic import palette, textures
 from data_prep.synthetic.floorplan import Floorplan
-from data_prep.synthetic.model import Pose, Thing
+from data_prep.synthetic.model import Item, Pose
 from data_prep.synthetic.palette import Palette
 from data_prep.synthetic.shapes import box, cylinder, ellipse, prism, rounded, tube
 from data_prep.synthetic.textures import Material
@@ -29,12 +29,12 @@ def add_beams(plan: Floorplan, look: Palette, number: int, *, columns: bool = Tr
         thick = wide - 2 * PROUD
         size = (span, thick, drop) if along_x else (thick, span, drop)
         middle = (width / 2, place) if along_x else (place, depth / 2)
-        plan.put(Thing("beam").add(paint, box(size)), Pose(*middle, height - drop))
+        plan.put(Item("beam").add(paint, box(size)), Pose(*middle, height - drop))
         for side in ends if columns else ():
             along = run - place if side in (3, 2) else place
             wall = (along - wide / 2 - 0.04, along + wide / 2 + 0.04, 0.0, height)
             if plan.is_bare(side, wall):
-                column = Thing("column").add(look.column, box((wide, out, height)))
+                column = Item("column").add(look.column, box((wide, out, height)))
                 plan.put(column, plan.on_wall(side, along, out / 2), margin=0.0)
                 plan.taken[side].append(wall)
 
@@ -47,7 +47,7 @@ def add_free_columns(plan: Floorplan, look: Palette, number: int) -> None:
         rng.integers(3)
     ]
     for _ in range(number):
-        plan.inside(Thing("column").add(look.column, prism(outline, height)), margin=0.75)
+        plan.inside(Item("column").add(look.column, prism(outline, height)), margin=0.75)
 
 
 def add_shaft(plan: Floorplan, look: Palette) -> None:
@@ -67,7 +67,7 @@ def add_shaft(plan: Floorplan, look: Palette) -> None:
         for side, size in walls.items()
     }
     if all(plan.is_bare(side, area) for side, area in areas.items()):
-        plan.put(Thing("wall").add(look.wall, box((size_x, size_y, height))), Pose(*middle), margin=0.0)
+        plan.put(Item("wall").add(look.wall, box((size_x, size_y, height))), Pose(*middle), margin=0.0)
         for side, area in areas.items():
             plan.taken[side].append(area)
 
@@ -82,7 +82,7 @@ def add_ducts(plan: Floorplan, look: Palette) -> None:
     pose = Pose(width / 2, depth / 2, height, yaw).then(0, aside)
     reach = np.linspace(-length * 0.48, length * 0.48, 3)[:, None] * [1, 0, 0]
     tin = Material(texture=textures.metal, color=palette.jitter(rng, (0.62, 0.65, 0.7)))
-    duct = Thing("clutter")
+    duct = Item("clutter")
     if rng.random() < 0.4:
         wide, drop = rng.uniform(0.3, 0.6), rng.uniform(0.2, 0.35)
         duct.add(tin, box((length * 0.96, wide, drop), (0, 0, -drop - 0.06)))

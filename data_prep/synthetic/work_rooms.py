@@ -65,7 +65,10 @@ def furnish_conference_room(plan: Floorplan, look: Palette) -> None:
     pose = plan.put(table, Pose(width / 2, depth / 2, 0, yaw), margin=0.0)
     groups.add_chairs_around(plan, look, table, pose, turning=rng.random() < 0.6)
     groups.place_on(
-        plan, table, pose, groups.some(rng, (clutter.laptop, clutter.stack, clutter.bottle, clutter.mug), 5)
+        plan,
+        table,
+        pose,
+        groups.random_items(rng, (clutter.laptop, clutter.stack, clutter.bottle, clutter.mug), 5),
     )
     if rng.random() < 0.5:
         plan.hang(hangings.television(rng), 1.1, sides=plan.inner)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from studies.interventions import CHANGES, CloudContext, cloud_contexts, putting_in
+from studies.interventions import CHANGES, CloudContext, cloud_contexts, replaced_context
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.cli import run
@@ -67,7 +67,7 @@ def intervene(
         for number, room in enumerate(rooms):
             levels, batch, row = run_backbone(model, room)
             for name in changes:
-                with putting_in(model.network.head, CHANGES[name](number, contexts)):
+                with replaced_context(model.network.head, CHANGES[name](number, contexts)):
                     logits = model.network.head(levels, batch).logits
                 matrix = ConfusionMatrix(model.schema.num_classes)
                 matrix.update(logits.argmax(1)[row], torch.from_numpy(np.array(room.label)))

@@ -75,7 +75,7 @@ def cloud_contexts(head: Head, levels: list[Level], batch: PointBatch) -> list[C
 
 
 @contextmanager
-def putting_in(model: nn.Module, replacement: Replacement) -> Iterator[None]:
+def replaced_context(model: nn.Module, replacement: Replacement) -> Iterator[None]:
     """Replace the gate or the class features of every cloud within a context.
 
     Convention:

@@ -1,4 +1,4 @@
-"""The manifest round-trips, and its hash tells whether two prepared folders are equal."""
+"""The manifest round-trips, and equal folders have equal hashes."""
 
 import json
 from dataclasses import replace

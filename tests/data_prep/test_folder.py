@@ -50,10 +50,10 @@ def test_a_file_is_in_one_split_alone(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [entry.path for entry in Manifest.read(out).scenes] == [
         "test/room_0.h5", "test/room_2.h5", "train/room_0.h5",
     ]  # fmt: skip
-    said = capsys.readouterr().out
-    assert f"no longer part of the data: {out / 'train' / 'room_1.h5'}" in said
-    assert f"no longer part of the data: {out / 'train' / 'room_2.h5'}" in said
-    assert "1 prepared, 2 unchanged, 0 failed" in said
+    reported = capsys.readouterr().out
+    assert f"no longer part of the data: {out / 'train' / 'room_1.h5'}" in reported
+    assert f"no longer part of the data: {out / 'train' / 'room_2.h5'}" in reported
+    assert "1 prepared, 2 unchanged, 0 failed" in reported
 
 
 def test_other_names_units_axes_and_numbers(tmp_path: Path) -> None:
@@ -122,12 +122,12 @@ def test_a_file_that_fails_is_named_and_the_others_are_prepared(
     write_own_ply(tmp_path / "my_rooms" / "train" / "room_1.ply", own_room(1), label="scalar_kind")
     with pytest.raises(UserError, match="2 of 4 files could not be prepared"):
         prepare(yaml, tmp_path / "out", workers=1)
-    said = capsys.readouterr().out
+    reported = capsys.readouterr().out
     assert (
         f"{bad}: label 9 (2 points), 12 (1 points) is not a class of {yaml}. Add it to names or ignore."
-        in said
+        in reported
     )
-    assert "room_1.ply: no label column (columns: x, y, z, red, green, blue, kind, object_id)" in said
+    assert "room_1.ply: no label column (columns: x, y, z, red, green, blue, kind, object_id)" in reported
     assert len(Manifest.read(tmp_path / "out").scenes) == 2
 
 
@@ -170,10 +170,10 @@ def test_descriptions_that_mean_nothing(tmp_path: Path, case: str) -> None:
     yaml.write_text(text)
     with pytest.raises(UserError) as caught:
         find_clouds(read_spec(yaml))
-    said = str(caught.value)
-    assert message in said
-    assert "my_rooms" in said
-    assert "\n" not in said
+    reported = str(caught.value)
+    assert message in reported
+    assert "my_rooms" in reported
+    assert "\n" not in reported
 
 
 def test_files_of_file_managers_are_no_clouds(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def room_folders(building: Path) -> Iterator[Path]:
     return (path for path in sorted(building.glob("Area_*/*")) if path.is_dir())
 
 
-def test_lines_have_three_decimals_and_whole_colours(building: Path) -> None:
+def test_lines_have_three_decimals_and_integer_colors(building: Path) -> None:
     line = re.compile(rb"(-?\d+\.\d{3} ){3}\d{1,3} \d{1,3} \d{1,3}")
     for file in sorted(building.glob("Area_1/*/Annotations/*.txt")):
         content = file.read_bytes()
@@ -193,10 +193,10 @@ def test_no_damage_unless_asked_for(building: Path) -> None:
 
 
 def test_setting_bit_0x20_mends_every_damaged_byte(building: Path, damaged: Path) -> None:
-    mend = bytes(c | 0x20 if c < 0x20 and c != 0x0A else c for c in range(256))
+    repair = bytes(c | 0x20 if c < 0x20 and c != 0x0A else c for c in range(256))
     whole = set(hashes(building).values())
     for file in damaged.glob("**/*.txt"):
-        assert hashlib.sha256(file.read_bytes().translate(mend)).hexdigest() in whole, file
+        assert hashlib.sha256(file.read_bytes().translate(repair)).hexdigest() in whole, file
 
 
 def test_settings_are_written_beside_the_rooms(building: Path) -> None:

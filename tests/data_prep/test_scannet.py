@@ -93,7 +93,7 @@ def test_scans_lie_in_their_split_and_test_scans_have_no_labels(prepared: Path) 
         assert (scene.label == IGNORE_INDEX).all() == (scene.instance == -1).all() == (name == "scene0707_00")
 
 
-def test_vertices_keep_their_order_positions_and_colours(prepared: Path, release: Path) -> None:
+def test_vertices_keep_their_order_positions_and_colors(prepared: Path, release: Path) -> None:
     o3d = pytest.importorskip("open3d")
     for name, scene in scenes(prepared).items():
         (path,) = release.glob(f"scans*/{name}/{name}_vh_clean_2.ply")

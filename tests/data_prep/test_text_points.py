@@ -1,4 +1,4 @@
-"""The reader equals numpy.loadtxt, mends S3DIS' damaged bytes, and is never silently wrong."""
+"""The reader equals numpy.loadtxt, repairs S3DIS' damaged bytes, and is never silently wrong."""
 
 from pathlib import Path
 
@@ -127,7 +127,7 @@ def test_empty_file(file: Path, text: bytes) -> None:
 
 
 def test_damage_of_any_byte_is_repaired_or_reported(file: Path) -> None:
-    """Only the minus, which becomes a carriage return, cannot be told from another fault."""
+    """Only the minus, which becomes a carriage return, cannot be distinguished from another fault."""
     text = GOOD * 3
     expected, _ = read(file, text)
     for place in range(len(text)):

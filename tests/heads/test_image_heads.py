@@ -1,4 +1,4 @@
-"""Image heads: sizes, losses, single images, published weights and what is told about bad input."""
+"""Image heads: sizes, losses, single images, published weights and messages about bad input."""
 
 from functools import partial
 from types import SimpleNamespace

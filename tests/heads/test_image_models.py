@@ -85,7 +85,7 @@ STEPS = {"ctnet_hrnet": 30}
 
 
 def four_images(stride: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images of four quarters in the colours of their classes, with noise; quarters end between features."""
+    """Images of four quarters in the colors of their classes, with noise; quarters end between features."""
     y = torch.tensor([[[0, 1], [2, 3]], [[1, 1], [0, 2]], [[3, 0], [3, 2]], [[2, 3], [1, 0]]])
     y = y.repeat_interleave(2 * stride, 1).repeat_interleave(2 * stride, 2)
     color = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])

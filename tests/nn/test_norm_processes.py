@@ -68,7 +68,7 @@ def check(rank: int, rows: tuple[int, int], more: tuple[int, ...], kind: Any) ->
     torch.testing.assert_close(part.grad, whole.grad.split(list(rows))[rank])
     for ours, theirs in ((shared.running_mean, one.running_mean), (shared.running_var, one.running_var)):
         torch.testing.assert_close(ours, theirs)
-    if one.skip_single:  # nothing was normalised: the parameters take no part
+    if one.skip_single:  # nothing was normalized: the parameters take no part
         return
     for ours, theirs in zip(shared.parameters(), one.parameters()):
         torch.distributed.all_reduce(ours.grad)

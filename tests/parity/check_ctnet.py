@@ -32,7 +32,7 @@ from pcseg.ops.clouds import cloud_mean, spread
 
 
 class PaddleMean(torch.autograd.Function):
-    """The mean of every cloud; Paddle rounds 1/n to float32 on the way back, in float64 as well."""
+    """The mean of every cloud; Paddle rounds 1/n to float32 in backward, in float64 as well."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, ptr: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def load(module: nn.Module, golden: Golden, names: Names, dtype: torch.dtype) ->
     """Fill ``module`` with the file's weights, all of them, in the precision and the mode of the file."""
     module.to(dtype).train(golden.meta["mode"] == "train")
     report = load_published(module, golden.section("weight.", dtype), NameMap(names=names))
-    assert not report.unexpected, f"weights without a place: {report.unexpected}"
+    assert not report.unexpected, f"weights without a counterpart: {report.unexpected}"
 
 
 def check_module(

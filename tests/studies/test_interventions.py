@@ -1,11 +1,11 @@
-"""Class features put in from outside: exact where nothing should change, and gone afterwards."""
+"""Replaced class features: exact where nothing should change, and undone afterwards."""
 
 from functools import partial
 
 import pytest
 import torch
 from helpers.fakes import ConvBackbone
-from studies.interventions import CHANGES, CloudContext, Replacement, cloud_contexts, putting_in
+from studies.interventions import CHANGES, CloudContext, Replacement, cloud_contexts, replaced_context
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
@@ -53,7 +53,7 @@ def contexts(model: Segmentor) -> list[CloudContext]:
 
 
 def logits(model: torch.nn.Module, seed: int, replacement: Replacement) -> Tensor:
-    with torch.no_grad(), putting_in(model, replacement):
+    with torch.no_grad(), replaced_context(model, replacement):
         return model(batch_of(room(seed))).logits
 
 
@@ -126,7 +126,7 @@ def test_the_average_of_one_room_is_its_own(contexts: list[CloudContext]) -> Non
 def test_levels_serve_many_passes_of_the_head(model: Segmentor, contexts: list[CloudContext]) -> None:
     batch = batch_of(room(0))
     levels = model.backbone(batch)
-    with putting_in(model.head, CHANGES["zero"](0, contexts)):
+    with replaced_context(model.head, CHANGES["zero"](0, contexts)):
         changed = model.head(levels, batch).logits
     assert torch.equal(changed, logits(model, 0, CHANGES["zero"](0, contexts)))
     assert torch.equal(model.head(levels, batch).logits, model(batch).logits)
@@ -134,5 +134,5 @@ def test_levels_serve_many_passes_of_the_head(model: Segmentor, contexts: list[C
 
 def test_other_heads_have_no_class_features() -> None:
     plain = Segmentor(ConvBackbone, LinearHead, in_channels=4, schema=S3DIS)
-    with pytest.raises(UserError, match="0 channel context modules"), putting_in(plain, Replacement()):
+    with pytest.raises(UserError, match="0 channel context modules"), replaced_context(plain, Replacement()):
         pass

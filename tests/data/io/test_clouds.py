@@ -44,7 +44,7 @@ def test_formats(tmp_path: Path, case: str) -> None:
     assert cloud.label is None
 
 
-def test_intensity_of_pts_is_no_colour(tmp_path: Path) -> None:
+def test_intensity_of_pts_is_not_a_color(tmp_path: Path) -> None:
     path = put(tmp_path / "a.pts", b"2\n0 0 0 55 52 44 65\n0.5 1 2 228 0 230 225\n")
     np.testing.assert_array_equal(read_cloud(path).color, [[52, 44, 65], [0, 230, 225]])
     assert read_columns(path)["intensity"].tolist() == [55, 228]

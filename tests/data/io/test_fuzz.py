@@ -138,7 +138,7 @@ def test_damaged_bytes(case: str, sound: dict, tmp_path: Path) -> None:
 
 
 def values(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Arrays of a cloud with one thing wrong: NaN, huge numbers, types, shapes, counts, labels."""
+    """Arrays of a cloud with one defect: NaN, huge numbers, types, shapes, counts, labels."""
     arrays: dict[str, np.ndarray] = {
         "pos": rng.normal(size=(40, 3)).astype(np.float32),
         "color": rng.integers(0, 256, (40, 3)).astype(np.uint8),
@@ -166,7 +166,7 @@ def values(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return arrays | {name: array}
 
 
-def test_odd_values_through_the_preparation_of_own_data(tmp_path: Path) -> None:
+def test_unusual_values_through_the_preparation_of_own_data(tmp_path: Path) -> None:
     """Read, labelled, moved, written: a sound scene or none, and never a part of one."""
     rng = np.random.default_rng(0)
     (tmp_path / "data" / "train").mkdir(parents=True)

@@ -17,7 +17,7 @@ SHELL = {"floor", "ceiling", "wall", "door", "window"}
 
 @pytest.fixture(scope="module")
 def models() -> list[RoomModel]:
-    # another seed for each: rooms of one seed would share their colours
+    # another seed for each: rooms of one seed would share their colors
     return [build_room(100 * seed + k, room_type) for seed in SEEDS for k, room_type in enumerate(ROOM_TYPES)]
 
 
@@ -170,7 +170,7 @@ def test_columns_reach_from_floor_to_ceiling(models: list[RoomModel]) -> None:
 
 
 def shared_planes(model: RoomModel, *, rays: int = 8000) -> Iterator[tuple[str, str, float]]:
-    """Classes of two things whose faces lie within a millimetre of each other where a ray meets them, and the gap."""
+    """Classes of two items whose faces lie within a millimetre of each other where a ray meets them, and the gap."""
     import open3d as o3d
 
     rng = np.random.default_rng(0)

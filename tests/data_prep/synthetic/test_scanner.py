@@ -98,7 +98,7 @@ def test_density_falls_with_distance() -> None:
     assert count.max() > 3 * max(1, np.percentile(count, 10))
 
 
-def test_colours_of_classes_overlap_but_are_not_all_one() -> None:
+def test_colors_of_classes_overlap_but_are_not_all_one() -> None:
     model = build_room(3, "conferenceRoom")
     scan = scan_room(model, points=POINTS, seed=0)
     labels = np.array(model.labels)[scan.instance]

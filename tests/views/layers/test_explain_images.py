@@ -78,7 +78,7 @@ def test_baseline(frame: Path, tmp_path: Path) -> None:
         explain_image(model, frame, baseline=load_checkpoint(tmp_path / "small.ckpt"))
 
 
-def test_a_model_of_points_is_refused(frame: Path, tmp_path: Path) -> None:
+def test_a_point_model_is_rejected(frame: Path, tmp_path: Path) -> None:
     write_point_model(tmp_path / "model.ckpt", "ctnet")
     with pytest.raises(UserError, match="a point model"):
         explain_image(load_checkpoint(tmp_path / "model.ckpt"), frame)
