@@ -127,7 +127,7 @@ def _read_paddle(path: Path) -> dict[str, Tensor]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays and containers, and refuses everything else that a pickle can name."""
+    """Builds arrays and containers, and rejects everything else that a pickle can name."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in HARMLESS:
