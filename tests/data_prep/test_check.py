@@ -64,7 +64,7 @@ def test_every_planted_error_is_reported(tmp_path: Path, capsys: pytest.CaptureF
     status, output = check(capsys, yaml)
     assert status == 1
     for text in (
-        "unknown.ply: label 99 (4 points) is no class",
+        "unknown.ply: label 99 (4 points) is not a class",
         "odd_positions.ply: 5 points have NaN or infinite coordinates",
         "odd_positions.ply: 10 points (0.7%) are duplicates",
         "millimeters.ply: the unit looks like mm, not m",

@@ -175,7 +175,7 @@ def test_study_runs_and_resumes(tmp_path: Path, building: Path) -> None:
     assert [path.stat().st_mtime_ns for path in kept] == before, "finished runs are kept"
     with pytest.raises(UserError, match=r"other options\. Give another --out"):
         go("--data.batch_size", "1")
-    with pytest.raises(UserError, match="does not fit into one pass of 50 voxels; raise --points_per_pass"):
+    with pytest.raises(UserError, match=r"does not fit into one pass of 50 voxels\. Raise --points_per_pass"):
         intervene(ckpt=kept[0], out=tmp_path / "put_in", changes=["own"], points_per_pass=50)
 
 
