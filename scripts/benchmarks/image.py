@@ -40,6 +40,9 @@ def run() -> list[Row]:
     nn.init.ones_(ccnet.body.attention.gamma)  # 0 would hide the attention
     encoding = partial(EncBody, width=512, reference_size=None, dropout=0.0)
     encnet = ImageHead(WIDTHS, 150, body=encoding, auxiliary=partial(FCNBody, dropout=0.0))
+    assert isinstance(encnet.body, EncBody)
+    # hard assignments leave codewords empty, and the norm turns their rounding errors into signs
+    nn.init.constant_(encnet.body.context.encoding.smoothing, -0.01)
     return [
         *rows("CCNet", ccnet, "published permute and bmm", lambda x: published_ccnet(ccnet, x)),
         *rows("EncNet", encnet, "residuals materialized", lambda x: published_encnet(encnet, x)),
@@ -54,10 +57,12 @@ def rows(name: str, head: ImageHead, other: str, published: HeadFunction) -> Ite
 
     def ours(features: Sequence[Tensor]) -> list[Tensor]:
         output = head(features, batch)
-        logits = to_image(
-            output.logits, Pixels(batch_size=1, height=EDGE, width=EDGE, device=output.logits.device)
-        )
-        return [logits, *(output.aux[key] for key in sorted(output.aux))]
+        pixels = Pixels(batch_size=1, height=EDGE, width=EDGE, device=output.logits.device)
+        aux = {
+            key: to_image(value, pixels) if key == "aux_logits" else value
+            for key, value in output.aux.items()
+        }
+        return [to_image(output.logits, pixels), *(aux[key] for key in sorted(aux))]
 
     head.train()
     steps = [training_step(head, function, features) for function in (ours, published)]

@@ -14,7 +14,7 @@ from pcseg.backbones.points import ptv3_blocks
 from pcseg.backbones.points.ptv3 import Sonata, ptv3_base, ptv3_rpe, ptv3_small
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.errors import UserError
-from pcseg.nn import rows
+from pcseg.nn import tokens
 from pcseg.nn.levels import Level
 
 VARIANTS = ["ptv3", "sonata"]
@@ -110,7 +110,7 @@ def test_blocks_of_rows_give_the_same(variant: str, options: dict, monkeypatch: 
 
     at_once = backbone(batch)
     expected = gradients(at_once)
-    monkeypatch.setattr(rows, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(tokens, "BLOCK_ROWS", 7)
     monkeypatch.setattr(ptv3_blocks, "RUN_ROWS", 16)
     in_blocks = backbone(batch)
     with torch.no_grad():

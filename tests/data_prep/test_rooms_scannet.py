@@ -117,7 +117,7 @@ def test_more_areas_leave_scans_as_they_are_and_extend_the_lists(building: Path,
 
 def test_options_that_do_not_fit(tmp_path: Path) -> None:
     for options in ({"damage": True}, {"areas": 100}, {"rooms": 101}):
-        with pytest.raises(UserError, match="leave out --damage, and give at most 99 areas of 100 rooms"):
+        with pytest.raises(UserError, match="at most 99 areas of 100 rooms and no --damage"):
             small(tmp_path, **options)
 
 
