@@ -78,6 +78,13 @@ class Frame:
 IDENTITY = Frame(matrix=np.eye(4), remarks=("meters, z up, as in every prepared scene",))
 
 
+def check_frame_options(units: Units, up: Up) -> None:
+    """Raise :class:`UserError` if ``units`` or ``up`` is unknown."""
+    for name, value, kind in (("units", units, Units), ("up", up, Up)):
+        if value not in get_args(kind):
+            raise UserError(f"{name} {value}: unknown value. Choose from {', '.join(get_args(kind))}.")
+
+
 def find_frame(pos: np.ndarray, *, units: Units = "auto", up: Up = "auto") -> Frame:
     """Detect the units and axes of a cloud, unless they are given.
 
@@ -94,9 +101,7 @@ def find_frame(pos: np.ndarray, *, units: Units = "auto", up: Up = "auto") -> Fr
     Raises:
         UserError: ``units`` or ``up`` is unknown, or no row is finite.
     """
-    for name, value, kind in (("units", units, Units), ("up", up, Up)):
-        if value not in get_args(kind):
-            raise UserError(f"--{name} {value}: unknown value. Choose from {', '.join(get_args(kind))}.")
+    check_frame_options(units, up)
     sample = sample_evenly(pos)
     one_view, tilt = False, 0.0
     if up == "auto":

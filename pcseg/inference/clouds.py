@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.checkpoint import LoadedModel
-from pcseg.data.alignment import IDENTITY, Frame, Units, Up, find_frame
+from pcseg.data.alignment import IDENTITY, check_frame_options, Frame, Units, Up, find_frame
 from pcseg.data.io.clouds import Cloud
 from pcseg.data.io.ply import write_ply
 from pcseg.data.normals import estimate_normals
@@ -77,6 +77,7 @@ def predict_cloud(
             substitute for.
     """
     start = time.perf_counter()
+    check_frame_options(units, up)
     rows, remarks = usable_rows(cloud)
     aligned = cloud.schema is not None or not len(rows)
     frame = IDENTITY if aligned else find_frame(cloud.pos[rows], units=units, up=up)

@@ -97,9 +97,9 @@ def test_json_round_trip() -> None:
 
 
 def test_unknown_options() -> None:
-    with pytest.raises(UserError, match="--units feet"):
+    with pytest.raises(UserError, match="units feet"):
         find_frame(room(), units="feet")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="--up w"):
+    with pytest.raises(UserError, match="up w"):
         find_frame(room(), up="w")  # type: ignore[arg-type]
 
 

@@ -49,7 +49,7 @@ def test_it_is_a_head_for_images(my_heads: ModuleType) -> None:
 
 @pytest.mark.slow
 def test_commands_run_as_printed(tmp_path: Path, my_heads: ModuleType) -> None:
-    root = write_fake_building(tmp_path / "rooms", rooms={"Area_1": 3, "Area_5": 1})
+    root = write_fake_building(tmp_path / "data/rooms", rooms={"Area_1": 3, "Area_5": 1})
     overlay = next(block for block in blocks(TEXT, "yaml") if block.startswith("# my_head.yaml"))
     (tmp_path / "my_head.yaml").write_text(overlay)
     for command in bash_commands(TEXT):
@@ -60,3 +60,4 @@ def test_commands_run_as_printed(tmp_path: Path, my_heads: ModuleType) -> None:
         run_apart(shlex.join(words), cwd=tmp_path, env={"PYTHONPATH": f"{ROOT}:.", "OMP_NUM_THREADS": "1"})
     assert (tmp_path / "runs" / "my_head" / "logs" / "metrics.csv").is_file()
     assert (tmp_path / "results" / "my_head" / "results.md").is_file()
+    assert (tmp_path / "results" / "my_head" / "office_1.npz").is_file()
