@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.checkpoint import LoadedModel
-from pcseg.data.alignment import IDENTITY, check_frame_options, Frame, Units, Up, find_frame
+from pcseg.data.alignment import IDENTITY, Frame, Units, Up, check_frame_options, find_frame
 from pcseg.data.io.clouds import Cloud
 from pcseg.data.io.ply import write_ply
 from pcseg.data.normals import estimate_normals
