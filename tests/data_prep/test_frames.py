@@ -74,7 +74,7 @@ def test_cameras_are_upright_inside_the_room_and_free(taken: Path) -> None:
             assert room.cast(eye, around, threads=1).distance.min() > 0.2
 
 
-def test_intrinsics_say_where_the_pixels_look(taken: Path) -> None:
+def test_intrinsics_match_the_rays_of_the_pixels(taken: Path) -> None:
     """A ray through a pixel meets the surface at the depth that the picture has."""
     from data_prep.synthetic.room_types import build_room
 
@@ -104,7 +104,7 @@ def test_workers_do_not_matter_and_a_stopped_run_goes_on(raw: Path, taken: Path,
     assert not partial.exists()
 
 
-def test_what_does_not_fit_is_told(raw: Path, taken: Path, tmp_path: Path) -> None:
+def test_unsuitable_folders_are_refused(raw: Path, taken: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"rooms\.json: no such file"):
         frames.take_frames(tmp_path, tmp_path / "out")
     with pytest.raises(UserError, match="the frames here have other settings"):

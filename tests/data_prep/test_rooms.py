@@ -163,7 +163,7 @@ def test_non_aligned_rooms_are_the_aligned_ones_turned(building: Path, tmp_path:
     np.testing.assert_array_equal(points[:, 3:], straight[:, 3:])
 
 
-def test_areas_are_turned_by_quarters_unless_told(tmp_path: Path) -> None:
+def test_areas_are_rotated_by_quarter_turns_by_default(tmp_path: Path) -> None:
     angles = {
         rooms.Settings(seed=0, points=1, layout="nonaligned", yaw=None, damage=False).turn(area)
         for area in range(12)
@@ -192,7 +192,7 @@ def test_no_damage_unless_asked_for(building: Path) -> None:
         assert not set(file.read_bytes()) - set(b"0123456789.- \n")
 
 
-def test_setting_bit_0x20_mends_every_damaged_byte(building: Path, damaged: Path) -> None:
+def test_setting_bit_0x20_repairs_every_damaged_byte(building: Path, damaged: Path) -> None:
     repair = bytes(c | 0x20 if c < 0x20 and c != 0x0A else c for c in range(256))
     whole = set(hashes(building).values())
     for file in damaged.glob("**/*.txt"):

@@ -39,7 +39,7 @@ def test_half_precision_sums_many_rows(dtype: torch.dtype, weight: torch.Tensor 
 
 
 @pytest.mark.parametrize("scheme", ["inverse_sqrt", "inverse"])
-def test_class_weights_have_mean_one_and_favour_rare_classes(scheme: WeightScheme) -> None:
+def test_class_weights_have_mean_one_and_favor_rare_classes(scheme: WeightScheme) -> None:
     weights = class_weights_from_counts(torch.tensor([900, 100, 0, 9]), scheme)
     assert weights[3] > weights[1] > weights[0] > weights[2] == 0
     torch.testing.assert_close(weights[[0, 1, 3]].mean(), torch.tensor(1.0))

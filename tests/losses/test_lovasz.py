@@ -28,7 +28,7 @@ def by_the_paper(logits: Tensor, target: Tensor) -> Tensor:
 
 def case(n: int = 40, num_classes: int = 5) -> tuple[Tensor, Tensor]:
     logits = torch.randn(n, num_classes, dtype=torch.float64, requires_grad=True)
-    target = torch.randint(-1, num_classes - 1, (n,))  # the last class is never labelled
+    target = torch.randint(-1, num_classes - 1, (n,))  # the last class is never labeled
     return logits, target
 
 

@@ -196,8 +196,8 @@ def check_loss(golden: Golden) -> None:
             value.requires_grad_(value.is_floating_point())
         y = torch.where(inputs["label"] == 255, IGNORE_INDEX, inputs["label"])
         ptr = torch.arange(len(y) + 1) * y[0].numel()
-        labelled = (y != IGNORE_INDEX).double().mean().item()
-        damped = labelled / (labelled + 1e-8)  # Paddle adds 1e-8 to the share of labelled pixels
+        labeled = (y != IGNORE_INDEX).double().mean().item()
+        damped = labeled / (labeled + 1e-8)  # Paddle adds 1e-8 to the share of labeled pixels
         frequency = class_frequency(y.flatten(), ptr, args["nclass"])
         outputs = {
             "ce_main_x_coef": main_factor * damped * _cross_entropy(inputs["logits"], y),

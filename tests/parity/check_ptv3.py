@@ -36,7 +36,9 @@ def options(args: Mapping[str, Any], variant: str) -> dict[str, Any]:
         ours |= {"dec_channels": (), "dec_depths": (), "dec_heads": ()}
     else:
         levels = len(args["dec_patch_size"])
-        assert args["dec_patch_size"] == args["enc_patch_size"][:levels], "officially mis-grouped"
+        assert args["dec_patch_size"] == args["enc_patch_size"][:levels], (
+            "wrongly grouped in the official code"
+        )
     return ours | {"variant": variant}
 
 

@@ -195,6 +195,6 @@ def test_an_image_needs_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_unknown_values_name_the_option(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        visualize(scene, "--by", "colour")
+        visualize(scene, "--by", "colors")
     assert stop.value.code == 2
     assert "by" in capsys.readouterr().err

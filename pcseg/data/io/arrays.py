@@ -10,7 +10,7 @@ from pcseg.errors import UserError, reason
 
 NAMES = {
     "pos": ("pos", "xyz", "points", "point", "coord", "coords", "position", "positions"),
-    "color": ("color", "colors", "colour", "rgb"),
+    "color": ("color", "colors", "colour", "rgb"),  # codespell:ignore colour
     "normal": ("normal", "normals"),
 }
 """Array names that other projects use for each field."""

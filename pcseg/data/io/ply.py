@@ -140,10 +140,9 @@ def _read_any(path: Path) -> Columns:
             table = ply["vertex"].data
         except Exception as error:  # plyfile raises its own, KeyError and ValueError
             raise UserError(f"{path}: damaged PLY file ({reason(error)}). Export the file again.") from error
-        if not ply.text and stream.read().strip():  # plyfile may have closed the stream of an ASCII file
-            raise UserError(
-                f"{path}: has {size - stream.tell()} extra bytes at its end. Export the file again."
-            )
+        rest = b"" if ply.text else stream.read()  # plyfile may have closed the stream of an ASCII file
+        if rest.strip():
+            raise UserError(f"{path}: has {len(rest)} extra bytes at its end. Export the file again.")
     return {name.lower(): table[name] for name in table.dtype.names if table.dtype[name].kind != "O"}
 
 

@@ -167,7 +167,7 @@ def values(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 def test_unusual_values_through_the_preparation_of_own_data(tmp_path: Path) -> None:
-    """Read, labelled, moved, written: a sound scene or none, and never a part of one."""
+    """Reading, labeling, aligning and writing yields a valid scene or none, never a part of one."""
     rng = np.random.default_rng(0)
     (tmp_path / "data" / "train").mkdir(parents=True)
     (tmp_path / "d.yaml").write_text("root: data\nnames: [a, b, c, d]\n")

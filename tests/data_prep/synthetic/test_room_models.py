@@ -39,7 +39,7 @@ def instances(models: list[RoomModel], label: str) -> Iterator[tuple[RoomModel, 
 
 
 def face_color(model: RoomModel, instance: int) -> np.ndarray:
-    """Colour of the first, largest part of an instance."""
+    """Return the color of the first, largest part of an instance."""
     return np.array(model.materials[int(np.flatnonzero(model.surface_instance == instance)[0])].color)
 
 
@@ -63,7 +63,7 @@ def test_things_stay_in_the_room(models: list[RoomModel]) -> None:
         low, high = boxes(model)
         for k, label in enumerate(model.labels):
             if label not in SHELL:
-                # a sheet of paper may reach a few centimetres into the wall
+                # a sheet of paper may reach a few centimeters into the wall
                 assert (low[k] > -0.1).all(), (model.room_type, label)
                 assert (high[k] < np.array(model.size) + 0.1).all(), (model.room_type, label)
 
@@ -170,7 +170,7 @@ def test_columns_reach_from_floor_to_ceiling(models: list[RoomModel]) -> None:
 
 
 def shared_planes(model: RoomModel, *, rays: int = 8000) -> Iterator[tuple[str, str, float]]:
-    """Classes of two items whose faces lie within a millimetre of each other where a ray meets them, and the gap."""
+    """Classes of two items whose faces lie within a millimeter of each other where a ray meets them, and the gap."""
     import open3d as o3d
 
     rng = np.random.default_rng(0)
@@ -196,7 +196,7 @@ def shared_planes(model: RoomModel, *, rays: int = 8000) -> Iterator[tuple[str, 
 def test_no_face_of_one_class_lies_in_that_of_another(models: list[RoomModel]) -> None:
     """Of two faces in one plane a ray meets either: points of one surface would get both labels.
 
-    Things that people move may touch by chance; what is built stands a few millimetres before what is behind it.
+    Things that people move may touch by chance; what is built stands a few millimeters before what is behind it.
     """
     built = {"beam", "column", "wall", "ceiling", "floor", "door", "window", "board"}
     for model in models:
