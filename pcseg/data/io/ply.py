@@ -132,7 +132,6 @@ def _read_any(path: Path) -> Columns:
     """Read a file with lists in or before its vertices; slow, but such files are rare."""
     from plyfile import PlyData
 
-    size = path.stat().st_size
     with path.open("rb") as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy warns about empty lists in ASCII files
         try:
