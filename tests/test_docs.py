@@ -31,7 +31,7 @@ NOT_RUN = {
     "bash scripts/test.sh": "runs these tests",
     "python scripts/benchmark.py": "tests/scripts/test_benchmark.py runs it",
     "python scripts/study.py": "tests/studies/test_study.py runs it",
-    "python scripts/NAME.py": "a pattern",
+    "python -m pcseg NAME": "a pattern",
     "python scripts/why_context.py": "made its page before its question was answered and it was removed",
     "python -m data_prep.": "named in a sentence without its arguments",
     "pytest ": "part of this suite",
