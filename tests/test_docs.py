@@ -140,9 +140,9 @@ def test_quickstart(tmp_path: Path) -> None:
         f"bash scripts/quickstart.sh --rooms 2 --points 8000 --epochs 1 --data {tmp_path}/data "
         f"--out {tmp_path}/runs/quickstart"
     )
-    run_apart(command, env={"PATH": path, "OMP_NUM_THREADS": "2"})
+    run_apart(command, env={"PATH": path, "OMP_NUM_THREADS": "1"})
     assert len(list((tmp_path / "runs" / "quickstart" / "pictures").glob("*.png"))) == 2
-    again = run_apart(command, env={"PATH": path, "OMP_NUM_THREADS": "2"})
+    again = run_apart(command, env={"PATH": path, "OMP_NUM_THREADS": "1"})
     assert "this model" in again
     checked = (
         "import pcseg, sys; cloud = pcseg.read_cloud(sys.argv[1]);"
