@@ -78,14 +78,7 @@ class Frame:
 IDENTITY = Frame(matrix=np.eye(4), remarks=("meters, z up, as in every prepared scene",))
 
 
-def check_frame_options(units: Units, up: Up) -> None:
-    """Raise :class:`UserError` if ``units`` or ``up`` is unknown."""
-    for name, value, kind in (("units", units, Units), ("up", up, Up)):
-        if value not in get_args(kind):
-            raise UserError(f"{name} {value}: unknown value. Choose from {', '.join(get_args(kind))}.")
-
-
-def find_frame(pos: np.ndarray, *, units: Units = "auto", up: Up = "auto") -> Frame:
+def find_frame(pos: np.ndarray, *, units: Units = "auto", up: Up = "auto", prepared: bool = False) -> Frame:
     """Detect the units and axes of a cloud, unless they are given.
 
     The up axis is estimated from surfaces: walls and furniture are vertical, floors, ceilings and table tops
@@ -97,11 +90,16 @@ def find_frame(pos: np.ndarray, *, units: Units = "auto", up: Up = "auto") -> Fr
         pos: ``(N, 3)`` coordinates in the file; rows that are not finite are ignored.
         units: Unit of the file, or ``auto``.
         up: Axis that points up in the file, or ``auto``.
+        prepared: Whether the points are those of a prepared scene, which stay unchanged.
 
     Raises:
         UserError: ``units`` or ``up`` is unknown, or no row is finite.
     """
-    check_frame_options(units, up)
+    for name, value, kind in (("units", units, Units), ("up", up, Up)):
+        if value not in get_args(kind):
+            raise UserError(f"{name} {value}: unknown value. Choose from {', '.join(get_args(kind))}.")
+    if prepared:
+        return IDENTITY
     sample = sample_evenly(pos)
     one_view, tilt = False, 0.0
     if up == "auto":

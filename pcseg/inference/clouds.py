@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.checkpoint import LoadedModel
-from pcseg.data.alignment import IDENTITY, Frame, Units, Up, check_frame_options, find_frame
+from pcseg.data.alignment import Frame, Units, Up, find_frame
 from pcseg.data.io.clouds import Cloud
 from pcseg.data.io.ply import write_ply
 from pcseg.data.normals import estimate_normals
@@ -77,10 +77,9 @@ def predict_cloud(
             substitute for.
     """
     start = time.perf_counter()
-    check_frame_options(units, up)
     rows, remarks = usable_rows(cloud)
-    aligned = cloud.schema is not None or not len(rows)
-    frame = IDENTITY if aligned else find_frame(cloud.pos[rows], units=units, up=up)
+    prepared = cloud.schema is not None or not len(rows)
+    frame = find_frame(cloud.pos[rows], units=units, up=up, prepared=prepared)
     remarks += frame.remarks
     sample = make_sample(model, cloud, rows, frame, remarks)
     prediction = predict_scene(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pcseg.data.alignment import IDENTITY, Frame, Units, Up, find_frame
+from pcseg.data.alignment import Frame, Units, Up, find_frame
 from pcseg.data.io.clouds import Cloud
 from pcseg.data.predictions import SavedPrediction
 from pcseg.errors import UserError
@@ -80,11 +80,10 @@ def make_subject(
         )
     if prediction is not None and cloud.schema is not None:
         cloud.schema.require_same(prediction.schema, this=str(cloud.source), that="the prediction")
-    if frame is None and cloud.schema is not None:
-        frame = IDENTITY
-    if frame is None and prediction is not None and (units, up) == ("auto", "auto"):
+    prepared = cloud.schema is not None
+    if frame is None and not prepared and prediction is not None and (units, up) == ("auto", "auto"):
         frame = prediction.frame
-    frame = frame or find_frame(cloud.pos, units=units, up=up)
+    frame = frame or find_frame(cloud.pos, units=units, up=up, prepared=prepared)
     return Subject(
         name=cloud.source.stem,
         pos=frame.apply(cloud.pos[rows]),

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pcseg.checkpoint import LoadedModel
-from pcseg.data.alignment import IDENTITY, Frame, Units, Up, find_frame
+from pcseg.data.alignment import Frame, Units, Up, find_frame
 from pcseg.data.io.clouds import Cloud
 from pcseg.data.rooms import with_height
 from pcseg.data.scene_batch import scene_batch
@@ -40,7 +40,7 @@ def explain_cloud(
     if cloud.schema is not None:
         cloud.schema.require_same(model.schema, this=str(cloud.source), that=str(model.path))
     rows, remarks = usable_rows(cloud)
-    frame = IDENTITY if cloud.schema is not None else find_frame(cloud.pos[rows], units=units, up=up)
+    frame = find_frame(cloud.pos[rows], units=units, up=up, prepared=cloud.schema is not None)
     maps, row = _explain(model, cloud, rows, frame, remarks)
     if baseline is not None:
         if baseline.grid_size != model.grid_size:
