@@ -1,6 +1,6 @@
 """Prepare your own data: ``python -m data_prep.folder YAML OUT`` converts labeled clouds to prepared scenes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, summarize
 from data_prep.releases.release import fingerprint
 from pcseg.cli import run
 from pcseg.data.alignment import find_frame
-from pcseg.data.io.clouds import Cloud, from_columns, read_columns
+from pcseg.data.io.clouds import Cloud, from_table, read_table
 from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
 from pcseg.data.normals import estimate_normals
 from pcseg.data.scenes import read_scene, write_scene
@@ -130,12 +130,12 @@ def read_labeled(spec: FolderSpec, file: Path) -> LabeledCloud:
     Raises:
         UserError: The file cannot be read, or has no label column, or an unknown label.
     """
-    given = read_columns(file)
-    columns = spec.renamed(given, source=file)
-    cloud = from_columns(columns, file)
+    table = read_table(file)
+    columns = spec.renamed(table.columns, source=file)
+    cloud = from_table(replace(table, columns=columns), file)
     if "label" not in columns:
         raise UserError(
-            f"{file}: no label column (columns: {', '.join(given)}). Set fields.label in {spec.path}."
+            f"{file}: no label column (columns: {', '.join(table.columns)}). Set fields.label in {spec.path}."
         )
     instance = columns.get("instance")
     return LabeledCloud(

@@ -87,7 +87,7 @@ class FolderSpec:
         return np.array([known[value] for value in present.tolist()], dtype=np.int16)[inverse.reshape(-1)]
 
     def renamed(self, columns: Columns, *, source: Path) -> Columns:
-        """Return columns under the names that :func:`pcseg.data.io.clouds.from_columns` knows, ``label``, ``instance``.
+        """Return columns under the names that :func:`pcseg.data.io.clouds.from_table` knows, ``label``, ``instance``.
 
         Raises:
             UserError: A column that ``fields`` names does not exist.

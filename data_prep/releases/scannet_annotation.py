@@ -111,7 +111,7 @@ def _read_nyu40(scan: RawScan, num_vertices: int) -> np.ndarray:
     name = f"{scan.name}/{scan.labels.name}"
     if not scan.labels.is_file():
         raise UserError(f"{name}: no such file. Download the scan again.")
-    columns = read_ply(scan.labels)
+    columns = read_ply(scan.labels).columns
     if "label" not in columns:
         raise UserError(
             f"{name}: its vertices have no 'label' (properties: {list(columns)}). Download the scan again."

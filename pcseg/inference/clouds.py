@@ -132,7 +132,7 @@ def usable_rows(cloud: Cloud) -> tuple[np.ndarray, list[str]]:
 
     Outliers are farther from the box of 98 % of the points than three times its diagonal.
     """
-    remarks = [f"read: {len(cloud):,} points from {cloud.source}"]
+    remarks = [f"read: {len(cloud):,} points from {cloud.source}", *cloud.remarks]
     rows = np.flatnonzero(cloud.finite)
     if len(rows) < len(cloud):
         remarks.append(f"{len(cloud) - len(rows):,} points without a position (NaN or infinite): no class")

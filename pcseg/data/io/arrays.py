@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.data.io.columns import AXES, Columns, guess_names
+from pcseg.data.io.columns import AXES, Columns, PointTable, guess_names
 from pcseg.errors import UserError, reason
 
 NAMES = {
@@ -16,7 +16,7 @@ NAMES = {
 """Array names that other projects use for each field."""
 
 
-def read_npy(path: Path) -> Columns:
+def read_npy(path: Path) -> PointTable:
     """Return the columns of an ``.npy`` file: an array ``(N, C)`` of numbers, or records with named fields."""
     try:
         table = np.load(path, allow_pickle=False)
@@ -24,10 +24,10 @@ def read_npy(path: Path) -> Columns:
         raise UserError(
             f"{path}: not a readable .npy file ({reason(error)}). Write the file again."
         ) from error
-    return _from_table(table, path)
+    return PointTable(columns=_from_table(table, path))
 
 
-def read_npz(path: Path) -> Columns:
+def read_npz(path: Path) -> PointTable:
     """Return the columns of an ``.npz`` file with ``pos`` and optional ``color`` and ``normal``, or one table.
 
     Names that other projects use (``xyz``, ``coord``, ``rgb``, …) are recognized.
@@ -39,10 +39,10 @@ def read_npz(path: Path) -> Columns:
         raise UserError(
             f"{path}: not a readable .npz file ({reason(error)}). Write the file again."
         ) from error
-    return _from_arrays(arrays, path)
+    return PointTable(columns=_from_arrays(arrays, path))
 
 
-def read_hdf5(path: Path) -> Columns:
+def read_hdf5(path: Path) -> PointTable:
     """Return the columns of the datasets of an HDF5 file, with names as in :func:`read_npz`."""
     import h5py
 
@@ -51,7 +51,7 @@ def read_hdf5(path: Path) -> Columns:
             arrays = {name: part[()] for name, part in file.items() if isinstance(part, h5py.Dataset)}
     except Exception as error:  # h5py raises many kinds of errors for damaged files
         raise UserError(f"{path}: cannot be read as HDF5 ({reason(error)}). Write the file again.") from error
-    return _from_arrays(arrays, path)
+    return PointTable(columns=_from_arrays(arrays, path))
 
 
 def _from_table(table: np.ndarray, path: Path) -> Columns:

@@ -1,14 +1,14 @@
 """Point clouds from any supported file, in the units, axes and row order of the file."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from pcseg.data.io.arrays import read_hdf5, read_npy, read_npz
-from pcseg.data.io.columns import Columns, stack_color, stack_field, stack_normal
+from pcseg.data.io.columns import PointTable, stack_color, stack_field, stack_normal
 from pcseg.data.io.e57 import read_e57
 from pcseg.data.io.las import read_las
 from pcseg.data.io.pcd import read_pcd
@@ -18,7 +18,7 @@ from pcseg.data.scenes import read_scene
 from pcseg.errors import UserError, reason
 from pcseg.labels import LabelSchema
 
-CLOUD_READERS: dict[str, Callable[[Path], Columns]] = {
+CLOUD_READERS: dict[str, Callable[[Path], PointTable]] = {
     ".ply": read_ply,
     ".pcd": read_pcd,
     ".xyz": read_text,
@@ -50,6 +50,7 @@ class Cloud:
         normal: Unit normals (N, 3) float32, or ``None``.
         label: Classes (N,) int16 of ``schema``, -1 for unlabeled points, or ``None``.
         schema: The label schema of a prepared scene, or ``None``.
+        unit, viewpoint, remarks: As in :class:`~pcseg.data.io.columns.PointTable`; remarks also state the color scale.
 
     Convention:
         ``pos`` has the units and axes of the file, and may hold NaN. A prepared scene, which has a schema, is
@@ -62,6 +63,9 @@ class Cloud:
     normal: np.ndarray | None = None
     label: np.ndarray | None = None
     schema: LabelSchema | None = None
+    unit: str | None = None
+    viewpoint: np.ndarray | None = None
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pos)
@@ -84,15 +88,15 @@ def read_cloud(path: Path, *, allow_empty: bool = False) -> Cloud:
     """
     path = Path(path)
     _require_readable(path)
-    cloud = _read_prepared(path) if _is_prepared(path) else from_columns(read_columns(path), path)
+    cloud = _read_prepared(path) if _is_prepared(path) else from_table(read_table(path), path)
     if not allow_empty and not cloud.finite.any():
         what = "all coordinates are NaN" if len(cloud) else "holds no points"
         raise UserError(f"{path}: {what}. Choose another file.")
     return cloud
 
 
-def read_columns(path: Path) -> Columns:
-    """Return the columns of a file by lower-case name, without prefixes that programs add.
+def read_table(path: Path) -> PointTable:
+    """Return the columns of a file by lower-case name, without prefixes that programs add, and what it states.
 
     Raises:
         UserError: As :func:`read_cloud`.
@@ -100,21 +104,23 @@ def read_columns(path: Path) -> Columns:
     _require_readable(path)
     try:
         with np.errstate(all="ignore"):  # overflow gives infinite values, which are checked later
-            columns = CLOUD_READERS[path.suffix.lower()](path)
+            table = CLOUD_READERS[path.suffix.lower()](path)
     except (MemoryError, OSError) as error:
         raise UserError(
             f"{path}: cannot be read ({type(error).__name__}). Check that it is not damaged or too large."
         ) from error
     # CloudCompare writes "scalar_label", other programs write blanks around names
-    return {name.strip().lower().removeprefix("scalar_"): column for name, column in columns.items()}
+    columns = {name.strip().lower().removeprefix("scalar_"): part for name, part in table.columns.items()}
+    return replace(table, columns=columns)
 
 
-def from_columns(columns: Columns, path: Path) -> Cloud:
+def from_table(table: PointTable, path: Path) -> Cloud:
     """Build a cloud from the columns of a file; unknown columns are ignored.
 
     Raises:
         UserError: A column x, y or z is missing, or columns differ in length.
     """
+    columns = table.columns
     pos = stack_field(columns, "pos")
     if pos is None:
         found = ", ".join(columns) or "none"
@@ -124,7 +130,15 @@ def from_columns(columns: Columns, path: Path) -> Cloud:
     lengths = {name: len(column) for name, column in columns.items() if len(column) != len(pos)}
     if lengths:
         raise UserError(f"{path}: {len(pos)} positions, but {lengths} differ in length. Export it again.")
-    return Cloud(source=path, pos=pos, color=stack_color(columns), normal=stack_normal(columns))
+    return Cloud(
+        source=path,
+        pos=pos,
+        color=stack_color(columns),
+        normal=stack_normal(columns),
+        unit=table.unit,
+        viewpoint=table.viewpoint,
+        remarks=table.remarks,
+    )
 
 
 def _require_readable(path: Path) -> None:

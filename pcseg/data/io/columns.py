@@ -1,5 +1,6 @@
 """Columns of a point table: their names, guessed names where a file has none, and conversion to fields."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,24 @@ from pcseg.errors import UserError
 
 Columns = dict[str, np.ndarray]
 """One 1-D array per column, by lower-case name."""
+
+
+@dataclass(kw_only=True)
+class PointTable:
+    """The content of a file as its reader returns it; row i is point i of the file.
+
+    Args:
+        columns: Columns by name.
+        unit: Unit of the coordinates that the file itself states: ``m``, ``cm``, ``mm``, ``ft``, ``ft-us``, ``in``.
+        viewpoint: Position (3,) of the sensor in the coordinates of the file, if the file states one.
+        remarks: One sentence per decision of the reader that a user should see.
+    """
+
+    columns: Columns
+    unit: str | None = None
+    viewpoint: np.ndarray | None = None
+    remarks: tuple[str, ...] = ()
+
 
 AXES = {"pos": ("x", "y", "z"), "color": ("red", "green", "blue"), "normal": ("nx", "ny", "nz")}
 """Columns of each field with three components."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pcseg.data.io.columns import Columns
+from pcseg.data.io.columns import Columns, PointTable
 from pcseg.errors import UserError, reason
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ VALUES = {"intensity": "intensity", "colorRed": "red", "colorGreen": "green", "c
 """Column names of the fields beside the positions."""
 
 
-def read_e57(path: Path) -> Columns:
+def read_e57(path: Path) -> PointTable:
     """Return x, y, z (float64), and those of intensity, red, green and blue that all scans have.
 
     Raises:
@@ -44,7 +44,8 @@ def read_e57(path: Path) -> Columns:
     if not scans:
         raise UserError(f"{path}: holds no scans. Choose another file.")
     names = [name for name in ("x", "y", "z", *VALUES.values()) if all(name in scan for scan in scans)]
-    return {name: np.concatenate([scan[name] for scan in scans]) for name in names}
+    columns = {name: np.concatenate([scan[name] for scan in scans]) for name in names}
+    return PointTable(columns=columns)
 
 
 def _read_scan(file: "E57", index: int) -> Columns:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.data.io import laz_decoder
-from pcseg.data.io.columns import Columns
+from pcseg.data.io.columns import PointTable
 from pcseg.errors import UserError, reason
 
 _FIELDS = ("intensity", "classification", "red", "green", "blue")
@@ -18,7 +18,7 @@ _SMALLEST_VLR = 54
 """Bytes of a variable-length record without content."""
 
 
-def read_las(path: Path) -> Columns:
+def read_las(path: Path) -> PointTable:
     """Return x, y, z (float64), intensity, classification, extra dimensions, and red, green, blue if present.
 
     Raises:
@@ -53,7 +53,7 @@ def read_las(path: Path) -> Columns:
         raise UserError(
             f"{path}: cannot be read as LAS ({reason(error)}). The file is damaged. Export it again."
         ) from error
-    return {name: column for name, column in columns.items() if column.ndim == 1}
+    return PointTable(columns={name: column for name, column in columns.items() if column.ndim == 1})
 
 
 def _check_header(data: bytes, path: Path) -> None:

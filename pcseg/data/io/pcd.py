@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.data.io.columns import Columns
+from pcseg.data.io.columns import PointTable
 from pcseg.data.io.text import parse_numbers
 from pcseg.errors import UserError
 
@@ -16,7 +16,7 @@ _LZF_MOST = 100
 """Maximum ratio of LZF: 3 compressed bytes copy at most 264."""
 
 
-def read_pcd(path: Path) -> Columns:
+def read_pcd(path: Path) -> PointTable:
     """Return the fields of a PCD file; rows without a measurement (NaN) are kept.
 
     Raises:
@@ -61,11 +61,12 @@ def read_pcd(path: Path) -> Columns:
             f"{path}: announces {points} points but holds {len(table)}. The file is damaged. Export it again."
         )
     # drop fields of several values (histograms) and padding
-    return {
+    columns = {
         name: table[key][:, 0]
         for (key, *_), name, count in zip(fields, names, counts)
         if count == 1 and name != "_"
     }
+    return PointTable(columns=columns)
 
 
 def _parse_header(data: bytes, path: Path) -> tuple[dict[str, list[str]], int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.data.io.columns import Columns
+from pcseg.data.io.columns import Columns, PointTable
 from pcseg.data.io.text import parse_numbers
 from pcseg.errors import UserError, reason
 from pcseg.files import atomic_path
@@ -56,7 +56,7 @@ class PlyHeader:
     is_text: bool
 
 
-def read_ply(path: Path) -> Columns:
+def read_ply(path: Path) -> PointTable:
     """Return the properties of the vertices of a PLY file, ASCII or binary of either byte order.
 
     Raises:
@@ -69,7 +69,7 @@ def read_ply(path: Path) -> Columns:
         if element.count > len(data):  # no row is shorter than one byte
             raise _wrong_count(path, element.count, 0)
         if element.has_lists:
-            return _read_any(path)
+            return PointTable(columns=_read_any(path))
         if element.name == "vertex":
             break
         start = _skip(data, start, element, is_text=header.is_text)
@@ -77,12 +77,12 @@ def read_ply(path: Path) -> Columns:
         raise UserError(f"{path}: has no element 'vertex'. Export the points as vertices.")
     is_last = element is header.elements[-1]
     if header.is_text:
-        return _read_text(data, start, element, path=path, is_last=is_last)
+        return PointTable(columns=_read_text(data, start, element, path=path, is_last=is_last))
     here, size = len(data) - start, element.dtype.itemsize
     if here < element.count * size or (is_last and here != element.count * size):
         raise _wrong_count(path, element.count, here // size)
     table = np.frombuffer(data, dtype=element.dtype, count=element.count, offset=start)
-    return {name.lower(): table[name] for name in element.dtype.names or ()}
+    return PointTable(columns={name.lower(): table[name] for name in element.dtype.names or ()})
 
 
 def parse_header(data: bytes, path: Path) -> PlyHeader:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.data.io.columns import Columns, guess_names
+from pcseg.data.io.columns import PointTable, guess_names
 from pcseg.errors import UserError
 
 
-def read_text(path: Path) -> Columns:
+def read_text(path: Path) -> PointTable:
     """Return the columns of a text file, named by its header line or, without one, by their values.
 
     Fields are separated by blanks, tabs, commas or semicolons. A first line with the number of points, as
@@ -41,7 +41,7 @@ def read_text(path: Path) -> Columns:
     named = [name.strip('"').lower() for name in names]
     if len(named) != values.shape[1] or not {"x", "y", "z"} <= set(named):
         named = guess_names(values, path)
-    return dict(zip(named, values.T))
+    return PointTable(columns=dict(zip(named, values.T)))
 
 
 def parse_numbers(data: bytes, *, path: Path, first_line: int) -> np.ndarray:

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from helpers.cloud_files import COLOR, GOOD, NORMAL, POS, TEXT, las, npy, npz, pcd, ply, put
 
-from pcseg.data.io.clouds import read_cloud, read_columns
+from pcseg.data.io.clouds import read_cloud, read_table
 from pcseg.errors import UserError
 
 
 def test_columns_beside_the_positions(tmp_path: Path) -> None:
     put(tmp_path / "a.npz", npz(pos=POS, Label=np.arange(20), id=np.zeros((20, 1)), name=np.array("x")))
-    columns = read_columns(tmp_path / "a.npz")
+    columns = read_table(tmp_path / "a.npz").columns
     assert set(columns) == {"x", "y", "z", "pos.0", "pos.1", "pos.2", "label", "id"}
     assert columns["label"].tolist() == list(range(20))
 
@@ -21,7 +21,7 @@ def test_columns_beside_the_positions(tmp_path: Path) -> None:
 def test_words_in_records_are_left_out(tmp_path: Path) -> None:
     kinds = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("label", "U8"), ("id", "i4")]
     put(tmp_path / "a.npy", npy(np.zeros(5, dtype=kinds)))
-    assert set(read_columns(tmp_path / "a.npy")) == {"x", "y", "z", "id"}
+    assert set(read_table(tmp_path / "a.npy").columns) == {"x", "y", "z", "id"}
 
 
 def test_an_empty_cloud_where_it_is_allowed(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_formats(tmp_path: Path, case: str) -> None:
 def test_intensity_of_pts_is_not_a_color(tmp_path: Path) -> None:
     path = put(tmp_path / "a.pts", b"2\n0 0 0 55 52 44 65\n0.5 1 2 228 0 230 225\n")
     np.testing.assert_array_equal(read_cloud(path).color, [[52, 44, 65], [0, 230, 225]])
-    assert read_columns(path)["intensity"].tolist() == [55, 228]
+    assert read_table(path).columns["intensity"].tolist() == [55, 228]
     path = put(tmp_path / "b.PTS", b"1\n0 0 0 52 44 65\n")
     np.testing.assert_array_equal(read_cloud(path).color, [[52, 44, 65]])
 

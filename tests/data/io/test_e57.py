@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.cloud_files import COLOR, POS, las, needs_pye57, put, write_e57
 
-from pcseg.data.io.clouds import read_cloud, read_columns
+from pcseg.data.io.clouds import read_cloud, read_table
 from pcseg.errors import UserError
 
 
@@ -20,7 +20,7 @@ def test_scans_are_concatenated(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cloud.finite, valid)
     np.testing.assert_allclose(cloud.pos[valid], POS[valid], atol=1e-5)
     np.testing.assert_array_equal(cloud.color, COLOR)
-    assert set(read_columns(path)) == {"x", "y", "z", "red", "green", "blue"}
+    assert set(read_table(path).columns) == {"x", "y", "z", "red", "green", "blue"}
 
 
 @needs_pye57

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.cloud_files import COLOR, POS, las, put
 
-from pcseg.data.io.clouds import read_cloud, read_columns
+from pcseg.data.io.clouds import read_cloud, read_table
 from pcseg.errors import UserError
 
 
@@ -18,13 +18,13 @@ def test_las(tmp_path: Path, kind: int) -> None:
     assert (cloud.color is not None) == ("red" in laspy.PointFormat(kind).dimension_names)
     if cloud.color is not None:
         np.testing.assert_array_equal(cloud.color, COLOR)
-    assert read_columns(tmp_path / "a.las")["classification"].tolist() == list(range(20))
+    assert read_table(tmp_path / "a.las").columns["classification"].tolist() == list(range(20))
 
 
 @pytest.mark.parametrize("kind", [0, 3, 7])
 def test_laz(tmp_path: Path, kind: int) -> None:
     path = put(tmp_path / ("a.las" if kind == 3 else "a.laz"), las(kind, compressed=True))  # either suffix
-    cloud, columns = read_cloud(path), read_columns(path)
+    cloud, columns = read_cloud(path), read_table(path).columns
     np.testing.assert_allclose(cloud.pos, POS, atol=5.1e-4)
     assert (cloud.color is not None) == (kind > 0)
     if cloud.color is not None:
@@ -33,7 +33,7 @@ def test_laz(tmp_path: Path, kind: int) -> None:
 
 
 def test_extra_dimensions_are_columns(tmp_path: Path) -> None:
-    columns = read_columns(put(tmp_path / "a.las", las(6, registered=True)))
+    columns = read_table(put(tmp_path / "a.las", las(6, registered=True))).columns
     assert columns["object"].tolist() == list(range(20))
 
 

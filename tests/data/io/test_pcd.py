@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.cloud_files import put
 
-from pcseg.data.io.clouds import read_cloud, read_columns
+from pcseg.data.io.clouds import read_cloud, read_table
 
 
 def test_back_references(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_back_references(tmp_path: Path) -> None:
     stream = bytes([2]) + b"abc" + bytes([5 << 5, 2]) + bytes([(7 << 5), 20, 0])
     head = b"FIELDS x y z\nSIZE 1 1 1\nTYPE U U U\nWIDTH 13\nHEIGHT 1\nDATA binary_compressed\n"
     path = put(tmp_path / "a.pcd", head + struct.pack("<II", len(stream), 39) + stream)
-    columns = read_columns(path)
+    columns = read_table(path).columns
     assert b"".join(columns[axis].tobytes() for axis in "xyz") == b"abcabcabca" + b"a" * 29
 
 

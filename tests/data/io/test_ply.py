@@ -7,7 +7,7 @@ import pytest
 from helpers.cloud_files import COLOR, POS, ply, put
 from plyfile import PlyData
 
-from pcseg.data.io.clouds import read_cloud, read_columns
+from pcseg.data.io.clouds import read_cloud, read_table
 from pcseg.data.io.ply import write_ply
 from pcseg.errors import UserError
 
@@ -44,7 +44,7 @@ def test_comment_that_names_the_end_of_the_header(tmp_path: Path) -> None:
 
 def test_lists_in_the_vertices_are_dropped(tmp_path: Path) -> None:
     path = put(tmp_path / "a.ply", ply("binary_big_endian", lists=True))
-    columns = read_columns(path)
+    columns = read_table(path).columns
     assert "seen" not in columns
     np.testing.assert_array_equal(columns["extra"], np.zeros(20))
 
