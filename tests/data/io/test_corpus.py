@@ -36,8 +36,8 @@ def test_file(row: Row, tmp_path: Path) -> None:
     assert not set(row.absent) & set(table.columns)
     assert table.unit == row.unit
     same(table.viewpoint, row.viewpoint, atol=1e-9)
-    for text in row.remarks:
-        assert any(text in remark for remark in cloud.remarks), f"{text!r} is not in {cloud.remarks}"
+    for part in row.remarks:
+        assert any(part in remark for remark in cloud.remarks), f"{part!r} is not in {cloud.remarks}"
 
 
 def same(array: np.ndarray | None, expected: ArrayLike | None, *, atol: float) -> None:
