@@ -61,11 +61,12 @@ class PointHead(Head):
         require_factor("head.aux_weight", aux_weight)
         self.level, self.laterals = level, list(laterals)
         self.aux_level, self.aux_weight = aux_level, aux_weight
+        # made first, as in earlier versions: a seed keeps giving the same initial weights
+        self.detail = nn.Linear(channels[0], num_classes) if level > 0 else None
         self.body = body(channels[level], num_classes, [channels[i] for i in laterals], local)
         self.auxiliary = None
         if auxiliary is not None and aux_weight > 0:
             self.auxiliary = auxiliary(channels[aux_level], num_classes, [], local)
-        self.detail = nn.Linear(channels[0], num_classes) if level > 0 else None
 
     def forward(self, levels: list[Level], batch: PointBatch) -> HeadOutput:
         here = levels[self.level]
