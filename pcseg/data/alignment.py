@@ -9,11 +9,18 @@ import numpy as np
 from pcseg.data.normals import estimate_normals
 from pcseg.errors import UserError
 
-Units = Literal["m", "cm", "mm", "auto"]
+Units = Literal["m", "cm", "mm", "ft", "in", "ft-us", "auto"]
 Up = Literal["x", "y", "z", "-x", "-y", "-z", "auto"]
 
-METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-UNIT_NAMES = {"m": "meters", "cm": "centimeters", "mm": "millimeters"}
+METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "ft": 0.3048, "in": 0.0254, "ft-us": 1200 / 3937}
+UNIT_NAMES = {
+    "m": "meters",
+    "cm": "centimeters",
+    "mm": "millimeters",
+    "ft": "feet",
+    "in": "inches",
+    "ft-us": "US survey feet",
+}
 ROTATIONS = {
     "x": ((0, 1, 0), (0, 0, 1), (1, 0, 0)),
     "-x": ((0, 0, 1), (0, 1, 0), (-1, 0, 0)),
@@ -34,7 +41,7 @@ class Frame:
 
     Args:
         matrix: ``(4, 4)`` float64, from file coordinates to meters with z up.
-        unit: ``m``, ``cm`` or ``mm``.
+        unit: Unit of the file, a key of :data:`METERS`.
         up: The axis of the file that points up.
         one_view: Whether the cloud is a single view of a camera at the origin of the file.
         remarks: What was detected and why.
@@ -78,7 +85,15 @@ class Frame:
 IDENTITY = Frame(matrix=np.eye(4), remarks=("meters, z up, as in every prepared scene",))
 
 
-def find_frame(pos: np.ndarray, *, units: Units = "auto", up: Up = "auto", prepared: bool = False) -> Frame:
+def find_frame(
+    pos: np.ndarray,
+    *,
+    units: Units = "auto",
+    up: Up = "auto",
+    prepared: bool = False,
+    file_unit: str | None = None,
+    viewpoint: np.ndarray | None = None,
+) -> Frame:
     """Detect the units and axes of a cloud, unless they are given.
 
     The up axis is estimated from surfaces: walls and furniture are vertical, floors, ceilings and table tops
@@ -91,6 +106,8 @@ def find_frame(pos: np.ndarray, *, units: Units = "auto", up: Up = "auto", prepa
         units: Unit of the file, or ``auto``.
         up: Axis that points up in the file, or ``auto``.
         prepared: Whether the points are those of a prepared scene, which stay unchanged.
+        file_unit: Unit that the file states, a key of :data:`METERS`.
+        viewpoint: Position ``(3,)`` of the sensor in the file, if the file states one.
 
     Raises:
         UserError: ``units`` or ``up`` is unknown, or no row is finite.
@@ -113,12 +130,14 @@ def find_frame(pos: np.ndarray, *, units: Units = "auto", up: Up = "auto", prepa
     height = float(np.ptp(np.percentile(sample @ rotation[2], (1, 99))))
     # a single view may show the floor only, but cameras see a few meters far
     distance = float(np.median(np.linalg.norm(sample, axis=1)))
-    unit = units if units != "auto" else find_unit(distance if one_view else height)
+    unit = units if units != "auto" else file_unit or find_unit(distance if one_view else height)
     measured = f"{distance:.3g} away" if one_view else f"{height:.3g} high"
     matrix = np.eye(4)
     matrix[:3, :3] = rotation * METERS[unit]
     remarks = [
-        f"units: {UNIT_NAMES[unit]} ({'as given' if units != 'auto' else f'the cloud is {measured}'})",
+        f"units: {UNIT_NAMES[unit]} ("
+        + ("as given" if units != "auto" else "stated in the file" if file_unit else f"the cloud is {measured}")
+        + ")",
         f"up: {chosen} ({reason})" + (f", leveled by {tilt:.0f}°" if tilt else ""),
     ]
     middle = np.round(matrix[:3, :3] @ np.median(sample, axis=0))
@@ -202,7 +221,7 @@ def up_score(sample: np.ndarray, normal: np.ndarray, axis: int) -> float:
     flat, upright = np.mean(along > 0.97), np.mean(along < 0.2)
     extent = float(np.ptp(np.percentile(sample[:, axis], (1, 99))))
     like_a_room = max(
-        np.exp(-0.5 * (np.log(max(extent * m, 1e-9) / 2.8) / 0.25) ** 2) for m in METERS.values()
+        np.exp(-0.5 * (np.log(max(extent * m, 1e-9) / 2.8) / 0.25) ** 2) for m in (1.0, 0.01, 0.001)
     )
     return float(3 * (flat + upright) + 2 * flat + 0.6 * like_a_room)
 

@@ -97,8 +97,8 @@ def test_json_round_trip() -> None:
 
 
 def test_unknown_options() -> None:
-    with pytest.raises(UserError, match="units feet"):
-        find_frame(room(), units="feet")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="units yards"):
+        find_frame(room(), units="yards")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="up w"):
         find_frame(room(), up="w")  # type: ignore[arg-type]
 

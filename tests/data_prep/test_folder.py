@@ -149,7 +149,7 @@ BAD = {
     "dark colors": (DESCRIPTION + "colors: [[1, 2, 3], [1, 2, 3], [1, 2, 3], [1, 2, 300]]\n", "in 0..255"),
     "ragged colors": (DESCRIPTION + "colors: [[1, 2, 3], [1, 2], 3, 4]\n", "one [r, g, b]"),
     "ignore": (DESCRIPTION.replace("[255]", "[none]"), "'none' is not an integer"),
-    "units": (DESCRIPTION + "units: feet\n", "units: 'feet' is unknown"),
+    "units": (DESCRIPTION + "units: yards\n", "units: 'yards' is unknown"),
     "up": (DESCRIPTION + "up: w\n", "Choose from x, y, z"),
     "split": (DESCRIPTION + "split: [a]\n", "split is invalid"),
     "absolute": (DESCRIPTION + "split: {a: [/tmp/*]}\n", "relative to root"),
