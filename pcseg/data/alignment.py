@@ -136,7 +136,13 @@ def find_frame(
     matrix[:3, :3] = rotation * METERS[unit]
     remarks = [
         f"units: {UNIT_NAMES[unit]} ("
-        + ("as given" if units != "auto" else "stated in the file" if file_unit else f"the cloud is {measured}")
+        + (
+            "as given"
+            if units != "auto"
+            else "stated in the file"
+            if file_unit
+            else f"the cloud is {measured}"
+        )
         + ")",
         f"up: {chosen} ({reason})" + (f", leveled by {tilt:.0f}°" if tilt else ""),
     ]
