@@ -23,6 +23,12 @@ def require_choice(option: str, value: Any, choices: Any) -> None:
         raise UserError(f"{option}: unknown value {value!r}. Choose one of {', '.join(map(str, allowed))}.")
 
 
+def require(valid: bool, option: str, value: object, choose: str) -> None:
+    """Reject an option value that is not ``valid``; ``choose`` is the sentence that says what to choose instead."""
+    if not valid:
+        raise UserError(f"{option}: {value} is out of range. {choose}")
+
+
 def reason(error: BaseException, *, most: int = 200) -> str:
     """Return the message of an error on one line of at most ``most`` characters."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from pcseg.errors import UserError
+from pcseg.errors import require
 from pcseg.nn.tokens import LocalConv, Sites
 
 
@@ -62,13 +62,8 @@ class Body(nn.Module, ABC):
 
 
 def require_factor(option: str, value: float) -> None:
-    """Reject a negative factor of a loss.
-
-    Raises:
-        UserError: ``value`` is negative.
-    """
-    if value < 0:
-        raise UserError(f"{option}: {value} is negative. Choose a factor >= 0.")
+    """Reject a negative factor of a loss."""
+    require(value >= 0, option, value, "Choose a factor >= 0.")
 
 
 BodyFactory = Callable[[int, int, Sequence[int], LocalConv], Body]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.errors import UserError
+from pcseg.errors import UserError, require
 from pcseg.heads.body import Body, BodyOutput, require_factor
 from pcseg.losses.category_consistent import category_consistent_loss
 from pcseg.nn.criss_cross import CrissCrossAttention
@@ -52,8 +52,7 @@ class RCCABody(Body):
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
-        if recurrence < 1:
-            raise UserError(f"recurrence: {recurrence} is out of range. Choose 1 or more.")
+        require(recurrence >= 1, "recurrence", recurrence, "Choose 1 or more.")
         check_line_options(axes, thickness)
         require_factor("category_weight", category_weight)
         self.axes, self.thickness = tuple(axes), thickness

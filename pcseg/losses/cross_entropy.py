@@ -45,10 +45,8 @@ def cross_entropy(
         label_smoothing=label_smoothing,
     )
     labeled = target != IGNORE_INDEX
-    if weight is None:
-        norm = labeled.sum().to(total)
-    else:
-        norm = (weight[target.clamp(min=0)] * labeled).sum().to(total)
+    norm = labeled.sum() if weight is None else (weight[target.clamp(min=0)] * labeled).sum()
+    norm = norm.to(total)
     return total / torch.where(norm > 0, norm, 1)
 
 
@@ -59,7 +57,7 @@ def class_weights_from_counts(counts: Tensor, scheme: WeightScheme) -> Tensor:
     """
     require_choice("loss.class_weights", scheme, WeightScheme)
     counts = counts.to(torch.float64)
-    share = counts / counts.sum().clamp(min=1)
-    raw = share.clamp(min=1e-12).rsqrt() if scheme == "inverse_sqrt" else 1 / (share + 0.02)
+    frequency = counts / counts.sum().clamp(min=1)
+    raw = frequency.clamp(min=1e-12).rsqrt() if scheme == "inverse_sqrt" else 1 / (frequency + 0.02)
     raw = raw.where(counts > 0, 0)
     return (raw * (counts > 0).sum() / raw.sum().clamp(min=1e-12)).float()

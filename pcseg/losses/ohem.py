@@ -19,7 +19,8 @@ def hard_labels(logits: Tensor, y: Tensor, *, threshold: float, min_kept: int) -
         The threshold is computed from all labeled tokens. CCNet computes it from images zoomed to 1/8 to save time.
     """
     prob = true_class_prob(logits, y)
-    return keep_hard(prob, y, hard_threshold(prob[y != IGNORE_INDEX], threshold=threshold, min_kept=min_kept))
+    limit = hard_threshold(prob[y != IGNORE_INDEX], threshold=threshold, min_kept=min_kept)
+    return keep_hard(prob, y, limit)
 
 
 def true_class_prob(logits: Tensor, y: Tensor) -> Tensor:

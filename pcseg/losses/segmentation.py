@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pcseg.errors import UserError
+from pcseg.errors import UserError, require
 from pcseg.losses.cross_entropy import WeightScheme, class_weights_from_counts, cross_entropy
 from pcseg.losses.lovasz import lovasz_softmax
 from pcseg.losses.ohem import hard_labels
@@ -44,18 +44,14 @@ class SegmentationLoss(nn.Module):
         min_hard: int = 100_000,
     ) -> None:
         super().__init__()
-        if hard_threshold is not None and not 0 < hard_threshold <= 1:
-            raise UserError(
-                f"loss.hard_threshold: {hard_threshold} is out of range. Choose a value in (0, 1]."
-            )
-        if not 0 <= label_smoothing < 1:
-            raise UserError(
-                f"loss.label_smoothing: {label_smoothing} is out of range. Choose a value in [0, 1)."
-            )
-        if min(ce, lovasz) < 0 or max(ce, lovasz) == 0:
-            raise UserError(f"loss.ce, loss.lovasz: {ce} and {lovasz}. Choose factors >= 0, not both 0.")
-        if lovasz_every < 1:
-            raise UserError(f"loss.lovasz_every: {lovasz_every} is out of range. Choose 1 or more.")
+        hard = hard_threshold is None or 0 < hard_threshold <= 1
+        require(hard, "loss.hard_threshold", hard_threshold, "Choose a value in (0, 1].")
+        require(
+            0 <= label_smoothing < 1, "loss.label_smoothing", label_smoothing, "Choose a value in [0, 1)."
+        )
+        factors = min(ce, lovasz) >= 0 and max(ce, lovasz) > 0
+        require(factors, "loss.ce, loss.lovasz", f"{ce}, {lovasz}", "Choose factors >= 0, not both 0.")
+        require(lovasz_every >= 1, "loss.lovasz_every", lovasz_every, "Choose 1 or more.")
         if isinstance(class_weights, list) and len(class_weights) != len(class_counts):
             raise UserError(
                 f"loss.class_weights: {len(class_weights)} values for {len(class_counts)} classes. "

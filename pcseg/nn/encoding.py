@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pcseg.errors import UserError
+from pcseg.errors import require
 from pcseg.nn.norms import BatchNorm, NormFactory, linear_norm
 from pcseg.ops.clouds import split_clouds, spread
 
@@ -30,10 +30,9 @@ class EncodingLayer(nn.Module):
 
     def __init__(self, channels: int, num_codewords: int, *, reference_size: int | None = None) -> None:
         super().__init__()
-        if num_codewords < 1:
-            raise UserError(f"num_codewords: {num_codewords} is out of range. Choose 1 or more.")
-        if reference_size is not None and reference_size < 1:
-            raise UserError(f"reference_size: {reference_size} is out of range. Choose 1 or more tokens.")
+        require(num_codewords >= 1, "num_codewords", num_codewords, "Choose 1 or more.")
+        valid = reference_size is None or reference_size >= 1
+        require(valid, "reference_size", reference_size, "Choose 1 or more tokens.")
         self.reference_size = reference_size
         self.codewords = nn.Parameter(torch.empty(num_codewords, channels))
         self.smoothing = nn.Parameter(torch.empty(num_codewords))
@@ -62,14 +61,14 @@ class EncodingLayer(nn.Module):
             x = x.to(torch.promote_types(x.dtype, torch.float32))
             assign = self.assign(x) if weight is None else self.assign(x) * weight[:, None]
             clouds = zip(split_clouds(x, ptr), split_clouds(assign, ptr))
-            return torch.stack([self._residuals(rows, shares) for rows, shares in clouds])
+            return torch.stack([self._residuals(*cloud) for cloud in clouds])
 
     def _residuals(self, x: Tensor, assign: Tensor) -> Tensor:
-        shares = assign.sum(0)
-        residuals = assign.mT @ x - shares[:, None] * self.codewords
+        sizes = assign.sum(0)
+        residuals = assign.mT @ x - sizes[:, None] * self.codewords
         if self.reference_size is None:
             return residuals
-        size = shares.sum()  # the shares of a token sum to its weight
+        size = sizes.sum()  # the assignment of a token sums to its weight
         return residuals * (self.reference_size / torch.where(size > 0, size, 1))
 
 

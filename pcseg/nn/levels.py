@@ -1,8 +1,9 @@
 """Input of backbones (a batch of clouds or images) and of heads (levels of features)."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
+import torch
 from torch import Tensor
 
 from pcseg.ops.voxels import VoxelSet
@@ -24,18 +25,39 @@ class PointBatch(Protocol):
     num_graphs: int
 
 
-class ImageBatch(Protocol):
-    """Images of one size; rows of ``y`` are pixels in (image, y, x) order.
+@dataclass(kw_only=True)
+class ImageBatch:
+    """Images of one size with the labels of their pixels.
 
-    ``image`` (B, C, H, W) · ``labels`` (B, H, W) int64 labels or ``IGNORE_INDEX`` · ``y`` (B*H*W,) the same.
+    Args:
+        image: ``(B, 3, H, W)`` float32, normalized.
+        labels: ``(B, H, W)`` int64, a class or ``IGNORE_INDEX``.
+        names: Name of every image.
     """
 
     image: Tensor
     labels: Tensor
-    num_graphs: int
+    names: list[str]
 
     @property
-    def y(self) -> Tensor: ...
+    def y(self) -> Tensor:
+        """Labels ``(B*H*W,)`` in (image, y, x) order, as the rows of the logits."""
+        return self.labels.flatten()
+
+    @property
+    def num_graphs(self) -> int:
+        """Number of images, under the name that PyG uses for the number of scenes."""
+        return len(self.image)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        return replace(
+            self,
+            image=self.image.to(device, non_blocking=non_blocking),
+            labels=self.labels.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> Self:
+        return replace(self, image=self.image.pin_memory(), labels=self.labels.pin_memory())
 
 
 @dataclass(kw_only=True)

@@ -7,15 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
-from pcseg.nn.process_statistics import follow_statistics, several_processes, statistics_of_processes
+from pcseg.nn.process_statistics import FollowStatistics, several_processes, statistics_of_processes
 from pcseg.nn.tokens import Sites
 from pcseg.ops.clouds import spread
 
 NormFactory = Callable[[int], nn.Module]
 """Takes the number of channels."""
-
-REPLACEABLE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-"""PyTorch norms that :func:`synchronize_norms` replaces."""
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -33,6 +30,10 @@ class BatchNorm(nn.BatchNorm1d):
         is not ``nn.SyncBatchNorm``, which raises an error on CPUs (torch 2.14), and whose statistics and scale have
         no variants like the subclasses below.
     """
+
+    running_mean: Tensor
+    running_var: Tensor
+    momentum: float
 
     biased_variance = False
     """Whether the running variance follows the biased variance of the batch; in PyTorch it is the unbiased one."""
@@ -52,9 +53,6 @@ class BatchNorm(nn.BatchNorm1d):
         return self.weight.abs() + self.eps if self.absolute_gain else self.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.momentum is not None
         if self.training and self.synchronized and several_processes():
             return self._over_processes(x)
         count = x.numel() // self.num_features
@@ -77,16 +75,13 @@ class BatchNorm(nn.BatchNorm1d):
         if count == 1 and self.skip_single:
             return x
         mean, variance = self.running_mean, self.running_var
-        assert mean is not None
-        assert variance is not None
-        assert self.momentum is not None
         if count > 1:
             batch_mean, batch_variance = (moment.to(mean.dtype) for moment in moments)
             moved = batch_variance if self.biased_variance else batch_variance * (count / (count - 1))
             mean.lerp_(batch_mean, self.momentum)
             variance.lerp_(moved, self.momentum)
             mean, variance = batch_mean, batch_variance
-            x = follow_statistics(x, mean, (variance + self.eps).rsqrt(), count)
+            x = FollowStatistics.apply(x, mean, (variance + self.eps).rsqrt(), count)
         return F.batch_norm(x, mean, variance, self.gain, self.bias, False, 0.0, self.eps)
 
 
@@ -129,21 +124,14 @@ def synchronize_norms(module: nn.Module) -> None:
                 setattr(parent, name, known[child])
 
 
-def separate_norms(module: nn.Module) -> None:
-    """Undo :func:`synchronize_norms`: every process computes statistics over its own batch."""
-    for part in module.modules():
-        if isinstance(part, BatchNorm):
-            part.synchronized = False
-
-
 def _replacement(norm: nn.modules.batchnorm._BatchNorm, name: str) -> BatchNorm:
     """Return a synchronized norm with the tensors of a PyTorch norm."""
-    momentum = norm.momentum
-    if type(norm) not in REPLACEABLE or not norm.affine or not norm.track_running_stats or momentum is None:
+    known = type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    if not known or not norm.affine or not norm.track_running_stats or norm.momentum is None:
         raise UserError(
             f"trainer.sync_batchnorm: {name} is a {type(norm).__name__}, which cannot be synchronized. Set it to false."
         )
-    ours = BatchNorm(norm.num_features, eps=norm.eps, momentum=momentum)
+    ours = BatchNorm(norm.num_features, eps=norm.eps, momentum=norm.momentum)
     for key, tensor in [*norm._parameters.items(), *norm._buffers.items()]:
         setattr(ours, key, tensor)
     ours.synchronized = True

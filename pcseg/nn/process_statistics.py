@@ -1,19 +1,9 @@
 """Batch statistics over the rows of all processes, and the gradient through them."""
 
-from typing import NamedTuple
-
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-
-
-class Statistics(NamedTuple):
-    """Number of values per channel, and their mean and biased variance, ``(C,)`` float64 each."""
-
-    count: int
-    mean: Tensor
-    variance: Tensor
 
 
 def several_processes() -> bool:
@@ -21,11 +11,14 @@ def several_processes() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def statistics_of_processes(x: Tensor) -> Statistics:
-    """Return the statistics of every channel of ``x`` ``(N, C)`` or ``(N, C, ...)`` over all processes.
+def statistics_of_processes(x: Tensor) -> tuple[int, Tensor, Tensor]:
+    """Return number of values, mean and biased variance ``(C,)`` float64 of every channel over all processes.
 
     Combined as in Chan, Golub & LeVeque, 1979: squares are summed about the mean of each process, which avoids
-    cancellation. No gradient flows through them; see :func:`follow_statistics`.
+    cancellation. No gradient flows through them; see :class:`FollowStatistics`.
+
+    Args:
+        x: Rows of this process, ``(N, C)`` or ``(N, C, ...)``.
 
     Convention:
         Every process must call this, also one without rows. All get the same result.
@@ -43,23 +36,7 @@ def statistics_of_processes(x: Tensor) -> Statistics:
     divisor = total.clamp(min=1)
     mean = (counts * means).sum(0) / divisor
     variance = (squares + counts * (means - mean).square()).sum(0) / divisor
-    return Statistics(int(total[0]), mean, variance)
-
-
-def follow_statistics(x: Tensor, mean: Tensor, scale: Tensor, count: int) -> Tensor:
-    """Return ``x`` unchanged; its gradient includes the dependence of mean and variance on every row.
-
-    With ``z = (x - mean) * scale``, computed from constant statistics, and g its gradient times ``scale``, the
-    gradient with respect to x is ``g - mean(g) - z mean(g z)`` over the rows of all processes (Ioffe & Szegedy, ICML
-    2015, Section 3).
-
-    Args:
-        x: Rows of this process.
-        mean: Of all rows, ``(C,)``.
-        scale: Inverse standard deviation of all rows, ``(C,)``.
-        count: Number of all rows.
-    """
-    return _FollowStatistics.apply(x, mean, scale, count)
+    return int(total[0]), mean, variance
 
 
 def _others(x: Tensor) -> list[int]:
@@ -67,7 +44,14 @@ def _others(x: Tensor) -> list[int]:
     return [axis for axis in range(x.ndim) if axis != 1]
 
 
-class _FollowStatistics(torch.autograd.Function):
+class FollowStatistics(torch.autograd.Function):
+    """Return ``x`` unchanged; its gradient includes the dependence of mean and variance on every row.
+
+    With ``z = (x - mean) * scale``, computed from constant statistics ``mean`` and ``scale`` ``(C,)`` of ``count``
+    rows, and g its gradient times ``scale``, the gradient with respect to x is ``g - mean(g) - z mean(g z)`` over the
+    rows of all processes (Ioffe & Szegedy, ICML 2015, Section 3).
+    """
+
     @staticmethod
     def forward(ctx, x: Tensor, mean: Tensor, scale: Tensor, count: int) -> Tensor:
         ctx.save_for_backward(x, mean, scale)

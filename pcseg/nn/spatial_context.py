@@ -1,7 +1,5 @@
 """The spatial context module (SCM) of CTNet: tokens attend to the class features of their cloud."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
@@ -37,22 +35,17 @@ class ClassAttention(nn.Module):
         self.up = linear_norm(key_channels, channels, bias=True, norm=norm)
         self.fuse = ConvNorm(conv(channels, channels, bias=True), norm(channels))
 
+    def affinity(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
+        """Return the attention S of tokens to classes, ``(N, K)``."""
+        keys = self.key(class_features.flatten(0, 1)).view(*class_features.shape[:2], -1)
+        clouds = zip(split_clouds(self.query(x, sites), sites.ptr), keys)
+        return torch.cat([(query @ (self.scale * key).mT).softmax(-1) for query, key in clouds])
+
     def attend(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
         """Return ``up(S V) + X``, ``(N, C)``, the input of ``fuse``."""
-        classes = class_features.flatten(0, 1)
-        keys = self.key(classes).view(*class_features.shape[:2], -1)
-        values = self.value(classes).view(*class_features.shape[:2], -1)
-        shares = self._shares(self.query(x, sites), keys, sites)
-        return self.up(torch.cat([share @ value for share, value in zip(shares, values)])) + x
-
-    def affinity(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
-        """Return the attention S of tokens to classes, ``(N, K)``, for visualization."""
-        keys = self.key(class_features.flatten(0, 1)).view(*class_features.shape[:2], -1)
-        return torch.cat(list(self._shares(self.query(x, sites), keys, sites)))
-
-    def _shares(self, query: Tensor, keys: Tensor, sites: Sites) -> Iterator[Tensor]:
-        for rows, key in zip(split_clouds(query, sites.ptr), keys):
-            yield (rows @ (self.scale * key).mT).softmax(-1)
+        values = self.value(class_features.flatten(0, 1)).view(*class_features.shape[:2], -1)
+        clouds = zip(split_clouds(self.affinity(x, class_features, sites), sites.ptr), values)
+        return self.up(torch.cat([weights @ value for weights, value in clouds])) + x
 
     def forward(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
         """Return tokens ``x`` ``(N, C)`` with the context of ``class_features`` ``(B, K, C)``."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pcseg.ops.groups import GroupBlock, Groups, Spacing
+from pcseg.ops.groups import GroupBlock, Groups
 
 DOT_ROWS = 2048
 """Rows multiplied at once when only the sum of their products is needed."""
@@ -71,12 +71,14 @@ class _UnionAttention(torch.autograd.Function):
             norm = torch.cat([own, own.new_zeros(1)])  # one more entry for padding (-1)
             for block, earlier in support.blocks():
                 part = _logits(query, key, block, earlier).logsumexp(-1)
-                norm[block.queries] = torch.logaddexp(norm[block.queries], part)
+                norm[block.queries.index] = torch.logaddexp(norm[block.queries.index], part)
             norm = norm[:-1]
             out = (own - norm).exp_()[:, None] * value
             for block, earlier in support.blocks():
-                weights = _logits(query, key, block, earlier).sub_(norm[block.queries][..., None]).exp_()
-                _add_to_queries(out, block, weights.to(value.dtype), _key_rows(value, block))
+                weights = (
+                    _logits(query, key, block, earlier).sub_(norm[block.queries.index][..., None]).exp_()
+                )
+                block.queries.add_product(out, weights.to(value.dtype), block.keys.rows(value))
             out = out.to(value.dtype)
         ctx.save_for_backward(query, key, value, norm, out)
         ctx.support = support
@@ -93,13 +95,17 @@ class _UnionAttention(torch.autograd.Function):
             grad_value = torch.mul(weight[:, None], grad_out, out=norm.new_empty(value.shape))
             grad_query, grad_key = grad_logit[:, None] * key, grad_logit[:, None] * query
             for block, earlier in ctx.support.blocks():
-                weights = _logits(query, key, block, earlier).sub_(norm[block.queries][..., None]).exp_()
-                grad = _query_rows(grad_out, block)
-                grad_logits = grad @ _key_rows(value, block).mT
-                grad_logits = grad_logits.sub(mean[block.queries][..., None]).mul_(weights).to(query.dtype)
-                _add_to_keys(grad_value, block, weights.to(value.dtype).mT, grad)
-                _add_to_queries(grad_query, block, grad_logits, _key_rows(key, block))
-                _add_to_keys(grad_key, block, grad_logits.mT, _query_rows(query, block))
+                weights = (
+                    _logits(query, key, block, earlier).sub_(norm[block.queries.index][..., None]).exp_()
+                )
+                grad = block.queries.rows(grad_out)
+                grad_logits = grad @ block.keys.rows(value).mT
+                grad_logits = (
+                    grad_logits.sub(mean[block.queries.index][..., None]).mul_(weights).to(query.dtype)
+                )
+                block.keys.add_product(grad_value, weights.to(value.dtype).mT, grad)
+                block.queries.add_product(grad_query, grad_logits, block.keys.rows(key))
+                block.keys.add_product(grad_key, grad_logits.mT, block.queries.rows(query))
         return grad_query.to(query.dtype), grad_key.to(key.dtype), grad_value.to(value.dtype), None
 
 
@@ -107,42 +113,6 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     dtype = torch.promote_types(a.dtype, torch.float32)
     parts = zip(a.split(DOT_ROWS), b.split(DOT_ROWS))
     return torch.cat([torch.linalg.vecdot(rows.to(dtype), others.to(dtype)) for rows, others in parts])
-
-
-def _query_rows(x: Tensor, block: GroupBlock) -> Tensor:
-    return _rows(x, block.queries, block.spacing, block.first)
-
-
-def _key_rows(x: Tensor, block: GroupBlock) -> Tensor:
-    return _rows(x, block.keys, block.spacing, 0)
-
-
-def _rows(x: Tensor, index: Tensor, spacing: Spacing | None, first: int) -> Tensor:
-    """Return ``x[index]``, as a much faster view where possible; padding reads row 0."""
-    if spacing is None:
-        return x.index_select(0, index.clamp(min=0).flatten()).view(*index.shape, -1)
-    rows = spacing.view(x, len(index), first, index.shape[1])
-    return rows if 1 in rows.stride()[1:] else rows.contiguous()  # otherwise every product copies them
-
-
-def _add_to_queries(x: Tensor, block: GroupBlock, a: Tensor, b: Tensor) -> None:
-    _add_product(x, block.queries, block.spacing, block.first, a, b)
-
-
-def _add_to_keys(x: Tensor, block: GroupBlock, a: Tensor, b: Tensor) -> None:
-    _add_product(x, block.keys, block.spacing, 0, a, b)
-
-
-def _add_product(x: Tensor, index: Tensor, spacing: Spacing | None, first: int, a: Tensor, b: Tensor) -> None:
-    """Compute ``x[index] += a @ b``; padding adds its zeros to row 0."""
-    if spacing is None:
-        x.index_add_(0, index.clamp(min=0).flatten(), (a @ b).flatten(0, 1).to(x.dtype))
-        return
-    rows = spacing.view(x, len(index), first, index.shape[1])
-    if x.dtype == a.dtype:
-        rows.baddbmm_(a, b)
-    else:
-        rows += a @ b
 
 
 def _float32_product(a: Tensor, b: Tensor) -> Tensor:
@@ -156,10 +126,10 @@ def _float32_product(a: Tensor, b: Tensor) -> Tensor:
 
 def _logits(query: Tensor, key: Tensor, block: GroupBlock, earlier: list[Groups]) -> Tensor:
     """Return the logits of a block, ``(G, Q, L)``: -inf for padding, the token itself, and pairs counted before."""
-    queries, keys, first, padded, _ = block
-    logits = _float32_product(_query_rows(query, block), _key_rows(key, block).mT)
+    queries, keys, first = block.queries.index, block.keys.index, block.first
+    logits = _float32_product(block.queries.rows(query), block.keys.rows(key).mT)
     logits[:, :, first : first + queries.shape[1]].diagonal(dim1=1, dim2=2).fill_(-torch.inf)
-    if padded:
+    if block.padded:
         logits.masked_fill_((queries < 0)[:, :, None], -torch.inf)
         logits.masked_fill_((keys < 0)[:, None, :], -torch.inf)
     for partition in earlier:

@@ -17,34 +17,49 @@ SMALL_BLOCK = 1 << 15
 """Pairs up to which groups share a block whatever their sizes: padding costs less than another block."""
 
 
-class Spacing(NamedTuple):
-    """Evenly spaced groups: member i of group g is token ``start + g * group + i * member``."""
+class Members(NamedTuple):
+    """Tokens ``index`` (G, L) of G groups side by side, -1 after the end of a shorter group.
 
-    start: int
-    group: int
-    member: int
+    If they are evenly spaced, ``spacing`` is ``(start, group, member)``: member i of group g is token
+    ``start + g * group + i * member``. Their rows are then a view and need no gather.
+    """
 
-    def view(self, x: Tensor, count: int, first: int, size: int) -> Tensor:
-        """View the rows of ``x`` ``(N, C)`` of members ``first : first + size`` of all groups, ``(count, size, C)``."""
+    index: Tensor
+    spacing: tuple[int, int, int] | None = None
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Return the rows of ``x`` ``(N, C)``, ``(G, L, C)``; padding reads row 0."""
+        if self.spacing is None:
+            return x.index_select(0, self.index.clamp(min=0).flatten()).view(*self.index.shape, -1)
+        rows = self._view(x, self.spacing)
+        return rows if 1 in rows.stride()[1:] else rows.contiguous()  # otherwise every product copies them
+
+    def add_product(self, x: Tensor, a: Tensor, b: Tensor) -> None:
+        """Add ``a @ b`` ``(G, L, C)`` to the rows of ``x``; padding adds its zeros to row 0."""
+        if self.spacing is None:
+            x.index_add_(0, self.index.clamp(min=0).flatten(), (a @ b).flatten(0, 1).to(x.dtype))
+        elif x.dtype == a.dtype:
+            self._view(x, self.spacing).baddbmm_(a, b)
+        else:
+            self._view(x, self.spacing).add_(a @ b)
+
+    def _view(self, x: Tensor, spacing: tuple[int, int, int]) -> Tensor:
+        start, group, member = spacing
         row, channel = x.stride()
-        stride = (self.group * row, self.member * row, channel)
-        start = x.storage_offset() + (self.start + first * self.member) * row
-        return x.as_strided((count, size, x.shape[1]), stride, start)
+        stride = (group * row, member * row, channel)
+        return x.as_strided((*self.index.shape, x.shape[1]), stride, x.storage_offset() + start * row)
 
 
 class GroupBlock(NamedTuple):
     """Groups of similar size side by side, or a part of the queries of one large group.
 
-    ``keys`` (G, L) are the tokens of G groups, -1 after the end of a shorter group (then ``padded`` is set).
-    ``queries`` (G, Q) are the columns ``first : first + Q`` of ``keys``. With a ``spacing``, the rows of the tokens
-    are a view and need no gather.
+    The queries are the columns ``first : first + Q`` of the keys. ``padded``: some group is shorter than others.
     """
 
-    queries: Tensor
-    keys: Tensor
+    queries: Members
+    keys: Members
     first: int
     padded: bool
-    spacing: Spacing | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -95,9 +110,9 @@ class Groups:
         outside = position >= self.ptr[groups + 1, None]
         keys = self.order[position.clamp(max=len(self.order) - 1)].masked_fill(outside, -1)
         width = max(1, self._max_pairs // keys.numel())
-        spacing = _spacing(keys) if self.regular else None
+        members = Members(keys, _spacing(keys) if self.regular else None)
         return [
-            GroupBlock(keys[:, i : i + width], keys, i, padded, spacing) for i in range(0, longest, width)
+            GroupBlock(_columns(members, i, i + width), members, i, padded) for i in range(0, longest, width)
         ]
 
 
@@ -113,14 +128,22 @@ def _block_end(ascending: list[int], start: int, max_pairs: int) -> int:
     return stop
 
 
-def _spacing(keys: Tensor) -> Spacing | None:
-    """Return the spacing of the tokens ``keys`` ``(G, L)`` if they are evenly spaced."""
+def _columns(members: Members, first: int, last: int) -> Members:
+    """Return members ``first : last`` of every group."""
+    if members.spacing is None:
+        return Members(members.index[:, first:last])
+    start, group, member = members.spacing
+    return Members(members.index[:, first:last], (start + first * member, group, member))
+
+
+def _spacing(keys: Tensor) -> tuple[int, int, int] | None:
+    """Return the spacing of the tokens ``keys`` ``(G, L)``, see :class:`Members`, if they are evenly spaced."""
     start = int(keys[0, 0])
     group = int(keys[1, 0]) - start if len(keys) > 1 else 0
     member = int(keys[0, 1]) - start
     along = [torch.arange(edge, device=keys.device) for edge in keys.shape]
     even = start + group * along[0][:, None] + member * along[1]
-    return Spacing(start, group, member) if group >= 0 < member and torch.equal(keys, even) else None
+    return (start, group, member) if group >= 0 < member and torch.equal(keys, even) else None
 
 
 def group_by(key: Tensor) -> Groups:

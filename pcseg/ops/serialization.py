@@ -27,15 +27,14 @@ State = tuple[tuple[int, int, int], tuple[int, int, int], int]
 """Order of the axes, which of them are flipped, and the parity of the Gray code so far."""
 
 
-def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor, batch: Tensor | None = None) -> Tensor:
+def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor, *, deepest: int | None = None) -> Tensor:
     """Return the position of every voxel along a curve, ``(N,)`` int64.
 
     Args:
         grid_pos: Integer coordinates (x, y, z) from 0, ``(N, 3)``.
         curve: Name of the curve.
         depth: Bits per axis, at most 16, for all voxels or for each, ``(N,)``. Only Hilbert curves depend on it.
-        batch: Cloud of every voxel, ``(N,)``. Its bits precede those of the code, so that sorted codes keep clouds
-            together.
+        deepest: Greatest depth, if it is known and coordinates are checked, so that nothing waits for a GPU.
 
     Raises:
         UserError: A coordinate is negative or takes more than :data:`MAX_DEPTH` bits.
@@ -44,16 +43,14 @@ def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor, batch: Tensor | 
         In a z-order code, bit i of x becomes bit 3i + 2, that of y bit 3i + 1, and that of z bit 3i. The Hilbert code
         is the one of Skilling (AIP Conf. Proc. 707, 2004) with x as the first axis. Its order of the same voxels
         changes at depth d + 1, and returns at d + 3. For both curves, ``code >> 3`` at depth d is the code of
-        ``grid_pos >> 1`` at depth d - 1. The bits of the cloud start at 3d, or at 3 :data:`MAX_DEPTH` if depths differ
-        by voxel.
+        ``grid_pos >> 1`` at depth d - 1.
     """
-    if len(grid_pos):
-        check_coordinates(int(grid_pos.amin()), int(grid_pos.amax()))
-    deepest = depth if isinstance(depth, int) else int(depth.amax()) if len(depth) else 0
-    code = curve_codes(grid_pos, curve, depth, deepest)
-    if batch is None:
-        return code
-    return code | batch.long() << 3 * (depth if isinstance(depth, int) else MAX_DEPTH)
+    if deepest is None:
+        if len(grid_pos):
+            check_coordinates(int(grid_pos.amin()), int(grid_pos.amax()))
+        deepest = depth if isinstance(depth, int) else int(depth.amax()) if len(depth) else 0
+    code = z_code(grid_pos[:, [1, 0, 2]] if curve.endswith("-trans") else grid_pos)
+    return hilbert_from_z(code, depth, deepest) if curve.startswith("hilbert") else code
 
 
 def check_coordinates(lowest: int, highest: int) -> None:
@@ -62,12 +59,6 @@ def check_coordinates(lowest: int, highest: int) -> None:
         raise UserError(
             f"grid_pos: a cloud spans more than {1 << MAX_DEPTH} voxels along an axis. Check the grid size."
         )
-
-
-def curve_codes(grid_pos: Tensor, curve: Curve, depth: int | Tensor, deepest: int) -> Tensor:
-    """Compute :func:`encode` without checks, cloud bits, or waiting for a GPU; ``deepest`` is the greatest depth."""
-    code = z_code(grid_pos[:, [1, 0, 2]] if curve.endswith("-trans") else grid_pos)
-    return hilbert_from_z(code, depth, deepest) if curve.startswith("hilbert") else code
 
 
 def bits_needed(highest: int) -> int:
@@ -86,7 +77,7 @@ def z_code(grid_pos: Tensor) -> Tensor:
 
 
 def hilbert_from_z(code: Tensor, depth: int | Tensor, deepest: int) -> Tensor:
-    """Return the Hilbert code of voxels with z-order code ``code``, see :func:`curve_codes`."""
+    """Return the Hilbert code of voxels with z-order code ``code``, see :func:`encode`."""
     table, starts = _tables(code.device)
     steps = -(-deepest // LEVELS)
     # Zeros above the depth rotate the axes: start so that they are straight when the depth is reached.

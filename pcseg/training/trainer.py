@@ -16,7 +16,7 @@ from lightning.pytorch.plugins import LayerSync
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from pcseg.errors import UserError, reason
-from pcseg.nn.norms import separate_norms, synchronize_norms
+from pcseg.nn.norms import synchronize_norms
 from pcseg.training.logs import EpochLines, MetricsTable
 
 IGNORED_WARNINGS = (
@@ -122,7 +122,6 @@ class SharedNorms(LayerSync):
         return model
 
     def revert(self, model: torch.nn.Module) -> torch.nn.Module:
-        separate_norms(model)
         return model
 
 

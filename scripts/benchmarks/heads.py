@@ -82,11 +82,11 @@ def line_edges(lines: Support) -> tuple[Tensor, Tensor]:
     queries, keys = [own], [own]
     for partition in lines.partitions:
         for block in partition.blocks:
-            i = torch.arange(block.keys.shape[1])
-            pair = (i[block.first : block.first + block.queries.shape[1], None] != i)[None]
-            real = pair & (block.queries >= 0)[:, :, None] & (block.keys >= 0)[:, None, :]
-            queries.append(block.queries[:, :, None].expand(real.shape)[real])
-            keys.append(block.keys[:, None, :].expand(real.shape)[real])
+            i = torch.arange(block.keys.index.shape[1])
+            pair = (i[block.first : block.first + block.queries.index.shape[1], None] != i)[None]
+            real = pair & (block.queries.index >= 0)[:, :, None] & (block.keys.index >= 0)[:, None, :]
+            queries.append(block.queries.index[:, :, None].expand(real.shape)[real])
+            keys.append(block.keys.index[:, None, :].expand(real.shape)[real])
     return torch.cat(queries), torch.cat(keys)
 
 

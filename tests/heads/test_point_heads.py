@@ -82,9 +82,9 @@ class TestCCNetThick(PointHeadContract):
         (lambda: make(RCCABody, width=4), "4 channels. Choose at least 8"),
         (lambda: make(RCCABody, thickness=0), "thickness: 0"),
         (lambda: make(RCCABody, axes=[0, 3]), r"axes: \[0, 3\]"),
-        (lambda: make(EncBody, presence_weight=-0.1), r"presence_weight: -0\.1 is negative"),
-        (lambda: make(CTBody, class_weight=-1.0), r"class_weight: -1\.0 is negative"),
-        (lambda: make(FCNBody, aux_weight=-1.0), r"head\.aux_weight: -1\.0 is negative"),
+        (lambda: make(EncBody, presence_weight=-0.1), r"presence_weight: -0\.1 is out of range"),
+        (lambda: make(CTBody, class_weight=-1.0), r"class_weight: -1\.0 is out of range"),
+        (lambda: make(FCNBody, aux_weight=-1.0), r"head\.aux_weight: -1\.0 is out of range"),
         (lambda: make(RCCABody, axes=[]), r"axes: \[\]"),
     ],
 )

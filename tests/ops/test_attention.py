@@ -128,11 +128,11 @@ def test_lines_of_pixels(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int, 
 
 def test_rows_and_columns_are_evenly_spaced() -> None:
     rows, columns = pixel_lines(1, 4, 3).partitions
-    assert [block.spacing for block in rows.blocks] == [groups.Spacing(0, 3, 1)]
-    assert [block.spacing for block in columns.blocks] == [groups.Spacing(0, 1, 3)]
+    assert [block.keys.spacing for block in rows.blocks] == [(0, 3, 1)]
+    assert [block.keys.spacing for block in columns.blocks] == [(0, 1, 3)]
     rows, columns = pixel_lines(2, 4, 3).partitions
-    assert [block.spacing for block in rows.blocks] == [groups.Spacing(0, 3, 1)]
-    assert [block.spacing for block in columns.blocks] == [None]
+    assert [block.keys.spacing for block in rows.blocks] == [(0, 3, 1)]
+    assert [block.keys.spacing for block in columns.blocks] == [None]
 
 
 def test_golden_numbers() -> None:
@@ -180,11 +180,11 @@ def test_groups_and_blocks_contain_every_token_once() -> None:
     key = torch.randint(0, 30, (200,))
     partition = group_by(key)
     assert torch.equal(partition.id, torch.unique(key, return_inverse=True)[1])
-    queries = torch.cat([block.queries.flatten() for block in partition.blocks])
+    queries = torch.cat([block.queries.index.flatten() for block in partition.blocks])
     alone = torch.bincount(key)[key] == 1
     assert sorted(queries[queries >= 0].tolist()) == torch.arange(200)[~alone].tolist()
     for block in partition.blocks:
-        assert block.padded == bool((block.keys < 0).any())
+        assert block.padded == bool((block.keys.index < 0).any())
 
 
 def test_lines_are_built_once_per_voxel_set() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from pcseg.errors import UserError
 from pcseg.ops.kernel_lookup import coarsen
 from pcseg.ops.patches import Patches, cut_patches
-from pcseg.ops.serialization import MAX_DEPTH, Curve, bits_needed, check_coordinates, curve_codes
+from pcseg.ops.serialization import MAX_DEPTH, Curve, bits_needed, check_coordinates, encode
 from pcseg.ops.voxels import VoxelSet
 
 MAX_CLOUDS = 1 << 63 - 3 * MAX_DEPTH
@@ -84,7 +84,8 @@ class CurveLevel:
         batch = self.voxels.batch
         grid_pos = self.voxels.grid_pos - self.origin.index_select(0, batch)
         depth = torch.tensor(self.depths, dtype=torch.long, device=batch.device).index_select(0, batch)
-        return curve_codes(grid_pos, curve, depth, max(self.depths, default=0)) | batch << 3 * MAX_DEPTH
+        code = encode(grid_pos, curve, depth, deepest=max(self.depths, default=0))
+        return code | batch << 3 * MAX_DEPTH
 
     def patches(self, size: int) -> Patches:
         """Return the patches of ``size`` rows along any of the curves."""

@@ -1,52 +1,17 @@
-"""Batches of images, and the scaling of colors for a model."""
+"""The scaling of colors for a model, and batches of images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pcseg.errors import UserError
+from pcseg.nn.levels import ImageBatch
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Mean and standard deviation of red, green and blue in 0..255, as most pretrained weights expect them."""
-
-
-@dataclass(kw_only=True)
-class ImageBatch:
-    """Images of one size with the labels of their pixels.
-
-    Args:
-        image: ``(B, 3, H, W)`` float32, normalized.
-        labels: ``(B, H, W)`` int64, a class or ``IGNORE_INDEX``.
-        names: Name of every image.
-    """
-
-    image: Tensor
-    labels: Tensor
-    names: list[str]
-
-    @property
-    def y(self) -> Tensor:
-        """Labels ``(B*H*W,)`` in (image, y, x) order, as the rows of the logits."""
-        return self.labels.flatten()
-
-    @property
-    def num_graphs(self) -> int:
-        """Number of images, under the name that PyG uses for the number of scenes."""
-        return len(self.image)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        return replace(
-            self,
-            image=self.image.to(device, non_blocking=non_blocking),
-            labels=self.labels.to(device, non_blocking=non_blocking),
-        )
-
-    def pin_memory(self) -> Self:
-        return replace(self, image=self.image.pin_memory(), labels=self.labels.pin_memory())
 
 
 @dataclass(frozen=True, kw_only=True)
