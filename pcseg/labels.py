@@ -1,4 +1,4 @@
-"""Label schemas: class names, their order and colors, and remapping between schemas by name."""
+"""Label schemas: class names, their order and colors."""
 
 import colorsys
 import json
@@ -81,31 +81,6 @@ class LabelSchema:
                 f"label schemas differ: {this} has {list(self.names)}, {that} has {list(other.names)}. "
                 "Use data and a checkpoint with the same classes."
             )
-
-    def table_from(self, other: "LabelSchema") -> np.ndarray:
-        """Return the label in this schema of each label of ``other``, by name; -1 if unknown, ``(K_other,)`` int16."""
-        labels = {name: label for label, name in enumerate(self.names)}
-        return np.array([labels.get(name, IGNORE_INDEX) for name in other.names], dtype=np.int16)
-
-    def relabel(self, label: np.ndarray, other: "LabelSchema", *, partial: bool = False) -> np.ndarray:
-        """Convert labels ``(N,)`` of ``other`` to labels of this schema by name, int16; ``IGNORE_INDEX`` is kept.
-
-        Args:
-            label: Labels of ``other``, -1..K_other-1.
-            other: Schema of ``label``.
-            partial: Map classes that this schema does not have to ``IGNORE_INDEX``.
-
-        Raises:
-            UserError: A class that occurs in ``label`` is not in this schema. The message shows both lists.
-        """
-        table = self.table_from(other)
-        unknown = sorted({other.names[k] for k in np.unique(label[label >= 0]) if table[k] < 0})
-        if unknown and not partial:
-            raise UserError(
-                f"label schema {self.name!r} has no class {', '.join(map(repr, unknown))}: it has "
-                f"{list(self.names)}, {other.name!r} has {list(other.names)}. Map or rename the classes."
-            )
-        return np.append(table, np.int16(IGNORE_INDEX))[label]  # label -1 selects the last entry
 
 
 S3DIS = LabelSchema(

@@ -1,13 +1,13 @@
-"""Label schemas: the published classes of the data sets, and remapping by name."""
+"""Label schemas: the published classes of the data sets."""
 
 import hashlib
 
 import numpy as np
 import pytest
 
+from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.data.schemas import (
     NYU40,
-    S3DIS_ALTERNATIVE,
     SCANNET20,
     SCANNET20_BENCHMARK,
     SCANNET200,
@@ -19,16 +19,7 @@ from pcseg.data.schemas import (
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, S3DIS, LabelSchema
 
-SCHEMAS = (S3DIS, S3DIS_ALTERNATIVE, NYU40, SCANNET20, SCANNET200)
-
-
-def test_the_two_orders_of_s3dis_differ_in_four_classes() -> None:
-    swapped = [k for k, (a, b) in enumerate(zip(S3DIS.names, S3DIS_ALTERNATIVE.names)) if a != b]
-    assert swapped == [7, 8, 9, 10]
-    assert S3DIS_ALTERNATIVE.names[7:11] == ("chair", "table", "bookcase", "sofa")
-    assert dict(zip(S3DIS.names, S3DIS.colors)) == dict(
-        zip(S3DIS_ALTERNATIVE.names, S3DIS_ALTERNATIVE.colors)
-    )
+SCHEMAS = (S3DIS, NYU40, SCANNET20, SCANNET200)
 
 
 def test_the_classes_of_the_benchmarks() -> None:
@@ -76,36 +67,27 @@ def test_schemas_round_trip_through_json(schema: LabelSchema) -> None:
     assert LabelSchema.from_json(schema.to_json()) == schema
 
 
-def test_relabeling_is_by_name() -> None:
-    label = np.array([7, 8, -1, 0, 12], np.int16)
-    there = S3DIS_ALTERNATIVE.relabel(label, S3DIS)
-    assert there.tolist() == [8, 7, -1, 0, 12]
-    assert [S3DIS_ALTERNATIVE.names[k] for k in there if k >= 0] == ["table", "chair", "ceiling", "clutter"]
-    np.testing.assert_array_equal(S3DIS.relabel(there, S3DIS_ALTERNATIVE), label)
-    assert SCANNET20.relabel(np.array([0, 15, -1]), NYU40).tolist() == [0, 13, -1]
-    assert SCANNET20.relabel(np.array([], np.int16), NYU40).tolist() == []
+def test_schemas_with_the_same_classes_in_another_order_differ() -> None:
+    other = LabelSchema(name="other", names=S3DIS.names[::-1], colors=S3DIS.colors)
+    with pytest.raises(UserError, match=r"data has \['ceiling'.*checkpoint has \['clutter'"):
+        S3DIS.require_same(other, this="data", that="checkpoint")
 
 
-def test_an_unknown_class_is_an_error_with_both_lists() -> None:
-    label = np.array([NYU40.names.index("ceiling"), 0])
-    with pytest.raises(
-        UserError, match=r"no class 'ceiling': it has \['wall', 'floor'.*\['wall', .*'otherprop'"
-    ):
-        SCANNET20.relabel(label, NYU40)
-    assert SCANNET20.relabel(label, NYU40, partial=True).tolist() == [IGNORE_INDEX, 0]
-    with pytest.raises(UserError, match=r"data has \['ceiling'.*checkpoint has \['ceiling'"):
-        S3DIS.require_same(S3DIS_ALTERNATIVE, this="data", that="checkpoint")
+def test_colors_of_voc_classes() -> None:
+    """Bits 0, 3, 6 ... of a label are red, 1, 4, 7 ... green, the others blue."""
+    schemas = [IMAGE_READERS[name].schema for name in ("voc", "pascal_context_60", "ade20k")]
+    for schema, first in zip(schemas, (0, 0, 1)):
+        for label, color in enumerate(schema.colors, first):
+            bits = [int(f"{label:024b}"[::-1][channel::3], 2) for channel in range(3)]
+            assert color == tuple(bits), (schema.name, label)
+    assert schemas[0].colors[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
 
 
 @pytest.mark.parametrize("benchmark", [SCANNET20_BENCHMARK, SCANNET200_BENCHMARK], ids=["20", "200"])
-def test_ids_and_labels_of_a_benchmark(benchmark) -> None:
+def test_labels_of_the_ids_of_a_benchmark(benchmark) -> None:
     label = np.arange(benchmark.schema.num_classes)
-    ids = benchmark.to_ids(label)
-    assert ids.tolist() == list(benchmark.ids)
-    assert benchmark.to_labels(ids).tolist() == label.tolist()
+    assert benchmark.to_labels(np.array(benchmark.ids)).tolist() == label.tolist()
     assert benchmark.to_labels(np.array([0, 13_000, 20])).tolist() == [IGNORE_INDEX] * 3
-    with pytest.raises(UserError, match="label -1 of point 1"):
-        benchmark.to_ids(np.array([0, -1]))
 
 
 def test_a_benchmark_is_found_by_its_classes() -> None:

@@ -1,4 +1,4 @@
-"""Classes of ScanNet and related data sets: names, colors, benchmark ids and maps between them."""
+"""Classes of public data sets, read from ``classes.csv`` (names, colors, ids in their files); ScanNet's benchmarks."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.errors import UserError
-from pcseg.labels import IGNORE_INDEX, S3DIS, LabelSchema
+from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,16 +24,6 @@ class Benchmark:
     schema: LabelSchema
     ids: tuple[int, ...]
     column: str
-
-    def to_ids(self, label: np.ndarray) -> np.ndarray:
-        """Return the ids of labels 0..K-1, int64; :class:`UserError` for an unlabeled point."""
-        if len(label) and (label.min() < 0 or label.max() >= len(self.ids)):
-            row = int(np.flatnonzero((label < 0) | (label >= len(self.ids)))[0])
-            raise UserError(
-                f"label {label[row]} of point {row} is not a class of {self.schema.name!r}. "
-                "Give every point a class."
-            )
-        return np.array(self.ids)[label]
 
     def to_labels(self, ids: np.ndarray) -> np.ndarray:
         """Return the labels of non-negative ids, int16; an unknown id gives ``IGNORE_INDEX``."""
@@ -57,33 +47,27 @@ def benchmark_of(schema: LabelSchema, *, source: str) -> Benchmark:
     )
 
 
-# the order of KPConv, torch-points3d, superpoint transformers and OpenPoints
-_SWAPPED = ("chair", "table", "bookcase", "sofa")
-_ORDER = (*S3DIS.names[:7], *_SWAPPED, *S3DIS.names[11:])
-
-S3DIS_ALTERNATIVE = LabelSchema(
-    name="s3dis-alternative",
-    names=_ORDER,
-    colors=tuple(S3DIS.colors[S3DIS.names.index(name)] for name in _ORDER),
-)
-"""S3DIS in the order of KPConv and related code, where classes 7 to 10 are permuted."""
-
-
-def _read_rows(name: str) -> list[dict[str, str]]:
-    """Return the rows of ``scannet_classes.csv`` for a schema, in the order of labels."""
-    with Path(__file__).with_name("scannet_classes.csv").open(newline="", encoding="utf-8") as file:
+def read_rows(name: str) -> list[dict[str, str]]:
+    """Return the rows of ``classes.csv`` for a data set, in the order of labels."""
+    with Path(__file__).with_name("classes.csv").open(newline="", encoding="utf-8") as file:
         return [row for row in csv.DictReader(file) if row["schema"] == name]
 
 
-def _schema(name: str, rows: Sequence[Mapping[str, str]]) -> LabelSchema:
+def schema_of(name: str, rows: Sequence[Mapping[str, str]]) -> LabelSchema:
+    """Return the label schema of the classes in ``rows``."""
     colors = [bytes.fromhex(row["color"]) for row in rows]
     names = tuple(row["name"] for row in rows)
     return LabelSchema(name=name, names=names, colors=tuple((r, g, b) for r, g, b in colors))
 
 
-_NYU40, _SCANNET200 = _read_rows("nyu40"), _read_rows("scannet200")
+def ids_of(rows: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+    """Return the ids of classes in the files of their data set."""
+    return tuple(int(row["id"]) for row in rows)
 
-NYU40 = _schema("nyu40", _NYU40)
+
+_NYU40, _SCANNET200 = read_rows("nyu40"), read_rows("scannet200")
+
+NYU40 = schema_of("nyu40", _NYU40)
 """The 40 classes of NYUv2 in ScanNet's ``labels.ply``; label k has nyu40 id k + 1.
 
 Convention:
@@ -92,18 +76,16 @@ Convention:
 
 _IDS20 = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
 
-SCANNET20 = _schema("scannet20", [_NYU40[i - 1] for i in _IDS20])
+SCANNET20 = schema_of("scannet20", [_NYU40[i - 1] for i in _IDS20])
 """The 20 classes of the ScanNet benchmark."""
 
 SCANNET20_BENCHMARK = Benchmark(schema=SCANNET20, ids=_IDS20, column="nyu40id")
 """The benchmark with 20 classes; ids are nyu40 ids."""
 
-SCANNET200 = _schema("scannet200", _SCANNET200)
+SCANNET200 = schema_of("scannet200", _SCANNET200)
 """The 200 classes of ScanNet200; 189 of them occur in the validation scenes."""
 
-SCANNET200_BENCHMARK = Benchmark(
-    schema=SCANNET200, ids=tuple(int(row["id"]) for row in _SCANNET200), column="id"
-)
+SCANNET200_BENCHMARK = Benchmark(schema=SCANNET200, ids=ids_of(_SCANNET200), column="id")
 """The benchmark with 200 classes; ids are those of the column ``id``, not nyu40 ids."""
 
 SCANNET200_GROUPS = {

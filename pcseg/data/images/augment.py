@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pcseg.errors import UserError
+from pcseg.errors import require
 from pcseg.labels import IGNORE_INDEX
 
 
@@ -39,18 +39,19 @@ class Augmentation:
     hue_jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        valid = {
-            "crop_size": min(self.crop_size) >= 1,
-            "scales": 0 < self.scales[0] <= self.scales[1],
-            "scale_step": self.scale_step is None or self.scale_step > 0,
-            "base_size": self.base_size is None or self.base_size >= 1,
-            "short_sides": self.short_sides is None or min(self.short_sides, default=0) >= 1,
-            "color_jitter": 0 <= self.color_jitter < 1,
-            "hue_jitter": 0 <= self.hue_jitter <= 180,
+        pixels, sides = "Give a length of at least 1 pixel, or null.", self.short_sides
+        scale = "Give the smallest and the largest factor, both above 0."
+        checks = {
+            "crop_size": (min(self.crop_size) >= 1, "Give a height and a width of at least 1 pixel."),
+            "scales": (0 < self.scales[0] <= self.scales[1], scale),
+            "scale_step": (self.scale_step is None or self.scale_step > 0, "Give a step above 0, or null."),
+            "base_size": (self.base_size is None or self.base_size >= 1, pixels),
+            "short_sides": (sides is None or min(sides, default=0) >= 1, pixels),
+            "color_jitter": (0 <= self.color_jitter < 1, "Give a strength from 0 to below 1."),
+            "hue_jitter": (0 <= self.hue_jitter <= 180, "Give an angle from 0 to 180 degrees."),
         }
-        for name, in_range in valid.items():
-            if not in_range:
-                raise UserError(f"data.{name}: {getattr(self, name)} is out of range. {RANGES[name]}")
+        for name, (valid, choose) in checks.items():
+            require(valid, f"data.{name}", getattr(self, name), choose)
 
     def __call__(
         self, image: np.ndarray, label: np.ndarray, fill: Sequence[float], rng: np.random.Generator
@@ -74,18 +75,6 @@ class Augmentation:
         else:
             factor = low + self.scale_step * int(rng.integers(int((high - low) / self.scale_step + 1e-6) + 1))
         return scaled_size(height, width, factor, base_size=self.base_size)
-
-
-RANGES = {
-    "crop_size": "Give a height and a width of at least 1 pixel.",
-    "scales": "Give the smallest and the largest factor, both above 0.",
-    "scale_step": "Give a step above 0, or null for continuous factors.",
-    "base_size": "Give a length of at least 1 pixel, or null.",
-    "short_sides": "Give lengths of at least 1 pixel, or null.",
-    "color_jitter": "Give a strength from 0 to below 1.",
-    "hue_jitter": "Give an angle from 0 to 180 degrees.",
-}
-"""Valid values of the options of :class:`Augmentation`."""
 
 
 def scaled_size(height: int, width: int, factor: float, *, base_size: int | None = None) -> tuple[int, int]:

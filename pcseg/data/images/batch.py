@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pcseg.errors import UserError
+from pcseg.errors import UserError, require
 from pcseg.nn.levels import ImageBatch
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -31,8 +31,7 @@ class Normalize:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != 3:
                 raise UserError(f"data.{name} has {len(values)} numbers. Give one per channel.")
-        if min(self.std) <= 0:
-            raise UserError(f"data.std: {list(self.std)} is out of range. Give values above 0.")
+        require(min(self.std) > 0, "data.std", list(self.std), "Give values above 0.")
         if 0 < max(self.mean) <= 1:
             raise UserError(
                 f"data.mean: {list(self.mean)} is for colors in 0..1. Give data.mean and data.std for colors in 0..255."

@@ -18,7 +18,7 @@ from pcseg.data.images.dataset import Pictures, TrainingImages, WholeImages
 from pcseg.data.images.reader import Picture
 from pcseg.data.images.readers import IMAGE_READERS, ImageSet
 from pcseg.data.training_data import TrainingData
-from pcseg.errors import UserError
+from pcseg.errors import UserError, require
 from pcseg.labels import LabelSchema
 
 COUNTED = 200
@@ -100,10 +100,7 @@ class ImageData(TrainingData):
             hue_jitter=hue_jitter,
         )
         self.normalize = Normalize(mean=mean, std=std, bgr=bgr)
-        if not 0 <= val_fraction < 1:
-            raise UserError(
-                f"data.val_fraction: {val_fraction} is out of range. Use a value from 0 to below 1."
-            )
+        require(0 <= val_fraction < 1, "data.val_fraction", val_fraction, "Use a value from 0 to below 1.")
         self.test_splits = self.reader.test_splits if test_splits is None else test_splits
         val, train = self._choose(train_splits, val_splits, val_fraction)
         self.val_pictures, self.train_pictures = val, train
@@ -125,11 +122,12 @@ class ImageData(TrainingData):
         train = [picture for split in splits for picture in self.reader.pictures(split)]
         if val_splits is not None:
             return [picture for split in val_splits for picture in self.reader.pictures(split)], train
-        scenes = {f"{p.split}/{p.group}": f"{p.split}/{self.reader.space(p.group)}" for p in train}
-        held = hold_out(scenes, val_fraction)
+        groups = [f"{picture.split}/{picture.group}" for picture in train]
+        spaces = [f"{picture.split}/{self.reader.space(picture.group)}" for picture in train]
+        held = hold_out(dict(zip(groups, spaces)), val_fraction)
         return (
-            [picture for picture in train if f"{picture.split}/{picture.group}" in held],
-            [picture for picture in train if f"{picture.split}/{picture.group}" not in held],
+            [picture for picture, group in zip(train, groups) if group in held],
+            [picture for picture, group in zip(train, groups) if group not in held],
         )
 
     @property

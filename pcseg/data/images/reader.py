@@ -1,7 +1,7 @@
 """Base class of readers of image data sets, and functions that read image and label files."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,11 +119,11 @@ class ImageReader(ABC):
         )
 
 
-def table_of(values: dict[int, int], *, size: int = 256, ignored: Sequence[int] = ()) -> np.ndarray:
-    """Return a table with ``values[raw] = label``, ``ignored`` values, and :data:`UNKNOWN` elsewhere."""
-    table = np.full(size, UNKNOWN, np.int16)
-    table[list(values)] = list(values.values())
+def table_of(values: Sequence[int], *, ignored: Collection[int] = ()) -> np.ndarray:
+    """Return a table of 256 entries with label k at ``values[k]``, ``ignored`` values, :data:`UNKNOWN` elsewhere."""
+    table = np.full(256, UNKNOWN, np.int16)
     table[list(ignored)] = IGNORE_INDEX
+    table[list(values)] = range(len(values))
     return table
 
 
@@ -185,15 +185,3 @@ def read_names(path: Path) -> list[str]:
     if not path.is_file():
         raise UserError(f"{path}: no such split list. Unpack the data set completely.")
     return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
-
-
-def palette_colors(number: int) -> tuple[tuple[int, int, int], ...]:
-    """Return the colors of PASCAL VOC: bits 0, 3, 6 ... of a label are red, 1, 4, 7 ... green, the others blue."""
-    colors = []
-    for label in range(number):
-        color = [0, 0, 0]
-        for bit in range(8):
-            for channel in range(3):
-                color[channel] |= (label >> (3 * bit + channel) & 1) << (7 - bit)
-        colors.append((color[0], color[1], color[2]))
-    return tuple(colors)

@@ -71,7 +71,7 @@ class RoomFrames(ImageReader):
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{note}: damaged ({error!r}). Make the frames again.") from error
         self.schema = LabelSchema.from_json(schema, source=str(note))
-        self.table = table_of({k + 1: k for k in range(self.schema.num_classes)}, ignored=(0,))
+        self.table = table_of(range(1, self.schema.num_classes + 1), ignored={0})
 
     @property
     def splits(self) -> tuple[str, ...]:

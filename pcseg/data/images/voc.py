@@ -1,4 +1,5 @@
-"""PASCAL VOC 2012, alone or with the annotations of SBD (the *aug* training set of 10 582 images)."""
+"""PASCAL VOC 2012, alone or with the annotations of SBD (the *aug* training set of 10 582 images), and PASCAL-Context:
+59 classes, or 60 with the background, from converted labels or the 459-class originals."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -6,25 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.data.images.reader import (
-    ImageReader,
-    Picture,
-    apply_table,
-    palette_colors,
-    read_names,
-    table_of,
-)
+from pcseg.data.images.reader import ImageReader, Picture, apply_table, read_names, table_of
+from pcseg.data.schemas import ids_of, read_rows, schema_of
 from pcseg.errors import UserError
-from pcseg.labels import LabelSchema
 
-VOC_SCHEMA = LabelSchema(
-    name="voc",
-    names=(
-        "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-        "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-    ),
-    colors=palette_colors(21),
-)  # fmt: skip
+VOC_CLASSES, CONTEXT_CLASSES = read_rows("voc"), read_rows("pascal_context_60")
 
 AUGMENTED = "train_aug"
 """Split of the training images of VOC and SBD without the validation images of VOC."""
@@ -34,6 +21,14 @@ ADDED = "aug"
 
 LABEL_FOLDERS = ("SegmentationClass", "SegmentationClassAug")
 """Labels of VOC, which are finer, and converted labels of SBD."""
+
+CATEGORIES = 459
+
+CONVERTED = ("SegmentationClassContext", "Context")
+"""Folders of labels 0..59 as written by mmsegmentation and PaddleSeg."""
+
+ORIGINALS = "trainval"
+"""Folder of the original .mat files."""
 
 
 class VOC2012(ImageReader):
@@ -49,8 +44,8 @@ class VOC2012(ImageReader):
         "JPEGImages, SegmentationClass and ImageSets/Segmentation/{train,val}.txt (VOCdevkit/VOC2012); train_aug "
         "needs benchmark_RELEASE/dataset/cls beside it, or SegmentationClassAug and a list train_aug.txt or aug.txt"
     )
-    schema = VOC_SCHEMA
-    table = table_of({k: k for k in range(21)}, ignored=(255,))
+    schema = schema_of("voc", VOC_CLASSES)
+    table = table_of(ids_of(VOC_CLASSES), ignored={255})
 
     @property
     def train_splits(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -108,6 +103,63 @@ class VOC2012(ImageReader):
             if (path / "cls").is_dir():
                 return path
         return None
+
+
+class PascalContext(ImageReader):
+    """Read ``VOCdevkit/VOC2010`` with the labels of PASCAL-Context: 59 classes, background is ignored.
+
+    Convention:
+        Published results on 59 and on 60 classes differ by several points, so they are separate data sets.
+    """
+
+    dataset = "PASCAL-Context (59 classes)"
+    layout = (
+        "JPEGImages, SegmentationClassContext/*.png or the original trainval/*.mat, and "
+        "ImageSets/SegmentationContext/{train,val}.txt (VOCdevkit/VOC2010)"
+    )
+    background = False
+    schema = schema_of("pascal_context_59", CONTEXT_CLASSES[1:])
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        first = 0 if self.background else 1
+        self.table = table_of(range(first, 60), ignored={0})
+        originals = np.full(CATEGORIES + 1, self.table[0], np.int16)
+        originals[list(ids_of(CONTEXT_CLASSES))] = self.table[np.arange(60)]
+        self.originals = originals
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(split for split in ("train", "val") if self._list(split) is not None)
+
+    def find(self, split: str) -> list[Picture]:
+        return listed_pictures(self, split, read_names(self._list(split) or Path()), self._labels)
+
+    def read_label(self, path: Path) -> np.ndarray:
+        if path.suffix == ".mat":
+            return apply_table(self.originals, read_mat(path, "LabelMap"), source=path, dataset=self.dataset)
+        return super().read_label(path)
+
+    def _labels(self, name: str) -> list[Path]:
+        """Return possible label files: converted ones, then the originals in the folder or beside it."""
+        converted = [self.root / folder / f"{name}.png" for folder in CONVERTED]
+        return converted + [folder / ORIGINALS / f"{name}.mat" for folder in (self.root, self.root.parent)]
+
+    def _list(self, split: str) -> Path | None:
+        files = [
+            self.root / "ImageSets" / "SegmentationContext" / f"{split}.txt",
+            self.root / "ImageSets" / "Segmentation" / f"{split}_context.txt",
+            self.root / f"{split}_context.txt",
+        ]
+        return next((file for file in files if file.is_file()), None)
+
+
+class PascalContext60(PascalContext):
+    """Read PASCAL-Context with background as a class."""
+
+    dataset = "PASCAL-Context (60 classes)"
+    background = True
+    schema = schema_of("pascal_context_60", CONTEXT_CLASSES)
 
 
 def listed_pictures(

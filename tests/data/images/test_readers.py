@@ -9,7 +9,7 @@ from helpers.fake_images import WRITERS, save, write_images, write_pascal_contex
 from PIL import Image
 
 from pcseg.data.images.check import check_split
-from pcseg.data.images.reader import ImageReader, palette_colors, read_indices
+from pcseg.data.images.reader import ImageReader, read_indices
 from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.data.images.voc import read_mat
 from pcseg.errors import UserError
@@ -213,8 +213,3 @@ def test_check_reports_unusual_splits(tmp_path: Path) -> None:
     assert found.images == found.read == 3
     assert found.remarks[0] == "training: 3 images; the complete release has 20,210"
     assert "and 139 more" in found.remarks[1]
-
-
-def test_palette_of_voc() -> None:
-    assert palette_colors(21)[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
-    assert palette_colors(21)[20] == (0, 64, 128)
