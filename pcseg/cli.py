@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import importlib
 import inspect
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +18,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from pcseg.errors import UserError, exit_on_user_error
-from pcseg.help_pages import read_help_page
+from pcseg.help_pages import help_parser, summary_of
 
 # torch_geometric scripts functions when it is imported, which torch >= 2.13 calls deprecated
 warnings.filterwarnings("ignore", message=".*torch.jit.script.*is deprecated.*")
@@ -50,6 +51,11 @@ CONFIGS = next(
 CONFIG = "config"
 """Parameter of a command that receives the resolved configuration as a plain dictionary."""
 
+UNKNOWN_OPTION = re.compile(
+    r"(?:Option '|unrecognized arguments: --|Group '(?P<group>[\w.]+)' does not accept option ')(?P<name>[\w.]+)"
+)
+"""Messages of jsonargparse about an option that does not exist."""
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run ``pcseg NAME ...``: the entry point of the console command and of ``python -m pcseg``."""
@@ -59,7 +65,7 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(_no_command(args))
     args = args[len(name.split()) :]
     if {"-h", "--help"} & set(args):
-        print(read_help_page(COMMANDS[name]).format(f"pcseg {name}"), end="")
+        help_parser(COMMANDS[name], f"pcseg {name}").print_help()
         return
     module, _, function = COMMANDS[name].partition(":")
     run(getattr(importlib.import_module(module), function), args=args, prog=f"pcseg {name}")
@@ -73,7 +79,7 @@ def _no_command(args: list[str]) -> int:
         width = max(map(len, names))
         print("usage: pcseg COMMAND [--help] ...\n\ncommands:")
         for name in names:
-            print(f"  {name:<{width}}  {read_help_page(COMMANDS[name]).summary}")
+            print(f"  {name:<{width}}  {summary_of(COMMANDS[name])}")
         return 0
     unknown = " ".join(args[: 1 + bool(group)])
     print(f"pcseg: error: {unknown}: unknown command. Choose from: {', '.join(names)}.", file=sys.stderr)
@@ -166,12 +172,38 @@ def show(result: object) -> None:
 
 
 class ShortErrorParser(ArgumentParser):
-    """A parser that reports a wrong key or type in a few lines instead of pages of usage."""
+    """A parser that reports a wrong key or type in a few lines instead of pages of usage.
+
+    jsonargparse makes one for every class that a configuration names, too.
+    """
+
+    owner = ""
+
+    def add_class_arguments(self, theclass: type, *args: Any, **kwargs: Any) -> list[str]:
+        self.owner = f"{theclass.__module__}.{theclass.__qualname__}"
+        return super().add_class_arguments(theclass, *args, **kwargs)
+
+    def add_function_arguments(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> list[str]:
+        self.owner = f"{function.__module__}.{function.__qualname__}"
+        return super().add_function_arguments(function, *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
-        lines = [line for line in str(message).splitlines() if line.strip()]
-        print("pcseg: error: " + "\n".join(lines[:6]), file=sys.stderr)
-        print(f"Try: {self.prog} --help", file=sys.stderr)
+        is_command = any(action.dest == CONFIG for action in self._actions)
+        unknown = UNKNOWN_OPTION.search(str(message))
+        if unknown:
+            group, name = unknown["group"], unknown["name"]
+            group, _, name = (f"{group}.{name}" if group else name).rpartition(".")
+            hidden = ("help", CONFIG, "print_config", "print_shtab")
+            names = [action.dest for action in self._actions if action.dest not in hidden]
+            choices = [each for each in names if each.rpartition(".")[0] == group]
+            choices = choices or [each for each in names if "." not in each]
+            owner = self.prog if is_command else self.owner
+            option = f"{group}.{name}" if group else name
+            text = f"{option}: not an option of {owner}. Choose from: {', '.join(choices)}."
+        else:
+            lines = [line for line in str(message).splitlines() if line.strip()]
+            text = "\n".join(lines[:6]) + (f"\nTry: {self.prog} --help" if is_command else "")
+        print(f"pcseg: error: {text}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -1,16 +1,18 @@
 """The command line: short errors, configurations by name, and help pages that import nothing."""
 
 import importlib
+import json
 import platform
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from pcseg.cli import COMMANDS, config_files, main, make_parser, run, run_name
 from pcseg.errors import UserError
-from pcseg.help_pages import read_help_page
+from pcseg.help_pages import help_parser, summary_of
 
 CALLS: list[tuple] = []
 
@@ -76,6 +78,67 @@ def test_unknown_key_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
         run(greet, args=["--config", str(file), "ann"])
     assert stop.value.code == 2
     assert "tiems" in capsys.readouterr().err
+
+
+@dataclass(kw_only=True)
+class Wave:
+    """A greeting.
+
+    Args:
+        height: Height of the hand.
+    """
+
+    height: float = 1.0
+
+
+class Bow:
+    """Another greeting.
+
+    Args:
+        depth: Depth.
+        inner: A greeting within.
+    """
+
+    def __init__(self, *, depth: int = 1, inner: "Bow | None" = None) -> None:
+        self.depth, self.inner = depth, inner
+
+
+def perform(*, manner: Bow, wave: Wave, mood: str = "good") -> None:
+    """Greet in a manner.
+
+    Args:
+        manner: A class.
+        wave: A group of options.
+        mood: A text.
+    """
+
+
+@pytest.mark.parametrize(
+    ("typo", "message"),
+    [
+        ({"manner": {"init_args": {"dept": 2}}}, f"dept: not an option of {__name__}.Bow. Choose from: depth, inner."),
+        ({"manner": {"init_args": {"inner": {"class_path": f"{__name__}.Bow", "init_args": {"inne": 1}}}}},
+         f"inne: not an option of {__name__}.Bow. Choose from: depth, inner."),
+        ({"wave": {"heigt": 2}}, "wave.heigt: not an option of pcseg perform. Choose from: wave.height."),
+        ({"mod": 2}, "mod: not an option of pcseg perform. Choose from: "),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("given", ["in a file", "as an option"])
+def test_an_unknown_option_of_a_class_lists_the_known(
+    typo: dict, message: str, given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args, value, name = ["--manner", f"{__name__}.Bow"], typo, ""
+    while isinstance(value, dict) and "class_path" not in value:
+        (key,) = value
+        name, value = f"{name}.{key}" if name else key, value[key]
+    file = tmp_path / "typo.yaml"
+    file.write_text(json.dumps(typo))
+    args += ["--config", str(file)] if given == "in a file" else [f"--{name}={json.dumps(value)}"]
+    with pytest.raises(SystemExit):
+        run(perform, args=args, prog="pcseg perform")
+    error = capsys.readouterr().err
+    assert error.startswith(f"pcseg: error: {message}")
+    assert error.count("\n") == 1
 
 
 def test_user_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,11 +229,11 @@ def test_help_page_has_the_options_of_the_parser(name: str) -> None:
     parser = make_parser(getattr(importlib.import_module(module), function))
     parsed = {action.dest for action in parser._actions if not action.dest.endswith((".help", "help"))}
     groups = {option.partition(".")[0] for option in parsed if "." in option}
-    page = read_help_page(COMMANDS[name])
-    assert {option.name for option in page.options} == parsed - {"config", "print_config"} - groups
-    assert page.summary.endswith(".")
-    for option in page.options:
-        assert option.help, f"{name}: describe {option.name} in the docstring"
+    options = {action.dest: str(action.help) for action in help_parser(COMMANDS[name], name)._actions}
+    assert options.keys() == {*parsed, "config", "print_config", "help"} - groups
+    assert summary_of(COMMANDS[name]).endswith(".")
+    for option, text in options.items():
+        assert not text.startswith(" ("), f"{name}: describe {option} in the docstring"
 
 
 def test_help_imports_nothing_heavy() -> None:
