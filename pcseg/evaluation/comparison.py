@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.progress import track
+from torch import nn
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.data.images.reader import read_colors
@@ -30,8 +31,9 @@ from pcseg.evaluation.provenance import (
     kept_from_training,
     training_argument,
 )
+from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageModel, ImageOptions, image_model
-from pcseg.inference.points import PointOptions, choose_device, predict_scene
+from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.labels import IGNORE_INDEX
 
 HEAD_NAMES = {
@@ -129,7 +131,7 @@ class Comparison:
         covered = np.zeros(sample.num_points, bool)
         for name, model in self.models.items():
             if model.kind == "images":
-                scores = score_points(image_model(model), visible, sample.num_points, self.image_options)
+                scores = self.score_points(image_model(model), visible, sample.num_points)
                 covered = scores.covered
                 labels[name] = np.where(covered, scores.scores.argmax(axis=1), IGNORE_INDEX)
                 total += scores.scores
@@ -147,6 +149,17 @@ class Comparison:
                 total += prediction.probability
         labels[AVERAGE] = total.argmax(axis=1)
         return labels, covered
+
+    def score_points(
+        self, model: ImageModel, visible: Sequence[VisiblePoints], num_points: int
+    ) -> PointScores:
+        """Return the probabilities of an image model back-projected from frames onto points."""
+
+        def score(frame: CameraFrame) -> np.ndarray:
+            colors = read_colors(frame.color)
+            return model.probabilities(colors, self.image_options, name=str(frame.color)).numpy()
+
+        return back_project(visible, score, num_points=num_points, num_classes=len(self.report.names))
 
 
 def load_models(
@@ -171,16 +184,16 @@ def load_models(
             )
             raise UserError(f"{path}: {found} model, which {option} cannot compare. Give another checkpoint.")
         model.network.to(choose_device(device))
-        name = f"{'2-D' if kind == 'images' else '3-D'} {head_name(model)}"
+        name = f"{'2-D' if kind == 'images' else '3-D'} {head_name(model.network.head)}"
         while name in models:
             name += "'"
         models[name] = model
     return models
 
 
-def head_name(model: LoadedModel) -> str:
+def head_name(head: nn.Module) -> str:
     """Return the name of a head in a table."""
-    name = type(getattr(model.network.head, "body", model.network.head)).__name__
+    name = type(getattr(head, "body", head)).__name__
     return HEAD_NAMES.get(name, name)
 
 
@@ -192,15 +205,3 @@ def require_unseen(name: str, model: LoadedModel, splits: Sequence[str]) -> None
             f"{model.path}: {name} may have seen {', '.join(seen)} in training. Compare on areas that all models, and "
             "the checkpoints they were initialized from, keep for testing (data.test_splits)."
         )
-
-
-def score_points(
-    model: ImageModel, visible: Sequence[VisiblePoints], num_points: int, options: ImageOptions
-) -> PointScores:
-    """Return the probabilities of an image model back-projected from frames onto points."""
-
-    def score(frame: CameraFrame) -> np.ndarray:
-        return model.probabilities(read_colors(frame.color), options, name=str(frame.color)).numpy()
-
-    num_classes = model.loaded.schema.num_classes
-    return back_project(visible, score, num_points=num_points, num_classes=num_classes)

@@ -6,8 +6,9 @@ from pcseg.checkpoint import load_checkpoint, refuse_options
 from pcseg.evaluation.images import evaluate_images
 from pcseg.evaluation.points import evaluate_points
 from pcseg.evaluation.report import Report
+from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions
-from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions, choose_device
+from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
 from pcseg.inference.tta import EvaluationProtocol
 
 

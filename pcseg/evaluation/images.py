@@ -92,7 +92,7 @@ def score_pictures(
     progress_bar: bool,
 ) -> ConfusionMatrix:
     """Return the confusion matrix of all labeled pixels, at the size of the labels."""
-    matrix = ConfusionMatrix(model.loaded.schema.num_classes)
+    matrix = ConfusionMatrix(reader.schema.num_classes)
     console = Console(stderr=True)
     for picture in track(pictures, "Predicting", console=console, disable=not progress_bar):
         image, label = reader.read(picture)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.checkpoint import LoadedModel
-from pcseg.data.alignment import Frame, Units, Up, find_frame
-from pcseg.data.io.clouds import Cloud
+from pcseg.checkpoint import LoadedModel, ModelKind
+from pcseg.data.alignment import Frame, Units, Up
+from pcseg.data.io.clouds import Cloud, cloud_frame
 from pcseg.data.io.ply import write_ply
 from pcseg.data.normals import estimate_normals
 from pcseg.data.predictions import SavedPrediction, write_prediction
@@ -17,6 +17,9 @@ from pcseg.data.sample import Sample
 from pcseg.errors import UserError
 from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.labels import IGNORE_INDEX, LabelSchema, Palette, class_colors
+
+ENDINGS: dict[ModelKind, tuple[str, str]] = {"points": (".npz", ".ply"), "images": (".png", "_overlay.jpg")}
+"""Ends of the names of the two files of a prediction."""
 
 
 @dataclass(kw_only=True)
@@ -37,18 +40,20 @@ class CloudPrediction(SavedPrediction):
         *Convention*: The PLY file has the coordinates of the source, not meters with z up. It has a row for every
         point of the source, with or without a position.
         """
-        folder = Path(folder)
-        name = self.cloud.source.stem
-        arrays, colored = folder / f"{name}.npz", folder / f"{name}.ply"
-        if self.cloud.source.resolve() in (arrays.resolve(), colored.resolve()):
-            raise UserError(
-                f"--out {folder}: the prediction would replace {self.cloud.source}. Choose another folder."
-            )
+        arrays, colored = output_paths(self.cloud.source, folder, "points")
         write_prediction(arrays, self)
         color = class_colors(self.schema, palette)[self.label]
         columns = dict(zip("xyz", self.cloud.pos.T)) | dict(zip(("red", "green", "blue"), color.T))
         write_ply(colored, columns | {"label": self.label, "confidence": self.confidence})
         return arrays, colored
+
+
+def output_paths(source: Path, folder: Path | str, kind: ModelKind) -> tuple[Path, Path]:
+    """Return the two files of a prediction; raise :class:`UserError` if one of them is the source."""
+    first, second = (Path(folder) / f"{source.stem}{ending}" for ending in ENDINGS[kind])
+    if source.resolve() in (first.resolve(), second.resolve()):
+        raise UserError(f"--out {folder}: the prediction would replace {source}. Choose another folder.")
+    return first, second
 
 
 def predict_cloud(
@@ -78,8 +83,7 @@ def predict_cloud(
     """
     start = time.perf_counter()
     rows, remarks = usable_rows(cloud)
-    prepared = cloud.schema is not None or not len(rows)
-    frame = find_frame(cloud.pos[rows], units=units, up=up, prepared=prepared)
+    frame = cloud_frame(cloud, rows, units=units, up=up)
     remarks += frame.remarks
     sample = make_sample(model, cloud, rows, frame, remarks)
     prediction = predict_scene(
@@ -178,12 +182,8 @@ def make_sample(
         remarks.append(f"color: not in the file, replaced by the constant ({text}); accuracy may drop")
     else:
         color = np.zeros((len(rows), 3), dtype=np.uint8)
-    unlabeled = np.full(
-        len(rows), IGNORE_INDEX, dtype=np.int16
-    )  # the smallest type: there may be many points
-    return Sample(
-        name=cloud.source.name, pos=pos, color=color, label=unlabeled, instance=unlabeled, normal=normal
-    )
+    none = np.full(len(rows), IGNORE_INDEX, dtype=np.int16)  # the smallest type: there may be many points
+    return Sample(name=cloud.source.name, pos=pos, color=color, label=none, instance=none, normal=normal)
 
 
 def substitute(model: LoadedModel, field: str, cloud: Cloud) -> object:

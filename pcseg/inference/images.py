@@ -13,6 +13,7 @@ from pcseg.data.images.augment import resize_colors, scaled_size
 from pcseg.data.images.batch import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, Normalize
 from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.errors import UserError
+from pcseg.inference.device import device_of, evaluating
 from pcseg.labels import IGNORE_INDEX
 
 
@@ -44,38 +45,65 @@ class ImageOptions:
             raise UserError(f"--batch_size {self.batch_size}: out of range. Choose 1 or more.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageModel:
-    """A trained image model with the image settings of its training configuration.
+    """A trained network for images with the image settings of its training configuration.
 
     Args:
-        loaded: The model.
+        network: Module whose ``forward(batch)`` returns an object with ``logits`` (B*H*W, K). It runs on the device of
+            its parameters.
         normalize: Normalization of colors.
         crop_size: Height and width of a window, as in training.
         base_size: Length of the longer edge at scale 1; ``None`` keeps the size of the image.
+        source: Name of the checkpoint in messages.
     """
 
-    loaded: LoadedModel
+    network: nn.Module
     normalize: Normalize
     crop_size: tuple[int, int]
-    base_size: int | None
+    base_size: int | None = None
+    source: str = "model"
 
-    def probabilities(self, image: np.ndarray, options: ImageOptions, *, name: str) -> Tensor:
-        """Return :func:`image_probabilities`; raise :class:`UserError` with the name of the image if they are NaN."""
-        result = image_probabilities(
-            self.loaded.network,
-            image,
-            normalize=self.normalize,
-            crop_size=self.crop_size,
-            base_size=self.base_size,
-            options=options,
-        )
-        if result.isnan().any():
+    def probabilities(
+        self, image: np.ndarray, options: ImageOptions = ImageOptions(), *, name: str = "image"
+    ) -> Tensor:
+        """Return the mean class probabilities ``(K, H, W)`` of an image ``(H, W, 3)`` uint8, on the CPU.
+
+        Convention:
+            Every scale is resized from the original image. A window always has the size of training, so that sums
+            over an image (EncNet's encoding) keep their magnitude. Windows beyond the border are padded with the mean
+            color and predictions there are dropped. Softmax comes first, then the mean over windows, then over scales
+            and mirror images (along the width). The published code averages logits (CCNet, CTNet) or their
+            exponentials (EncNet), mirrors along the height (CCNet) or resizes repeatedly (CTNet).
+
+        Raises:
+            UserError: The model returns NaN; ``name`` names the image.
+        """
+        height, width = image.shape[:2]
+        total: Tensor | None = None
+        with evaluating(self.network):
+            for factor in options.scales:
+                size = scaled_size(height, width, factor, base_size=self.base_size)
+                scaled = self.normalize(resize_colors(image, size))
+                for mirrored in (False, True) if options.flip else (False,):
+                    scores = slide(self._run, scaled.flip(2) if mirrored else scaled, self.crop_size, options)
+                    scores = _resize(scores.flip(2) if mirrored else scores, (height, width))
+                    total = scores if total is None else total.add_(scores)
+            assert total is not None, "no scales"
+            total.div_(total.sum(0))  # in place: with many classes it is large
+        if total.isnan().any():
             raise UserError(
-                f"{name}: the model {self.loaded.path} returns NaN. It is damaged or its training diverged: "
-                "train again."
+                f"{name}: the model {self.source} returns NaN. It is damaged or its training diverged: train again."
             )
-        return result
+        return total
+
+    def _run(self, batch: Tensor) -> Tensor:
+        """Return the probabilities ``(B, K, h, w)`` of windows ``(B, 3, h, w)``, on the CPU."""
+        (count, _, height, width), device = batch.shape, device_of(self.network)
+        labels = torch.full((count, height, width), IGNORE_INDEX, device=device)
+        output = self.network(ImageBatch(image=batch.to(device), labels=labels, names=[""] * count))
+        scores = output.logits.float().softmax(1)
+        return scores.view(count, height, width, -1).permute(0, 3, 1, 2).cpu()
 
 
 def image_model(loaded: LoadedModel) -> ImageModel:
@@ -84,69 +112,19 @@ def image_model(loaded: LoadedModel) -> ImageModel:
         raise UserError(f"{loaded.path}: a point model. Choose the checkpoint of an image model.")
     data = loaded.config.get("data", {})
     args = data.get("init_args", data)
-    normalize = Normalize(
-        mean=args.get("mean", IMAGENET_MEAN), std=args.get("std", IMAGENET_STD), bgr=args.get("bgr", False)
-    )
     height, width = args.get("crop_size", (480, 480))
     reader = IMAGE_READERS.get(args.get("dataset"))
-    base_size = args.get("base_size") or (reader.base_size if reader else None)
-    return ImageModel(loaded, normalize, (height, width), base_size)
-
-
-def image_probabilities(
-    network: nn.Module,
-    image: np.ndarray,
-    *,
-    normalize: Normalize,
-    crop_size: tuple[int, int],
-    base_size: int | None = None,
-    options: ImageOptions = ImageOptions(),
-) -> Tensor:
-    """Return the mean class probabilities ``(K, H, W)`` of an image ``(H, W, 3)`` uint8, on the CPU.
-
-    Args:
-        network: Module whose ``forward(batch)`` returns an object with ``logits`` (B*H*W, K). It runs on the device
-            of its parameters.
-        image: Red, green and blue in 0..255.
-        normalize: Normalization of colors.
-        crop_size: Height and width of a window.
-        base_size: Length of the longer edge at scale 1; ``None`` keeps the size of the image.
-        options: Scales, mirror image, and overlap of windows.
-
-    Convention:
-        Every scale is resized from the original image. A window always has the size of training, so that sums over
-        an image (EncNet's encoding) keep their magnitude. Windows beyond the border are padded with the mean color
-        and predictions there are dropped. Softmax comes first, then the mean over windows, then over scales and
-        mirror images (along the width). The published code averages logits (CCNet, CTNet) or their exponentials
-        (EncNet), mirrors along the height (CCNet) or resizes repeatedly (CTNet).
-    """
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-
-    def run(batch: Tensor) -> Tensor:
-        count, _, height, width = batch.shape
-        labels = torch.full((count, height, width), IGNORE_INDEX, device=device)
-        output = network(ImageBatch(image=batch.to(device), labels=labels, names=[""] * count))
-        scores = output.logits.float().softmax(1)
-        return scores.view(count, height, width, -1).permute(0, 3, 1, 2).cpu()
-
-    height, width = image.shape[:2]
-    total: Tensor | None = None
-    was_training = network.training
-    network.eval()
-    try:
-        with torch.inference_mode():
-            for factor in options.scales:
-                size = scaled_size(height, width, factor, base_size=base_size)
-                scaled = normalize(resize_colors(image, size))
-                for mirrored in (False, True) if options.flip else (False,):
-                    scores = slide(run, scaled.flip(2) if mirrored else scaled, crop_size, options)
-                    scores = scores.flip(2) if mirrored else scores
-                    scores = _resize(scores, (height, width))
-                    total = scores if total is None else total.add_(scores)
-            assert total is not None, "no scales"
-            return total.div_(total.sum(0))  # in place: with many classes it is large
-    finally:
-        network.train(was_training)
+    return ImageModel(
+        network=loaded.network,
+        normalize=Normalize(
+            mean=args.get("mean", IMAGENET_MEAN),
+            std=args.get("std", IMAGENET_STD),
+            bgr=args.get("bgr", False),
+        ),
+        crop_size=(height, width),
+        base_size=args.get("base_size") or (reader.base_size if reader else None),
+        source=str(loaded.path),
+    )
 
 
 def slide(

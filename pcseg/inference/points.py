@@ -1,7 +1,6 @@
 """Predict the class of every point of a scene of any size."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,6 +14,7 @@ from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import VoxelGroups, group_by_voxel
 from pcseg.errors import UserError
 from pcseg.inference.blocks import Block, cut_into_blocks
+from pcseg.inference.device import device_of, evaluating
 from pcseg.inference.tta import SINGLE_PASS, SceneTransform
 from pcseg.ops.voxels import VoxelSet
 
@@ -123,7 +123,7 @@ def predict_scene(
         if on_progress is not None:
             on_progress((number + share) / len(passes))
 
-    with _evaluating(model):
+    with evaluating(model):
         if len(passes) == 1:
             scores, row = runner.scores(passes[0](sample), advance)
             return _decide(scores, row, probabilities=probabilities, name=sample.name)
@@ -136,34 +136,6 @@ def predict_scene(
     assert total is not None, "no passes"
     mean = _decide(total, slice(None), probabilities=probabilities, name=sample.name)
     return replace(mean, first=first)
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device ``name``; ``auto`` is a GPU if there is one.
-
-    Raises:
-        UserError: The device does not exist.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
-        raise UserError(f"--device {name}: not available. Choose auto, cpu or cuda.") from error
-    return device
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Set evaluation mode without gradients, and restore the mode of the model afterwards."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(training)
 
 
 def _decide(scores: Tensor, row: np.ndarray | slice, *, probabilities: bool, name: str) -> Prediction:
@@ -191,16 +163,24 @@ class _SceneRunner:
     grid_size: float
     options: PointOptions
 
+    @property
+    def by_point(self) -> bool:
+        return self.options.fragments == "all"
+
     def scores(self, sample: Sample, advance: Callable[[float], None]) -> tuple[Tensor, np.ndarray]:
         """Return summed scores, one row per point or per voxel, and the row of each point, ``(N,)``."""
-        groups = self._group(sample)
+        try:
+            groups = group_by_voxel(sample.pos, self.grid_size)
+        except UserError as error:
+            raise UserError(f"{sample.name}: {error}") from error
         scores: Tensor | None = None
-        rows = groups.num_points if self._by_point else groups.num_voxels
         for target, probability in self._run_all(sample, groups, advance):
-            scores = torch.zeros(rows, probability.shape[1]) if scores is None else scores
+            if scores is None:
+                rows = groups.num_points if self.by_point else groups.num_voxels
+                scores = torch.zeros(rows, probability.shape[1])
             scores[torch.from_numpy(target)] += probability
         assert scores is not None
-        return scores, _inverse(groups.order) if self._by_point else groups.inverse
+        return scores, _inverse(groups.order) if self.by_point else groups.inverse
 
     def add_scores(self, total: Tensor | None, sample: Sample, advance: Callable[[float], None]) -> Tensor:
         """Return ``total`` ``(N, K)``, in the order of the scene, plus the scores of this TTA pass.
@@ -213,16 +193,6 @@ class _SceneRunner:
             total[start : start + CHUNK] += scores[torch.from_numpy(row[start : start + CHUNK])]
         return total
 
-    @property
-    def _by_point(self) -> bool:
-        return self.options.fragments == "all"
-
-    def _group(self, sample: Sample) -> VoxelGroups:
-        try:
-            return group_by_voxel(sample.pos, self.grid_size)
-        except UserError as error:
-            raise UserError(f"{sample.name}: {error}") from error
-
     def _run_all(
         self, sample: Sample, groups: VoxelGroups, advance: Callable[[float], None]
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
@@ -232,27 +202,23 @@ class _SceneRunner:
         ordered = sample.take(groups.order)
         margin = int(np.ceil(self.options.margin / self.grid_size))
         blocks = cut_into_blocks(groups.grid_pos, max_voxels=self.options.points_per_pass, margin=margin)
-        fragments = [self._num_fragments(groups.count[block.rows[block.core]]) for block in blocks]
+        fragments = [int(groups.count[block.rows[block.core]].max()) for block in blocks]
+        if self.options.fragments != "all":
+            fragments = [min(self.options.fragments, most) for most in fragments]
         done = 0
         for block, number in zip(blocks, fragments):
             for shown, probability in self._run_block(block, number, groups, ordered):
-                yield (shown if self._by_point else block.rows)[block.core], probability
+                yield (shown if self.by_point else block.rows)[block.core], probability
                 done += 1
                 advance(done / sum(fragments))
-
-    def _num_fragments(self, count: np.ndarray) -> int:
-        """Return the number of forward passes over voxels with ``count`` points each."""
-        most = int(count.max())
-        return most if self.options.fragments == "all" else min(int(self.options.fragments), most)
 
     def _run_block(
         self, block: Block, fragments: int, groups: VoxelGroups, ordered: Sample
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Yield the points of each fragment, as rows of ``ordered``, and the scores of the core of the block."""
-        device = next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
         start, count = groups.ptr[block.rows], groups.count[block.rows]
-        grid_pos = groups.grid_pos[block.rows]
-        core = torch.from_numpy(block.core)
+        grid_pos, device = groups.grid_pos[block.rows], device_of(self.model)
+        core = torch.from_numpy(block.core).to(device)
         voxels: VoxelSet | None = None
         for number in range(fragments):
             shown = start + number % count
@@ -260,8 +226,7 @@ class _SceneRunner:
             batch = scene_batch(fragment, self.features).to(device)
             voxels = VoxelSet(batch.grid_pos, batch.ptr) if voxels is None else voxels
             batch.voxels = voxels
-            logits = self.model(batch).logits
-            yield shown, logits[core.to(device)].float().softmax(dim=1).cpu()
+            yield shown, self.model(batch).logits[core].float().softmax(dim=1).cpu()
 
 
 def _inverse(order: np.ndarray) -> np.ndarray:

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import Progress
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint, refuse_options
 from pcseg.data.alignment import Units, Up
@@ -15,13 +17,21 @@ from pcseg.data.images.reader import read_colors
 from pcseg.data.io.clouds import CLOUD_READERS, Cloud, read_cloud
 from pcseg.errors import UserError
 from pcseg.files import atomic_path, make_folder
-from pcseg.inference.clouds import CloudPrediction, class_shares, predict_cloud
+from pcseg.inference.clouds import CloudPrediction, class_shares, output_paths, predict_cloud
+from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions, image_model
-from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions, choose_device
+from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
 from pcseg.labels import LabelSchema, Palette, class_colors
 
 OVERLAY_WEIGHT = 0.55
 """Weight of the class colors in an overlay."""
+
+
+class Photo(NamedTuple):
+    """An image: its file and its colors ``(H, W, 3)`` uint8, upright."""
+
+    source: Path
+    colors: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +39,14 @@ class ImagePrediction:
     """An image and its prediction.
 
     Args:
-        source: The image file.
-        colors: Red, green and blue in 0..255, upright, ``(H, W, 3)`` uint8.
+        photo: The image.
         label: Class of each pixel, ``(H, W)`` int16.
         confidence: Probability of this class, ``(H, W)`` float32.
         schema: Meaning of the classes.
         remarks: Lines for the user.
     """
 
-    source: Path
-    colors: np.ndarray
+    photo: Photo
     label: np.ndarray
     confidence: np.ndarray
     schema: LabelSchema
@@ -46,16 +54,11 @@ class ImagePrediction:
 
     def write(self, folder: Path | str, *, palette: Palette = "canonical") -> tuple[Path, Path]:
         """Write ``<name>.png`` (classes as a palette image) and ``<name>_overlay.jpg`` and return their paths."""
-        folder = Path(folder)
-        index, overlay = folder / f"{self.source.stem}.png", folder / f"{self.source.stem}_overlay.jpg"
-        if self.source.resolve() in (index.resolve(), overlay.resolve()):
-            raise UserError(
-                f"--out {folder}: the prediction would replace {self.source}. Choose another folder."
-            )
+        index, overlay = output_paths(self.photo.source, folder, "images")
         table = class_colors(self.schema, palette)
         classes = Image.fromarray(self.label.astype(np.uint8))
         classes.putpalette(table.tobytes())
-        mixed = (1 - OVERLAY_WEIGHT) * self.colors + OVERLAY_WEIGHT * table[self.label]
+        mixed = (1 - OVERLAY_WEIGHT) * self.photo.colors + OVERLAY_WEIGHT * table[self.label]
         with atomic_path(index) as temporary:
             classes.save(temporary, format="PNG")
         with atomic_path(overlay) as temporary:
@@ -112,26 +115,23 @@ def predict_file(
                  "margin": margin}  # fmt: skip
     of_images = {"scales": scales, "flip": flip, "overlap": overlap}
     refuse_options(predict_file, model, of_images if model.kind == "points" else of_points)
+    point_options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
+    image_options = ImageOptions(scales=scales, flip=flip, overlap=overlap)
+    content = read_source(source, model)
+    output_paths(source, out, model.kind)
     make_folder(out)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not progress_bar) as progress:
-        task = progress.add_task(source.name, total=1)
+    with Progress(console=Console(stderr=True), disable=not progress_bar) as progress:
+        task = progress.add_task(escape(source.name), total=1)
         prediction = predict(
-            source,
-            model,
-            units=units,
-            up=up,
-            point_options=PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin),
-            image_options=ImageOptions(scales=scales, flip=flip, overlap=overlap),
-            device=device,
-            on_progress=lambda share: progress.update(task, completed=share),
-        )
+            content, model, units=units, up=up, point_options=point_options, image_options=image_options,
+            device=device, on_progress=lambda share: progress.update(task, completed=share),
+        )  # fmt: skip
     paths = prediction.write(out, palette=palette)
     return [*prediction.remarks, f"wrote {paths[0]} and {paths[1]}"]
 
 
 def predict(
-    source: Cloud | Path | str,
+    source: Cloud | Photo | Path | str,
     ckpt: LoadedModel | Path | str,
     *,
     units: Units = "auto",
@@ -163,34 +163,42 @@ def predict(
     """
     model = ckpt if isinstance(ckpt, LoadedModel) else load_checkpoint(Path(ckpt))
     model.network.to(choose_device(device))
-    if model.kind == "images":
-        return _predict_image(model, source, image_options)
-    cloud = source if isinstance(source, Cloud) else read_cloud(Path(source), allow_empty=True)
-    return predict_cloud(model, cloud, units=units, up=up, options=point_options, on_progress=on_progress)
+    content = read_source(source, model)
+    if isinstance(content, Photo):
+        return predict_photo(model, content, image_options)
+    return predict_cloud(model, content, units=units, up=up, options=point_options, on_progress=on_progress)
 
 
-def _predict_image(model: LoadedModel, source: Cloud | Path | str, options: ImageOptions) -> ImagePrediction:
+def read_source(source: Cloud | Photo | Path | str, model: LoadedModel) -> Cloud | Photo:
+    """Read what a model predicts; raise :class:`UserError` for a file of the other kind."""
+    if isinstance(source, Photo):
+        return source
     path = source.source if isinstance(source, Cloud) else Path(source)
+    if model.kind == "points":
+        return source if isinstance(source, Cloud) else read_cloud(path, allow_empty=True)
     if isinstance(source, Cloud) or path.suffix.lower() in CLOUD_READERS:
         raise UserError(
             f"{path}: a point cloud, but {model.path} is an image model. Choose the checkpoint of a point model."
         )
     if not path.is_file():
         raise UserError(f"{path}: no such file. Give the path of an image.")
-    colors = read_colors(path, upright=True)
+    return Photo(path, read_colors(path, upright=True))
+
+
+def predict_photo(model: LoadedModel, photo: Photo, options: ImageOptions) -> ImagePrediction:
+    """Predict the class of every pixel."""
+    path, colors = photo
     probability = image_model(model).probabilities(colors, options, name=str(path))
     confidence, label = probability.max(0)
     shares = np.bincount(label.numpy().ravel(), minlength=model.schema.num_classes) / label.numel()
-    remarks = [
-        f"read: {path}, {colors.shape[1]} x {colors.shape[0]} pixels",
-        f"classes: {class_shares(shares, model.schema)}",
-        f"confidence: {float(confidence.mean()):.2f} on average",
-    ]
     return ImagePrediction(
-        source=path,
-        colors=colors,
+        photo=photo,
         label=label.numpy().astype(np.int16),
         confidence=confidence.numpy(),
         schema=model.schema,
-        remarks=remarks,
+        remarks=[
+            f"read: {path}, {colors.shape[1]} x {colors.shape[0]} pixels",
+            f"classes: {class_shares(shares, model.schema)}",
+            f"confidence: {float(confidence.mean()):.2f} on average",
+        ],
     )

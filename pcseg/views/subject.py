@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pcseg.data.alignment import Frame, Units, Up, find_frame
-from pcseg.data.io.clouds import Cloud
+from pcseg.data.alignment import Frame, Units, Up
+from pcseg.data.io.clouds import Cloud, cloud_frame
 from pcseg.data.predictions import SavedPrediction
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
@@ -80,10 +80,9 @@ def make_subject(
         )
     if prediction is not None and cloud.schema is not None:
         cloud.schema.require_same(prediction.schema, this=str(cloud.source), that="the prediction")
-    prepared = cloud.schema is not None
-    if frame is None and not prepared and prediction is not None and (units, up) == ("auto", "auto"):
+    if frame is None and prediction is not None and cloud.schema is None and (units, up) == ("auto", "auto"):
         frame = prediction.frame
-    frame = frame or find_frame(cloud.pos, units=units, up=up, prepared=prepared)
+    frame = frame or cloud_frame(cloud, slice(None), units=units, up=up)
     return Subject(
         name=cloud.source.stem,
         pos=frame.apply(cloud.pos[rows]),

@@ -23,7 +23,6 @@ from pcseg.evaluation.comparison import (
     head_name,
     load_models,
     require_unseen,
-    score_points,
 )
 from pcseg.evaluation.comparison_report import AVERAGE, ComparisonReport
 from pcseg.inference.images import ImageOptions, image_model
@@ -67,7 +66,7 @@ def test_the_report_and_the_picture(folders: tuple[Path, Path, Path], tmp_path: 
         rooms, frames, plain=folder / "plain.ckpt", context=[folder / "context.ckpt"], images=[folder / "images.ckpt"],
         out=tmp_path, progress_bar=False,
     )  # fmt: skip
-    linear = f"3-D {head_name(load_checkpoint(folder / 'plain.ckpt'))}"
+    linear = f"3-D {head_name(load_checkpoint(folder / 'plain.ckpt').network.head)}"
     assert list(report.everywhere) == [linear, f"{linear}'", "2-D EncNet", AVERAGE]
     scene = read_scene(rooms / "Area_5" / "office_1.h5")
     floor = int((np.array(scene.label) == S3DIS.names.index("floor")).sum())
@@ -107,7 +106,7 @@ def test_the_average_is_over_probabilities(folders: tuple[Path, Path, Path]) -> 
         plain.network, sample, grid_size=plain.grid_size, features=plain.features, probabilities=True
     ).probability
     visible = list(find_visible_points(read_frames(scene), sample.pos))
-    pixels = score_points(image_model(images), visible, sample.num_points, comparison.image_options)
+    pixels = comparison.score_points(image_model(images), visible, sample.num_points)
     assert points is not None
     assert np.array_equal(labels[AVERAGE][covered], (points + pixels.scores)[covered].argmax(1))
     assert np.array_equal(labels[AVERAGE][~covered], labels[next(iter(comparison.models))][~covered])

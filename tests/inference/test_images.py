@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pcseg.data.images.batch import ImageBatch, Normalize
 from pcseg.errors import UserError
 from pcseg.heads.base import HeadOutput
-from pcseg.inference.images import ImageOptions, image_model, image_probabilities, window_starts
+from pcseg.inference.images import ImageModel, ImageOptions, image_model, window_starts
 
 IDENTITY = Normalize(mean=(0, 0, 0), std=(1, 1, 1))
 
@@ -46,19 +46,26 @@ def expected(image: np.ndarray) -> Tensor:
     return colors / colors.sum(0)
 
 
+def probabilities(
+    network: nn.Module, image: np.ndarray, *, options: ImageOptions | None = None, **settings: Any
+) -> Tensor:
+    model = ImageModel(network=network, **{"normalize": IDENTITY, **settings})
+    return model.probabilities(image, options or ImageOptions())
+
+
 @pytest.mark.parametrize("size", [(20, 30), (50, 37), (7, 90), (24, 32)])
 def test_windows_cover_every_pixel_once_in_the_mean(size: tuple[int, int]) -> None:
     image, model = picture(*size), Fake(by_color)
     options = ImageOptions(flip=True, batch_size=3)
-    found = image_probabilities(model, image, normalize=IDENTITY, crop_size=(24, 32), options=options)
+    found = probabilities(model, image, crop_size=(24, 32), options=options)
     torch.testing.assert_close(found, expected(image))
     assert all(shown.shape[2:] == (24, 32) for shown in model.inputs), "every window has the size of training"
 
 
 def test_padding_is_the_mean_color_and_is_dropped() -> None:
-    model = Fake(by_color)
+    model = Fake(lambda image: image)
     normalize = Normalize(mean=(50, 60, 70), std=(2, 2, 2))
-    found = image_probabilities(model.eval(), picture(5, 6), normalize=normalize, crop_size=(8, 8))
+    found = probabilities(model.eval(), picture(5, 6), normalize=normalize, crop_size=(8, 8))
     assert found.shape == (3, 5, 6)
     (shown,) = model.inputs
     assert (shown[..., 5:, :] == 0).all()
@@ -81,10 +88,9 @@ def test_flip_mirrors_along_the_width_and_back() -> None:
         return 20 * scores.float().expand(len(image), -1, -1, -1)
 
     plain, both = (
-        image_probabilities(
+        probabilities(
             Fake(left_or_right),
             picture(8, 8),
-            normalize=IDENTITY,
             crop_size=(8, 8),
             options=ImageOptions(flip=flip),
         )
@@ -98,7 +104,7 @@ def test_flip_mirrors_along_the_width_and_back() -> None:
 def test_every_scale_is_resized_from_the_original_image() -> None:
     model, image = Fake(by_color), picture(40, 40)
     options = ImageOptions(scales=(0.25, 1.0))
-    image_probabilities(model, image, normalize=IDENTITY, crop_size=(40, 40), options=options)
+    probabilities(model, image, crop_size=(40, 40), options=options)
     assert torch.equal(model.inputs[-1][0], IDENTITY(image)), (
         "scale 1 is the original image, not the resized small one"
     )
@@ -107,9 +113,7 @@ def test_every_scale_is_resized_from_the_original_image() -> None:
 def test_scales_are_averaged_at_the_size_of_the_image() -> None:
     image = picture(40, 60, smooth=True)
     options = ImageOptions(scales=(0.5, 1.0, 1.5), flip=True)
-    found = image_probabilities(
-        Fake(by_color), image, normalize=IDENTITY, crop_size=(24, 24), options=options
-    )
+    found = probabilities(Fake(by_color), image, crop_size=(24, 24), options=options)
     assert found.shape == (3, 40, 60)
     torch.testing.assert_close(found.sum(0), torch.ones(40, 60))
     inside = (slice(None), slice(3, -3), slice(3, -3))
@@ -117,9 +121,9 @@ def test_scales_are_averaged_at_the_size_of_the_image() -> None:
 
 
 def test_base_size_sets_the_longer_edge() -> None:
-    model = Fake(by_color)
+    model = Fake(lambda image: image)
     options = ImageOptions(scales=(1.0, 2.0))
-    image_probabilities(
+    probabilities(
         model,
         picture(10, 16),
         normalize=Normalize(mean=(50,) * 3, std=(1,) * 3),
@@ -133,7 +137,9 @@ def test_base_size_sets_the_longer_edge() -> None:
 
 def test_large_color_images_of_scannet_are_resized_to_the_labels() -> None:
     arguments: dict[str, Any] = {"dataset": "scannet_frames", "crop_size": [48, 64]}
-    loaded: Any = SimpleNamespace(kind="images", config={"data": {"init_args": arguments}})
+    loaded: Any = SimpleNamespace(
+        kind="images", network=None, path=None, config={"data": {"init_args": arguments}}
+    )
     assert image_model(loaded).base_size == 640
     arguments["base_size"] = 320
     assert image_model(loaded).base_size == 320

@@ -21,6 +21,7 @@ from pcseg.errors import UserError
 from pcseg.inference.clouds import CloudPrediction
 from pcseg.inference.predict import ImagePrediction, predict, predict_file
 from pcseg.labels import S3DIS
+from pcseg.views.visualize import visualize
 
 ROOM = fake_room(0, num_points=1500)
 
@@ -109,6 +110,21 @@ def test_a_prepared_scene_reports_its_accuracy(tmp_path: Path, ckpt: Path, label
     assert f"overall accuracy: {accuracy if labeled else 'no labels in the file'}" in remarks
 
 
+@pytest.mark.parametrize("option", [{"units": "cm"}, {"up": "y"}])
+def test_units_and_up_of_a_prepared_scene_are_refused(
+    tmp_path: Path, ckpt: Path, option: dict[str, Any]
+) -> None:
+    path = tmp_path / "office_1.h5"
+    write_scene(path, **ROOM, dataset="fake", scene="office_1", schema=S3DIS)
+    message = r"office_1\.h5: a prepared scene, in meters with z up\. Leave out --units and --up\."
+    with pytest.raises(UserError, match=message):
+        predict_file(path, ckpt=ckpt, out=tmp_path / "out", progress_bar=False, **option)
+    with pytest.raises(UserError, match=message):
+        visualize(path, png=tmp_path / "a.png", **option)
+    with pytest.raises(UserError, match=message):
+        visualize(path, ckpt=ckpt, png=tmp_path / "a.png", **option)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2])
 @pytest.mark.parametrize("bad", [False, True])
 def test_clouds_of_very_few_points(tmp_path: Path, ckpt: Path, count: int, bad: bool) -> None:
@@ -133,10 +149,23 @@ def test_the_source_is_never_overwritten(tmp_path: Path, ckpt: Path, photo: Path
         predict_file(same, ckpt=image_ckpt, out=tmp_path, progress_bar=False)
 
 
-def test_errors_come_before_the_work(tmp_path: Path, ckpt: Path) -> None:
+def test_errors_come_before_the_work(
+    tmp_path: Path, ckpt: Path, image_ckpt: Path, photo: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is shown or predicted before an error that is known at the start."""
     (tmp_path / "file").write_text("")
+    room, before = tmp_path / "room.npz", tmp_path / "out"
+    np.savez(room, pos=ROOM["pos"])
     with pytest.raises(UserError, match=r"file: cannot be created .*Choose another folder"):
-        predict_file(tmp_path / "no_such.xyz", ckpt=ckpt, out=tmp_path / "file", progress_bar=False)
+        predict_file(room, ckpt=ckpt, out=tmp_path / "file")
+    for missing, model in ((tmp_path / "no_such.xyz", ckpt), (tmp_path / "no_such.jpg", image_ckpt)):
+        with pytest.raises(UserError, match=r"no_such.*: no such file"):
+            predict_file(missing, ckpt=model, out=before)
+    for source, model in ((room, ckpt), (photo.rename(tmp_path / "photo.png"), image_ckpt)):
+        with pytest.raises(UserError, match="would replace"):
+            predict_file(source, ckpt=model, out=tmp_path)
+    assert not before.exists()
+    assert capfd.readouterr() == ("", "")
     with pytest.raises(UserError, match=r"--margin -1: out of range"):
         predict_file(tmp_path / "no_such.xyz", ckpt=ckpt, out=tmp_path, margin=-1, progress_bar=False)
 

@@ -158,19 +158,20 @@ def test_prediction_of_an_image(trained: Path, frames: Path, tmp_path: Path) -> 
     picture = frames / "Area_5" / "office_1" / "color" / "000000.jpg"
     remarks = predict_file(picture, ckpt=trained, out=tmp_path)
     assert "64 x 48 pixels" in remarks[0]
-    model = image_model(load_checkpoint(trained))
+    loaded = load_checkpoint(trained)
+    model = image_model(loaded)
     colors = np.asarray(Image.open(picture))
     expected = model.probabilities(colors, ImageOptions(), name="").argmax(0)
     with Image.open(tmp_path / "000000.png") as written:
         assert written.mode == "P"
         assert np.array_equal(np.asarray(written), expected)
         colors = np.asarray(written.convert("RGB"))
-    assert tuple(colors[0, 0]) == model.loaded.schema.colors[expected[0, 0]]
+    assert tuple(colors[0, 0]) == loaded.schema.colors[expected[0, 0]]
     with pytest.raises(UserError, match="would replace"):
         predict_file(tmp_path / "000000.png", ckpt=trained, out=tmp_path)
     with pytest.raises(UserError, match=r"nowhere\.jpg: no such file. Give the path"):
         predict_file(tmp_path / "nowhere.jpg", ckpt=trained, out=tmp_path)
-    next(model.loaded.network.parameters()).data.fill_(torch.nan)
+    next(model.network.parameters()).data.fill_(torch.nan)
     with pytest.raises(UserError, match=r"000000\.jpg: the model .* returns NaN"):
         model.probabilities(colors, ImageOptions(), name="000000.jpg")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pcseg.data.alignment import Frame, Units, Up, find_frame
 from pcseg.data.io.arrays import read_hdf5, read_npy, read_npz
 from pcseg.data.io.columns import PointTable, stack_color, stack_field, stack_normal
 from pcseg.data.io.e57 import read_e57
@@ -178,3 +179,17 @@ def _read_prepared(path: Path) -> Cloud:
         label=scene.label,
         schema=scene.schema,
     )
+
+
+def cloud_frame(cloud: Cloud, rows: np.ndarray | slice, *, units: Units, up: Up) -> Frame:
+    """Return the units and axes of a cloud, estimated from the points ``rows`` unless they are given.
+
+    Raises:
+        UserError: ``units`` or ``up`` is unknown, or given for a prepared scene.
+    """
+    prepared = cloud.schema is not None
+    if prepared and (units, up) != ("auto", "auto"):
+        raise UserError(f"{cloud.source}: a prepared scene, in meters with z up. Leave out --units and --up.")
+    pos = cloud.pos[rows]
+    return find_frame(pos, units=units, up=up, prepared=prepared or not len(pos), file_unit=cloud.unit,
+                      viewpoint=cloud.viewpoint)  # fmt: skip

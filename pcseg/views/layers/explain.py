@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcseg.checkpoint import LoadedModel
+from pcseg.errors import UserError
 from pcseg.evaluation.comparison import head_name
 from pcseg.losses.cloud_classes import class_frequency, class_presence
+from pcseg.network import Network
 from pcseg.nn.channel_context import ChannelContext
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.nn.encoding import ContextEncoding
@@ -29,10 +31,20 @@ class Call(NamedTuple):
     output: Any
 
 
+def require_comparable(baseline: LoadedModel, model: LoadedModel, **setting: tuple[object, object]) -> None:
+    """Raise :class:`UserError` unless two models have the same classes and the same value of a setting."""
+    ((name, (theirs, ours)),) = setting.items()
+    if theirs != ours:
+        raise UserError(
+            f"{baseline.path}: has {name} {theirs}, but {model.path} has {ours}. Compare models with the same {name}."
+        )
+    baseline.schema.require_same(model.schema, this=str(baseline.path), that=str(model.path))
+
+
 def explain_pass(
-    model: LoadedModel, batch: Any, *, row: np.ndarray, tokens: Callable[[Any], np.ndarray]
+    network: Network, batch: Any, *, row: np.ndarray, tokens: Callable[[Any], np.ndarray]
 ) -> HeadMaps:
-    """Run a model once and return the maps of its head.
+    """Run a network once and return the maps of its head.
 
     ``row`` has the row of the logits that each point reads, ``(N,)``. ``tokens`` is called with the levels of the
     backbone and returns the token that each row of the logits reads, ``(V,)``.
@@ -41,7 +53,6 @@ def explain_pass(
         Maps come from the modules of :data:`MAPS_OF`, anywhere in the head, so custom heads that use these
         modules are explained too.
     """
-    network = model.network.eval()
     with torch.inference_mode(), recording(network.head) as calls:
         levels = network.backbone(batch)
         logits = network.head(levels, batch).logits
@@ -50,7 +61,7 @@ def explain_pass(
             if made:
                 maps |= MAPS_OF[type(module)](module, made)
         return HeadMaps(
-            head=head_name(model),
+            head=head_name(network.head),
             row=row,
             probability=logits.float().softmax(1).cpu().numpy(),
             token=tokens(levels),

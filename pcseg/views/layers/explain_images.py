@@ -13,10 +13,10 @@ from pcseg.data.images.augment import resize, scaled_size
 from pcseg.data.images.batch import ImageBatch
 from pcseg.data.images.reader import read_colors
 from pcseg.data.images.scan_frames import labeled_frame
-from pcseg.errors import UserError
+from pcseg.inference.device import device_of
 from pcseg.inference.images import ImageModel, image_model
 from pcseg.labels import IGNORE_INDEX
-from pcseg.views.layers.explain import explain_pass
+from pcseg.views.layers.explain import explain_pass, require_comparable
 from pcseg.views.layers.head_maps import HeadMaps
 from pcseg.views.subject import Subject
 
@@ -32,7 +32,9 @@ def explain_image(model: LoadedModel, path: Path, *, baseline: LoadedModel | Non
         the context is that of the whole image.
     """
     images = image_model(model)
-    other = None if baseline is None else _require_comparable(baseline, images)
+    other = None if baseline is None else image_model(baseline)
+    if baseline is not None and other is not None:
+        require_comparable(baseline, model, crop_size=(other.crop_size, images.crop_size))
     found = labeled_frame(path, model.schema)
     colors = read_colors(path, upright=True) if found is None else found[0]
     height, width = colors.shape[:2]
@@ -58,22 +60,9 @@ def explain_image(model: LoadedModel, path: Path, *, baseline: LoadedModel | Non
     )
 
 
-def _require_comparable(baseline: LoadedModel, images: ImageModel) -> ImageModel:
-    """Return ``baseline`` as an image model; :class:`UserError` if its crop size or its classes differ."""
-    other = image_model(baseline)
-    if other.crop_size != images.crop_size:
-        here, there = (" x ".join(map(str, model.crop_size)) for model in (other, images))
-        raise UserError(
-            f"{baseline.path}: trained on crops of {here} pixels, but {images.loaded.path} on {there}. Compare models "
-            "with the same crop_size."
-        )
-    baseline.schema.require_same(images.loaded.schema, this=str(baseline.path), that=str(images.loaded.path))
-    return other
-
-
 def _explain(images: ImageModel, colors: np.ndarray, label: np.ndarray, *, name: str) -> HeadMaps:
     """Return the maps of an image ``(H, W, 3)`` at its own size."""
-    device = next(images.loaded.network.parameters()).device
+    device = device_of(images.network)
     batch = ImageBatch(
         image=images.normalize(colors)[None].to(device),
         labels=torch.from_numpy(label.astype(np.int64))[None].to(device),
@@ -88,4 +77,4 @@ def _explain(images: ImageModel, colors: np.ndarray, label: np.ndarray, *, name:
         x = ((np.arange(width) + 0.5) * columns / width).astype(np.int64)
         return (y[:, None] * columns + x).ravel()
 
-    return explain_pass(images.loaded, batch, row=np.arange(label.size), tokens=tokens)
+    return explain_pass(images.network, batch, row=np.arange(label.size), tokens=tokens)

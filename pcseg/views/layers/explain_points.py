@@ -6,16 +6,16 @@ import numpy as np
 import torch
 
 from pcseg.checkpoint import LoadedModel
-from pcseg.data.alignment import Frame, Units, Up, find_frame
-from pcseg.data.io.clouds import Cloud
+from pcseg.data.alignment import Frame, Units, Up
+from pcseg.data.io.clouds import Cloud, cloud_frame
 from pcseg.data.rooms import with_height
 from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import group_by_voxel
-from pcseg.errors import UserError
 from pcseg.heads.points import PointHead, read_back
 from pcseg.inference.clouds import make_sample, usable_rows
+from pcseg.inference.device import device_of
 from pcseg.nn.levels import Level
-from pcseg.views.layers.explain import explain_pass
+from pcseg.views.layers.explain import explain_pass, require_comparable
 from pcseg.views.layers.head_maps import HeadMaps
 from pcseg.views.subject import Subject, make_subject
 
@@ -40,15 +40,10 @@ def explain_cloud(
     if cloud.schema is not None:
         cloud.schema.require_same(model.schema, this=str(cloud.source), that=str(model.path))
     rows, remarks = usable_rows(cloud)
-    frame = find_frame(cloud.pos[rows], units=units, up=up, prepared=cloud.schema is not None)
+    frame = cloud_frame(cloud, rows, units=units, up=up)
     maps, row = _explain(model, cloud, rows, frame, remarks)
     if baseline is not None:
-        if baseline.grid_size != model.grid_size:
-            raise UserError(
-                f"{baseline.path}: has voxels of {baseline.grid_size} m, but {model.path} of {model.grid_size} m. "
-                "Compare models with the same grid_size."
-            )
-        baseline.schema.require_same(model.schema, this=str(baseline.path), that=str(model.path))
+        require_comparable(baseline, model, grid_size=(baseline.grid_size, model.grid_size))
         maps = replace(maps, baseline=_explain(baseline, cloud, rows, frame, [])[0].probability)
     row_of_all = np.full(len(cloud), -1, dtype=np.int64)
     row_of_all[rows] = row
@@ -72,7 +67,7 @@ def _explain(
         sample = replace(sample, label=cloud.label[rows].astype(np.int64))
     groups = group_by_voxel(sample.pos, model.grid_size)
     voxels = replace(sample.take(groups.pick(0)), grid_pos=groups.grid_pos)
-    device = next(model.network.parameters()).device
+    device = device_of(model.network)
     batch = scene_batch(voxels, model.features).to(device)
     head = model.network.head
     level: int = head.level if isinstance(head, PointHead) else 0
@@ -80,4 +75,4 @@ def _explain(
     def tokens(levels: list[Level]) -> np.ndarray:
         return read_back(levels, level, 0, torch.arange(len(levels[level].x), device=device)).cpu().numpy()
 
-    return explain_pass(model, batch, row=groups.inverse, tokens=tokens), groups.inverse
+    return explain_pass(model.network, batch, row=groups.inverse, tokens=tokens), groups.inverse

@@ -73,7 +73,7 @@ def test_baseline(frame: Path, tmp_path: Path) -> None:
     assert expected is not None
     np.testing.assert_array_equal(compared.maps.baseline, expected.probability)
     with pytest.raises(
-        UserError, match=r"24 x 32 pixels.*on 48 x 64\. Compare models with the same crop_size"
+        UserError, match=r"crop_size \(24, 32\).*has \(48, 64\)\. Compare models with the same crop_size"
     ):
         explain_image(model, frame, baseline=load_checkpoint(tmp_path / "small.ckpt"))
 

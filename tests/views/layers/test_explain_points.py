@@ -96,7 +96,7 @@ def test_baseline() -> None:
     linear = make_model(HEADS["linear"])
     maps = explain_cloud(make_model(HEADS["ctnet"]), CLOUD, baseline=linear).maps
     np.testing.assert_array_equal(maps.baseline, explain_cloud(linear, CLOUD).maps.probability)
-    with pytest.raises(UserError, match=r"voxels of 0\.5 m"):
+    with pytest.raises(UserError, match=r"has grid_size 0\.5, but"):
         explain_cloud(linear, CLOUD, baseline=make_model(HEADS["linear"], grid_size=0.5))
 
 
