@@ -1,6 +1,6 @@
 """Check data before training: your own scans, a prepared folder, or an image data set."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data_prep.own.check import FileCheck, check_folder, check_prepared, check_scan, check_splits
+from data_prep.own.files import find_clouds
 from data_prep.own.spec import read_spec
 from pcseg.data.alignment import Units, Up
 from pcseg.data.images.check import check_split
@@ -53,14 +54,18 @@ def check(
         if not (data / MANIFEST_NAME).is_file():
             raise UserError(f"{data}: no {MANIFEST_NAME} in it. For an image data set, give --images.")
         manifest = Manifest.read(data)
-        return check_files(data, manifest.schema, check_prepared(data, manifest))
+        copies = [f"{one.path} and {other.path} are the same room" for one, other in manifest.copies]
+        return check_files(data, manifest.schema, check_prepared(data, manifest), copies)
     if data.suffix.lower() in (".yaml", ".yml"):
         spec = read_spec(data)
-        return check_files(data, spec.schema, check_folder(spec))
+        files, remarks = find_clouds(spec)
+        return check_files(data, spec.schema, check_folder(spec, files), remarks)
     return check_files(data, None, iter([check_scan(data, units=units, up=up)]))
 
 
-def check_files(data: Path, schema: LabelSchema | None, found: Iterator[FileCheck]) -> list[str]:
+def check_files(
+    data: Path, schema: LabelSchema | None, found: Iterator[FileCheck], remarks: Sequence[str] = ()
+) -> list[str]:
     """Print problems as files are checked, then tables of files and classes; return the conclusion.
 
     Raises:
@@ -75,10 +80,9 @@ def check_files(data: Path, schema: LabelSchema | None, found: Iterator[FileChec
                 name = "" if check.name in text else f"{check.name}: "
                 console.print(f"{kind}: {name}{text}", markup=False, highlight=False, soft_wrap=True)
     warnings = sum(len(check.warnings) for check in checks)
-    if schema is not None:
-        for text in check_splits(checks, schema):
-            console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
-            warnings += 1
+    for text in [*remarks, *([] if schema is None else check_splits(checks, schema))]:
+        console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
+        warnings += 1
     console.print(file_table(checks))
     if schema is not None:
         console.print(class_table(checks, schema))

@@ -1,5 +1,6 @@
 """Prepare your own data: ``python -m data_prep.folder YAML OUT`` converts labeled clouds to prepared scenes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -8,8 +9,10 @@ import numpy as np
 from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
-from data_prep.own.spec import FolderSpec, find_clouds, read_spec, scene_name
-from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, summarize
+from data_prep.outputs import require_other_folder
+from data_prep.own.files import find_clouds, scene_name
+from data_prep.own.spec import FolderSpec, read_spec
+from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarize
 from data_prep.releases.release import fingerprint
 from pcseg.cli import run
 from pcseg.data.alignment import find_frame
@@ -64,8 +67,11 @@ def prepare(
         UserError: The description is invalid, or at least one file failed; the other files are prepared.
     """
     spec = read_spec(description)
+    require_other_folder(spec.root, out)
     console = Console()
-    jobs = make_jobs(spec, out, normals=normals)
+    files, remarks = find_clouds(spec)
+    print_lines([f"warning: {line}" for line in remarks], console)
+    jobs = make_jobs(spec, files, out, normals=normals)
     empty = Manifest(dataset=spec.name, release=f"own data {spec.name}", schema=spec.schema, scenes=())
     outcome = prepare_scenes(
         jobs, out, empty=empty, workers=workers, console=console, stays=lambda entry: False
@@ -73,14 +79,14 @@ def prepare(
     summarize(outcome, out, console, kind="files")
 
 
-def make_jobs(spec: FolderSpec, out: Path, *, normals: bool = False) -> list[Job]:
+def make_jobs(spec: FolderSpec, files: Mapping[Path, str], out: Path, *, normals: bool = False) -> list[Job]:
     """Create one job per file, with a fingerprint of the file and the description.
 
     Raises:
         UserError: Two files of a split have the same scene name.
     """
     jobs: dict[str, Job] = {}
-    for file, split in find_clouds(spec).items():
+    for file, split in files.items():
         path = f"{split}/{scene_name(spec, file)}.h5"
         if path in jobs:
             raise UserError(f"{file}: another file has the scene name {path}. Rename one of them.")

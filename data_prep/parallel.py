@@ -161,6 +161,10 @@ def summarize(outcome: Outcome, out: Path, console: Console, *, kind: str) -> No
             lines.append(f"repaired: {repair.file} line {repair.line}: {repair.before!r} -> {repair.after!r}")
         lines += [f"skipped: {file}" for file in entry.ignored]
     lines += [f"no longer part of the data: {out / entry.path}" for entry in outcome.dropped]
+    lines += [
+        f"warning: {one.path} and {other.path} are the same room. Remove one of their sources."
+        for one, other in manifest.copies
+    ]
     lines += [f"failed: {failure}" for failure in sorted(outcome.failures)]
     lines += [
         f"{len(outcome.prepared)} prepared, {len(outcome.skipped)} unchanged, {len(outcome.failures)} failed",

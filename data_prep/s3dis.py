@@ -4,8 +4,8 @@ Only ``Area_*/<room>/Annotations/<class>_<n>.txt`` is read: the file of the whol
 without labels, and more damaged lines.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,16 +13,21 @@ import numpy as np
 from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
+from data_prep.outputs import require_other_folder
 from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarize
 from data_prep.releases.release import fingerprint, names_of
 from data_prep.releases.s3dis import (
     LAYOUT,
+    QUIRKS,
+    UNLABELED,
     RawRoom,
+    class_name,
     find_rooms,
     is_aligned,
     missing_rooms,
     object_files,
     release_name,
+    require_known_classes,
     with_angles,
 )
 from data_prep.releases.text_points import read_points
@@ -31,9 +36,9 @@ from pcseg.data.manifest import Manifest, Repair, SceneEntry, describe_scene
 from pcseg.data.normals import estimate_normals
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.errors import UserError
-from pcseg.labels import S3DIS
+from pcseg.labels import IGNORE_INDEX, S3DIS
 
-PREPARATION = 1
+PREPARATION = 2
 """Part of every fingerprint; increased when this module changes the scenes that it writes."""
 
 
@@ -57,6 +62,7 @@ def prepare(
     workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
     normals: bool = False,
     align: bool = False,
+    classes: dict[str, str] | None = None,
 ) -> None:
     """Prepare S3DIS: write one HDF5 file per room and a manifest.
 
@@ -69,21 +75,27 @@ def prepare(
         workers: Number of processes; each holds one room in memory.
         normals: Estimate normals from the points.
         align: Rotate the rooms of the non-aligned release by their alignment angles.
+        classes: Class of S3DIS, or ``unlabeled``, for other names in the files, such as '{lamp: clutter}'.
 
     Raises:
-        UserError: The folder is not a release, or at least one room failed; the other rooms are prepared.
+        UserError: The folder is not a release or has unknown classes, or at least one room failed; the other rooms
+            are prepared.
     """
     console = Console()
     areas = None if areas is None else names_of(areas)
-    rooms = find_rooms(raw, areas=areas)
+    rooms, remarks = find_rooms(raw, areas=areas)
+    require_other_folder(raw, out)
+    classes = {name.lower(): label for name, label in (classes or {}).items()}
+    require_known_classes(raw, rooms, classes)
     aligned = is_aligned(rooms)
     release = release_name(raw, aligned=aligned)
     if align:
         if aligned:
             raise UserError(f"{raw}: is the aligned release already. Omit --align.")
         rooms, release = with_angles(raw, rooms), f"{release}, rotated"
-    print_lines([f"warning: {line}" for line in missing_rooms(raw, rooms, areas=areas)], console)
-    jobs = make_jobs(rooms, out, normals=normals)
+    remarks += missing_rooms(raw, rooms, areas=areas)
+    print_lines([f"warning: {line}" for line in remarks], console)
+    jobs = make_jobs([replace(room, classes=classes) for room in rooms], out, normals=normals)
     empty = Manifest(dataset="s3dis", release=release, schema=S3DIS, scenes=())
     outcome = prepare_scenes(jobs, out, empty=empty, workers=workers, console=console)
     summarize(outcome, out, console, kind="rooms")
@@ -93,7 +105,8 @@ def make_jobs(rooms: Sequence[RawRoom], out: Path, *, normals: bool = False) -> 
     """Create one job per room, with a fingerprint of its files."""
     jobs = []
     for room in rooms:
-        source, size = fingerprint(f"{PREPARATION} {normals} {room.angle}", object_files(room)[0])
+        options = f"{PREPARATION} {normals} {room.angle} {sorted(room.classes.items())}"
+        source, size = fingerprint(options, object_files(room)[0])
         work = partial(prepare_room, room, out, source=source, normals=normals)
         jobs.append(Job(path=f"{room.label}.h5", source=source, size=size, work=work))
     return jobs
@@ -126,9 +139,9 @@ def read_room(room: RawRoom) -> RoomPoints:
         UserError: No annotations, fewer than two points, a line that cannot be repaired, or a color outside 0..255.
 
     Convention:
-        Instances are numbered in the order of their files. Classes that are not in the schema (``stairs``, also
-        spelled ``staris``, in the release) become clutter. Files not named ``<class>_<n>.txt`` are skipped, such
-        as ``wall_3 (1).txt``, a copy of ``wall_3.txt``.
+        Instances are numbered in the order of their files. ``stairs``, also spelled ``staris`` in the release,
+        become clutter. Files not named ``<class>_<n>.txt`` are skipped, such as ``wall_3 (1).txt``, a copy of
+        ``wall_3.txt``.
     """
     files, ignored = object_files(room)
     if not files:
@@ -147,7 +160,7 @@ def read_room(room: RawRoom) -> RoomPoints:
     if len(table) < 2:
         raise UserError(f"{room.label}: has a single point. Download the room again.")
     pos = table[:, :3] if room.angle is None else _rotate(table[:, :3], room.angle)
-    labels = np.array([_label(file) for file in files], np.int16)
+    labels = np.array([_label(file, room.classes) for file in files], np.int16)
     return RoomPoints(
         pos=np.ascontiguousarray(pos, np.float32),
         color=np.rint(table[:, 3:]).astype(np.uint8),
@@ -158,9 +171,10 @@ def read_room(room: RawRoom) -> RoomPoints:
     )
 
 
-def _label(file: Path) -> int:
-    name = file.stem.rsplit("_", 1)[0]
-    return S3DIS.names.index(name if name in S3DIS.names else "clutter")
+def _label(file: Path, classes: Mapping[str, str]) -> int:
+    name = class_name(file)
+    name = (QUIRKS | dict(classes)).get(name, name)
+    return IGNORE_INDEX if name == UNLABELED else S3DIS.names.index(name)
 
 
 def _check_colors(points: np.ndarray, name: str) -> None:

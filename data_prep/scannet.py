@@ -15,6 +15,7 @@ import numpy as np
 from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
+from data_prep.outputs import require_other_folder
 from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarize
 from data_prep.releases.release import fingerprint, names_of
 from data_prep.releases.scannet import (
@@ -97,6 +98,7 @@ def prepare(
     console = Console()
     options = Options(classes=classes, align=align, normals=normals)
     scans, remarks = find_scans(raw, lists=lists)
+    require_other_folder(raw, out)
     stays = partial(is_in_split, raw, {scan.name: scan.split for scan in scans})
     if splits is not None:
         wanted = names_of(splits)

@@ -1,13 +1,13 @@
 """Check your own data before preparation or training, per file and over all files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.folder import read_labeled
-from data_prep.own.spec import FolderSpec, find_clouds
+from data_prep.own.spec import FolderSpec
 from pcseg.data.alignment import find_frame
 from pcseg.data.io.clouds import Cloud, read_cloud
 from pcseg.data.manifest import Manifest
@@ -48,9 +48,9 @@ class FileCheck:
     warnings: list[str] = field(default_factory=list)
 
 
-def check_folder(spec: FolderSpec) -> Iterator[FileCheck]:
-    """Check every file of a data description."""
-    for file, split in find_clouds(spec).items():
+def check_folder(spec: FolderSpec, files: Mapping[Path, str]) -> Iterator[FileCheck]:
+    """Check every file of a data description; ``files`` holds their splits."""
+    for file, split in files.items():
         check = FileCheck(name=file.relative_to(spec.root).as_posix(), split=split)
         try:
             labeled = read_labeled(spec, file)

@@ -10,7 +10,6 @@ import numpy as np
 import yaml
 
 from pcseg.data.alignment import Units, Up
-from pcseg.data.io.clouds import CLOUD_READERS
 from pcseg.data.io.columns import AXES, Columns
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, LabelSchema
@@ -156,55 +155,6 @@ def read_spec(path: Path) -> FolderSpec:
         units=_choice(content.get("units", "m"), "units", Units, path),
         up=_choice(content.get("up", "z"), "up", Up, path),
     )
-
-
-def find_clouds(spec: FolderSpec) -> dict[Path, str]:
-    """Return the files of a data set and the split of each, sorted.
-
-    Raises:
-        UserError: There are none, a file is in two splits, a split is empty, or a pattern is invalid.
-    """
-    files = sorted(
-        path
-        for path in spec.root.rglob("*")
-        if path.suffix.lower() in CLOUD_READERS
-        and not any(
-            part.startswith(".") for part in path.relative_to(spec.root).parts
-        )  # made by file managers
-        and path.is_file()
-    )
-    if not files:
-        raise UserError(f"{spec.root}: holds no clouds. Provide files of {', '.join(CLOUD_READERS)}.")
-    if spec.split is None:
-        flat = [file for file in files if file.parent == spec.root]
-        if flat:
-            raise UserError(
-                f"{spec.path}: {flat[0].name} is not in a subfolder of {spec.root}. Assign files with 'split'."
-            )
-        return {file: file.relative_to(spec.root).parts[0] for file in files}
-    found: dict[Path, str] = {}
-    for split, patterns in spec.split.items():
-        try:
-            matching = {file for pattern in patterns for file in spec.root.glob(pattern)} & set(files)
-        except ValueError as error:
-            raise UserError(f"{spec.path}: split {split!r}: {error}. Correct the pattern.") from error
-        if not matching:
-            raise UserError(
-                f"{spec.path}: split {split!r}: no file in {spec.root} matches {', '.join(patterns)}. Correct it."
-            )
-        for file in sorted(matching):
-            if file in found:
-                raise UserError(
-                    f"{spec.path}: {file.relative_to(spec.root)} is in {found[file]!r} and {split!r}. Keep one."
-                )
-            found[file] = split
-    return dict(sorted(found.items()))
-
-
-def scene_name(spec: FolderSpec, file: Path) -> str:
-    """Return the scene name of a file: its path under the root without the suffix, folders joined by ``_``."""
-    parts = file.relative_to(spec.root).with_suffix("").parts
-    return "_".join(parts[1:] if spec.split is None else parts)
 
 
 def _names(given: Any, path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -1,9 +1,10 @@
 """Shared by raw releases: wrong folders, generated folders, and fingerprints of files."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from data_prep.outputs import is_output
 from pcseg.errors import UserError
 
 
@@ -17,6 +18,32 @@ def require_folder(raw: Path, layout: str) -> None:
     if not raw.is_dir():
         what = "is a file. Unpack it" if raw.is_file() else "no such folder. Check the path"
         raise UserError(f"{raw}: {what}, and pass the unpacked release. {layout}")
+
+
+def input_folders(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """Return the folders among ``paths``, sorted, without those that pcseg wrote, and a remark about each of these.
+
+    Raises:
+        UserError: A broken link.
+    """
+    folders, remarks = [], []
+    for path in sorted(paths):
+        if not path.exists() and not path.suffix:
+            raise UserError(f"{path}: broken link. Mount or restore its target, or remove the link.")
+        if path.is_dir() and is_output(path):
+            remarks.append(f"{path}: written by pcseg, not taken as data")
+        elif path.is_dir():
+            folders.append(path)
+    return folders, remarks
+
+
+def require_single(folders: Iterable[Path]) -> None:
+    """Raise :class:`UserError` if two of the folders are one, through links."""
+    names: dict[Path, Path] = {}
+    for folder in folders:
+        first = names.setdefault(folder.resolve(), folder)
+        if first != folder:
+            raise UserError(f"{folder}: the same folder as {first}. Remove one of the links.")
 
 
 def better_folder(raw: Path, is_release: Callable[[Path], bool], layout: str) -> str:

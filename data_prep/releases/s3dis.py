@@ -3,30 +3,51 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data_prep.releases.release import better_folder, is_generated, require_folder
+from data_prep.releases.release import (
+    better_folder,
+    input_folders,
+    is_generated,
+    require_folder,
+    require_single,
+)
 from pcseg.errors import UserError
+from pcseg.labels import S3DIS
 
 NUM_ROOMS = {"Area_1": 44, "Area_2": 40, "Area_3": 23, "Area_4": 49, "Area_5": 68, "Area_6": 48}
 """Number of rooms per area of the release, 272 in total."""
 
+QUIRKS = {"stairs": "clutter", "staris": "clutter"}
+"""Class names of the release without a class of their own, as in the official preparation."""
+
+UNLABELED = "unlabeled"
+"""Name of no class in ``--classes``."""
+
 LAYOUT = "Expected RAW/Area_1/office_1/Annotations/chair_1.txt."
 
 _AREA = re.compile(r"Area_\w+")
-_OBJECT = re.compile(r"[A-Za-z]+_\d+\.txt")
+_OBJECT = re.compile(r"([^.].*)_\d+\.txt")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawRoom:
-    """A room of the raw release; ``angle`` is its alignment angle in degrees, ``None`` for no rotation."""
+    """A room of the raw release.
+
+    Args:
+        area, name: The room.
+        folder: Folder of the room.
+        angle: Alignment angle in degrees, ``None`` for no rotation.
+        classes: Class of S3DIS, or ``unlabeled``, for other names in the files.
+    """
 
     area: str
     name: str
     folder: Path
     angle: float | None = None
+    classes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -34,14 +55,15 @@ class RawRoom:
         return f"{self.area}/{self.name}"
 
 
-def find_rooms(raw: Path, *, areas: Sequence[str] | None = None) -> list[RawRoom]:
-    """Return the rooms of a raw release, sorted by area and name.
+def find_rooms(raw: Path, *, areas: Sequence[str] | None = None) -> tuple[list[RawRoom], list[str]]:
+    """Return the rooms of a raw release, sorted by area and name, and remarks about folders that are left out.
 
     Raises:
-        UserError: Not the folder of the areas, a requested area that is missing, or an area without rooms.
+        UserError: Not the folder of the areas, a requested area that is missing, an area without rooms, or a room
+            with two names.
     """
     require_folder(raw, LAYOUT)
-    found = _area_folders(raw)
+    found, remarks = input_folders(path for path in raw.iterdir() if _AREA.fullmatch(path.name))
     if not found:
         raise UserError(f"{raw}: has no folder Area_*. {better_folder(raw, _has_rooms, LAYOUT)}")
     absent = sorted(set(areas or ()) - {folder.name for folder in found})
@@ -52,11 +74,13 @@ def find_rooms(raw: Path, *, areas: Sequence[str] | None = None) -> list[RawRoom
     rooms = []
     for area in found:
         if areas is None or area.name in areas:
-            folders = sorted(path for path in area.iterdir() if path.is_dir() and path.name[0] != ".")
+            folders, outputs = input_folders(path for path in area.iterdir() if path.name[0] != ".")
             if not folders:
                 raise UserError(f"{area}: has no rooms. {LAYOUT}")
             rooms += [RawRoom(area=area.name, name=folder.name, folder=folder) for folder in folders]
-    return rooms
+            remarks += outputs
+    require_single([room.folder for room in rooms])
+    return rooms, remarks
 
 
 def object_files(room: RawRoom) -> tuple[list[Path], list[str]]:
@@ -68,6 +92,35 @@ def object_files(room: RawRoom) -> tuple[list[Path], list[str]]:
     objects = [path for path in files if _OBJECT.fullmatch(path.name)]
     others = [path.name for path in files if not _OBJECT.fullmatch(path.name)]
     return objects, [name for name in others if name[0] != "." and name != "Icon\r"]
+
+
+def class_name(file: Path) -> str:
+    """Return the class in the name of an object file."""
+    return file.stem.rpartition("_")[0].lower()
+
+
+def require_known_classes(raw: Path, rooms: Sequence[RawRoom], classes: Mapping[str, str]) -> None:
+    """Raise :class:`UserError` if object files have class names that neither S3DIS nor ``classes`` has.
+
+    Args:
+        raw: Folder of the release.
+        rooms: Its rooms.
+        classes: Class of S3DIS, or ``unlabeled``, for other names.
+    """
+    wrong = sorted(name for name in classes.values() if name not in (*S3DIS.names, UNLABELED))
+    if wrong:
+        raise UserError(
+            f"--classes: {wrong[0]!r} is not a class. Choose from {', '.join(S3DIS.names)}, {UNLABELED}."
+        )
+    known = {*S3DIS.names, *QUIRKS, *classes}
+    unknown = [file for room in rooms for file in object_files(room)[0] if class_name(file) not in known]
+    if unknown:
+        counts = Counter(map(class_name, unknown))
+        found = ", ".join(f"{name} ({count} files)" for name, count in sorted(counts.items()))
+        raise UserError(
+            f"{raw}: S3DIS has no class {found}, such as {unknown[0].relative_to(raw)}. Rename the files, map names "
+            f"with --classes '{{{unknown[0].stem.rpartition('_')[0].lower()}: clutter}}', or use pcseg prepare folder."
+        )
 
 
 def release_name(raw: Path, *, aligned: bool) -> str:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.releases.release import better_folder, is_generated, require_folder
+from data_prep.releases.release import (
+    better_folder,
+    input_folders,
+    is_generated,
+    require_folder,
+    require_single,
+)
 from pcseg.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -93,9 +99,12 @@ def find_scans(raw: Path, *, lists: Path | None = None) -> tuple[list[RawScan], 
         UserError: Not the folder of a release, a damaged list, or no scan in any split.
     """
     require_folder(raw, LAYOUT)
-    folders = {
-        folder.name: folder for parent in ("scans", "scans_test") for folder in _scan_folders(raw / parent)
-    }
+    folders: dict[str, Path] = {}
+    for folder in [*_scan_folders(raw / "scans"), *_scan_folders(raw / "scans_test")]:
+        if folder.name in folders:
+            raise UserError(f"{folder}: {folders[folder.name]} has the same name. Remove one of them.")
+        folders[folder.name] = folder
+    require_single(folders.values())
     if not folders:
         rename = "" if raw.name == "scans" else f"Rename {raw.name!r} to 'scans'. "
         inside = f"{rename}Pass its parent folder."
@@ -237,7 +246,7 @@ def _warnings(
 def _scan_folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and _SCAN.fullmatch(path.name))
+    return input_folders(path for path in folder.iterdir() if _SCAN.fullmatch(path.name))[0]
 
 
 def _has_scans(folder: Path) -> bool:

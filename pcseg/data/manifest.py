@@ -105,6 +105,13 @@ class Manifest:
         parts += sorted(f"{scene.path} {scene.content}" for scene in self.scenes)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
+    @property
+    def copies(self) -> list[tuple[SceneEntry, SceneEntry]]:
+        """Every scene that has the same content as another one before it, after that one; empty scenes are none."""
+        first: dict[str, SceneEntry] = {}
+        pairs = [(first.setdefault(scene.content, scene), scene) for scene in self.scenes if scene.num_points]
+        return [(one, other) for one, other in pairs if one is not other]
+
     def write(self, folder: Path | str) -> None:
         """Write ``manifest.json`` in ``folder`` atomically."""
         path = Path(folder) / MANIFEST_NAME

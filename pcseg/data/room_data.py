@@ -1,5 +1,6 @@
 """Rooms of a prepared folder for training: which rooms train, validate and test, and how they are augmented."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -18,6 +19,13 @@ from pcseg.data.training_data import TrainingData
 from pcseg.data.transforms import CropCenter, IndoorColor, IndoorGeometry, Transform
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
+
+logger = logging.getLogger(__name__)
+
+
+def has_labels(room: SceneEntry) -> bool:
+    """Return whether any point of a room has a class."""
+    return any(room.class_histogram)
 
 
 class RoomData(TrainingData):
@@ -43,7 +51,11 @@ class RoomData(TrainingData):
         num_workers: Number of loading processes; results do not depend on it.
 
     Raises:
-        UserError: Not a prepared folder, an unknown split, room or feature, or no room to train on.
+        UserError: Not a prepared folder, an unknown split, room or feature, no labeled room to train on, or a room that
+            is in the test split too.
+
+    Convention:
+        Rooms without labels are neither trained on nor held out.
     """
 
     kind = "rooms"
@@ -82,7 +94,9 @@ class RoomData(TrainingData):
         self.manifest = Manifest.read(self.root)
         self.test_rooms = self._in_splits(test_splits, "test_splits")
         others = [split for split in self.manifest.splits if split not in {*test_splits, *(val_splits or ())}]
-        rooms = self._in_splits(others if train_splits is None else train_splits, "train_splits")
+        rooms = self._labeled(
+            self._in_splits(others if train_splits is None else train_splits, "train_splits")
+        )
         if val_splits is not None:
             self.val_rooms = self._in_splits(val_splits, "val_splits")
         elif val_rooms is not None:
@@ -107,11 +121,20 @@ class RoomData(TrainingData):
 
     def _check_rooms(self) -> None:
         """Check that no test room is trained or validated on and that at least one room remains to train on."""
-        for name, rooms in (("training", self.train_rooms), ("validation", self.val_rooms)):
-            shared = [room.path for room in rooms if room in self.test_rooms]
-            if shared:
+        training, val, test = (
+            ("training", self.train_rooms), ("validation", self.val_rooms), ("test", self.test_rooms)
+        )  # fmt: skip
+        for (name, rooms), (other, others) in ((training, test), (val, test), (training, val)):
+            contents = {room.content: room.path for room in others if room.num_points}
+            shared = next((room for room in rooms if room.content in contents), None)
+            if shared is not None and shared in others:
                 raise UserError(
-                    f"{self.root}: {shared[0]} is used for both {name} and test. Check data.*_splits."
+                    f"{self.root}: {shared.path} is used for both {name} and {other}. Check data.*_splits."
+                )
+            if shared is not None:
+                raise UserError(
+                    f"{self.root}: {shared.path}, used for {name}, has the points of {contents[shared.content]}, used "
+                    f"for {other}. Remove one of them and prepare the data again."
                 )
         if not self.train_rooms:
             raise UserError(
@@ -130,6 +153,10 @@ class RoomData(TrainingData):
     def class_counts(self) -> Tensor:
         """Number of training points per class, int64, ``(K,)``."""
         return torch.tensor([entry.class_histogram for entry in self.train_rooms]).sum(dim=0)
+
+    @property
+    def has_val_labels(self) -> bool:
+        return any(map(has_labels, self.val_rooms))
 
     @property
     def val_sizes(self) -> list[int]:
@@ -181,11 +208,29 @@ class RoomData(TrainingData):
                 raise UserError(
                     f"data.val_rooms: {self.root} has no room {room!r}. Use names such as {min(known)!r}."
                 )
+            if not has_labels(known[room]):
+                raise UserError(f"data.val_rooms: {room} has no labels. Name a room with labels.")
         return tuple(known[room] for room in rooms)
 
+    def _labeled(self, rooms: tuple[SceneEntry, ...]) -> tuple[SceneEntry, ...]:
+        labeled = tuple(room for room in rooms if has_labels(room))
+        without = [room.path for room in rooms if not has_labels(room)]
+        if without and not labeled:
+            raise UserError(
+                f"{self.root}: none of the {len(rooms)} training rooms has labels. Label some or check data.*_splits."
+            )
+        if without:
+            logger.warning(
+                "%s: %d of %d training rooms have no labels and are left out, such as %s.",
+                self.root, len(without), len(rooms), without[0],
+            )  # fmt: skip
+        return labeled
+
     def _held_out(self, rooms: Sequence[SceneEntry], fraction: float) -> tuple[SceneEntry, ...]:
-        """Choose a share of the rooms; all scans of one space (see :class:`SceneEntry`) stay together."""
+        """Choose a share of the rooms; all scans of one space (see :class:`SceneEntry`) and copies stay together."""
         by_name = {f"{room.split}/{room.name}": room for room in rooms}
-        spaces = {name: f"{room.split}/{room.space or room.name}" for name, room in by_name.items()}
+        first = {room.content: room for room in reversed(rooms)}
+        originals = {name: first[room.content] for name, room in by_name.items()}
+        spaces = {name: f"{room.split}/{room.space or room.name}" for name, room in originals.items()}
         chosen = hold_out(spaces, fraction)
         return tuple(room for name, room in by_name.items() if name in chosen)

@@ -58,6 +58,11 @@ class TrainingData(L.LightningDataModule, ABC):
 
     @property
     @abstractmethod
+    def has_val_labels(self) -> bool:
+        """Whether any validation item has a label."""
+
+    @property
+    @abstractmethod
     def manifest_hash(self) -> str:
         """Hash that is equal for equal data."""
 

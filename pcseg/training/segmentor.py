@@ -188,6 +188,8 @@ class Segmentor(Network, L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         total = self.val_confusion.summed_over_processes()
         self.val_confusion.reset()
+        if not total.labeled.any():  # a score of NaN would choose the first checkpoint
+            raise UserError("data: no validation voxel has a label. Hold out rooms with more labels.")
         self.log("val/miou", total.mean_iou(), prog_bar=True)
         self.log("val/acc", total.overall_accuracy())
         self.log("val/points", float(total.labeled.sum()))

@@ -134,13 +134,16 @@ class StoreCard(Callback):
 
 
 def _require_validation_data(data: TrainingData, options: TrainerOptions) -> None:
-    """Require one item per process, because every process takes part in the sum of the scores."""
+    """Require labels, and one item per process, because every process takes part in the sum of the scores."""
     num_val = len(data.val_sizes)
     if num_val < options.num_processes:
         raise UserError(
             f"data: {num_val} {data.kind} to validate on for {options.num_processes} processes. Raise "
-            f"data.val_fraction or set data.val_{data.kind}."
+            "data.val_fraction or set data.val_splits."
         )
+    for purpose, labeled in (("train", bool(data.class_counts.any())), ("validate", data.has_val_labels)):
+        if not labeled:
+            raise UserError(f"data: the {data.kind} to {purpose} on have no labels. Check data.*_splits.")
 
 
 def _model_card(

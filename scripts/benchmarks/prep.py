@@ -30,7 +30,7 @@ def run() -> list[Row]:
         other = make_room(Path(temporary, "Area_1", "office_1"), decimals=6)
         for number in range(2, NUM_ROOMS + 1):
             shutil.copytree(aligned.folder, aligned.folder.with_name(f"office_{number}"))
-        rooms = find_rooms(raw)
+        rooms, _ = find_rooms(raw)
 
         def write_as_ours(room: RawRoom) -> None:
             arrays, path = read_with_loadtxt(room), out / f"{room.label}.h5"

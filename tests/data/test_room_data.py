@@ -251,9 +251,55 @@ def test_rooms_with_one_point_and_with_none(tmp_path: Path) -> None:
     for count in (1, 0):
         folder = tmp_path / str(count)
         write_fake_building(folder, rooms={"Area_1": 2}, num_points=count)
-        loader = data(folder, test_splits=[], features=["color", "height", "pos"]).train_dataloader()
+        options = {"test_splits": [], "features": ["color", "height", "pos"]}
         if count:
-            assert all(batch.num_nodes in (1, 2) for batch in loader)
+            assert all(batch.num_nodes in (1, 2) for batch in data(folder, **options).train_dataloader())
         else:
-            with pytest.raises(UserError, match=r"office_.\.h5: the scene has no points"):
-                list(loader)
+            with pytest.raises(UserError, match="none of the 2 training rooms has labels"):
+                data(folder, **options)
+
+
+def write_rooms(folder: Path, rooms: dict[str, tuple[int, bool]]) -> Path:
+    """A prepared folder of rooms ``<split>/<name>`` from a seed, with or without labels."""
+    entries = []
+    for path, (seed, labeled) in rooms.items():
+        room = fake_room(seed, num_points=200)
+        label = room["label"] if labeled else np.full_like(room["label"], -1)
+        write_scene(
+            folder / f"{path}.h5", **room | {"label": label}, dataset="d", scene=Path(path).name, schema=S3DIS
+        )
+        entries.append(describe_scene(read_scene(folder / f"{path}.h5"), folder=folder, source=""))
+    Manifest(dataset="d", release="r", schema=S3DIS, scenes=tuple(entries)).write(folder)
+    return folder
+
+
+def test_only_labeled_rooms_are_trained_on_and_held_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labeled = {"train/a": (1, True), "train/b": (2, True)}
+    unlabeled = {f"train/u{k}": (10 + k, False) for k in range(6)}
+    write_rooms(tmp_path, labeled | unlabeled | {"test/c": (3, True), "open/d": (4, False)})
+    for fraction in (0.1, 0.5, 0.9):
+        rooms = data(tmp_path, train_splits=["train"], test_splits=["test"], val_fraction=fraction)
+        assert sorted(names(rooms.val_rooms) + names(rooms.train_rooms)) == ["train/a", "train/b"]
+        assert len(rooms.val_rooms) == 1
+        assert rooms.has_val_labels
+    assert "6 of 8 training rooms have no labels and are left out, such as train/u0.h5" in caplog.text
+    with pytest.raises(UserError, match=r"data\.val_rooms: train/u2 has no labels\. Name a room with labels"):
+        data(tmp_path, test_splits=["test"], val_rooms=["train/u2"])
+    with pytest.raises(UserError, match="none of the 1 training rooms has labels"):
+        data(tmp_path, test_splits=["test"], train_splits=["open"])
+    assert not data(tmp_path, test_splits=["test"], val_splits=["open"]).has_val_labels
+
+
+def test_copies_of_a_room_do_not_leak_from_one_split_to_another(tmp_path: Path) -> None:
+    rooms = {"train/a": (1, True), "train/b": (2, True), "train/c": (3, True), "test/x": (2, True)}
+    write_rooms(tmp_path / "test", rooms)
+    with pytest.raises(UserError, match=r"train/b\.h5, used for training, has the points of test/x\.h5"):
+        data(tmp_path / "test", test_splits=["test"], val_rooms=["train/a"])
+    write_rooms(tmp_path / "val", rooms | {"test/x": (9, True), "train/d": (1, True), "train/e": (5, True)})
+    with pytest.raises(UserError, match=r"train/d\.h5, used for training, has the points of train/a\.h5"):
+        data(tmp_path / "val", test_splits=["test"], val_rooms=["train/a"])
+    for fraction in (0.2, 0.4, 0.6, 0.8):
+        held = names(data(tmp_path / "val", test_splits=["test"], val_fraction=fraction).val_rooms)
+        assert ("train/a" in held) == ("train/d" in held)

@@ -1,5 +1,6 @@
 """Own data: descriptions, what becomes of files in several formats, and what is refused."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,13 @@ import pytest
 from helpers.clouds_on_disk import DESCRIPTION, NAMES, own_room, write_own_folder, write_own_h5, write_own_ply
 
 from data_prep.folder import object_numbers, prepare
-from data_prep.own.spec import find_clouds, read_spec
+from data_prep.own.files import find_clouds, matches
+from data_prep.own.spec import read_spec
+from pcseg.data.io.clouds import read_cloud
 from pcseg.data.manifest import Manifest
 from pcseg.data.scenes import check_scene, read_scene
 from pcseg.errors import UserError
+from pcseg.inference.clouds import CloudPrediction
 
 
 def describe(path: Path, text: str) -> Path:
@@ -210,3 +214,121 @@ def test_files_without_a_place(tmp_path: Path) -> None:
         spec.renamed({"x": np.zeros(1)}, source=yaml)
     with pytest.raises(UserError, match="no such file"):
         read_spec(tmp_path / "none.yaml")
+
+
+# ---- links, copies and own output
+
+
+def scene_paths(out: Path) -> list[str]:
+    return [entry.path for entry in Manifest.read(out).scenes]
+
+
+def test_linked_folders_and_files_are_found(tmp_path: Path) -> None:
+    yaml = write_own_folder(tmp_path)
+    root = tmp_path / "my_rooms"
+    (root / "train").rename(tmp_path / "disk")
+    (root / "train").symlink_to(tmp_path / "disk")
+    (root / "test" / "room_0.ply").rename(tmp_path / "lab.ply")
+    (root / "test" / "lab.ply").symlink_to(tmp_path / "lab.ply")
+    expected = ["test/lab.h5", "train/room_0.h5", "train/room_1.h5", "train/room_2.h5"]
+    prepare(yaml, tmp_path / "out", workers=1)
+    assert scene_paths(tmp_path / "out") == expected
+    describe(yaml, DESCRIPTION + "split: {train: 'train/*.ply', test: '**/lab.ply'}\n")
+    prepare(yaml, tmp_path / "split", workers=1)
+    assert scene_paths(tmp_path / "split") == [
+        "test/test_lab.h5", "train/train_room_0.h5", "train/train_room_1.h5", "train/train_room_2.h5",
+    ]  # fmt: skip
+
+
+def test_links_in_circles_end_and_files_are_taken_once(tmp_path: Path) -> None:
+    spec = read_spec(write_own_folder(tmp_path))
+    root = spec.root
+    plain, _ = find_clouds(spec)
+    (root / "train" / "self").symlink_to(root / "train")
+    (root / "train" / "again.ply").symlink_to(root / "train" / "room_0.ply")
+    for number in range(14):  # every folder links to every other one
+        (root / "train" / f"f{number}").mkdir()
+        for other in range(14):
+            (root / "train" / f"f{number}" / f"to{other}").symlink_to(root / "train" / f"f{other}")
+    files, remarks = find_clouds(spec)
+    assert files == plain
+    first = root / "train" / "room_0.ply"
+    assert f"{root / 'train' / 'again.ply'}: another name of {first}, taken once" in remarks
+    (root / "train" / "loop.ply").symlink_to(root / "train" / "loop.ply")
+    with pytest.raises(UserError, match=r"loop\.ply: broken link"):
+        find_clouds(spec)
+
+
+def test_a_split_can_be_a_folder_of_links(tmp_path: Path) -> None:
+    yaml = write_own_folder(tmp_path, rooms={"all": 3})
+    root = tmp_path / "my_rooms"
+    for split, number in (("train", 0), ("train", 1), ("test", 2)):
+        (root / split).mkdir(exist_ok=True)
+        (root / split / f"{number}.ply").symlink_to(Path("..") / "all" / f"room_{number}.ply")
+    with pytest.raises(UserError, match=r"all/room_2\.ply in 'all' and .*test/2\.ply in 'test' are the same"):
+        find_clouds(read_spec(yaml))
+    describe(yaml, DESCRIPTION + "split: {train: 'train/*', test: 'test/*'}\n")
+    assert [path.name for path in find_clouds(read_spec(yaml))[0]] == ["2.ply", "0.ply", "1.ply"]
+    (root / "test" / "leak.ply").symlink_to(root / "all" / "room_0.ply")
+    with pytest.raises(UserError, match=r"are the same file\. Remove one"):
+        find_clouds(read_spec(yaml))
+    (root / "test" / "leak.ply").unlink()
+    (root / "test" / "gone.ply").symlink_to(tmp_path / "gone.ply")
+    with pytest.raises(UserError, match=r"gone\.ply: broken link\. Mount or restore its target"):
+        find_clouds(read_spec(yaml))
+
+
+def test_output_under_the_root_is_never_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    yaml = write_own_folder(tmp_path)
+    root = tmp_path / "my_rooms"
+    out = root / "prepared"
+    for _ in range(2):
+        prepare(yaml, out, workers=1)
+    expected = ["test/room_0.h5", "train/room_0.h5", "train/room_1.h5", "train/room_2.h5"]
+    assert scene_paths(out) == expected
+    assert f"warning: {out}: written by pcseg, not taken as data" in capsys.readouterr().out
+    (out / "manifest.json").unlink()  # scenes are recognized alone, too
+    cloud = read_cloud(root / "test" / "room_0.ply")
+    prediction = CloudPrediction(
+        label=np.zeros(len(cloud), np.int16),
+        confidence=np.ones(len(cloud), np.float32),
+        schema=read_spec(yaml).schema,
+        source="room_0.ply",
+        checkpoint="abc",
+        cloud=cloud,
+        remarks=[],
+    )
+    prediction.write(root / "train" / "predictions")
+    (root / "run").mkdir()
+    for name in ("config.json", "last.ckpt", "metrics.csv"):
+        (root / "run" / name).write_text("{}")
+    files, remarks = find_clouds(read_spec(yaml))
+    assert [path.relative_to(root).with_suffix(".h5").as_posix() for path in files] == expected
+    assert len(remarks) == 4 + 2 + 1  # scenes, the files of the prediction, the run
+    with pytest.raises(UserError, match="is the folder of the raw data"):
+        prepare(yaml, root, workers=1)
+    only = describe(tmp_path / "only.yaml", DESCRIPTION.replace("root: my_rooms", "root: my_rooms/prepared"))
+    with pytest.raises(UserError, match="holds no clouds of your own, only output of pcseg such as"):
+        find_clouds(read_spec(only))
+
+
+def test_a_manifest_of_another_program_hides_nothing(tmp_path: Path) -> None:
+    spec = read_spec(write_own_folder(tmp_path))
+    plain = find_clouds(spec)
+    (spec.root / "train" / "manifest.json").write_text('{"files": []}')
+    assert find_clouds(spec) == plain
+
+
+def test_copies_of_a_room_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    yaml = write_own_folder(tmp_path)
+    shutil.copy(tmp_path / "my_rooms/train/room_1.ply", tmp_path / "my_rooms/test/copy.ply")
+    prepare(yaml, tmp_path / "out", workers=1)
+    assert "warning: test/copy.h5 and train/room_1.h5 are the same room" in capsys.readouterr().out
+
+
+def test_names_with_brackets_match_themselves() -> None:
+    assert matches(("a", "room[1].ply"), ("a", "room[1].ply"))
+    assert matches(("a", "b", "c.ply"), ("**", "*.ply"))
+    assert matches(("c.ply",), ("**", "*.ply"))
+    assert not matches(("a", "c.ply"), ("*.ply",))
+    assert not matches(("A", "c.ply"), ("a", "*.ply"))

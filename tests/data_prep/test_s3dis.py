@@ -316,7 +316,7 @@ def test_warning_is_shown_and_is_no_error(
 def test_hidden_folders_are_no_rooms(raw: Path) -> None:
     (raw / "Area_1" / ".office_9.partial").mkdir()
     (raw / "Area_1" / ".DS_Store").write_bytes(b"")
-    assert [room.label for room in find_rooms(raw)] == list(ROOMS)
+    assert [room.label for room in find_rooms(raw)[0]] == list(ROOMS)
 
 
 # ---- the command
@@ -365,3 +365,57 @@ def test_wrong_options_are_a_few_lines(
     assert stop.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) <= 6
     assert not out.exists()
+
+
+# ---- class names
+
+
+def test_names_that_s3dis_does_not_have_are_refused_or_mapped(tmp_path: Path, out: Path) -> None:
+    raw = write_raw_building(tmp_path / "raw", ROOMS)
+    for room in ("Area_1/office_1", "Area_5/office_1"):
+        for name in ("lamp_1", "Coffee_Table_1", "Wall_7", "stairs_1"):
+            (raw / room / "Annotations" / f"{name}.txt").write_bytes(LINES)
+    with pytest.raises(
+        UserError, match=r"coffee_table \(2 files\), lamp \(2 files\), such as Area_1/office_1"
+    ):
+        prepare(raw, out, workers=1)
+    with pytest.raises(UserError, match="--classes: 'desk' is not a class"):
+        prepare(raw, out, workers=1, classes={"lamp": "desk"})
+    with pytest.raises(UserError, match=r"S3DIS has no class lamp \(2 files\)"):
+        prepare(raw, out, workers=1, classes={"coffee_table": "table"})
+    prepare(raw, out, workers=1, classes={"Lamp": "unlabeled", "coffee_table": "table"})
+    scene = read_scene(out / "Area_1" / "office_1.h5")
+    found = {S3DIS.names[k] if k >= 0 else None for k in scene.label[np.isin(scene.instance, [0])]}
+    assert found == {"table"}  # Coffee_Table_1 is the first file
+    assert np.bincount(scene.label + 1).tolist() == [2, 0, 20, 22, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2]
+    prepare(raw, out, workers=1, classes={"lamp": "clutter", "coffee_table": "table"})
+    assert (read_scene(out / "Area_1" / "office_1.h5").label >= 0).all()
+
+
+# ---- links and output in the raw folder
+
+
+def test_linked_areas_and_rooms_are_read_and_each_room_once(raw: Path, out: Path, tmp_path: Path) -> None:
+    (raw / "Area_5").rename(tmp_path / "disk")
+    (raw / "Area_5").symlink_to(tmp_path / "disk")
+    (raw / "Area_1" / "office_1").rename(tmp_path / "room")
+    (raw / "Area_1" / "office_1").symlink_to(tmp_path / "room")
+    prepare(raw, out, workers=1)
+    assert [entry.path for entry in Manifest.read(out).scenes] == [f"{room}.h5" for room in ROOMS]
+    (raw / "Area_2").symlink_to(raw / "Area_1")
+    with pytest.raises(UserError, match=r"Area_2/hallway_1: the same folder as .*Area_1/hallway_1"):
+        prepare(raw, out, workers=1)
+    (raw / "Area_2").unlink()
+    (raw / "Area_2").symlink_to(tmp_path / "unmounted")
+    with pytest.raises(UserError, match="Area_2: broken link"):
+        prepare(raw, out, workers=1)
+
+
+def test_output_in_the_raw_folder_is_not_read(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for out in (raw / "Area_prepared", raw / "Area_1" / "prepared"):
+        for _ in range(2):
+            prepare(raw, out, workers=1)
+        assert [entry.path for entry in Manifest.read(out).scenes] == [f"{room}.h5" for room in ROOMS]
+        assert f"warning: {out}: written by pcseg, not taken as data" in capsys.readouterr().out
+    with pytest.raises(UserError, match="is the folder of the raw data"):
+        prepare(raw, raw, workers=1)

@@ -2,20 +2,25 @@
 
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 import torch
-from helpers.fakes import ConvBackbone, write_fake_building
+from helpers.fakes import ConvBackbone, fake_room, write_fake_building
 from helpers.training_runs import CONFIG, finish, logged, start, weights, write_config
 
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import load_checkpoint
+from pcseg.data.manifest import Manifest, describe_scene
 from pcseg.data.room_data import RoomData
+from pcseg.data.scenes import read_scene, write_scene
 from pcseg.errors import UserError
 from pcseg.heads.linear import LinearHead
+from pcseg.labels import S3DIS
 from pcseg.training.train import train
 from pcseg.training.trainer import TrainerOptions, build_trainer
 
@@ -161,3 +166,40 @@ def test_runs_and_checkpoints_that_do_not_fit_are_refused(building: Path, tmp_pa
     damaged.write_bytes((tmp_path / "run" / "best.ckpt").read_bytes()[:1000])
     with pytest.raises(UserError, match="not a readable checkpoint"):
         load_checkpoint(damaged)
+
+
+def test_data_without_labels_is_refused_before_training(tmp_path: Path) -> None:
+    room = fake_room(1, num_points=200)
+    entries = []
+    for path, labeled in {"train/a": True, "val/b": False}.items():
+        label = room["label"] if labeled else np.full_like(room["label"], -1)
+        arrays = room | {"label": label}
+        write_scene(tmp_path / f"{path}.h5", **arrays, dataset="d", scene=path[-1], schema=S3DIS)
+        entries.append(describe_scene(read_scene(tmp_path / f"{path}.h5"), folder=tmp_path, source=""))
+    Manifest(dataset="d", release="r", schema=S3DIS, scenes=tuple(entries)).write(tmp_path)
+    data = RoomData(tmp_path, test_splits=[], train_splits=["train"], val_splits=["val"])
+    with pytest.raises(UserError, match="data: the rooms to validate on have no labels"):
+        train(data=data, backbone=ConvBackbone, head=LinearHead, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_score_without_labels_never_chooses_a_checkpoint(building: Path, tmp_path: Path) -> None:
+    """Labels that no validation voxel shows are found at the end of the first epoch."""
+    data = RoomData(building, grid_size=0.5)
+    collate = data.collate
+    data.collate = lambda *, training: collate(training=True) if training else without_labels(collate)  # type: ignore[method-assign]
+    with pytest.raises(UserError, match="no validation voxel has a label"):
+        train(
+            data=data, backbone=ConvBackbone, head=LinearHead, out=tmp_path / "run",
+            trainer=TrainerOptions(max_epochs=2, progress_bar=False, accelerator="cpu"),
+        )  # fmt: skip
+    assert not (tmp_path / "run" / "best.ckpt").exists()
+
+
+def without_labels(collate: Callable[..., Any]) -> Callable[[Any], Any]:
+    def make(items: Any) -> Any:
+        batch = collate(training=False)(items)
+        batch.y[:] = -1
+        return batch
+
+    return make

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +20,15 @@ from pcseg.data.images.reader import Picture
 from pcseg.data.images.readers import IMAGE_READERS, ImageSet
 from pcseg.data.training_data import TrainingData
 from pcseg.errors import UserError, require
-from pcseg.labels import LabelSchema
+from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 COUNTED = 200
 """Number of training images, evenly spread, on which classes are counted."""
+
+
+def real_file(picture: Picture) -> str:
+    """Return the path of an image without links."""
+    return os.path.realpath(picture.image)
 
 
 class ImageData(TrainingData):
@@ -119,9 +125,15 @@ class ImageData(TrainingData):
                 raise UserError(
                     f"data.{key} and data.test_splits share {min(shared)!r}. Remove it from one of them."
                 )
-        train = [picture for split in splits for picture in self.reader.pictures(split)]
+        train = [picture for split in splits for picture in self.reader.pictures(split) if picture.label]
+        val = [picture for split in val_splits or () for picture in self.reader.pictures(split)]
+        tested = [split for split in self.test_splits if split in self.reader.splits]
+        test = {real_file(picture) for split in tested for picture in self.reader.find(split)}
+        shared = next((picture for picture in [*train, *val] if real_file(picture) in test), None)
+        if shared is not None:
+            raise UserError(f"{shared.image}: the same file is in the test split. Remove one of its names.")
         if val_splits is not None:
-            return [picture for split in val_splits for picture in self.reader.pictures(split)], train
+            return val, train
         groups = [f"{picture.split}/{picture.group}" for picture in train]
         spaces = [f"{picture.split}/{self.reader.space(picture.group)}" for picture in train]
         held = hold_out(dict(zip(groups, spaces)), val_fraction)
@@ -138,12 +150,16 @@ class ImageData(TrainingData):
     def class_counts(self) -> Tensor:
         """Pixels per class in up to :data:`COUNTED` training images."""
         step = -(-len(self.train_pictures) // COUNTED)
-        counts = np.zeros(self.schema.num_classes, np.int64)
-        for picture in self.train_pictures[::step]:
-            if picture.label is not None:
-                label = self.reader.read_label(picture.label)
-                counts += np.bincount(label[label >= 0], minlength=len(counts))
-        return torch.from_numpy(counts)
+        counts = [self._counts(picture) for picture in self.train_pictures[::step]]
+        return torch.from_numpy(np.sum(counts, axis=0))
+
+    @cached_property
+    def has_val_labels(self) -> bool:
+        return any(self._counts(picture).any() for picture in self.val_pictures)
+
+    def _counts(self, picture: Picture) -> np.ndarray:
+        label = np.full(1, IGNORE_INDEX) if picture.label is None else self.reader.read_label(picture.label)
+        return np.bincount(label[label >= 0], minlength=self.schema.num_classes)
 
     @property
     def manifest_hash(self) -> str:

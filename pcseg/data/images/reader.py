@@ -83,7 +83,7 @@ class ImageReader(ABC):
             raise UserError(
                 f"{self.root}: no split {split!r}, found: {known}. {self.dataset} has {self.layout}."
             )
-        found = self.find(split)
+        found = [picture for picture in self.find(split) if not is_overlay(picture.image)]
         if not found:
             raise UserError(f"{self.root}: split {split!r} is empty. {self.dataset} has {self.layout}.")
         return found
@@ -117,6 +117,12 @@ class ImageReader(ABC):
             f"{picture.label}: {columns} x {rows} labels for the {width} x {height} pixels of {picture.image}. "
             "Fix or remove the pair."
         )
+
+
+def is_overlay(image: Path) -> bool:
+    """Return whether ``pcseg predict`` wrote an image: an overlay beside the classes."""
+    name, overlay, _ = image.stem.rpartition("_overlay")
+    return bool(overlay) and image.with_name(f"{name}.png").is_file()
 
 
 def table_of(values: Sequence[int], *, ignored: Collection[int] = ()) -> np.ndarray:

@@ -75,15 +75,20 @@ class RoomFrames(ImageReader):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return tuple(sorted(folder.name for folder in self.root.iterdir() if folder.is_dir()))
+        areas = {color.parent.parent for color in self.root.glob("[!.]*/*/color") if color.is_dir()}
+        return tuple(sorted(area.name for area in areas))
 
     @property
     def train_splits(self) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(split for split in self.splits if split not in self.test_splits)
 
     def find(self, split: str) -> list[Picture]:
-        rooms = sorted(room for room in (self.root / split).iterdir() if not room.name.startswith("."))
-        return [picture for room in rooms for picture in frames_in(room, split=split, group=room.name)]
+        rooms = sorted((self.root / split).glob("[!.]*/color"))
+        return [
+            picture
+            for color in rooms
+            for picture in frames_in(color.parent, split=split, group=color.parent.name)
+        ]
 
 
 class ScanNetFrames(ImageReader):

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from helpers.fake_images import write_images, write_room_frames
+from helpers.fake_images import save, write_images, write_room_frames
 from helpers.fakes import write_fake_building
 
 from pcseg.data.images.image_data import ImageData
@@ -109,3 +110,45 @@ def test_invalid_splits_are_refused(frames: Path) -> None:
         ImageData(frames, **SMALL, train_splits=["Area_9"])
     with pytest.raises(UserError, match=r"data\.batch_size"):
         ImageData(frames, **SMALL | {"batch_size": 0})
+
+
+def test_images_without_labels_are_refused(tmp_path: Path) -> None:
+    root = write_room_frames(tmp_path / "frames", rooms={"Area_1": 4, "Area_2": 2, "Area_5": 1})
+    for area in ("Area_2", "Area_5"):
+        for label in (root / area).rglob("label/*.png"):
+            save(np.zeros((48, 64), np.uint8), label)
+    data = ImageData(root, **SMALL, train_splits=["Area_1"])
+    assert data.has_val_labels
+    data = ImageData(root, **SMALL, train_splits=["Area_1"], val_splits=["Area_2"])
+    assert not data.has_val_labels
+    assert not ImageData(root, **SMALL, train_splits=["Area_2"]).class_counts.any()
+    public = write_images(tmp_path / "city", "cityscapes")
+    (public / "leftImg8bit" / "val").rename(public / "leftImg8bit" / "test")
+    with pytest.raises(UserError, match="no images to train on"):
+        ImageData(public, dataset="cityscapes", crop_size=(32, 32), train_splits=["test"], test_splits=[])
+
+
+def test_an_image_with_two_names_does_not_leak_from_the_test_split(tmp_path: Path) -> None:
+    root = write_images(tmp_path, "ade20k")
+    (tested,) = (root / "images" / "validation").iterdir()
+    link = root / "images" / "training" / "ADE_train_00000009.jpg"
+    link.symlink_to(tested)
+    with pytest.raises(UserError, match=r"ADE_train_00000009\.jpg: the same file is in the test split"):
+        ImageData(root, dataset="ade20k", crop_size=(32, 32))
+    link.unlink()
+    (root / "images" / "training").rename(tmp_path / "disk")
+    (root / "images" / "training").symlink_to(tmp_path / "disk")
+    assert len(ImageData(root, dataset="ade20k", crop_size=(32, 32), val_fraction=0).train_pictures) == 3
+
+
+def test_output_beside_frames_is_no_split(tmp_path: Path) -> None:
+    root = write_room_frames(tmp_path, rooms={"Area_1": 3, "Area_5": 1})
+    write_fake_building(root / "prepared", rooms={"Area_1": 1}, num_points=50)
+    (root / "runs").mkdir()
+    (root / "Area_1" / "predictions").mkdir()
+    color = root / "Area_1" / "office_1" / "color"
+    save(np.zeros((48, 64, 3), np.uint8), color / "000000_overlay.jpg")  # as pcseg predict writes
+    save(np.zeros((48, 64), np.uint8), color / "000000.png")
+    data = ImageData(root, **SMALL)
+    assert data.reader.splits == ("Area_1", "Area_5")
+    assert len(data.train_pictures) + len(data.val_pictures) == 6

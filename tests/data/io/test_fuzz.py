@@ -15,7 +15,8 @@ from helpers.damage import clear, damaged
 from helpers.fakes import fake_room, write_fake_building
 
 from data_prep.folder import make_jobs, prepare_cloud
-from data_prep.own.spec import find_clouds, read_spec
+from data_prep.own.files import find_clouds
+from data_prep.own.spec import read_spec
 from data_prep.releases.text_points import read_points
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.alignment import IDENTITY
@@ -176,7 +177,7 @@ def test_unusual_values_through_the_preparation_of_own_data(tmp_path: Path) -> N
         path = tmp_path / "data" / "train" / "room.npz"
         np.savez(path, **values(rng))  # type: ignore[arg-type]
         spec = read_spec(tmp_path / "d.yaml")
-        (job,) = make_jobs(spec, out)
+        (job,) = make_jobs(spec, find_clouds(spec)[0], out)
         try:
             prepare_cloud(spec, path, out, job.path, source=job.source)
         except UserError as error:

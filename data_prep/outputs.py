@@ -1,0 +1,61 @@
+"""Recognize what pcseg has written: prepared folders, runs, evaluations and predictions are never raw data."""
+
+import json
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+from pcseg.data.manifest import MANIFEST_NAME
+from pcseg.errors import UserError
+
+RESULTS = (("config.json", "last.ckpt"), ("results.json", "results.md"))
+"""Files that are found together in the folder of a run or an evaluation."""
+
+PREDICTION = {"label.npy", "confidence.npy", "label_schema.npy", "checkpoint.npy"}
+"""Arrays of a prediction."""
+
+COLORED = ["x", "y", "z", "red", "green", "blue", "label", "confidence"]
+"""Properties of the colored PLY file of a prediction."""
+
+
+def is_output(path: Path) -> bool:
+    """Return whether pcseg wrote a folder or a point cloud; damaged files are left to their reader."""
+    if path.is_dir():
+        return _is_prepared(path) or any(all((path / name).is_file() for name in names) for names in RESULTS)
+    tests = {".h5": _is_scene, ".npz": _is_prediction, ".ply": _is_colored}
+    with suppress(OSError, zipfile.BadZipFile, ValueError):
+        return path.suffix.lower() in tests and tests[path.suffix.lower()](path)
+    return False
+
+
+def require_other_folder(raw: Path, out: Path) -> None:
+    """Raise :class:`UserError` if prepared scenes would be written among the raw files."""
+    if out.resolve() == raw.resolve():
+        raise UserError(
+            f"{out}: is the folder of the raw data. Choose another folder for the prepared scenes."
+        )
+
+
+def _is_prepared(folder: Path) -> bool:
+    with suppress(OSError, ValueError):  # of another program
+        fields = json.loads((folder / MANIFEST_NAME).read_text())
+        return isinstance(fields, dict) and {"format_version", "schema", "scenes"} <= fields.keys()
+    return False
+
+
+def _is_scene(path: Path) -> bool:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return "label_schema" in file.attrs
+
+
+def _is_prediction(path: Path) -> bool:
+    with zipfile.ZipFile(path) as file:
+        return set(file.namelist()) >= PREDICTION
+
+
+def _is_colored(path: Path) -> bool:
+    with path.open("rb") as file:
+        header = file.read(1000).partition(b"end_header")[0].decode("latin-1").splitlines()
+    return [line.split()[-1] for line in header if line.startswith("property")] == COLORED
