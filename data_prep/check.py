@@ -8,11 +8,11 @@ from jsonargparse.typing import PositiveInt
 from rich.console import Console
 from rich.table import Table
 
+from data_prep.image_check import check_split
 from data_prep.own.check import FileCheck, check_folder, check_prepared, check_scan, check_splits
 from data_prep.own.files import find_clouds
 from data_prep.own.spec import read_spec
 from pcseg.data.alignment import Units, Up
-from pcseg.data.images.check import check_split
 from pcseg.data.images.readers import IMAGE_READERS, ImageSet
 from pcseg.data.manifest import MANIFEST_NAME, Manifest
 from pcseg.errors import UserError

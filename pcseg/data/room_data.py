@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,11 @@ from torch import Tensor
 
 from pcseg.data.collate import Collate
 from pcseg.data.features import num_features
-from pcseg.data.holdout import hold_out
 from pcseg.data.manifest import Manifest, SceneEntry
-from pcseg.data.rooms import RoomFiles, TrainingRooms, WholeRooms
-from pcseg.data.training_data import TrainingData
-from pcseg.data.transforms import CropCenter, IndoorColor, IndoorGeometry, Transform
-from pcseg.errors import UserError
+from pcseg.data.rooms import RoomFiles
+from pcseg.data.training_data import TrainingData, TrainingSamples, WholeItems, hold_out
+from pcseg.data.transforms import CropCenter, GridSample, IndoorColor, IndoorGeometry, SphereCrop, Transform
+from pcseg.errors import UserError, require
 from pcseg.labels import LabelSchema
 
 logger = logging.getLogger(__name__)
@@ -38,8 +37,8 @@ class RoomData(TrainingData):
         test_splits: Areas or splits kept for the test.
         train_splits: Areas or splits to train on; default: all others.
         val_splits: Areas or splits to validate on; default: training rooms are held out.
-        val_fraction: Share of the rooms of every training split that is held out, at least one.
-        val_rooms: Rooms to hold out, as ``<split>/<scene>``, instead of a share.
+        val_fraction: Part of the rooms of every training split that is held out, at least one.
+        val_rooms: Rooms to hold out, as ``<split>/<scene>``, instead of a fraction.
         point_transforms: Augmentations of all points of a room, before grid sampling; default: IndoorGeometry.
         voxel_transforms: Augmentations after grid sampling and cropping, which must not move points; default:
             IndoorColor.
@@ -107,15 +106,10 @@ class RoomData(TrainingData):
         self._check_rooms()
 
     def _check_numbers(self, val_fraction: float) -> None:
-        if self.max_voxels < 1:
-            raise UserError(f"data.max_voxels: {self.max_voxels} is too small. Use at least 1.")
-        if self.grid_size <= 0:
-            raise UserError(
-                f"data.grid_size: {self.grid_size} is not positive. Give the edge of a voxel in meters."
-            )
-        for name, share in (("mix_prob", self.mix_prob), ("val_fraction", val_fraction)):
-            if not 0 <= share <= 1:
-                raise UserError(f"data.{name}: {share} is out of range. Use a value between 0 and 1.")
+        require(self.max_voxels >= 1, "data.max_voxels", self.max_voxels, "Use at least 1.")
+        require(self.grid_size > 0, "data.grid_size", self.grid_size, "Give the edge of a voxel in meters.")
+        require(0 <= self.mix_prob <= 1, "data.mix_prob", self.mix_prob, "Use a value between 0 and 1.")
+        require(0 <= val_fraction <= 1, "data.val_fraction", val_fraction, "Use a value between 0 and 1.")
         if self.mix_prob > 0 and self.batch_size == 1:
             raise UserError("data.mix_prob: samples are mixed in pairs. Use a data.batch_size of at least 2.")
 
@@ -170,20 +164,22 @@ class RoomData(TrainingData):
         mean = [round(value, 1) for value in color]
         return fields | {"missing_fields": {"color": mean, "normal": "estimate"}}
 
-    def train_dataset(self, seed: int) -> TrainingRooms:
-        return TrainingRooms(
-            self._files(self.train_rooms),
-            grid_size=self.grid_size,
-            max_voxels=self.max_voxels,
-            crop_center=self.crop_center,
+    def train_dataset(self, seed: int) -> TrainingSamples:
+        """Return rooms that are augmented, grid sampled, cropped to ``max_voxels``, and augmented again."""
+        files = self._files(self.train_rooms)
+        sampling = GridSample(grid_size=self.grid_size)
+        crop = SphereCrop(max_points=self.max_voxels, center=self.crop_center)
+        make = partial(
+            files.augmented,
             point_transforms=self.point_transforms,
-            voxel_transforms=self.voxel_transforms,
-            seed=seed,
+            voxel_transforms=[sampling, crop, *self.voxel_transforms],
         )
+        return TrainingSamples(make=make, count=len(files), seed=seed)
 
-    def val_dataset(self) -> WholeRooms:
+    def val_dataset(self) -> WholeItems:
         """Return whole rooms, not augmented; ``y`` holds the labels of their voxels."""
-        return WholeRooms(self._files(self.val_rooms), grid_size=self.grid_size)
+        files = self._files(self.val_rooms)
+        return WholeItems(make=partial(files.whole, grid_size=self.grid_size), count=len(files))
 
     def collate(self, *, training: bool) -> Callable[[Sequence[Any]], Any]:
         mix_prob = self.mix_prob if training else 0.0
@@ -227,7 +223,7 @@ class RoomData(TrainingData):
         return labeled
 
     def _held_out(self, rooms: Sequence[SceneEntry], fraction: float) -> tuple[SceneEntry, ...]:
-        """Choose a share of the rooms; all scans of one space (see :class:`SceneEntry`) and copies stay together."""
+        """Choose rooms of every split; all scans of one space (see :class:`SceneEntry`) and copies stay together."""
         by_name = {f"{room.split}/{room.name}": room for room in rooms}
         first = {room.content: room for room in reversed(rooms)}
         originals = {name: first[room.content] for name, room in by_name.items()}

@@ -5,14 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from pcseg.data.features import ground_height
 from pcseg.data.manifest import SceneEntry
 from pcseg.data.sample import Sample, load_sample
-from pcseg.data.samplers import SampleKey
 from pcseg.data.scenes import read_scene
-from pcseg.data.transforms import CropCenter, GridSample, SphereCrop, Transform, apply_all
+from pcseg.data.transforms import GridSample, Transform, apply_all
 from pcseg.data.worker_errors import note_file
 from pcseg.errors import UserError
 
@@ -54,74 +52,29 @@ class RoomFiles:
         sample = load_sample(scene, name=f"{entry.split}/{entry.name}")
         return sample if self.needs_normals else replace(sample, normal=None)
 
-
-class TrainingRooms(Dataset[tuple[Sample, np.random.Generator]]):
-    """Augmented crops of voxelized rooms.
-
-    A room is augmented, grid sampled (one random point per voxel), cropped to ``max_voxels``, and augmented again.
-
-    Args:
-        files: The rooms.
-        grid_size: Edge of a voxel in meters.
-        max_voxels: Maximum number of voxels of a sample.
-        crop_center: Center of a crop.
-        point_transforms: Augmentations before grid sampling.
-        voxel_transforms: Augmentations after cropping, which must not move points.
-        seed: Seed of the random numbers of a sample, together with its key.
-
-    Convention:
-        A sample depends only on seed and key, not on the process or on other samples. It comes with its random
-        generator, for random decisions about the batch.
-    """
-
-    def __init__(
+    def augmented(
         self,
-        files: RoomFiles,
+        index: int,
+        rng: np.random.Generator,
         *,
-        grid_size: float,
-        max_voxels: int,
-        crop_center: CropCenter = "point",
         point_transforms: Sequence[Transform],
         voxel_transforms: Sequence[Transform],
-        seed: int,
-    ) -> None:
-        self.files = files
-        self.point_transforms = list(point_transforms)
-        self.voxel_transforms = [
-            GridSample(grid_size=grid_size),
-            SphereCrop(max_points=max_voxels, center=crop_center),
-            *voxel_transforms,
-        ]
-        self.seed = seed
+    ) -> tuple[Sample, np.random.Generator]:
+        """Return a training sample, and its random generator for random decisions about the batch.
 
-    def __len__(self) -> int:
-        return len(self.files)
+        Args:
+            index: Number of the room.
+            rng: Random generator of the sample.
+            point_transforms: Transforms of all points of the room.
+            voxel_transforms: Grid sampling and the transforms after it, which must not move points.
+        """
+        sample = apply_all(point_transforms, self.load(index), rng)
+        return apply_all(voxel_transforms, with_height(sample), rng), rng
 
-    def __getitem__(self, key: SampleKey) -> tuple[Sample, np.random.Generator]:
-        rng = np.random.default_rng((self.seed, key.epoch, key.position))
-        sample = apply_all(self.point_transforms, self.files.load(key.index), rng)
-        return apply_all(self.voxel_transforms, with_height(sample), rng), rng
-
-
-class WholeRooms(Dataset[tuple[Sample, np.random.Generator]]):
-    """Whole rooms with one point per voxel, the same in every epoch.
-
-    Args:
-        files: The rooms.
-        grid_size: Edge of a voxel in meters.
-    """
-
-    def __init__(self, files: RoomFiles, *, grid_size: float) -> None:
-        self.files = files
-        self.grid_size = grid_size
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> tuple[Sample, np.random.Generator]:
+    def whole(self, index: int, *, grid_size: float) -> tuple[Sample, np.random.Generator]:
+        """Return a whole room with one point per voxel, always the same, as :meth:`augmented` does."""
         rng = np.random.default_rng(index)
-        sample = with_height(self.files.load(index))
-        return GridSample(grid_size=self.grid_size)(sample, rng), rng
+        return GridSample(grid_size=grid_size)(with_height(self.load(index)), rng), rng
 
 
 def with_height(sample: Sample) -> Sample:

@@ -1,18 +1,61 @@
 """Training and validation data as batches, the same for rooms and images."""
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import lightning as L
+import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from pcseg.data.loaders import BatchLoader, EpochLoader
-from pcseg.data.samplers import EpochSampler, ShardSampler
+from pcseg.data.samplers import EpochSampler, SampleKey, ShardSampler
 from pcseg.data.worker_errors import WorkerFiles
-from pcseg.errors import UserError
+from pcseg.errors import require
 from pcseg.labels import LabelSchema
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingSamples(Dataset[T], Generic[T]):
+    """Augmented samples by :class:`~pcseg.data.samplers.SampleKey`.
+
+    Args:
+        make: Makes a sample, given the index of its room or image and its random generator.
+        count: Number of rooms or images.
+        seed: Seed of the random numbers of a sample, together with its key.
+
+    Convention:
+        A sample depends only on seed and key, not on the process or on other samples.
+    """
+
+    make: Callable[[int, np.random.Generator], T]
+    count: int
+    seed: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, key: SampleKey) -> T:
+        return self.make(key.index, np.random.default_rng((self.seed, key.epoch, key.position)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WholeItems(Dataset[T], Generic[T]):
+    """Whole rooms or images by index, the same in every epoch; ``make`` reads one of ``count`` items."""
+
+    make: Callable[[int], T]
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> T:
+        return self.make(index)
 
 
 class TrainingData(L.LightningDataModule, ABC):
@@ -38,11 +81,9 @@ class TrainingData(L.LightningDataModule, ABC):
 
     def __init__(self, *, batch_size: int, loop: int, num_workers: int) -> None:
         super().__init__()
-        for name, value, least in (
-            ("batch_size", batch_size, 1), ("loop", loop, 1), ("num_workers", num_workers, 0)
-        ):  # fmt: skip
-            if value < least:
-                raise UserError(f"data.{name}: {value} is too small. Use at least {least}.")
+        require(batch_size >= 1, "data.batch_size", batch_size, "Use at least 1.")
+        require(loop >= 1, "data.loop", loop, "Use at least 1.")
+        require(num_workers >= 0, "data.num_workers", num_workers, "Use at least 0.")
         self.batch_size, self.loop, self.num_workers = batch_size, loop, num_workers
         self.worker_files: list[WorkerFiles] = []
 
@@ -76,12 +117,12 @@ class TrainingData(L.LightningDataModule, ABC):
         """Return the fields of the model card that depend on the data."""
 
     @abstractmethod
-    def train_dataset(self, seed: int) -> Dataset:
-        """Return augmented samples by :class:`~pcseg.data.samplers.SampleKey`."""
+    def train_dataset(self, seed: int) -> TrainingSamples:
+        """Return augmented samples."""
 
     @abstractmethod
-    def val_dataset(self) -> Dataset:
-        """Return validation items by index."""
+    def val_dataset(self) -> WholeItems:
+        """Return validation items."""
 
     @abstractmethod
     def collate(self, *, training: bool) -> Callable[[Sequence[Any]], Any]:
@@ -91,20 +132,45 @@ class TrainingData(L.LightningDataModule, ABC):
         """Return training batches; seed and epoch alone determine them, and a loader resumes inside an epoch."""
         seed = self.seed if seed is None else seed
         dataset = self.train_dataset(seed)
-        sampler = EpochSampler(len(dataset), batch_size=self.batch_size, loop=self.loop, seed=seed)  # type: ignore[arg-type]
+        sampler = EpochSampler(len(dataset), batch_size=self.batch_size, loop=self.loop, seed=seed)
         loader = EpochLoader(dataset, sampler, self.collate(training=True), num_workers=self.num_workers)
         self.worker_files.append(loader.worker_files)
         return loader
 
     def val_dataloader(self) -> BatchLoader:
         """Return every validation item exactly once over all processes, one per batch."""
+        dataset, sampler = self.val_dataset(), ShardSampler(self.val_sizes)
         collate = self.collate(training=False)
-        loader = BatchLoader(
-            self.val_dataset(),
-            ShardSampler(self.val_sizes),
-            collate,
-            batch_size=1,
-            num_workers=self.num_workers,
-        )
+        loader = BatchLoader(dataset, sampler, collate, batch_size=1, num_workers=self.num_workers)
         self.worker_files.append(loader.worker_files)
         return loader
+
+
+def hold_out(scenes: Mapping[str, str], fraction: float) -> set[str]:
+    """Choose validation items: a fraction of the scenes of every split, by the hash of their names.
+
+    At least one scene of every split is chosen and at least one is not, so none of a split with a single scene. If
+    all splits have a single scene, they are treated as one split. With ``fraction`` 0 no scene is chosen.
+
+    Args:
+        scenes: Physical space of each scene; both as ``<split>/<name>``. All scenes of a space, such
+            as repeated scans of one room, are chosen together.
+        fraction: Part of the scenes.
+    """
+    splits = sorted({scene.split("/")[0] for scene in scenes})
+    chosen: set[str] = set()
+    for split in splits:
+        chosen |= _chosen({s: space for s, space in scenes.items() if s.split("/")[0] == split}, fraction)
+    return chosen or _chosen(scenes, fraction)
+
+
+def _chosen(scenes: Mapping[str, str], fraction: float) -> set[str]:
+    number = 0 if fraction == 0 else min(max(round(fraction * len(scenes)), 1), len(scenes) - 1)
+    by_space: dict[str, list[str]] = {}
+    for scene, space in scenes.items():
+        by_space.setdefault(space, []).append(scene)
+    chosen: set[str] = set()
+    for space in sorted(by_space, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        if len(chosen) < number and len(chosen) + len(by_space[space]) < len(scenes):
+            chosen.update(by_space[space])
+    return chosen

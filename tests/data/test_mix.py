@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pcseg.data.collate import Collate, to_data
-from pcseg.data.mix import mix
+from pcseg.data.collate import Collate, mix, to_data
 from pcseg.data.rooms import with_height
 from pcseg.data.sample import Sample
 from pcseg.data.transforms import GridSample, SphereCrop

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pcseg.data.holdout import hold_out
 from pcseg.data.images.augment import Augmentation
 from pcseg.data.images.batch import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, Normalize, collate_images
-from pcseg.data.images.dataset import Pictures, TrainingImages, WholeImages
+from pcseg.data.images.dataset import Pictures
 from pcseg.data.images.reader import Picture
 from pcseg.data.images.readers import IMAGE_READERS, ImageSet
-from pcseg.data.training_data import TrainingData
+from pcseg.data.training_data import TrainingData, TrainingSamples, WholeItems, hold_out
 from pcseg.errors import UserError, require
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
@@ -51,7 +50,7 @@ class ImageData(TrainingData):
         bgr: Reverse the channels, as for models trained with OpenCV, such as CCNet.
         train_splits: Training splits; default: those of the data set.
         val_splits: Validation splits; default: training images are held out.
-        val_fraction: Share of the training images that is held out; frames of a scene stay together.
+        val_fraction: Part of the training images that is held out; frames of a scene stay together.
         test_splits: Test splits; default: those of the data set.
         batch_size: Images per batch and process.
         loop: Number of times that an epoch uses every image.
@@ -175,15 +174,15 @@ class ImageData(TrainingData):
     def card(self) -> dict[str, Any]:
         return {"kind": "images", "features": ["image"], "grid_size": 0.0}
 
-    def train_dataset(self, seed: int) -> TrainingImages:
-        return TrainingImages(self._pictures(self.train_pictures), augmentation=self.augmentation, seed=seed)
+    def train_dataset(self, seed: int) -> TrainingSamples:
+        pictures = self._pictures(self.train_pictures)
+        make = partial(pictures.augmented, augmentation=self.augmentation)
+        return TrainingSamples(make=make, count=len(pictures), seed=seed)
 
-    def val_dataset(self) -> WholeImages:
-        return WholeImages(
-            self._pictures(self.val_pictures),
-            least_size=self.augmentation.crop_size,
-            base_size=self.augmentation.base_size,
-        )
+    def val_dataset(self) -> WholeItems:
+        pictures, options = self._pictures(self.val_pictures), self.augmentation
+        make = partial(pictures.whole, least_size=options.crop_size, base_size=options.base_size)
+        return WholeItems(make=make, count=len(pictures))
 
     def collate(self, *, training: bool) -> Callable[[Sequence[Any]], ImageBatch]:
         return collate_images

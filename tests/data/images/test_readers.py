@@ -8,7 +8,7 @@ import pytest
 from helpers.fake_images import WRITERS, save, write_images, write_pascal_context
 from PIL import Image
 
-from pcseg.data.images.check import check_split
+from data_prep.image_check import check_split
 from pcseg.data.images.reader import ImageReader, read_indices
 from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.data.images.voc import read_mat
