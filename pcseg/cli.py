@@ -18,6 +18,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from pcseg.errors import UserError, exit_on_user_error
+from pcseg.files import read_yaml
 from pcseg.help_pages import help_parser, summary_of
 
 # torch_geometric scripts functions when it is imported, which torch >= 2.13 calls deprecated
@@ -238,6 +239,7 @@ def config_files(name: str) -> list[Path]:
         UserError: No such file or configuration.
     """
     if Path(name).is_file():
+        read_yaml(Path(name))  # keys that occur twice are errors
         return [Path(name)]
     first, *overlays = name.removesuffix(".yaml").removeprefix("./").removeprefix("configs/").split("/")
     folder = CONFIGS / first

@@ -1,10 +1,13 @@
-"""Atomic file writing: a file appears under its name only when it is complete."""
+"""Atomic file writing, where a file appears under its name only when it is complete, and strict YAML reading."""
 
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from pcseg.errors import UserError, reason
 
@@ -79,3 +82,33 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"{folder}: cannot be created ({error.strerror}). Choose another folder.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{folder}: not writable. Choose another folder.")
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file with every value and key as the text that is written: ``no``, ``010`` and dates stay strings.
+
+    Raises:
+        UserError: Not YAML, or a key occurs twice.
+
+    Convention:
+        Empty values, ``~`` and ``null`` are ``None`` unless they are quoted.
+    """
+    try:
+        with path.open("rb") as stream:
+            return yaml.load(stream, _TextLoader)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: not YAML ({reason(error)}). Fix the syntax.") from error
+
+
+class _TextLoader(yaml.BaseLoader):
+    def construct_scalar(self, node: Any) -> Any:
+        is_null = node.style is None and node.value in ("", "~", "null", "Null", "NULL")
+        return None if is_null else super().construct_scalar(node)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                mark = node.value[position][0].start_mark
+                raise UserError(f"{mark.name} line {mark.line + 1}: {key} is given twice. Keep one.")
+        return super().construct_mapping(node, deep=deep)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pcseg.errors import UserError
-from pcseg.files import atomic_path, make_folder, write_bytes, write_json, write_text
+from pcseg.files import atomic_path, make_folder, read_yaml, write_bytes, write_json, write_text
 
 
 def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -75,3 +75,19 @@ def test_folder_that_is_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("os.access", lambda path, mode: False)  # independent of the user who runs the tests
     with pytest.raises(UserError, match=r"new: not writable\. Choose another folder"):
         make_folder(tmp_path / "new")
+
+
+def test_yaml_is_text_and_keys_are_unique(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("a: [no, 010, ~, '~']\nb: {2: 2024-01-01, c: }\n")
+    assert read_yaml(path) == {"a": ["no", "010", None, "~"], "b": {"2": "2024-01-01", "c": None}}
+    for text, message in {
+        "a: 1\nb:\n  c: 1\n  c: 2\n": r"a\.yaml line 4: c is given twice\. Keep one",
+        "a: [": "not YAML",
+        "[a]: 1\n? {b: 2}\n: 3": "not YAML",
+        "a: \xe9": "not YAML",
+    }.items():
+        path.write_bytes(text.encode("latin-1"))
+        with pytest.raises(UserError, match=message) as caught:
+            read_yaml(path)
+        assert "\n" not in str(caught.value)

@@ -2,16 +2,17 @@
 
 import colorsys
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import yaml
 
 from pcseg.data.alignment import Units, Up
 from pcseg.data.io.columns import AXES, Columns
 from pcseg.errors import UserError
+from pcseg.files import read_yaml
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 LABEL_NAMES = ("label", "labels", "class", "classification", "semantic", "sem_label", "segment")
@@ -64,13 +65,14 @@ class FolderSpec:
         return json.dumps(parts)
 
     def label_table(self, label: np.ndarray, *, source: Path) -> np.ndarray:
-        """Return the classes ``(N,)`` int16 of the numbers in a file.
+        """Return the classes ``(N,)`` int16 of the numbers or names in a file; NaN is unlabeled.
 
         Raises:
             UserError: A number that is neither a class nor ignored, or not an integer.
         """
-        if label.dtype.kind not in "fiub":
-            raise UserError(f"{source}: labels have type {label.dtype}. Use numbers.")
+        if label.dtype.kind in "SUO":
+            return self._from_words(label, source=source)
+        label = np.where(np.isnan(label), IGNORE_INDEX, label) if label.dtype.kind == "f" else label
         present, inverse, counts = np.unique(label, return_inverse=True, return_counts=True)
         known = dict(zip(self.values, range(len(self.values)))) | dict.fromkeys(self.ignore, IGNORE_INDEX)
         known |= {IGNORE_INDEX: known.get(IGNORE_INDEX, IGNORE_INDEX)}
@@ -84,6 +86,22 @@ class FolderSpec:
                 f"{source}: label {some}{more} is not a class of {self.path}. Add it to names or ignore."
             )
         return np.array([known[value] for value in present.tolist()], dtype=np.int16)[inverse.reshape(-1)]
+
+    def _from_words(self, label: np.ndarray, *, source: Path) -> np.ndarray:
+        """Return the classes of names or numbers that are written as words; an empty word is unlabeled."""
+        words, inverse = np.unique(label.astype(str), return_inverse=True)
+        known = {str(value): value for value in (*self.values, *self.ignore, IGNORE_INDEX)}
+        known |= {name.casefold(): value for name, value in zip(self.schema.names, self.values)}
+        known |= dict.fromkeys(("", "nan", "none"), IGNORE_INDEX) | known
+        folded = [word.strip().casefold() for word in words.tolist()]
+        unknown = [word for word in folded if word not in known]
+        if unknown:
+            raise UserError(
+                f"{source}: label {', '.join(unknown[:5])} is not a class of {self.path}. Add it to names or ignore."
+            )
+        return self.label_table(
+            np.array([known[word] for word in folded])[inverse.reshape(-1)], source=source
+        )
 
     def renamed(self, columns: Columns, *, source: Path) -> Columns:
         """Return columns under the names that :func:`pcseg.data.io.clouds.from_table` knows, ``label``, ``instance``.
@@ -119,12 +137,7 @@ def read_spec(path: Path) -> FolderSpec:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file. Write a description as in docs/own_data.md.")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(
-            f"{path}: not YAML ({' '.join(str(error).split())[:200]}). Fix the syntax."
-        ) from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no keys. See docs/own_data.md.")
     known = {"name", "root", "split", "names", "colors", "ignore", "fields", "units", "up"}
@@ -134,6 +147,7 @@ def read_spec(path: Path) -> FolderSpec:
     for key in ("root", "names"):
         if not content.get(key):
             raise UserError(f"{path}: key {key!r} is missing. Add it.")
+    content = {key: value for key, value in content.items() if value is not None}
     root = (path.parent / str(content["root"])).resolve()
     if not root.is_dir():
         raise UserError(f"{path}: root {root} is not a directory. Correct it.")
@@ -141,17 +155,21 @@ def read_spec(path: Path) -> FolderSpec:
     names, values = _names(content["names"], path)
     colors = _colors(content.get("colors"), names, path)
     ignore = content.get("ignore", [])
+    ignored = [
+        _integer(value, "ignore", path) for value in (ignore if isinstance(ignore, list) else [ignore])
+    ]
+    both = sorted(set(ignored) & set(values))
+    if both:
+        raise UserError(f"{path}: {both[0]} is both in names and in ignore. Remove one of them.")
     return FolderSpec(
         path=path,
         root=root,
         name=name,
         schema=LabelSchema(name=name, names=names, colors=colors),
         values=values,
-        ignore=tuple(
-            _integer(value, "ignore", path) for value in (ignore if isinstance(ignore, list) else [ignore])
-        ),
+        ignore=tuple(ignored),
         split=_split(content.get("split"), path),
-        fields=_fields(content.get("fields") or {}, path),
+        fields=_fields(content.get("fields", {}), path),
         units=_choice(content.get("units", "m"), "units", Units, path),
         up=_choice(content.get("up", "z"), "up", Up, path),
     )
@@ -167,10 +185,18 @@ def _names(given: Any, path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
         raise UserError(
             f"{path}: names are invalid. Give a list of class names or a map from numbers to names."
         )
-    names = tuple(str(name) for _, name in pairs)
+    names = tuple(name for _, name in pairs)
+    numbers = [number for number, _ in pairs]
+    if not all(isinstance(name, str) and name for name in names):
+        raise UserError(
+            f'{path}: names: an empty value is no name. Put names such as "~" or "null" in quotes.'
+        )
+    twice = [number for position, number in enumerate(numbers) if number in numbers[:position]]
+    if twice:
+        raise UserError(f"{path}: names: {twice[0]} is given twice. Give each number one name.")
     if len(names) < 2 or len(set(names)) < len(names):
         raise UserError(f"{path}: names are {list(names)}. Give two or more different classes.")
-    return names, tuple(value for value, _ in pairs)
+    return names, tuple(numbers)
 
 
 def _colors(given: Any, names: tuple[str, ...], path: Path) -> tuple[tuple[int, int, int], ...]:
@@ -183,10 +209,10 @@ def _colors(given: Any, names: tuple[str, ...], path: Path) -> tuple[tuple[int, 
         return tuple((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colors)
     rows = list(given.values()) if isinstance(given, dict) and list(given) == list(names) else given
     try:
-        table = np.array(rows)
-    except ValueError:  # rows differ in length
+        table = np.array(rows).astype(np.int64)
+    except (ValueError, TypeError):  # no numbers, or rows that differ in length
         table = np.empty(0)
-    if table.shape != (len(names), 3) or table.dtype.kind not in "iu" or table.min() < 0 or table.max() > 255:
+    if table.shape != (len(names), 3) or table.min() < 0 or table.max() > 255:
         raise UserError(
             f"{path}: colors are invalid. Give one [r, g, b] in 0..255 per name ({len(names)}), in order."
         )
@@ -201,12 +227,13 @@ def _split(given: Any, path: Path) -> dict[str, tuple[str, ...]] | None:
             f"{path}: split is invalid. Map split names to file patterns, such as train: ['train/*.ply']."
         )
     patterns = {
-        str(key): (value,) if isinstance(value, str) else tuple(value or ()) for key, value in given.items()
+        str(key or ""): (value,) if isinstance(value, str) else tuple(value or ())
+        for key, value in given.items()
     }
     for name, values in patterns.items():
         if not all(isinstance(value, str) and value and not value.startswith("/") for value in values):
             raise UserError(f"{path}: split {name!r}: invalid pattern. Use strings relative to root.")
-        if "/" in name or name.startswith("."):
+        if not name or "/" in name or name.startswith("."):
             raise UserError(f"{path}: split {name!r}: invalid name. Use the name of a folder.")
     return patterns
 
@@ -227,9 +254,9 @@ def _fields(given: Any, path: Path) -> dict[str, str | tuple[str, ...]]:
 
 
 def _integer(value: Any, key: str, path: Path) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise UserError(f"{path}: {key}: {value!r} is not an integer. Correct it.")
-    return value
+    if not isinstance(value, str) or not re.fullmatch(r"[-+]?(0|[1-9]\d*)", value):  # 010 is 8 or 10
+        raise UserError(f"{path}: {key}: {value!r} is not an integer such as 10. Correct it.")
+    return int(value)
 
 
 def _choice(value: Any, key: str, kind: Any, path: Path) -> Any:

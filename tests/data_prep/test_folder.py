@@ -150,6 +150,13 @@ BAD = {
     "twice": ("root: my_rooms\nnames: [a, a]", "two or more different classes"),
     "number": ("root: my_rooms\nnames: {x: a, y: b}", "'x' is not an integer"),
     "colors": (DESCRIPTION + "colors: [[1, 2, 3]]\n", "one [r, g, b]"),
+    "number twice": ("root: my_rooms\nnames: {0: a, 1: b, 1: c}", "line 2: 1 is given twice"),
+    "number twice, other text": ("root: my_rooms\nnames: {0: a, 1: b, +1: c}", "names: 1 is given twice"),
+    "octal": ("root: my_rooms\nnames: {0: a, 010: b}", "'010' is not an integer"),
+    "empty name": ("root: my_rooms\nnames: [a, ~]", "in quotes"),
+    "key twice": (DESCRIPTION + "root: other\n", "root is given twice"),
+    "nested key twice": (DESCRIPTION + "fields:\n  label: a\n  label: b\n", "label is given twice"),
+    "ignored class": (DESCRIPTION.replace("[255]", "[255, 2]"), "2 is both in names and in ignore"),
     "dark colors": (DESCRIPTION + "colors: [[1, 2, 3], [1, 2, 3], [1, 2, 3], [1, 2, 300]]\n", "in 0..255"),
     "ragged colors": (DESCRIPTION + "colors: [[1, 2, 3], [1, 2], 3, 4]\n", "one [r, g, b]"),
     "ignore": (DESCRIPTION.replace("[255]", "[none]"), "'none' is not an integer"),
@@ -192,12 +199,50 @@ def test_files_of_file_managers_are_no_clouds(tmp_path: Path) -> None:
 def test_labels_that_are_no_classes(tmp_path: Path) -> None:
     spec = read_spec(write_own_folder(tmp_path))
     assert spec.label_table(np.array([3.0, 255, -1, 0]), source=tmp_path).tolist() == [3, -1, -1, 0]
-    with pytest.raises(
-        UserError, match=r"label 7 \(1 points\), nan \(2 points\) is not a class of .*my_rooms\.yaml"
-    ):
+    assert spec.label_table(np.array([np.nan, 0, 2, np.nan]), source=tmp_path).tolist() == [-1, 0, 2, -1]
+    with pytest.raises(UserError, match=r"label 7 \(1 points\) is not a class of .*my_rooms\.yaml"):
         spec.label_table(np.array([np.nan, 0, 7, np.nan]), source=tmp_path)
-    with pytest.raises(UserError, match="labels have type <U5"):
+
+
+def test_labels_may_be_words(tmp_path: Path) -> None:
+    spec = read_spec(write_own_folder(tmp_path))
+    for kind in (str, bytes, object):
+        words = np.array(["Table", "floor", "", "255", "2", "nan", " wall "]).astype(kind)
+        assert spec.label_table(words, source=tmp_path).tolist() == [3, 0, -1, -1, 2, -1, 2]
+    with pytest.raises(UserError, match="label chair is not a class"):
         spec.label_table(np.array(["chair", "table"]), source=tmp_path)
+
+
+def test_names_are_taken_as_written(tmp_path: Path) -> None:
+    """YAML 1.1 reads these as truth values, numbers and dates; a class has the name that the file shows."""
+    names = [
+        "no",
+        "on",
+        "010",
+        "1e3",
+        "0x1F",
+        "2024-01-01",
+        "1_000",
+        "12:30",
+        "~",
+        "null",
+        ".inf",
+        "y",
+        "Off",
+        "<<",
+    ]
+    quoted = [f'"{name}"' if name in ("~", "null") else name for name in names]
+    root = write_own_folder(tmp_path).parent / "my_rooms"
+    for text in (
+        f"[{', '.join(quoted)}]",
+        "{" + ", ".join(f"{7 * k}: {q}" for k, q in enumerate(quoted)) + "}",
+    ):
+        for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+            path = tmp_path / "a.yaml"
+            path.write_bytes(f"name: 010\nroot: {root}\nnames: {text}\nunits:\n".encode(encoding))
+            spec = read_spec(path)
+            assert (spec.schema.names, spec.name, spec.units) == (tuple(names), "010", "m")
+        assert spec.values[:3] in ((0, 1, 2), (0, 7, 14))
 
 
 def test_files_without_a_place(tmp_path: Path) -> None:
