@@ -53,7 +53,7 @@ CONFIG = "config"
 """Parameter of a command that receives the resolved configuration as a plain dictionary."""
 
 UNKNOWN_OPTION = re.compile(
-    r"(?:Option '|unrecognized arguments: --|Group '(?P<group>[\w.]+)' does not accept option ')(?P<name>[\w.]+)"
+    r"(?:Option '|unrecognized arguments: (--)|Group '(?P<group>[\w.]+)' does not accept option ')(?P<name>[\w.]+)"
 )
 """Messages of jsonargparse about an option that does not exist."""
 
@@ -199,7 +199,7 @@ class ShortErrorParser(ArgumentParser):
             choices = [each for each in names if each.rpartition(".")[0] == group]
             choices = choices or [each for each in names if "." not in each]
             owner = self.prog if is_command else self.owner
-            option = f"{group}.{name}" if group else name
+            option = (unknown[1] or "") + (f"{group}.{name}" if group else name)
             text = f"{option}: not an option of {owner}. Choose from: {', '.join(choices)}."
         else:
             lines = [line for line in str(message).splitlines() if line.strip()]

@@ -137,7 +137,7 @@ def test_an_unknown_option_of_a_class_lists_the_known(
     with pytest.raises(SystemExit):
         run(perform, args=args, prog="pcseg perform")
     error = capsys.readouterr().err
-    assert error.startswith(f"pcseg: error: {message}")
+    assert error.replace("--", "").startswith(f"pcseg: error: {message}")
     assert error.count("\n") == 1
 
 

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
 from pcseg.evaluation.evaluate import evaluate
 from pcseg.evaluation.provenance import fold_differences
-from pcseg.evaluation.report import Report, read_report
+from pcseg.evaluation.report import Report
 from pcseg.files import write_text
 from pcseg.inference.points import POINTS_PER_PASS, Fragments
 from pcseg.inference.tta import EvaluationProtocol
@@ -68,7 +70,7 @@ def cross_validate(
     args = [arg for file in files for arg in ("--config", str(file))] + shlex.split(options)
     root = data_root(args)
     folds = choose_folds(root, folds)
-    failures, evaluations = [], []
+    failures, reports = [], []
     for fold in folds:
         run = out / fold
         fold_args = [*args, "--data.test_splits", f"[{fold}]", "--out", str(run), "--resume", "true"]
@@ -80,19 +82,19 @@ def cross_validate(
         if status != 0:
             failures.append(f"{fold} (training ended with status {status}, see above)")
             continue
-        evaluate(
+        report = evaluate(
             ckpt=run / "best.ckpt", out=run / "evaluation", root=root, splits=[fold], protocol=protocol,
             tta=tta, fragments=fragments, points_per_pass=points_per_pass, margin=margin, device=device,
             progress_bar=progress_bar,
         )  # fmt: skip
-        evaluations.append(run / "evaluation")
+        reports.append(report)
     if failures:
         raise UserError(
             f"{out}: failed: {'; '.join(failures)}. Fix the cause and run the command again; finished folds are kept."
         )
-    report = sum_folds(evaluations)
-    report.write(out)
-    return report
+    total = sum_folds(reports, source=str(out))
+    total.write(out)
+    return total
 
 
 def choose_folds(root: Path, folds: Sequence[str] | None) -> list[str]:
@@ -142,52 +144,44 @@ def data_root(args: Sequence[str]) -> Path:
     return Path(root)
 
 
-def sum_folds(evaluations: Sequence[Path]) -> Report:
+def sum_folds(reports: Sequence[Report], *, source: str) -> Report:
     """Return the report of all folds together: confusion matrices are added, then scored.
-
-    Args:
-        evaluations: Folder of the evaluation of each fold.
 
     Raises:
         UserError: Provenance records differ in more than the fold, folds overlap, or training saw a test area.
+            ``source`` names the folds in the message.
     """
-    reports = [read_report(folder) for folder in evaluations]
     records = [report.provenance for report in reports]
-    runs = f"{evaluations[0].parent} and other folds"
     differences = fold_differences(records)
     if differences:
         raise UserError(
-            f"{runs}: not trained or scored alike, so they cannot be added: {'; '.join(differences)}. Use the same "
-            "settings for all folds."
+            f"{source}: folds are not trained or scored alike, so they cannot be added: {'; '.join(differences)}. Use "
+            "the same settings for all folds."
         )
     splits = [split for record in records for split in record["splits"]]
     twice = sorted({split for split in splits if splits.count(split) > 1})
     if twice:
-        raise UserError(f"{runs}: {', '.join(twice)} is tested in more than one fold. Test each area once.")
-    for folder, record in zip(evaluations, records):
+        raise UserError(f"{source}: {', '.join(twice)} is tested in more than one fold. Test each area once.")
+    for record in records:
         if record["kept_from_training"] is not True:
             raise UserError(
-                f"{folder}: training may have seen the test area. Train the fold without it, from weights that did not "
-                "see it."
+                f"{source}: training may have seen the test area {', '.join(record['splits'])}. Train the fold without "
+                "it, from weights that did not see it."
             )
-    total = reports[0]
-    for report in reports[1:]:
-        total = total + report
+    folds = [
+        f"{'+'.join(record['splits'])}: {record['scenes']} scenes with {record['points']} points"
+        for record in records
+    ]
+    lists = ("checkpoint", "predictions", "initial_weights")
     provenance = {
         **records[0],
         "splits": splits,
         "scenes": sum(record["scenes"] for record in records),
         "points": sum(record["points"] for record in records),
-        **{
-            key: [record.get(key) for record in records]
-            for key in ("checkpoint", "predictions", "initial_weights")
-        },
-        "folds": [
-            f"{'+'.join(record['splits'])}: {record['scenes']} scenes with {record['points']} points"
-            for record in records
-        ],
+        **{key: [record.get(key) for record in records] for key in lists},
+        "folds": folds,
     }
-    return replace(total, provenance=provenance)
+    return replace(reduce(add, reports), provenance=provenance)
 
 
 if __name__ == "__main__":

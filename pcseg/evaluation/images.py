@@ -54,7 +54,7 @@ def evaluate_images(
     counts = matrix.labeled.tolist()
     record = {
         "dataset": reader.dataset,
-        "release": "as found in the folder",
+        "release": reader.dataset,
         "splits": sorted(splits),
         "kept_from_training": kept_from_training(loaded.card, splits, image_set=image_set),
         "scenes": len({(picture.split, picture.group) for picture in pictures}),

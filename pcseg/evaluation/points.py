@@ -1,13 +1,13 @@
 """Evaluate point models: predict every original point of a split, store the predictions, and count."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import Progress
 
 from pcseg.checkpoint import LoadedModel
 from pcseg.data.manifest import Manifest, SceneEntry
@@ -26,9 +26,8 @@ from pcseg.evaluation.report import Report
 from pcseg.files import make_folder
 from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.inference.tta import SINGLE_PASS, TTA_PASSES, EvaluationProtocol, TTAPass
-from pcseg.metrics.boundary import BoundaryCounts, boundary_counts
-from pcseg.metrics.confusion import ConfusionMatrix
-from pcseg.metrics.rooms import RoomMatrices
+from pcseg.metrics.boundary import boundary_counts
+from pcseg.metrics.confusion import ConfusionMatrix, confusion
 
 
 def evaluate_points(
@@ -64,20 +63,27 @@ def evaluate_points(
         provenance_record(model, manifest, entries, options, some, protocol=protocol, boundary=boundary)
         for some in dict.fromkeys((passes, SINGLE_PASS))
     ]
-    folders = tuple(out / "predictions" / model.hash / record["predictions"] for record in records)
-    task = EvaluationTask(model=model, options=options, passes=passes, folders=folders, boundary=boundary)
-    try:
-        rooms, single_pass, near = count_scenes(task, root, entries, progress_bar=progress_bar)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("finished scenes are stored; run the command again to resume") from None
+    folders = [out / "predictions" / model.hash / record["predictions"] for record in records]
+    scenes = [open_scene(root, entry, model) for entry in entries]  # all at once, so that errors come early
+    names = [f"{entry.split}/{entry.name}" for entry in entries]
+    predicted = stored_labels(model, dict(zip(names, scenes)), folders, options, passes, progress_bar)
+    num_classes, counts, near = model.schema.num_classes, [], None
+    for scene, labels in zip(scenes, predicted):
+        truth = np.array(scene.label)
+        pairs = [(torch.from_numpy(label), torch.from_numpy(truth)) for label in labels]
+        counts.append(torch.stack([confusion(*pair, num_classes) for pair in pairs]))
+        if boundary:
+            found = boundary_counts(scene.pos, labels[0], truth, num_classes=num_classes, width=boundary)
+            near = found if near is None else near + found
+    rooms = torch.stack(counts)  # (rooms, all passes and the first alone, K, K + 1)
     return Report(
         provenance=records[0],
         names=model.schema.names,
-        matrix=rooms.total(),
+        matrix=ConfusionMatrix(num_classes, rooms[:, 0].sum(0)),
         baselines=score_baselines(root, others, entries, model.schema.names) if baselines else {},
-        single_pass=single_pass,
+        single_pass=ConfusionMatrix(num_classes, rooms[:, 1].sum(0)) if len(folders) > 1 else None,
         boundary=near,
-        rooms=rooms,
+        rooms=rooms[:, 0],
         ids=benchmark.ids if benchmark else None,
     )
 
@@ -88,86 +94,6 @@ def entries_in(manifest: Manifest, splits: Sequence[str], *, root: Path) -> tupl
         if split not in manifest.splits:
             raise UserError(f"{root}: no area or split {split!r}. Choose from {', '.join(manifest.splits)}.")
     return tuple(entry for entry in manifest.scenes if entry.split in splits)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationTask:
-    """Options for predicting the scenes of a split, and the folders of the predictions.
-
-    Args:
-        model: The model.
-        options: Split of a scene into forward passes.
-        passes: TTA passes.
-        folders: Folders of the predictions: of all passes, and of the first pass alone if there are several.
-        boundary: Width of boundaries in meters; 0 for no boundary IoU.
-    """
-
-    model: LoadedModel
-    options: PointOptions
-    passes: tuple[TTAPass, ...]
-    folders: tuple[Path, ...]
-    boundary: float
-
-    def files(self, entry: SceneEntry) -> list[Path]:
-        """Return the prediction files of a scene, one per folder."""
-        return [folder / entry.split / f"{entry.name}.npz" for folder in self.folders]
-
-
-def count_scenes(
-    task: EvaluationTask, root: Path, entries: Sequence[SceneEntry], *, progress_bar: bool
-) -> tuple[RoomMatrices, ConfusionMatrix | None, BoundaryCounts | None]:
-    """Count all scenes. Predictions are read from the folders of the task, or computed and stored there.
-
-    Returns:
-        Confusion matrix of every scene, that of the first TTA pass alone if there are several, and boundary counts.
-    """
-    scenes = [
-        open_scene(root, entry, task.model) for entry in entries
-    ]  # all at once, so that errors come early
-    for folder in task.folders:
-        make_folder(folder)
-    missing = [not all(file.exists() for file in task.files(entry)) for entry in entries]
-    matrices: list[list[ConfusionMatrix]] = []
-    boundary: BoundaryCounts | None = None
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not progress_bar) as progress:
-        total = sum(scene.num_points for scene, todo in zip(scenes, missing) if todo)
-        bar = progress.add_task("", total=total)
-        for number, (entry, scene) in enumerate(zip(entries, scenes)):
-            name = f"{entry.split}/{entry.name}"
-            progress.update(bar, description=f"{name} ({number + 1} of {len(entries)})")
-            files = task.files(entry)
-            if missing[number]:
-                before = progress.tasks[bar].completed
-                predict_and_store(
-                    task, scene, files, name=name,
-                    on_progress=lambda share, before=before, scene=scene: progress.update(
-                        bar, completed=before + share * scene.num_points
-                    ),
-                )  # fmt: skip
-            confusions, near = count_scene(task, scene, [read_prediction(file).label for file in files])
-            matrices.append(confusions)
-            boundary = near if boundary is None or near is None else boundary + near
-    names = tuple(f"{entry.split}/{entry.name}" for entry in entries)
-    rooms = RoomMatrices(names=names, counts=torch.stack([each[0].counts for each in matrices]))
-    several = len(task.folders) > 1
-    return rooms, sum((each[1] for each in matrices[1:]), matrices[0][1]) if several else None, boundary
-
-
-def count_scene(
-    task: EvaluationTask, scene: Scene, predictions: Sequence[np.ndarray]
-) -> tuple[list[ConfusionMatrix], BoundaryCounts | None]:
-    """Return the confusion matrix of each of ``predictions``, and the boundary counts of the first one."""
-    label, num_classes = np.array(scene.label), task.model.schema.num_classes
-    matrices = []
-    for prediction in predictions:
-        matrix = ConfusionMatrix(num_classes)
-        matrix.update(torch.from_numpy(prediction), torch.from_numpy(label))
-        matrices.append(matrix)
-    if not task.boundary:
-        return matrices, None
-    near = boundary_counts(scene.pos, predictions[0], label, num_classes=num_classes, width=task.boundary)
-    return matrices, near
 
 
 def open_scene(root: Path, entry: SceneEntry, model: LoadedModel) -> Scene:
@@ -182,24 +108,56 @@ def open_scene(root: Path, entry: SceneEntry, model: LoadedModel) -> Scene:
     return scene
 
 
+def stored_labels(
+    model: LoadedModel,
+    scenes: Mapping[str, Scene],
+    folders: Sequence[Path],
+    options: PointOptions,
+    passes: Sequence[TTAPass],
+    progress_bar: bool,
+) -> Iterator[list[np.ndarray]]:
+    """Yield the predicted labels of every scene, one array per folder, and store those that are not stored yet."""
+    for folder in folders:
+        make_folder(folder)
+    with Progress(console=Console(stderr=True), disable=not progress_bar) as progress:
+        bar = progress.add_task("", total=len(scenes))
+        for number, (name, scene) in enumerate(scenes.items()):
+            progress.update(
+                bar, completed=number, description=escape(f"{name} ({number + 1} of {len(scenes)})")
+            )
+            files = [folder / f"{name}.npz" for folder in folders]
+            try:
+                if not all(file.exists() for file in files):
+                    predict_and_store(
+                        model, scene, files, name=name, options=options, passes=passes,
+                        on_progress=lambda share, done=number: progress.update(bar, completed=done + share),
+                    )  # fmt: skip
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(
+                    "finished scenes are stored; run the command again to resume"
+                ) from None
+            yield [read_prediction(file).label for file in files]
+
+
 def predict_and_store(
-    task: EvaluationTask,
+    model: LoadedModel,
     scene: Scene,
     files: Sequence[Path],
     *,
     name: str,
+    options: PointOptions,
+    passes: Sequence[TTAPass],
     on_progress: Callable[[float], None],
 ) -> None:
-    """Predict a scene and write ``files``: the mean of all TTA passes, then the first pass alone."""
+    """Predict a scene and write the mean of all TTA passes, then, if there are several ``files``, the first pass."""
     check_scene(scene)
-    model = task.model
     prediction = predict_scene(
         model.network,
         load_sample(scene, name=name),
         grid_size=model.grid_size,
         features=model.features,
-        options=task.options,
-        passes=task.passes,
+        options=options,
+        passes=passes,
         on_progress=on_progress,
     )
     for file, part in zip(files, (prediction, prediction.first)):

@@ -1,8 +1,7 @@
 """Results of an evaluation as JSON and Markdown, always with their provenance."""
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,11 @@ import torch
 from torch import Tensor
 
 from pcseg.data.schemas import class_groups
-from pcseg.errors import UserError, reason
 from pcseg.evaluation.tables import compact_json, finite, percent, provenance_list, scannet_result, table
 from pcseg.files import write_text
+from pcseg.metrics.bootstrap import bootstrap_intervals
 from pcseg.metrics.boundary import BoundaryCounts
 from pcseg.metrics.confusion import Absent, ConfusionMatrix
-from pcseg.metrics.rooms import RoomMatrices, bootstrap_intervals, read_rooms, write_rooms
-
-ROOMS_NAME = "rooms.npz"
-"""File of the confusion matrices of all rooms."""
 
 CONVENTIONS: dict[Absent, str] = {
     "excluded": "the {present} classes that are labeled or predicted",
@@ -39,17 +34,17 @@ class Report:
         baselines: Confusion matrices of baselines by description.
         single_pass: Confusion matrix of the first TTA pass alone, if the scores of several were averaged.
         boundary: Points near class boundaries.
-        rooms: Confusion matrix of every room, for confidence intervals.
+        rooms: Confusion matrix of every room, ``(R, K, K + 1)``, for confidence intervals.
         ids: Ids of the classes in ScanNet's files, if its result file is written too.
     """
 
     provenance: dict[str, Any]
     names: tuple[str, ...]
     matrix: ConfusionMatrix
-    baselines: dict[str, ConfusionMatrix]
+    baselines: dict[str, ConfusionMatrix] = field(default_factory=dict)
     single_pass: ConfusionMatrix | None = None
     boundary: BoundaryCounts | None = None
-    rooms: RoomMatrices | None = None
+    rooms: Tensor | None = None
     ids: tuple[int, ...] | None = None
 
     def __add__(self, other: "Report") -> "Report":
@@ -61,7 +56,7 @@ class Report:
             baselines={},
             single_pass=_sum(self.single_pass, other.single_pass),
             boundary=_sum(self.boundary, other.boundary),
-            rooms=_sum(self.rooms, other.rooms),
+            rooms=None if self.rooms is None or other.rooms is None else torch.cat([self.rooms, other.rooms]),
         )
 
     @property
@@ -84,25 +79,22 @@ class Report:
     def _names_where(self, mask: Tensor) -> list[str]:
         return [name for name, chosen in zip(self.names, mask.tolist()) if chosen]
 
-    def _group_scores(self, matrix: ConfusionMatrix | None) -> dict[str, Any] | None:
-        """Return the means over the class groups that the field reports, by name; empty without such groups."""
-        if matrix is None:
-            return None
-        return {group: scores(matrix, classes) for group, classes in class_groups(self.names).items()}
-
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain data: scores in 0..1, ``None`` for scores that do not exist."""
         columns = (self.matrix.iou(), self.matrix.accuracy(), self.matrix.labeled, self.matrix.predicted)
         classes = zip(self.names, *(column.tolist() for column in columns))
-        single = self.single_pass
+        groups, near = class_groups(self.names), self.boundary
         return {
             "scores": scores(self.matrix),
-            "groups": self._group_scores(self.matrix),
-            "single_pass": None if single is None else scores(single),
-            "single_pass_groups": self._group_scores(single),
-            "single_pass_confusion": None if single is None else single.counts.tolist(),
+            "groups": {group: scores(self.matrix, members) for group, members in groups.items()},
+            "single_pass": None if self.single_pass is None else scores(self.single_pass),
             "interval_over_rooms": self.intervals,
-            "boundary": self._boundary_dict(),
+            "boundary": near
+            and {
+                "width": near.width,
+                "mean_iou": finite(near.mean_iou()),
+                "iou": dict(zip(self.names, map(finite, near.iou().tolist()))),
+            },
             "absent_classes": self.absent_classes,
             "only_predicted_classes": self.only_predicted_classes,
             "classes": [
@@ -111,26 +103,14 @@ class Report:
             ],
             "baselines": {name: scores(matrix) for name, matrix in self.baselines.items()},
             "confusion": self.matrix.counts.tolist(),
-            "ids": self.ids,
             "confusion_convention": "row = label, column = prediction, last column = no class",
             "provenance": self.provenance,
-        }
-
-    def _boundary_dict(self) -> dict[str, Any] | None:
-        if self.boundary is None:
-            return None
-        return {
-            "width": self.boundary.width,
-            "mean_iou": finite(self.boundary.mean_iou()),
-            "iou": dict(zip(self.names, map(finite, self.boundary.iou().tolist()))),
-            "intersection": self.boundary.intersection.tolist(),
-            "union": self.boundary.union.tolist(),
         }
 
     def as_markdown(self) -> str:
         """Return the report as a Markdown page, in percent."""
         paragraphs = [
-            f"# Semantic segmentation of {self.provenance['dataset']}, {', '.join(self.provenance['splits'])}",
+            f"# Semantic segmentation of {self.provenance['release']}, {', '.join(self.provenance['splits'])}",
             self._means_table(),
             self._group_table(),
             self._interval_sentence(),
@@ -165,7 +145,7 @@ class Report:
             f"{name} {percent(self.intervals[key][0])} to {percent(self.intervals[key][1])}"
             for key, name in (("miou", "mIoU"), ("macc", "mAcc"), ("oa", "OA"))
         ]
-        return f"95 % bootstrap intervals over the {len(self.rooms.names)} rooms: {', '.join(ranges)}."
+        return f"95 % bootstrap intervals over the {len(self.rooms)} rooms: {', '.join(ranges)}."
 
     def _boundary_sentence(self) -> str:
         if self.boundary is None:
@@ -195,54 +175,14 @@ class Report:
         return table(["class", *columns, "labeled points"], rows)
 
     def write(self, folder: Path) -> None:
-        """Write ``results.md`` and ``results.json``, and ``rooms.npz`` and ``scannet.txt`` where they apply.
+        """Write ``results.md`` and ``results.json``, and ScanNet's result file where it applies.
 
         ``results.json`` is written last, so that it marks a complete evaluation.
         """
-        if self.rooms is not None:
-            write_rooms(folder / ROOMS_NAME, self.rooms)
         if self.ids is not None:
             write_text(folder / "scannet.txt", scannet_result(self.matrix, self.names, self.ids))
         write_text(folder / "results.md", self.as_markdown())
         write_text(folder / "results.json", compact_json(self.as_dict()))
-
-
-def read_report(folder: Path) -> Report:
-    """Read the files of :meth:`Report.write`, without baselines.
-
-    Raises:
-        UserError: The results are missing or damaged.
-    """
-    path = folder / "results.json"
-    if not path.is_file():
-        raise UserError(f"{path}: no results. Run 'pcseg evaluate' first.")
-    try:
-        fields = json.loads(path.read_text())
-        names = tuple(str(entry["name"]) for entry in fields["classes"])
-        single, boundary, ids = fields["single_pass_confusion"], fields["boundary"], fields["ids"]
-        report = Report(
-            provenance=dict(fields["provenance"]),
-            names=names,
-            matrix=ConfusionMatrix(len(names), torch.tensor(fields["confusion"])),
-            baselines={},
-            single_pass=None if single is None else ConfusionMatrix(len(names), torch.tensor(single)),
-            boundary=None if boundary is None else BoundaryCounts(
-                width=boundary["width"],
-                intersection=torch.tensor(boundary["intersection"]),
-                union=torch.tensor(boundary["union"]),
-            ),
-            ids=None if ids is None else tuple(ids),
-        )  # fmt: skip
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: damaged ({type(error).__name__}: {reason(error)}). Evaluate again."
-        ) from error
-    rooms = read_rooms(folder / ROOMS_NAME)
-    if not torch.equal(rooms.total().counts, report.matrix.counts):
-        raise UserError(
-            f"{folder}: {ROOMS_NAME} and results.json are of different evaluations. Evaluate again."
-        )
-    return replace(report, rooms=rooms)
 
 
 def scores(matrix: ConfusionMatrix, classes: Sequence[int] | None = None) -> dict[str, Any]:

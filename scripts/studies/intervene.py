@@ -21,7 +21,6 @@ from pcseg.evaluation.report import Report
 from pcseg.inference.points import POINTS_PER_PASS, PointOptions
 from pcseg.inference.tta import SINGLE_PASS
 from pcseg.metrics.confusion import ConfusionMatrix
-from pcseg.metrics.rooms import RoomMatrices
 from pcseg.nn.levels import Level, PointBatch
 
 
@@ -76,15 +75,11 @@ def intervene(
         model, manifest, entries, options, SINGLE_PASS, protocol=default_protocol(manifest), boundary=0.0
     )
     for name in changes:
-        all_rooms = RoomMatrices(names=tuple(room.name for room in rooms), counts=torch.stack(counts[name]))
-        total = all_rooms.total()
-        Report(
-            provenance={**record, "put_in": name},
-            names=model.schema.names,
-            matrix=total,
-            baselines={},
-            rooms=all_rooms,
-        ).write(out / name)
+        matrices = torch.stack(counts[name])
+        total = ConfusionMatrix(model.schema.num_classes, matrices.sum(0))
+        provenance = {**record, "put_in": name}
+        report = Report(provenance=provenance, names=model.schema.names, matrix=total, rooms=matrices)
+        report.write(out / name)
         print(f"{name}: mIoU {100 * total.mean_iou():.2f}")
 
 

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +18,8 @@ from pcseg.cli import run
 from pcseg.errors import UserError
 from pcseg.evaluation import cross_validation as crossval
 from pcseg.evaluation.cross_validation import cross_validate, sum_folds
-from pcseg.evaluation.report import Report, read_report
+from pcseg.evaluation.evaluate import evaluate
+from pcseg.evaluation.report import Report
 from pcseg.training.train import train
 
 pytestmark = pytest.mark.filterwarnings(
@@ -67,33 +70,48 @@ def cross(recipe: Path, out: Path, *, tta: bool = False, folds: list[str] | None
 
 
 @pytest.fixture(scope="module")
-def done(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a finished cross-validation."""
+def folds(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, list[Report]]:
+    """Return the folder of a finished cross-validation, and the reports of its folds and of their sum."""
     out = tmp_path_factory.mktemp("done") / "sixfold"
+    reports: list[Report] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crossval, "run_training", in_this_process)
-        cross(recipe, out, tta=True)
-    return out
+        patch.setattr(
+            crossval, "evaluate", lambda **options: reports.append(evaluate(**options)) or reports[-1]
+        )
+        total = cross(recipe, out, tta=True)
+    return {out: [*reports, total]}
 
 
-def test_the_sum_of_all_folds(done: Path) -> None:
-    report = read_report(done)
-    folds = [read_report(done / area / "evaluation") for area in ("Area_1", "Area_2", "Area_5")]
-    assert torch.equal(report.matrix.counts, sum(fold.matrix.counts for fold in folds))
+@pytest.fixture(scope="module")
+def done(folds: dict[Path, list[Report]]) -> Path:
+    return next(iter(folds))
+
+
+def results(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_the_sum_of_all_folds(folds: dict[Path, list[Report]], done: Path) -> None:
+    *each, report = folds[done]
+    assert len(each) == 3
+    assert torch.equal(report.matrix.counts, sum(fold.matrix.counts for fold in each))
     assert report.matrix.labeled.sum() == 5 * 400
     assert report.single_pass is not None
-    assert torch.equal(report.single_pass.counts, sum(f.single_pass.counts for f in folds))  # type: ignore[union-attr]
+    assert torch.equal(report.single_pass.counts, sum(f.single_pass.counts for f in each))  # type: ignore[union-attr]
     assert report.boundary is not None
-    assert torch.equal(report.boundary.union, sum(f.boundary.union for f in folds))  # type: ignore[union-attr]
+    assert torch.equal(report.boundary.union, sum(f.boundary.union for f in each))  # type: ignore[union-attr]
     assert report.rooms is not None
-    assert len(report.rooms.names) == 5
-    record = report.provenance
+    assert len(report.rooms) == 5
+    assert results(done)["confusion"] == report.matrix.counts.tolist()
+    record = results(done)["provenance"]
     assert (record["splits"], record["scenes"], record["points"]) == (["Area_1", "Area_2", "Area_5"], 5, 2000)
     assert len(set(record["checkpoint"])) == 3
     assert "Area_1, Area_2, Area_5" in (done / "results.md").read_text()
-    for area, fold in zip(("Area_1", "Area_2", "Area_5"), folds):
-        assert fold.provenance["splits"] == [area]
-        assert fold.provenance["kept_from_training"] is True
+    for area in ("Area_1", "Area_2", "Area_5"):
+        fold = results(done / area / "evaluation")["provenance"]
+        assert fold["splits"] == [area]
+        assert fold["kept_from_training"] is True
 
 
 def test_running_again_changes_nothing(done: Path, recipe: Path) -> None:
@@ -108,13 +126,6 @@ def test_running_again_changes_nothing(done: Path, recipe: Path) -> None:
     assert [path.read_bytes() for path in files] == before
 
 
-def change(folder: Path, **entries: object) -> None:
-    path = folder / "results.json"
-    fields = json.loads(path.read_text())
-    fields["provenance"] |= entries
-    path.write_text(json.dumps(fields))
-
-
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
@@ -127,20 +138,16 @@ def change(folder: Path, **entries: object) -> None:
         ({"kept_from_training": None}, "kept_from_training"),
     ],
 )
-def test_folds_that_differ_are_not_added(done: Path, tmp_path: Path, entries: dict, message: str) -> None:
-    folders = []
-    for area in ("Area_1", "Area_2"):
-        folder = tmp_path / area
-        folder.mkdir()
-        for name in ("results.json", "rooms.npz"):
-            (folder / name).write_bytes((done / area / "evaluation" / name).read_bytes())
-        folders.append(folder)
-    sum_folds(folders)
-    change(folders[1], **entries)
+def test_folds_that_differ_are_not_added(
+    folds: dict[Path, list[Report]], done: Path, entries: dict, message: str
+) -> None:
+    first, second, _, _ = folds[done]
+    sum_folds([first, second], source="folds")
+    second = replace(second, provenance=second.provenance | entries)
     if entries == {"kept_from_training": False}:
-        change(folders[0], **entries)
+        first = replace(first, provenance=first.provenance | entries)
     with pytest.raises(UserError, match=message):
-        sum_folds(folders)
+        sum_folds([first, second], source="folds")
 
 
 def test_a_failed_fold_does_not_stop_the_others(
@@ -203,4 +210,4 @@ def test_a_killed_cross_validation_resumes_exactly(done: Path, recipe: Path, tmp
             torch.load(run / area / "last.ckpt", weights_only=True)["state_dict"] for run in (done, out)
         )
         assert all(torch.equal(expected[name], found[name]) for name in expected)
-    assert torch.equal(read_report(done).matrix.counts, read_report(out).matrix.counts)
+    assert results(done)["confusion"] == results(out)["confusion"]

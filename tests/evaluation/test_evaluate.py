@@ -27,7 +27,6 @@ from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.inference.tta import S3DIS_PASSES
 from pcseg.labels import S3DIS, LabelSchema
 from pcseg.metrics.confusion import ConfusionMatrix
-from pcseg.metrics.rooms import read_rooms
 from pcseg.training.initial_weights import history, save_weights
 
 
@@ -183,9 +182,9 @@ def test_confusion_per_room_and_boundary_iou(ckpt: Path, tmp_path: Path) -> None
     report = evaluate(ckpt=ckpt, out=tmp_path / "out", fragments=1, boundary=0.1, progress_bar=False)
     assert report.boundary is not None
     assert report.boundary.union.sum() > 0
-    rooms = read_rooms(tmp_path / "out" / "rooms.npz")
-    assert rooms.names == ("Area_5/office_1", "Area_5/office_2")
-    assert torch.equal(rooms.total().counts, report.matrix.counts)
+    assert report.rooms is not None
+    assert report.rooms.sum(dim=(1, 2)).tolist() == [600, 600]
+    assert torch.equal(report.rooms.sum(0), report.matrix.counts)
     written = results(tmp_path / "out")
     assert written["boundary"]["mean_iou"] == pytest.approx(report.boundary.mean_iou())
     assert written["provenance"]["boundary"] == 0.1

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from helpers.checkpoints import write_checkpoint
 from helpers.cloud_files import GOOD, las, needs_pye57, put, write_e57
 from helpers.clouds_on_disk import DESCRIPTION, write_own_folder
@@ -27,7 +26,6 @@ from pcseg.data.sample import load_sample
 from pcseg.data.scenes import check_scene, read_scene
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
-from pcseg.metrics.rooms import RoomMatrices, read_rooms, write_rooms
 
 ROUNDS = 36
 """Damaged versions of each file."""
@@ -92,11 +90,6 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Cal
     )  # fmt: skip
     write_prediction(folder / "pred" / "a.npz", saved)
     files["prediction"] = (folder / "pred" / "a.npz", read_prediction)
-    (folder / "rooms").mkdir()
-    write_rooms(
-        folder / "rooms" / "a.npz", RoomMatrices(names=("a", "b"), counts=torch.zeros(2, 3, 4).long())
-    )
-    files["rooms"] = (folder / "rooms" / "a.npz", read_rooms)
     (folder / "raw").mkdir()
     room = fake_room(1, num_points=40)
     rows = np.concatenate([room["pos"], room["color"]], axis=1)
@@ -111,7 +104,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Cal
 CASES = ("ply ascii", "ply little", "ply big, faces", "ply lists",
          "ply ascii lists", "pcd ascii", "pcd binary", "pcd compressed", "text",
          "text, header", "npy", "npy records", "npz", "hdf5", "las 3", "las 7", "prepared", "prepared, as a cloud",
-         "manifest", "checkpoint", "prediction", "rooms", "raw room", "description",
+         "manifest", "checkpoint", "prediction", "raw room", "description",
          "laz 3", "laz 7",
          pytest.param("e57", marks=needs_pye57))  # fmt: skip
 

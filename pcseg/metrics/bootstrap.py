@@ -1,40 +1,13 @@
-"""Confusion matrices per room, and confidence intervals of scores by resampling rooms."""
+"""Confidence intervals of scores by resampling rooms."""
 
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
-
-from pcseg.errors import UserError, reason
-from pcseg.files import atomic_path
-from pcseg.metrics.confusion import ConfusionMatrix
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RoomMatrices:
-    """Confusion matrix of every room of a split.
-
-    Args:
-        names: ``<split>/<scene>`` of each room.
-        counts: Counts as in :class:`ConfusionMatrix`, ``(R, K, K + 1)``.
-    """
-
-    names: tuple[str, ...]
-    counts: Tensor
-
-    def total(self) -> ConfusionMatrix:
-        """Return the sum over all rooms."""
-        return ConfusionMatrix(self.counts.shape[1], self.counts.sum(0))
-
-    def __add__(self, other: "RoomMatrices") -> "RoomMatrices":
-        return RoomMatrices(names=self.names + other.names, counts=torch.cat([self.counts, other.counts]))
 
 
 def bootstrap_intervals(
-    rooms: RoomMatrices, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    rooms: Tensor, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
 ) -> dict[str, tuple[float, float]] | None:
     """Return percentile bootstrap intervals of mIoU, mAcc and OA over rooms (Efron 1979).
 
@@ -42,7 +15,7 @@ def bootstrap_intervals(
     the score of the sum.
 
     Args:
-        rooms: Confusion matrices of the rooms.
+        rooms: Confusion matrices of the rooms as in :func:`~pcseg.metrics.confusion.confusion`, ``(R, K, K + 1)``.
         resamples: Number of resamples.
         level: Share of the resamples inside the interval.
         seed: Seed of the resampling.
@@ -57,11 +30,10 @@ def bootstrap_intervals(
         not at all. A class that is predicted but has no labels in any room has IoU 0 in every resample, as in the
         score.
     """
-    count = len(rooms.names)
+    count, num_classes, _ = rooms.shape
     if count < 2:
         return None
-    counts = rooms.counts.numpy().astype(np.float64)
-    num_classes = counts.shape[1]
+    counts = rooms.numpy().astype(np.float64)
     correct = np.diagonal(counts, axis1=1, axis2=2)
     labeled = counts.sum(axis=2)
     predicted = counts[:, :, :num_classes].sum(axis=1)
@@ -80,27 +52,3 @@ def bootstrap_intervals(
         edges = (50 * (1 - level), 50 * (1 + level))
         intervals = {name: np.nanpercentile(values, edges).tolist() for name, values in scores.items()}
     return {name: (low, high) for name, (low, high) in intervals.items()}
-
-
-def write_rooms(path: Path, rooms: RoomMatrices) -> None:
-    """Write the confusion matrix of every room as ``.npz`` with ``names`` and ``counts``."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, names=np.array(rooms.names), counts=rooms.counts.numpy())
-
-
-def read_rooms(path: Path) -> RoomMatrices:
-    """Read the file of :func:`write_rooms`.
-
-    Raises:
-        UserError: The file is missing or of another kind.
-    """
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            names, counts = tuple(file["names"].tolist()), torch.from_numpy(file["counts"])
-        if counts.dtype != torch.int64 or counts.ndim != 3 or len(counts) != len(names):
-            raise ValueError("wrong arrays")
-    except Exception as error:  # zipfile, zlib and NumPy each raise their own
-        raise UserError(
-            f"{path}: not the confusion matrices of an evaluation ({reason(error)}). Evaluate again."
-        ) from error
-    return RoomMatrices(names=names, counts=counts)
