@@ -1,14 +1,14 @@
-"""PLY files: plyfile parses the header and unusual layouts, NumPy and pandas read plain vertices.
+"""PLY files: NumPy and pandas read plain vertices, plyfile those that have lists of varying length or follow such.
 
 Plain vertices are read here because plyfile takes 10 times as long for ASCII files (500,000 vertices: 20 s, here
-2 s) and parses the faces after the vertices one by one (7 s per million; here they are skipped). Open3D returns
-truncated files as complete.
+2 s) and parses lists one by one (7 s per million). Open3D returns truncated files as complete. The header is parsed
+here because plyfile refuses non-ASCII comments and headers with CR line ends.
 """
 
 import io
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,19 @@ from pcseg.data.io.text import parse_numbers
 from pcseg.errors import UserError, reason
 from pcseg.files import atomic_path
 
-_END = re.compile(rb"[\r\n]end_header(?:\r\n|\r|\n|$)")
-_COUNT = re.compile(rb"(?<=[\r\n])(element[ \t]+\S+[ \t]+)(-?\d+)")
+_TYPES = {
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"},
+    **{"double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4"},
+    **{"uint32": "u4", "float32": "f4", "float64": "f8", "int64": "i8", "uint64": "u8"},
+}
+_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+_START = re.compile(rb"(?:\xef\xbb\xbf)?ply[ \t]*(\r\n|\r|\n)")
+_SPLAT = ("f_dc_0", "f_dc_1", "f_dc_2")
+_FIRST_HARMONIC = 0.28209479177387814
+"""Value of the spherical harmonic of degree 0."""
+
+_EXACT = 8192
+"""Largest coordinate in meters that float32 stores to half a millimeter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,18 +38,23 @@ class Element:
     """One element of a PLY file.
 
     Args:
-        name: ``vertex``, ``face``, or another name.
+        name: ``vertex``, ``face``, or another name, lower-case.
         count: Number of rows.
-        dtype: Record type of one row; properties that are lists have the type object.
+        properties: Name and NumPy type of each property, and the type of the length of lists, empty for numbers.
     """
 
     name: str
     count: int
-    dtype: np.dtype
+    properties: tuple[tuple[str, str, str], ...]
 
     @property
     def has_lists(self) -> bool:
-        return self.dtype.hasobject
+        return any(length for _, _, length in self.properties)
+
+    @property
+    def smallest_row(self) -> int:
+        """Bytes of a row without the content of its lists."""
+        return sum(np.dtype(length or kind).itemsize for _, kind, length in self.properties)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,41 +64,49 @@ class PlyHeader:
     Args:
         elements: Elements in the order of the file.
         start: Offset of the first byte of data.
-        is_text: Whether the file is ASCII.
+        order: Byte order, ``<`` or ``>``; empty for ASCII.
     """
 
     elements: tuple[Element, ...]
     start: int
-    is_text: bool
+    order: str
 
 
 def read_ply(path: Path) -> PointTable:
-    """Return the properties of the vertices of a PLY file, ASCII or binary of either byte order.
+    """Return the properties of the vertices of a PLY file, ASCII or binary of either byte order, without lists.
 
     Raises:
         UserError: The file is damaged or truncated.
+
+    Convention:
+        Up to one row of extra bytes at the end is ignored. Gaussian splats get the color of their first harmonic.
     """
     data = path.read_bytes()
     header = parse_header(data, path)
-    start = header.start
-    for element in header.elements:
+    names = [element.name for element in header.elements]
+    if "vertex" not in names:
+        raise UserError(f"{path}: has no element 'vertex'. Export the points as vertices.")
+    before, vertex = header.elements[: names.index("vertex")], header.elements[names.index("vertex")]
+    for element in (*before, vertex):
         if element.count > len(data):  # no row is shorter than one byte
             raise _wrong_count(path, element.count, 0)
-        if element.has_lists:
-            return PointTable(columns=_read_any(path))
-        if element.name == "vertex":
+    is_last = vertex is header.elements[-1]
+    if not header.order and not vertex.has_lists:
+        skipped = sum(element.count for element in before)
+        return _described(_read_text(data, header.start, vertex, skipped=skipped, path=path, is_last=is_last))
+    start, table = header.start, None
+    for element in (*before, vertex) if header.order else ():
+        table = _read_rows(data, start, element, header.order)
+        if table is None and not element.has_lists:
+            raise _wrong_count(path, element.count, (len(data) - start) // element.smallest_row)
+        if table is None:
             break
-        start = _skip(data, start, element, is_text=header.is_text)
-    else:
-        raise UserError(f"{path}: has no element 'vertex'. Export the points as vertices.")
-    is_last = element is header.elements[-1]
-    if header.is_text:
-        return PointTable(columns=_read_text(data, start, element, path=path, is_last=is_last))
-    here, size = len(data) - start, element.dtype.itemsize
-    if here < element.count * size or (is_last and here != element.count * size):
-        raise _wrong_count(path, element.count, here // size)
-    table = np.frombuffer(data, dtype=element.dtype, count=element.count, offset=start)
-    return PointTable(columns={name.lower(): table[name] for name in element.dtype.names or ()})
+        start += table.nbytes
+    if table is None:
+        return _described(_read_any(data, header, path))
+    if is_last and len(data) - start >= table.itemsize and data[start:].strip():
+        raise _wrong_count(path, vertex.count, vertex.count + (len(data) - start) // table.itemsize)
+    return _described({name: table[name] for name, _, length in vertex.properties if not length})
 
 
 def parse_header(data: bytes, path: Path) -> PlyHeader:
@@ -91,28 +115,42 @@ def parse_header(data: bytes, path: Path) -> PlyHeader:
     Raises:
         UserError: Not a PLY file, or a damaged header.
     """
-    from plyfile import PlyData
-
-    end = _END.search(data)
-    if not data.startswith(b"ply") or end is None:
+    first = _START.match(data)
+    line_end = rb"\r" if first and first[1] == b"\r" else rb"(?:\r?\n|$)"
+    end = re.compile(rb"[\r\n][ \t]*end_header[ \t]*" + line_end).search(data) if first else None
+    if first is None or end is None:
         raise UserError(f"{path}: not a PLY file (header missing or truncated). Export the file again.")
-    text = data[: end.end()]
+    order, elements = None, []
     try:
-        ply = PlyData.read(io.BytesIO(_COUNT.sub(rb"\g<1>0", text)))  # no rows: parses the header only
-    except Exception as error:  # plyfile raises its own, ValueError and UnicodeDecodeError
+        for line in re.split(r"[\r\n]+", data[first.end() : end.start()].decode("latin-1")):
+            match line.split():
+                case [] | ["comment" | "obj_info", *_]:
+                    pass
+                case ["format", name, _]:
+                    order = _ORDERS[name]
+                case ["element", name, count]:
+                    elements.append(Element(name=name.lower(), count=int(count), properties=()))
+                case ["property", "list", length, kind, name]:
+                    elements[-1] = _with_property(elements[-1], name, _TYPES[kind], _TYPES[length])
+                case ["property", kind, *name] if name:
+                    elements[-1] = _with_property(elements[-1], " ".join(name), _TYPES[kind])
+                case _:
+                    raise ValueError(f"line {line[:80]!r}")
+    except (ValueError, KeyError, IndexError) as error:
         raise UserError(f"{path}: damaged PLY header ({reason(error)}). Export the file again.") from error
-    elements = tuple(
-        Element(name=element.name, count=int(count), dtype=np.dtype(element.dtype(ply.byte_order)))
-        for element, (_, count) in zip(ply.elements, _COUNT.findall(text), strict=True)
-    )
     for element in elements:
-        names = [name.lower() for name in element.dtype.names or ()]
-        if element.count < 0 or (not names and element.count) or len(set(names)) < len(names):
+        names = [name for name, *_ in element.properties]
+        if (
+            element.count < 0
+            or (not names and element.count)
+            or len(set(names)) < len(names)
+            or order is None
+        ):
             raise UserError(
                 f"{path}: damaged PLY header ({element.count} of {element.name!r} with properties "
                 f"{', '.join(names) or 'none'}). Export the file again."
             )
-    return PlyHeader(elements=elements, start=end.end(), is_text=ply.text)
+    return PlyHeader(elements=tuple(elements), start=end.end(), order=order or "")
 
 
 def write_ply(path: Path, columns: Columns) -> None:
@@ -128,50 +166,113 @@ def write_ply(path: Path, columns: Columns) -> None:
         PlyData([PlyElement.describe(table, "vertex")], byte_order="<").write(temporary)
 
 
-def _read_any(path: Path) -> Columns:
-    """Read a file with lists in or before its vertices; slow, but such files are rare."""
+def _described(columns: Columns) -> PointTable:
+    """Return columns as a table; Gaussian splats get a color."""
+    if "red" in columns or not set(_SPLAT) <= set(columns):
+        return PointTable(columns=columns)
+    others = {
+        name: column for name, column in columns.items() if name not in ("nx", "ny", "nz") or column.any()
+    }
+    for name, part in zip(("red", "green", "blue"), _SPLAT):
+        color = np.nan_to_num(0.5 + _FIRST_HARMONIC * columns[part]) * 255
+        others[name] = np.clip(np.rint(color), 0, 255).astype(np.uint8)
+    return PointTable(columns=others, remarks=("Gaussian splats: read as points with their mean color",))
+
+
+def _with_property(element: Element, name: str, kind: str, length: str = "") -> Element:
+    return replace(element, properties=(*element.properties, (name, kind, length)))
+
+
+def _read_rows(data: bytes, start: int, element: Element, order: str) -> np.ndarray | None:
+    """Return the rows of an element of a binary file, ``None`` if the file is too short or lists differ in length."""
+    kinds: list[tuple] = []
+    lengths: list[str] = []
+    try:
+        for name, kind, length in element.properties:
+            if not length:
+                kinds.append((name, order + kind))
+                continue
+            at = start + np.dtype(kinds).itemsize
+            size = int(np.frombuffer(data, order + length, 1, at)[0]) if element.count else 0
+            lengths.append(f"length of {name}")
+            kinds += [(lengths[-1], order + length), (name, order + kind, (size,))]
+        table = np.frombuffer(data, kinds, element.count, start)
+    except (ValueError, TypeError):  # too few bytes, or an impossible length
+        return None
+    return table if all((table[length] == table[length][:1]).all() for length in lengths) else None
+
+
+def _read_any(data: bytes, header: PlyHeader, path: Path) -> Columns:
+    """Read a file with lists in or before its vertices by plyfile; slow, but such files are rare."""
     from plyfile import PlyData
 
-    with path.open("rb") as stream, warnings.catch_warnings():
+    lines = ["ply", f"format {next(name for name, order in _ORDERS.items() if order == header.order)} 1.0"]
+    for element in header.elements:
+        lines.append(f"element {element.name} {element.count}")
+        for index, (_, kind, length) in enumerate(element.properties):
+            lines.append(f"property {f'list {length} ' if length else ''}{kind} {index}")
+    body = data[header.start :] if header.order else _without_blank_lines(data[header.start :])
+    stream = io.BytesIO("\n".join([*lines, "end_header\n"]).encode() + body)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy warns about empty lists in ASCII files
         try:
-            ply = PlyData.read(stream)
-            table = ply["vertex"].data
+            table = PlyData.read(stream)["vertex"].data
         except Exception as error:  # plyfile raises its own, KeyError and ValueError
             raise UserError(f"{path}: damaged PLY file ({reason(error)}). Export the file again.") from error
-        rest = b"" if ply.text else stream.read()  # plyfile may have closed the stream of an ASCII file
-        if rest.strip():
-            raise UserError(f"{path}: has {len(rest)} extra bytes at its end. Export the file again.")
-    return {name.lower(): table[name] for name in table.dtype.names if table.dtype[name].kind != "O"}
+    rows = sum(element.count for element in header.elements)
+    rest = stream.read().strip() if header.order else b"".join(body.splitlines()[rows:])
+    if len(rest) >= header.elements[-1].smallest_row:
+        raise UserError(f"{path}: has {len(rest)} extra bytes at its end. Export the file again.")
+    vertex = next(element for element in header.elements if element.name == "vertex")
+    return {name: table[str(i)] for i, (name, _, length) in enumerate(vertex.properties) if not length}
 
 
-def _skip(data: bytes, start: int, element: Element, *, is_text: bool) -> int:
-    """Return the offset behind an element without lists."""
-    if not is_text:
-        return start + element.count * element.dtype.itemsize
-    for _ in range(element.count):
-        start = data.find(b"\n", start) + 1 or len(data)
-    return start
-
-
-def _read_text(data: bytes, start: int, element: Element, *, path: Path, is_last: bool) -> Columns:
-    """Read the vertices of an ASCII file."""
-    body, count, names = data[start:], element.count, element.dtype.names or ()
-    ends = np.flatnonzero(np.frombuffer(body, dtype=np.uint8) == ord("\n")) + 1
-    if body and (not len(ends) or ends[-1] < len(body)):
-        ends = np.append(ends, len(body))
-    rows = len(body.split()) // max(len(names), 1) if is_last else len(ends)
-    if rows < count or (is_last and rows > count):
-        raise _wrong_count(path, count, rows)
+def _read_text(
+    data: bytes, start: int, element: Element, *, skipped: int, path: Path, is_last: bool
+) -> Columns:
+    """Read the vertices of an ASCII file behind ``skipped`` rows of other elements."""
+    body, width, count = data[start:], len(element.properties), element.count
+    ends = _line_ends(body)
+    if len(ends) <= 2 or (np.diff(ends) <= 2).any():  # blank lines, or CR line ends
+        body = _without_blank_lines(body)
+        ends = _line_ends(body)
+    if not skipped and count and len(body[: ends[1]].split()) != width:  # rows that span lines, or share one
+        words = body.split()
+        body = b"\n".join(b" ".join(words[i : i + width]) for i in range(0, len(words), width))
+        ends = _line_ends(body)
+    if len(ends) - 1 < skipped + count:
+        raise _wrong_count(path, count, max(len(ends) - 1 - skipped, 0))
+    lines, rest = body[ends[skipped] : ends[skipped + count]], body[ends[skipped + count] :].split()
+    if is_last and len(rest) >= width:
+        raise _wrong_count(path, count, count + len(rest) // width)
     if count == 0:
-        return {name.lower(): np.empty(0) for name in names}
-    values = parse_numbers(body[: ends[count - 1]], path=path, first_line=data[:start].count(b"\n") + 1)
-    if values.shape != (count, len(names)):
+        return {name: np.empty(0) for name, *_ in element.properties}
+    first_line = data[:start].count(b"\n") + 1 + skipped
+    values = parse_numbers(lines, path=path, first_line=first_line)
+    if values.shape != (count, width):
         raise UserError(
-            f"{path}: announces {count} points of {len(names)} values but holds {len(values)} of "
+            f"{path}: announces {count} points of {width} values but holds {len(values)} of "
             f"{values.shape[1]}. The file is damaged. Export it again."
         )
-    return {name.lower(): values[:, i].astype(element.dtype[i]) for i, name in enumerate(names)}
+    return {name: _narrow(values[:, i], kind) for i, (name, kind, _) in enumerate(element.properties)}
+
+
+def _line_ends(body: bytes) -> np.ndarray:
+    """Return 0 and the offset behind each line."""
+    ends = np.append(0, np.flatnonzero(np.frombuffer(body, dtype=np.uint8) == ord("\n")) + 1)
+    return ends if ends[-1] == len(body) else np.append(ends, len(body))
+
+
+def _without_blank_lines(body: bytes) -> bytes:
+    return re.sub(rb"\s*[\r\n]\s*", b"\n", body).lstrip()
+
+
+def _narrow(values: np.ndarray, kind: str) -> np.ndarray:
+    """Return numbers of an ASCII file in the type of the header, unless it cannot hold them, like -1 in a byte."""
+    narrow = values.astype(kind)
+    if narrow.dtype.kind == "f":
+        return narrow if np.abs(values).max(initial=0, where=np.isfinite(values)) < _EXACT else values
+    return narrow if (narrow == values).all() else values
 
 
 def _wrong_count(path: Path, announced: int, found: int) -> UserError:
