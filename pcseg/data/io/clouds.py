@@ -9,7 +9,15 @@ import numpy as np
 
 from pcseg.data.alignment import Frame, Units, Up, find_frame
 from pcseg.data.io.arrays import read_hdf5, read_npy, read_npz
-from pcseg.data.io.columns import PointTable, stack_color, stack_field, stack_normal
+from pcseg.data.io.colors import stack_color
+from pcseg.data.io.columns import (
+    PointTable,
+    apply_names,
+    normalize_name,
+    parse_names,
+    stack_field,
+    stack_normal,
+)
 from pcseg.data.io.e57 import read_e57
 from pcseg.data.io.las import read_las
 from pcseg.data.io.pcd import read_pcd
@@ -19,22 +27,22 @@ from pcseg.data.scenes import read_scene
 from pcseg.errors import UserError, reason
 from pcseg.labels import LabelSchema
 
-CLOUD_READERS: dict[str, Callable[[Path], PointTable]] = {
+CLOUD_READERS: dict[str, Callable[..., PointTable]] = {
     ".ply": read_ply,
     ".pcd": read_pcd,
-    ".xyz": read_text,
-    ".txt": read_text,
-    ".csv": read_text,
-    ".pts": read_text,
-    ".npy": read_npy,
-    ".npz": read_npz,
     ".las": read_las,
     ".laz": read_las,
     ".e57": read_e57,
+    **dict.fromkeys((".xyz", ".txt", ".csv", ".pts", ".asc", ".xyzrgb", ".xyzn"), read_text),
+    ".npy": read_npy,
+    ".npz": read_npz,
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
 }
 """The reader of each file suffix."""
+
+_TABLE_READERS = (read_text, read_npy, read_npz, read_hdf5)
+"""Readers of files whose columns may lack names; they take names as second argument."""
 
 _EXPORT_AS = {".rcp": "LAS", ".ptx": "PLY", ".obj": "PLY"}
 """Formats that cannot be read, and the format to export them as."""
@@ -77,11 +85,13 @@ class Cloud:
         return np.asarray(np.isfinite(self.pos).all(axis=1))
 
 
-def read_cloud(path: Path, *, allow_empty: bool = False) -> Cloud:
+def read_cloud(path: Path, *, columns: str | None = None, allow_empty: bool = False) -> Cloud:
     """Read a point cloud or a prepared scene; the suffix selects the reader.
 
     Args:
         path: The file.
+        columns: Names of all columns in order, such as ``x,y,z,red,green,blue,label``, instead of those in the file or
+            guessed ones; ``-`` ignores a column.
         allow_empty: Accept a file without points, or without finite coordinates.
 
     Raises:
@@ -89,30 +99,41 @@ def read_cloud(path: Path, *, allow_empty: bool = False) -> Cloud:
     """
     path = Path(path)
     _require_readable(path)
-    cloud = _read_prepared(path) if _is_prepared(path) else from_table(read_table(path), path)
+    if columns is None and _is_prepared(path):
+        cloud = _read_prepared(path)
+    else:
+        cloud = from_table(read_table(path, columns=columns), path)
     if not allow_empty and not cloud.finite.any():
         what = "all coordinates are NaN" if len(cloud) else "holds no points"
         raise UserError(f"{path}: {what}. Choose another file.")
     return cloud
 
 
-def read_table(path: Path) -> PointTable:
-    """Return the columns of a file by lower-case name, without prefixes that programs add, and what it states.
+def read_table(path: Path, *, columns: str | None = None) -> PointTable:
+    """Return the columns of a file by lower-case name, without what programs add to names, and what the file states.
+
+    Arguments as in :func:`read_cloud`.
 
     Raises:
         UserError: As :func:`read_cloud`.
     """
     _require_readable(path)
+    reader, names = CLOUD_READERS[path.suffix.lower()], parse_names(columns) if columns else ()
     try:
         with np.errstate(all="ignore"):  # overflow gives infinite values, which are checked later
-            table = CLOUD_READERS[path.suffix.lower()](path)
+            table = reader(path, names) if reader in _TABLE_READERS else reader(path)
     except (MemoryError, OSError) as error:
         raise UserError(
             f"{path}: cannot be read ({type(error).__name__}). Check that it is not damaged or too large."
         ) from error
-    # CloudCompare writes "scalar_label", other programs write blanks around names
-    columns = {name.strip().lower().removeprefix("scalar_"): part for name, part in table.columns.items()}
-    return replace(table, columns=columns)
+    if names and reader not in _TABLE_READERS:
+        return replace(table, columns=apply_names(list(table.columns.values()), names, path))
+    plain = {name: normalize_name(name) for name in table.columns}
+    twice = [name for name in plain.values() if list(plain.values()).count(name) > 1]
+    return replace(
+        table,
+        columns={name if plain[name] in twice else plain[name]: part for name, part in table.columns.items()},
+    )
 
 
 def from_table(table: PointTable, path: Path) -> Cloud:
@@ -125,20 +146,24 @@ def from_table(table: PointTable, path: Path) -> Cloud:
     pos = stack_field(columns, "pos")
     if pos is None:
         found = ", ".join(columns) or "none"
-        raise UserError(f"{path}: no columns x, y and z (columns: {found}). Name the coordinates x, y and z.")
+        raise UserError(
+            f"{path}: no columns x, y and z of numbers (columns: {found}). Name the coordinates x, y and z, or pass "
+            "--columns with the name of every column."
+        )
     if pos.dtype != np.float32:
         pos = pos.astype(np.float64)
     lengths = {name: len(column) for name, column in columns.items() if len(column) != len(pos)}
     if lengths:
         raise UserError(f"{path}: {len(pos)} positions, but {lengths} differ in length. Export it again.")
+    color, remarks = stack_color(columns, path)
     return Cloud(
         source=path,
         pos=pos,
-        color=stack_color(columns),
+        color=color,
         normal=stack_normal(columns),
         unit=table.unit,
         viewpoint=table.viewpoint,
-        remarks=table.remarks,
+        remarks=(*table.remarks, *remarks),
     )
 
 

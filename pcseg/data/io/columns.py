@@ -1,5 +1,7 @@
-"""Columns of a point table: their names, guessed names where a file has none, and conversion to fields."""
+"""Columns of a point table: their names, and conversion to positions and normals."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,48 +34,102 @@ AXES = {"pos": ("x", "y", "z"), "color": ("red", "green", "blue"), "normal": ("n
 """Columns of each field with three components."""
 
 NAMES = {
-    "pos": (AXES["pos"],),
-    "color": (AXES["color"], ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue")),
-    "normal": (AXES["normal"], ("normal_x", "normal_y", "normal_z")),
-}
-"""Column names that are recognized for each field."""
+    "pos": (
+        AXES["pos"],
+        *((east, north, up) for east, north in (("easting", "northing"), ("east", "north"), ("x", "y"))
+          for up in ("elevation", "height", "altitude", "z", "up")),
+        ("e", "n", "h"),
+        *(tuple(form.format(axis) for axis in "xyz")
+          for form in ("{}coord", "{}_coord", "{} coord", "{}_coordinate", "{} coordinate", "{}-coordinate",
+                       "coord_{}", "coord{}", "pos_{}", "position_{}", "pos.{}", "position.{}", "point_{}")),
+        ("points:0", "points:1", "points:2"),
+        ("points_0", "points_1", "points_2"),
+    ),
+    "color": (
+        AXES["color"], ("r", "g", "b"), ("rf", "gf", "bf"), ("diffuse_red", "diffuse_green", "diffuse_blue"),
+        ("color_r", "color_g", "color_b"), ("rgb:0", "rgb:1", "rgb:2"), ("rgb_0", "rgb_1", "rgb_2"),
+        ("colorred", "colorgreen", "colorblue"),
+    ),
+    "normal": (
+        AXES["normal"], ("normal_x", "normal_y", "normal_z"), ("normalx", "normaly", "normalz"),
+        ("n_x", "n_y", "n_z"), ("normals:0", "normals:1", "normals:2"), ("normals_0", "normals_1", "normals_2"),
+    ),
+}  # fmt: skip
+"""Column names that are recognized for each field; names of other programs are listed in docs/own_data.md."""
+
+UNITS = {"m": "m", "meter": "m", "meters": "m", "metre": "m", "metres": "m", "cm": "cm", "mm": "mm", "ft": "ft",
+         "feet": "ft", "foot": "ft", "us-ft": "ft-us", "ft-us": "ft-us", "in": "in", "inch": "in"}  # fmt: skip
+"""Unit of every spelling in the header of a table."""
+
+_KNOWN = {name for triples in NAMES.values() for triple in triples for name in triple}
+_BRACKETS = re.compile(r"(.+?)\s*[\[(](.*)[\])]")
+
+
+def normalize_name(name: str) -> str:
+    """Return a column name in lower case without blanks, quotes, and what programs add to names.
+
+    CloudCompare writes ``scalar_label``, others units behind coordinates: ``X [m]``.
+    """
+    name = name.strip().strip("\"'").strip().lower().removeprefix("scalar_")
+    bracket = _BRACKETS.fullmatch(name)
+    return bracket[1] if bracket and bracket[1] in _KNOWN else name
+
+
+def unit_of(name: str) -> str | None:
+    """Return the unit in the brackets behind the name of a coordinate."""
+    bracket = _BRACKETS.fullmatch(name.strip().strip("\"'").strip().lower())
+    return UNITS.get(bracket[2].strip()) if bracket and bracket[1] in _KNOWN else None
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Return the names in the option ``--columns``, an empty string for columns to ignore.
+
+    Raises:
+        UserError: A coordinate is missing, or a name occurs twice.
+    """
+    names = tuple("" if name.strip() in ("-", "skip") else normalize_name(name) for name in text.split(","))
+    used = [name for name in names if name]
+    missing = [axis for axis in "xyz" if axis not in used]
+    if missing:
+        raise UserError(
+            f"--columns {text}: {missing[0]} is missing. Name every column of the file in order, such as "
+            "x,y,z,red,green,blue,label; - ignores a column."
+        )
+    require_distinct(used, f"--columns {text}")
+    return names
+
+
+def require_distinct(names: Sequence[str], where: str) -> None:
+    """Raise :class:`UserError` if a name occurs twice."""
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{where}: two columns are named {twice!r}. Rename one, or pass --columns.")
+
+
+def apply_names(columns: Sequence[np.ndarray], names: Sequence[str], path: Path) -> Columns:
+    """Return columns under the names of the option ``--columns``.
+
+    Raises:
+        UserError: Their numbers differ.
+    """
+    if len(columns) != len(names):
+        raise UserError(
+            f"{path}: has {len(columns)} columns, but --columns names {len(names)}. Name all; - ignores a column."
+        )
+    return {name: column for name, column in zip(names, columns) if name}
+
+
+def has_positions(names: Sequence[str]) -> bool:
+    """Return whether columns of these names hold positions."""
+    return any(set(triple) <= set(names) for triple in NAMES["pos"])
 
 
 def stack_field(columns: Columns, field: str) -> np.ndarray | None:
-    """Return a field as ``(N, 3)``, or ``None`` if its columns are missing."""
+    """Return a field as ``(N, 3)``, or ``None`` if its columns are missing or hold words."""
     for names in NAMES[field]:
-        if all(name in columns for name in names):
+        if all(name in columns and columns[name].dtype.kind in "fiub" for name in names):
             return np.stack([columns[name] for name in names], axis=1)
     return None
-
-
-def stack_color(columns: Columns) -> np.ndarray | None:
-    """Return colors ``(N, 3)`` uint8 from three columns or one packed column, or ``None``."""
-    color = stack_field(columns, "color")
-    if color is not None:
-        return to_bytes(color)
-    packed = next((columns[name] for name in ("rgb", "rgba") if name in columns), None)
-    return None if packed is None else unpack_color(packed)
-
-
-def to_bytes(color: np.ndarray) -> np.ndarray:
-    """Convert colors to uint8 from bytes, 16-bit integers, or fractions.
-
-    *Convention*: if no value exceeds 1, the values are fractions; if one exceeds 255, they are 16-bit.
-    """
-    if color.dtype == np.uint8:
-        return color
-    with np.errstate(over="ignore"):
-        values = np.nan_to_num(color.astype(np.float32))
-    largest = values.max(initial=0)
-    scale = 255 if largest <= 1 else 1 if largest <= 255 else 255 / 65535
-    return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
-
-
-def unpack_color(packed: np.ndarray) -> np.ndarray:
-    """Unpack colors 0x00RRGGBB of PCD files, which are often stored in the bits of a float32."""
-    bits = packed.astype(np.float32).view(np.uint32) if packed.dtype.kind == "f" else packed.astype(np.uint32)
-    return np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1).astype(np.uint8)
 
 
 def stack_normal(columns: Columns) -> np.ndarray | None:
@@ -85,46 +141,3 @@ def stack_normal(columns: Columns) -> np.ndarray | None:
         normal = np.nan_to_num(normal.astype(np.float32), posinf=0, neginf=0)
     normal = np.clip(normal, -1e6, 1e6)  # squares of larger values in damaged files overflow
     return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-
-
-def guess_names(values: np.ndarray, path: Path) -> list[str]:
-    """Name the columns of a table without a header: x, y, z, then color and normal recognized by value.
-
-    Raises:
-        UserError: There are fewer than three columns.
-
-    Convention:
-        In ``.pts`` files with at least seven columns, the fourth is the intensity, which can look like a color.
-    """
-    width = values.shape[1]
-    if width < 3:
-        raise UserError(f"{path}: has {width} column(s). Provide at least x, y and z.")
-    names = [*AXES["pos"], *(f"column {index + 1}" for index in range(3, width))]
-    sample = values[:: max(1, len(values) // 10000)]
-    index, found = 3, set()
-    if path.suffix.lower() == ".pts" and width >= 7:
-        names[3], index = "intensity", 4
-    while index + 3 <= width:
-        triple = sample[:, index : index + 3]
-        field = "normal" if _is_normal(triple) else "color" if _is_color(triple) else None
-        if field and field not in found:
-            names[index : index + 3] = AXES[field]
-            found.add(field)
-            index += 3
-        else:
-            index += 1
-    return names
-
-
-def _is_normal(triple: np.ndarray) -> bool:
-    """Return whether nearly all rows are unit vectors."""
-    length = np.linalg.norm(triple, axis=1)
-    return bool(np.mean(np.abs(length - 1) < 0.02) > 0.9) and bool((triple < 0).any())
-
-
-def _is_color(triple: np.ndarray) -> bool:
-    """Return whether all values are integers in 0..255, or all lie in 0..1."""
-    finite = triple[np.isfinite(triple).all(axis=1)]
-    if not len(finite) or finite.min() < 0:
-        return False
-    return bool(finite.max() <= 1) or bool(finite.max() <= 255 and (finite == np.round(finite)).all())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.data.io.columns import PointTable
-from pcseg.data.io.text import parse_numbers
+from pcseg.data.io.lines import parse_numbers
 from pcseg.errors import UserError
 
 _LZF_MOST = 100

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.data.io.columns import Columns, PointTable
-from pcseg.data.io.text import parse_numbers
+from pcseg.data.io.lines import parse_numbers
 from pcseg.errors import UserError, reason
 from pcseg.files import atomic_path
 

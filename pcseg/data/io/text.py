@@ -1,112 +1,258 @@
 """Text files with one point per line."""
 
-import io
+import codecs
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from pcseg.data.io.columns import PointTable, guess_names
+from pcseg.data.io.columns import (
+    UNITS,
+    PointTable,
+    apply_names,
+    has_positions,
+    normalize_name,
+    require_distinct,
+    unit_of,
+)
+from pcseg.data.io.guessing import guess_names
+from pcseg.data.io.lines import (
+    BLANKS,
+    COMMENT,
+    SEPARATORS,
+    decode_line,
+    find_separator,
+    is_value,
+    parse_columns,
+    split_fields,
+)
 from pcseg.errors import UserError
 
+_ENCODINGS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16, whose mark is its beginning
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+"""Encoding that each byte order mark announces."""
 
-def read_text(path: Path) -> PointTable:
-    """Return the columns of a text file, named by its header line or, without one, by their values.
-
-    Fields are separated by blanks, tabs, commas or semicolons. A first line with the number of points, as
-    in ``.pts`` files, is skipped.
-
-    Raises:
-        UserError: Not a text file, no points, or a line that does not match the others.
-    """
-    data = path.read_bytes()
-    if b"\0" in data[:4096]:
-        raise UserError(f"{path}: not a text file. Choose a file with one point per line.")
-    names: list[str] = []
-    start, line_number = 0, 1
-    while start < len(data):
-        end = data.find(b"\n", start)
-        end = len(data) if end < 0 else end + 1
-        line = data[start:end].decode("utf-8", errors="replace").strip()
-        fields = _split_line(line)
-        if fields and all(map(_is_number, fields)) and not _is_count(fields, data[end : end + 4096]):
-            break
-        if fields and not _is_number(fields[0]):
-            names = fields
-        start, line_number = end, line_number + 1
-    else:
-        raise UserError(f"{path}: holds no points. Choose another file.")
-    values = parse_numbers(data[start:], path=path, first_line=line_number)
-    named = [name.strip('"').lower() for name in names]
-    if len(named) != values.shape[1] or not {"x", "y", "z"} <= set(named):
-        named = guess_names(values, path)
-    return PointTable(columns=dict(zip(named, values.T)))
+_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r|$)")
 
 
-def parse_numbers(data: bytes, *, path: Path, first_line: int) -> np.ndarray:
-    """Parse lines of numbers into ``(N, C)`` float64.
+@dataclass(kw_only=True)
+class Preamble:
+    """The lines before the first line of data.
 
     Args:
-        data: The lines.
-        path: File to name in messages.
-        first_line: Line number of the first line of ``data`` in the file.
+        start: Offset of the first line of data.
+        line: Its number in the file.
+        heads: Number and text of the lines that may be a header.
+        count: Number of points that a line of its own announces, as in ``.pts`` files.
+        numbered: The header numbers the columns from 0, as pandas does for arrays.
+    """
+
+    start: int = 0
+    line: int = 1
+    heads: list[tuple[int, str]] = field(default_factory=list)
+    count: int | None = None
+    numbered: bool = False
+
+
+def read_text(path: Path, names: Sequence[str] = ()) -> PointTable:
+    """Return the columns of a text file, named by its header or, without one, by their values.
+
+    Fields are separated by blanks, tabs, commas, semicolons or vertical bars. Lines that start with ``#``, ``//``,
+    ``%`` or ``!`` are comments. Every other line from the first with numbers on is a point.
+
+    Args:
+        path: The file.
+        names: Names of all columns, which replace those of the file.
 
     Raises:
-        UserError: A line has another number of fields than the first one, or a field that is not a number.
+        UserError: Not a text file, no points, a header that does not fit the columns, columns whose meaning is
+            ambiguous, or a line that does not match the others.
     """
-    import pandas as pd
-
-    first = re.search(rb"\S.*", data)
-    separator = next((mark for mark in (",", ";") if first and mark.encode() in first[0]), r"\s+")
-    try:
-        values = pd.read_csv(
-            io.BytesIO(data), sep=separator, header=None, dtype=np.float64, skipinitialspace=True
-        ).to_numpy()
-    except (ValueError, OverflowError):
-        values = None
-    # pandas fills short lines with NaN, so the number of NaN must equal the number written in the file
-    if values is None or np.isnan(values).sum() != data.lower().count(b"nan"):
-        bad = _find_bad_line(data)
-        if bad is not None:
-            raise UserError(f"{path}, line {first_line + bad[0]}: {bad[1]}. Fix or delete the line.")
-    if values is None:
+    data = _decode(path.read_bytes(), path)
+    preamble = _read_preamble(data, path)
+    body = data[preamble.start :] if preamble.start else data
+    line = _next_line(body)
+    separator = _choose_separator(line, preamble.heads)
+    columns = parse_columns(
+        body, separator=separator, path=path, first_line=preamble.line, counts=preamble.count is not None
+    )
+    remarks = _check_counts(body, preamble.count, len(columns[0]), path)
+    trailing = _count_trailing(split_fields(line, separator), columns)
+    filled = columns[: len(columns) - trailing]
+    if names:
+        used = columns if len(names) == len(columns) else filled
+        return PointTable(columns=apply_names(used, names, path), remarks=remarks)
+    header = (
+        None if preamble.numbered else _find_header(preamble.heads, len(columns), trailing, separator, path)
+    )
+    if header is None:
+        guessed, remark = guess_names(filled, path)
+        return PointTable(columns=dict(zip(guessed, filled)), remarks=(*remarks, remark))
+    if not any(header[len(filled) :]):
+        header = header[: len(filled)]
+    given = [normalize_name(name) or f"column {index + 1}" for index, name in enumerate(header)]
+    require_distinct(given, str(path))
+    units = {unit_of(name) for name in header} - {None} or _find_units(
+        preamble.heads, len(columns), separator
+    )
+    if len(units) > 1:
         raise UserError(
-            f"{path}: the numbers cannot be parsed. Write decimal points, and use one separator throughout."
+            f"{path}: the units {', '.join(sorted(map(str, units)))} differ. Use one unit for all coordinates."
         )
-    return values
+    unit = next(iter(units), None)
+    return PointTable(columns=dict(zip(given, columns)), unit=unit, remarks=remarks)
 
 
-def _split_line(line: str) -> list[str]:
-    """Split a line into fields, without leading comment marks."""
-    return [field for field in re.split(r"[\s,;]+", line.lstrip("#/ ")) if field]
-
-
-def _is_number(text: str) -> bool:
+def _decode(data: bytes, path: Path) -> bytes:
+    """Return text without a byte order mark, and UTF-16 and UTF-32 as UTF-8."""
+    mark = next((mark for mark in _ENCODINGS if data.startswith(mark)), b"")
+    encoding = _ENCODINGS.get(mark, "utf-8")
+    head = data[:4096]
+    if not mark and b"\0" in head:
+        odd, even = head[1::2].count(0), head[::2].count(0)
+        encoding = "utf-16-le" if odd > 0.4 * len(head) else "utf-16-be" if even > 0.4 * len(head) else ""
+    if encoding == "utf-8":
+        return data[len(mark) :] if mark else data
     try:
-        float(text)
-    except ValueError:
+        return data[len(mark) :].decode(encoding).encode()
+    except (UnicodeError, LookupError) as error:
+        raise UserError(f"{path}: not a text file. Choose a file with one point per line.") from error
+
+
+def _read_preamble(data: bytes, path: Path) -> Preamble:
+    """Read the lines before the first line of data."""
+    preamble = Preamble()
+    for match in _LINE.finditer(data):
+        line = decode_line(match[0])
+        if not line:
+            pass
+        elif line.startswith(COMMENT):
+            preamble.heads.append((preamble.line, line))
+        else:
+            following = _next_line(data[match.end() : match.end() + 10_000])
+            if re.fullmatch(r"\d+", line) and len(split_fields(following, find_separator(following))) > 2:
+                preamble.count = int(line)
+            elif _numbers_columns(line, following):
+                preamble.numbered = True
+            elif _is_data(line):
+                preamble.start = match.start()
+                return preamble
+            else:
+                preamble.heads.append((preamble.line, line))
+        preamble.line += 1
+        if match.end() == len(data):
+            break
+    raise UserError(f"{path}: holds no points. Choose another file.")
+
+
+def _next_line(data: bytes) -> str:
+    """Return the first line with text that is not a comment."""
+    lines = (decode_line(match[0]) for match in _LINE.finditer(data))
+    return next((line for line in lines if line and not line.startswith(COMMENT)), "")
+
+
+def _is_data(line: str) -> bool:
+    """Return whether a line is a point and not a header: all fields are values, or three numbers precede words."""
+    separator = find_separator(line)
+    fields = split_fields(line, separator)
+    if has_positions([normalize_name(name) for name in fields]):
         return False
-    return True
+    values = [field for field in fields if is_value(field, separator)]
+    return len(values) == len(fields) or len([field for field in values if field]) > 2
 
 
-def _is_count(fields: Sequence[str], following: bytes) -> bool:
-    """Return whether a line holds the number of points, as in ``.pts`` files, and not a point."""
-    after = following.split(b"\n", 1)[0].decode("utf-8", errors="replace")
-    return len(fields) == 1 and fields[0].isdigit() and len(_split_line(after)) >= 3
+def _numbers_columns(line: str, following: str) -> bool:
+    """Return whether a line numbers the columns 0, 1, 2, … and the next one holds decimals."""
+    separator = find_separator(following)
+    fields, values = split_fields(line, separator), split_fields(following, separator)
+    if len(fields) != len(values) or separator == BLANKS:
+        return False
+    index = fields[0] == ""
+    numbered = fields[index:] == [str(number) for number in range(len(fields) - index)]
+    return (
+        numbered
+        and len(fields) > 2
+        and all("." in value or "e" in value for value in values[index : index + 3])
+    )
 
 
-def _find_bad_line(data: bytes) -> tuple[int, str] | None:
-    """Return the index of the first line that does not match the first one, and the reason."""
-    width = 0
-    for number, line in enumerate(data.decode("utf-8", errors="replace").splitlines()):
-        fields = _split_line(line) if not line.startswith(("#", "/")) else [line]
-        if not fields:
-            continue
-        width = width or len(fields)
-        word = next((field for field in fields if not _is_number(field)), None)
-        if word is not None:
-            return number, f"{word[:40]!r} is not a number"
-        if len(fields) != width:
-            return number, f"has {len(fields)} values, earlier lines have {width}"
-    return None
+def _choose_separator(line: str, heads: list[tuple[int, str]]) -> str:
+    """Return the separator of the data; several tabs in a row are blanks unless a header has as many columns."""
+    separator = find_separator(line)
+    fields = split_fields(line, separator)
+    if separator == "\t" and "" in fields[:-1]:
+        fits = any(len(split_fields(head, "\t")) == len(fields) for _, head in heads)
+        return separator if fits else BLANKS
+    return separator
+
+
+def _count_trailing(fields: list[str], columns: list[np.ndarray]) -> int:
+    """Return the number of columns that separators at the end of every line add."""
+    count = 0
+    while len(columns) - count > 3 and fields[-1 - count] == "" and np.isnan(columns[-1 - count]).all():
+        count += 1
+    return count
+
+
+def _check_counts(body: bytes, count: int | None, points: int, path: Path) -> tuple[str, ...]:
+    """Compare the announced numbers of points, one per scan, with the points read."""
+    if count is None or count == points:
+        return ()
+    counts = [count, *map(int, re.findall(rb"(?m)^[ \t]*(\d+)[ \t]*\r?$", body))]
+    if sum(counts) != points:
+        raise UserError(
+            f"{path}: announces {sum(counts):,} points but holds {points:,}. Export it again, or delete the line with "
+            "the number."
+        )
+    return (f"points: {len(counts)} scans of {', '.join(f'{number:,}' for number in counts)} points",)
+
+
+def _find_header(
+    heads: list[tuple[int, str]], width: int, trailing: int, separator: str, path: Path
+) -> list[str] | None:
+    """Return the names in the header, or ``None`` if there is no header.
+
+    Raises:
+        UserError: A header does not fit the number of columns.
+    """
+    fitting = []
+    for _, text in reversed(heads):
+        plain = re.sub(r"^[#/%!\s]+(?:[\w ]+:(?=\s))?", "", text) if text.startswith(COMMENT) else text
+        for mark in (separator, *SEPARATORS):
+            names = split_fields(plain, mark)
+            if len(names) == width + 1 and not names[-1]:
+                names.pop()
+            if len(names) in (width, width - trailing):
+                if has_positions([normalize_name(name) for name in names]):
+                    return names
+                if mark == separator and not text.startswith(COMMENT):
+                    fitting.append(names)
+    words = [(line, text) for line, text in heads if not text.startswith(COMMENT)] or [
+        (line, text) for line, text in heads if {"x", "y", "z"} <= set(re.findall(r"[a-z]+", text.lower()))
+    ]
+    if not words:
+        return None
+    if fitting:
+        return fitting[0]
+    line, text = words[-1]
+    names = split_fields(text.lstrip("#/%! "), separator)
+    raise UserError(
+        f"{path}, line {line}: {len(names)} names ({text[:60]}) for {width - trailing} columns. Correct the line, or "
+        "pass --columns with the name of every column."
+    )
+
+
+def _find_units(heads: list[tuple[int, str]], width: int, separator: str) -> set[str | None]:
+    """Return the units in a line of units below the header."""
+    for _, text in heads:
+        fields = [field.strip("[]()").lower() for field in split_fields(text, separator)]
+        if len(fields) == width and all(field in UNITS for field in fields[:3]):
+            return {UNITS[field] for field in fields[:3]}
+    return set()
