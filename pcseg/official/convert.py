@@ -18,6 +18,7 @@ from pcseg.official.files import read_weights
 from pcseg.official.inflate import inflate
 from pcseg.official.loading import LoadReport, first, load_published
 from pcseg.official.names.name_map import NameMap, State, prefix_before
+from pcseg.official.names.points import to_spconv2
 from pcseg.official.systems import System, differing_options, find_system
 
 ONLY_POINTS = ("detail.", "auxiliary.")
@@ -63,7 +64,7 @@ def convert(
         is converted if the head is a linear one. A point backbone must be complete even with ``partial``.
     """
     parts = instantiate_parts(dict(config), source="--config")
-    state = read_weights(source)
+    state = to_spconv2(read_weights(source))
     system = find_system(state, source=str(source))
     model = nn.Module()
     model.backbone, inside = _backbone(system, source, state, config, parts[0])

@@ -3,7 +3,7 @@
 import pickle
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,30 @@ from torch import Tensor
 from pcseg.errors import UserError, reason
 
 READABLE = ".pth, .pt, .ckpt, .tar, .bin (PyTorch), .safetensors, .npz, .pdparams (Paddle)"
-WRAPPERS = ("state_dict", "model", "model_state", "net")
+WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict", "net", "network", "module", "weights")
 """Keys under which training programs store the weights among other things."""
+
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "params_ema", "ema", "averaged_model",
+            "shadow")  # fmt: skip
+"""Keys of a moving average of the weights, which is read if a file holds nothing else."""
+
+WRAPPED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+"""Parts that torch.compile and others insert anywhere in a name."""
+
+PREFIXES = (
+    "module.",
+    "model.",
+    "network.",
+    "net.",
+    "ema.",
+    "ema_model.",
+    "averaged_model.",
+    "_forward_module.",
+)
+"""Prefixes that wrappers, Lightning modules and moving averages put before all names."""
+
+COUNTERS = ("n_averaged", "num_updates", "decay", "initted", "step")
+"""Numbers that moving averages store beside the weights."""
 
 PADDLE_BOOKKEEPING = "StructuredToParameterName@@"
 
@@ -48,7 +70,7 @@ BESIDE_WEIGHTS = [
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by their names in the file, without a common prefix ``module.``.
+    """Return the tensors of a checkpoint by their names in the file, without what wrappers of models add to them.
 
     Args:
         path: A file of PyTorch, safetensors, NumPy (``.npz`` of named arrays) or Paddle.
@@ -60,19 +82,60 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: no such file. Give a file of weights.")
     readers = {".npz": _read_npz, ".pdparams": _read_paddle, ".safetensors": _read_safetensors}
     content = readers.get(path.suffix, _read_torch)(path)
-    tensors = {name: tensor for name, tensor in _unwrapped(content).items() if isinstance(tensor, Tensor)}
-    if not tensors:
-        raise UserError(f"{path}: holds no named weights. Export the state dict alone.")
-    if all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    return tensors
+    return _plain_names(_named_tensors(content, path), path)
 
 
-def _unwrapped(content: Any) -> Mapping[str, Any]:
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    return content if isinstance(content, Mapping) else {}
+def _named_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """Return the tensors in the innermost mapping of a checkpoint that training programs give a known name.
+
+    Raises:
+        UserError: There are no tensors with names, or several mappings of other names hold some.
+    """
+    content = content if isinstance(content, Mapping) else {}
+    wrapper: str | None = ""
+    while wrapper is not None:
+        content = content[wrapper] if wrapper else content
+        wrapper = next((key for key in WRAPPERS + AVERAGED if isinstance(content.get(key), Mapping)), None)
+    tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
+    if tensors.keys() - {*COUNTERS}:
+        return tensors
+    others = [
+        key for key, part in content.items() if isinstance(part, Mapping) and _holds_tensors(part.values())
+    ]
+    if len(others) == 1:
+        return _named_tensors(content[others[0]], path)
+    if others:
+        raise UserError(
+            f"{path}: holds several sets of weights: {', '.join(map(str, others))}. Export one of them."
+        )
+    unnamed = [
+        str(key) for key, part in content.items() if isinstance(part, list | tuple) and _holds_tensors(part)
+    ]
+    found = f", only tensors without names in {unnamed[0]!r}" if unnamed else ""
+    raise UserError(f"{path}: holds no named weights{found}. Export the state dict of the model.")
+
+
+def _holds_tensors(values: Iterable[Any]) -> bool:
+    return any(isinstance(value, Tensor) for value in values)
+
+
+def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return the tensors by names without what wrappers of models add."""
+    plain = {}
+    for name, tensor in tensors.items():
+        for part in WRAPPED:
+            name = name.replace(part, "")
+        if name in plain:
+            raise UserError(
+                f"{path}: holds {name} twice, with and without a wrapper. Export the state dict again."
+            )
+        if name not in COUNTERS or tensor.numel() != 1:
+            plain[name] = tensor
+    while plain and (
+        prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in plain)), None)
+    ):
+        plain = {name.removeprefix(prefix): tensor for name, tensor in plain.items()}
+    return plain
 
 
 def _read_torch(path: Path) -> Any:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pcseg.errors import UserError, reason
 from pcseg.official.files import read_weights
 from pcseg.official.names.name_map import NameMap, State
+from pcseg.official.names.points import to_spconv2
 
 UNCOUNTED = "num_batches_tracked"
 """End of the name of a counter that checkpoints may lack."""
@@ -119,7 +120,7 @@ def load_backbone(
         UserError: The file cannot be read, or names or shapes do not fit. Nothing is changed then.
     """
     source = weights if isinstance(weights, Path) else "timm's weights"
-    state = read_weights(weights) if isinstance(weights, Path) else weights
+    state = to_spconv2(read_weights(weights)) if isinstance(weights, Path) else weights
     try:
         return load_published(backbone, state, names(backbone, state), strict=True)
     except UserError as error:

@@ -17,7 +17,7 @@ from pcseg.errors import UserError
 from pcseg.official.names import points
 from pcseg.official.names.heads import CT_HEAD, DSN_BODY, ENC_HEAD, FCN_BODY, RCCA_HEAD
 from pcseg.official.names.images import hrnet_names, resnet_jpu_names, resnet_names, van_names
-from pcseg.official.names.name_map import NameMap, Names, State, prefix_before, under
+from pcseg.official.names.name_map import NameMap, Names, State, beside, prefix_before, under
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,8 @@ class System:
             prefix = prefix_before(self.classifier, state) or ""
             head_names = self.head or {self.classifier.removesuffix(".weight"): "classify"}
             names = names | {prefix + theirs: f"head.{ours}" for theirs, ours in head_names.items()}
-        return replace(whole, names=names, absolute_gain=self.absolute_gain)
+        ignored = (*whole.ignored, *beside(prefix_before(self.mark, state) or "", self.mark, state))
+        return replace(whole, names=names, ignored=ignored, absolute_gain=self.absolute_gain)
 
 
 def _paddle_names(backbone: nn.Module, state: State) -> NameMap:

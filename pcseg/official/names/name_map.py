@@ -1,5 +1,6 @@
 """Map names and layouts of published checkpoints to ours."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -26,8 +27,27 @@ def prefix_before(ending: str, state: State) -> str | None:
         Self-supervised checkpoints hold a student and a teacher. The student is used, as in the published
         configurations for fine-tuning.
     """
-    found = [name.removesuffix(ending) for name in state if f".{name}".endswith(f".{ending}")]
-    return max(found, key=lambda prefix: "student." in prefix, default=None)
+    return max(prefixes_before(ending, state), key=lambda prefix: "student." in prefix, default=None)
+
+
+def prefixes_before(ending: str, state: State) -> list[str]:
+    """Return what precedes ``ending`` in the names of all tensors that end with it."""
+    return [name.removesuffix(ending) for name in state if f".{name}".endswith(f".{ending}")]
+
+
+def beside(prefix: str, mark: str, state: State) -> tuple[str, ...]:
+    """Return the names of losses and metrics, and prefixes of other copies of the model, such as its moving average.
+
+    Args:
+        prefix: Prefix of the copy that is used.
+        mark: End of the name of a tensor that every copy has.
+        state: The checkpoint.
+    """
+    copies = [other for other in prefixes_before(mark, state) if other and not prefix.startswith(other)]
+    return (
+        *copies,
+        *(name for name in state if re.match(r"(\w+\.)?(\w*(loss|criterion|criteria|metric)s?)\.", name)),
+    )
 
 
 def keep_layout(_name: str, tensor: Tensor) -> Tensor:

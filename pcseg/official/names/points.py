@@ -90,6 +90,29 @@ def ptv3_names(backbone: nn.Module, state: State) -> NameMap:
     )
 
 
+def to_spconv2(state: State) -> State:
+    """Return a checkpoint of spconv 1.x in the layout of spconv 2.x, any other checkpoint unchanged.
+
+    Convention:
+        A kernel ``(x, y, z, in, out)`` becomes ``(out, x, y, z, in)``. Of 1x1x1, it keeps its memory, which
+        :func:`from_spunet` reads. A checkpoint is of 1.x if the shapes of all kernels have its layout.
+    """
+    kernels = [tensor.shape for tensor in state.values() if tensor.ndim == 5]
+    is_old = all(len({*shape[:3]}) == 1 for shape in kernels)
+    if not is_old or all(len({*shape[1:4]}) == 1 for shape in kernels):
+        return state
+
+    def convert(tensor: Tensor) -> Tensor:
+        if tensor.ndim != 5:
+            return tensor
+        *size, in_channels, out_channels = tensor.shape
+        if max(size) == 1:
+            return tensor.reshape(out_channels, 1, 1, 1, in_channels)
+        return tensor.permute(4, 0, 1, 2, 3)
+
+    return {name: convert(tensor) for name, tensor in state.items()}
+
+
 def from_kernel(_name: str, tensor: Tensor) -> Tensor:
     """Return a published kernel ``(out, x, y, z, in)`` as ``(kernel offset, in, out)``, other tensors unchanged."""
     if tensor.ndim != 5:
