@@ -9,8 +9,14 @@ Color = tuple[int, int, int]
 CORRECT: Color = (205, 210, 215)
 WRONG: Color = (213, 30, 40)
 
-SEQUENTIAL, DIVERGING = "viridis", "coolwarm_r"
-"""Colormaps of matplotlib: brightness alone gives the order of the first; the second is gray in the middle."""
+SEQUENTIAL = ((68, 1, 84), (71, 45, 123), (59, 82, 139), (44, 114, 142), (33, 145, 140), (40, 174, 128), (94, 201, 98),
+              (173, 220, 48), (253, 231, 37))  # fmt: skip
+DIVERGING = ((180, 4, 38), (222, 97, 77), (244, 154, 123), (244, 197, 173), (220, 221, 221), (183, 207, 249),
+             (140, 175, 254), (97, 128, 233), (59, 76, 192))  # fmt: skip
+"""Nine colors of matplotlib's ``viridis``, whose brightness gives the order, and of ``coolwarm_r``, gray in the middle.
+
+Copied, because the import of matplotlib takes longer than a picture.
+"""
 
 
 def distinct_colors(number: int) -> list[Color]:
@@ -24,7 +30,6 @@ def distinct_colors(number: int) -> list[Color]:
 
 def color_scale(size: int, *, diverging: bool = False) -> np.ndarray:
     """Return ``size`` colors ``(size, 3)`` uint8 from the low to the high end of a scale."""
-    import matplotlib  # imported here: it takes 0.2 s
-
-    colors = matplotlib.colormaps[DIVERGING if diverging else SEQUENTIAL](np.linspace(0, 1, size))
-    return np.rint(255 * colors[:, :3]).astype(np.uint8)
+    stops = np.array(DIVERGING if diverging else SEQUENTIAL)
+    at, places = np.linspace(0, 1, size), np.linspace(0, 1, len(stops))
+    return np.rint(np.stack([np.interp(at, places, part) for part in stops.T], axis=1)).astype(np.uint8)

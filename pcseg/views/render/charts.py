@@ -9,8 +9,6 @@ from PIL import Image
 from pcseg.errors import UserError
 from pcseg.labels import Palette, class_colors
 from pcseg.views.layers.head_maps import HeadMaps
-from pcseg.views.layers.palette import SEQUENTIAL
-from pcseg.views.render.pages import TITLE, new_figure, points, to_image, write
 from pcseg.views.subject import Subject
 
 if TYPE_CHECKING:
@@ -23,6 +21,8 @@ PREDICTED, TARGET = "#055896", "#f1a340"
 
 MAX_BARS = 22
 """Classes per chart; of more classes, those with the largest values are drawn."""
+
+DPI = 100
 
 Series = Sequence[tuple[str, str, np.ndarray]]
 """Name, color and values of each series of bars."""
@@ -37,21 +37,27 @@ def context_picture(
         UserError: There is no model, or its head computes nothing for the whole cloud.
     """
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
 
-    unit = min(size[1] / 720, size[0] / 1280)
-    small, normal = points(13 * unit), points(15 * unit)
+    small, normal = (pixels * _unit(size) * 72 / DPI for pixels in (13, 15))
     style: Any = {
-        "font.size": normal,
-        "axes.titlesize": normal,
-        "xtick.labelsize": small,
-        "ytick.labelsize": small,
-    }
+        "font.size": normal, "axes.titlesize": normal, "xtick.labelsize": small, "ytick.labelsize": small,
+    }  # fmt: skip
     with matplotlib.rc_context(style):
-        return to_image(context_figure(subject, size=size, palette=palette))
+        figure = context_figure(subject, size=size, palette=palette)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    texts = [text.get_text() for text in figure.findobj(Text) if text.get_visible()]  # type: ignore[union-attr]
+    image.info["Description"] = "\n".join(dict.fromkeys(filter(None, texts)))
+    return image
 
 
 def context_figure(subject: Subject, *, size: tuple[int, int], palette: Palette) -> "Figure":
     """Return the figure of :func:`context_picture`."""
+    from matplotlib.figure import Figure
+
     maps, whole = subject.maps, subject.kind
     if maps is None or subject.schema is None:
         raise UserError(f"{subject.name}: --by context shows the internals of a head. Pass --ckpt FILE.")
@@ -59,11 +65,13 @@ def context_figure(subject: Subject, *, size: tuple[int, int], palette: Palette)
         raise UserError(
             f"{subject.name}: {maps.head} computes no context of the whole {whole}. Use CTNet or EncNet."
         )
-    unit = min(size[1] / 720, size[0] / 1280)
-    figure, colors = new_figure(size), class_colors(subject.schema, palette)[:-1] / 255
+    (width, height), unit = size, _unit(size)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    colors = class_colors(subject.schema, palette)[:-1] / 255
     title = f"{subject.name}: context of the whole {whole}, {maps.head}"
-    write(figure, (12 * unit, 8 * unit), title, 22 * unit)
-    top = 1 - (TITLE + 30) * unit / size[1]
+    at = (12 * unit / width, 1 - 8 * unit / height)
+    figure.text(*at, title, va="top", fontsize=22 * unit * 72 / DPI, parse_math=False)
+    top = 1 - 70 * unit / height
     grid = figure.add_gridspec(
         2, 1, left=0.04, right=0.985, bottom=0.05, top=top, height_ratios=(2.6, 1), hspace=0.26
     )
@@ -86,13 +94,10 @@ def context_figure(subject: Subject, *, size: tuple[int, int], palette: Palette)
 def class_series(maps: HeadMaps, whole: str) -> tuple[str, Series]:
     """Return the title and the bars of what a head predicts for classes, and of its targets."""
     if maps.class_prob is not None:
-        values, title, target = (
-            (maps.class_prob, maps.frequency),
-            f"class probability of the {whole}",
-            "target",
-        )
+        values, target = (maps.class_prob, maps.frequency), "target"
+        title = f"class probability of the {whole}"
     else:
-        values, title, target = (maps.presence, maps.present), "class presence", "true"
+        values, target, title = (maps.presence, maps.present), "true", "class presence"
     found = zip(("predicted", target), (PREDICTED, TARGET), values)
     return title, [(name, color, np.asarray(v, float)) for name, color, v in found if v is not None]
 
@@ -104,7 +109,7 @@ def draw_matrix(axes: "Axes", matrix: np.ndarray, colors: np.ndarray) -> None:
     """
     number, start = len(matrix), -0.06 * len(matrix) - 0.5
     end = number - 0.5
-    axes.imshow(matrix, cmap=SEQUENTIAL, vmin=0, vmax=1)
+    axes.imshow(matrix, cmap="viridis", vmin=0, vmax=1)
     axes.imshow(colors[:, None], extent=(start, -0.6, end, -0.5))
     axes.imshow(colors[None], extent=(-0.5, end, -0.6, start))
     axes.set(xlim=(start, end), ylim=(end, start))
@@ -150,3 +155,8 @@ def _axes(figure: "Figure", cell: "SubplotSpec", title: str) -> "Axes":
     axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+def _unit(size: tuple[int, int]) -> float:
+    """Return the factor on texts and gaps."""
+    return min(size[1] / 720, size[0] / 1280)

@@ -11,13 +11,10 @@ from pcseg.errors import UserError
 from pcseg.views.layers.coloring import Layer, make_layer
 from pcseg.views.render.pages import (
     MAX_SCALE,
+    Page,
     Panel,
     compose,
-    draw_legends,
-    new_figure,
     save_image,
-    to_image,
-    write,
 )
 
 
@@ -26,9 +23,9 @@ def entries(number: int) -> list[tuple[str, tuple[int, int, int]]]:
 
 
 def page_of(layers: list[Layer], size: tuple[int, int] = (300, 720)) -> Image.Image:
-    figure = new_figure(size)
-    draw_legends(figure, layers, (14, 40), unit=1)
-    return to_image(figure)
+    page = Page(size)
+    page.draw_legends(layers, (14, 40), unit=1)
+    return page.image
 
 
 def words(page: Image.Image) -> list[str]:
@@ -75,9 +72,9 @@ def test_titles_and_names_are_text() -> None:
 
 
 def test_long_titles_become_smaller() -> None:
-    figure = new_figure((200, 40))
-    write(figure, (0, 0), "attention after 3 recurrences: 94.2 % of the voxels", 16, room=120)
-    columns = np.flatnonzero((np.asarray(to_image(figure)) < 200).any(axis=(0, 2)))
+    page = Page((200, 40))
+    page.write((0, 0), "attention after 3 recurrences: 94.2 % of the voxels", 16, room=120)
+    columns = np.flatnonzero((np.asarray(page.image) < 200).any(axis=(0, 2)))
     assert 80 < columns.max() < 122
 
 
