@@ -28,6 +28,7 @@ def check(
     workers: PositiveInt = 1,  # pyright: ignore[reportInvalidTypeForm]
     units: Units = "auto",
     up: Up = "auto",
+    columns: str | None = None,
 ) -> list[str]:
     """Check data before training and print what is wrong with it.
 
@@ -42,6 +43,7 @@ def check(
         workers: Number of processes that read images.
         units: Unit of a scan.
         up: Axis of a scan that points up.
+        columns: Names of all columns of a scan in order, such as x,y,z,red,green,blue,label; - ignores a column.
 
     Raises:
         UserError: A file cannot be used; the others are checked first.
@@ -60,7 +62,7 @@ def check(
         spec = read_spec(data)
         files, remarks = find_clouds(spec)
         return check_files(data, spec.schema, check_folder(spec, files), remarks)
-    return check_files(data, None, iter([check_scan(data, units=units, up=up)]))
+    return check_files(data, None, iter([check_scan(data, units=units, up=up, columns=columns)]))
 
 
 def check_files(

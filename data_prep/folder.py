@@ -58,7 +58,7 @@ def prepare(
     another split, are removed from the manifest.
 
     Args:
-        description: YAML with root, split, names, colors, ignore, fields, units and up; see docs/own_data.md.
+        description: YAML with root, split, names, colors, ignore, columns, fields, units and up; see docs/own_data.md.
         out: Folder of the prepared scenes; created if it does not exist.
         workers: Number of processes; each holds one file in memory.
         normals: Estimate normals for files without normals.
@@ -136,9 +136,14 @@ def read_labeled(spec: FolderSpec, file: Path) -> LabeledCloud:
     Raises:
         UserError: The file cannot be read, or has no label column, or an unknown label.
     """
-    table = read_table(file)
+    table = read_table(file, columns=spec.columns)
     columns = spec.renamed(table.columns, source=file)
-    cloud = from_table(replace(table, columns=columns), file)
+    remarks = table.remarks
+    if "label" in columns:
+        label = columns["label"]
+        missing = int(np.count_nonzero(np.isnan(label) if label.dtype.kind == "f" else label == ""))
+        remarks += (f"labels: {missing:,} points have none (NaN)",) if missing else ()
+    cloud = from_table(replace(table, columns=columns, remarks=remarks), file)
     if "label" not in columns:
         raise UserError(
             f"{file}: no label column (columns: {', '.join(table.columns)}). Set fields.label in {spec.path}."
@@ -154,9 +159,11 @@ def read_labeled(spec: FolderSpec, file: Path) -> LabeledCloud:
 
 
 def object_numbers(instance: np.ndarray) -> np.ndarray:
-    """Renumber objects from 0 in the order of their ids; negative ids become -1, no object."""
+    """Renumber objects from 0 in the order of their ids or names; negative and missing ids become -1, no object."""
     present, inverse = np.unique(instance, return_inverse=True)
-    real = ~(present < 0) & ~np.isnan(present.astype(np.float64))
+    real = (
+        present != "" if present.dtype.kind == "U" else ~(present < 0) & ~np.isnan(present.astype(np.float64))
+    )
     numbers = np.where(real, np.cumsum(real) - 1, IGNORE_INDEX)
     return numbers[inverse.reshape(-1)].astype(np.int32)
 

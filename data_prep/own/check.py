@@ -88,11 +88,11 @@ def check_prepared(root: Path, manifest: Manifest) -> Iterator[FileCheck]:
         yield check
 
 
-def check_scan(file: Path, *, units: str, up: str) -> FileCheck:
+def check_scan(file: Path, *, units: str, up: str, columns: str | None = None) -> FileCheck:
     """Check one cloud without a label schema."""
     check = FileCheck(name=file.name, split="")
     try:
-        cloud = read_cloud(file, allow_empty=True)
+        cloud = read_cloud(file, columns=columns, allow_empty=True)
     except UserError as error:
         check.errors.append(str(error))
     else:

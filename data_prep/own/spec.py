@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from pcseg.data.alignment import Units, Up
-from pcseg.data.io.columns import AXES, Columns
+from pcseg.data.io.columns import AXES, Columns, normalize_name, parse_names
 from pcseg.errors import UserError
 from pcseg.files import read_yaml
 from pcseg.labels import IGNORE_INDEX, LabelSchema
@@ -36,6 +36,7 @@ class FolderSpec:
         values: Number of each class in the files.
         ignore: Numbers of points without a class.
         split: Patterns of file names, relative to ``root``, of every split; ``None``: the first folder.
+        columns: Names of all columns of the files in order, as in :func:`pcseg.read_cloud`.
         fields: Columns of the files by our name: one, or three for ``pos``, ``color`` and ``normal``.
         units: Unit of the files.
         up: Axis that points up in the files.
@@ -48,6 +49,7 @@ class FolderSpec:
     values: tuple[int, ...]
     ignore: tuple[int, ...] = ()
     split: dict[str, tuple[str, ...]] | None = None
+    columns: str | None = None
     fields: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     units: Units = "m"
     up: Up = "z"
@@ -58,6 +60,7 @@ class FolderSpec:
             self.schema.to_json(),
             self.values,
             self.ignore,
+            self.columns,
             sorted(self.fields.items()),
             self.units,
             self.up,
@@ -116,12 +119,12 @@ class FolderSpec:
                 given = tuple(f"{given[0]}.{axis}" for axis in range(3))
             targets = AXES[name] if len(given) == 3 else (name,)
             for target, other in zip(targets, given):
-                if other.lower() not in columns:
+                if normalize_name(other) not in columns:
                     raise UserError(
                         f"{source}: no column {other!r} (columns: {', '.join(columns)}). Correct fields.{name} in "
                         f"{self.path}."
                     )
-                new[target] = columns[other.lower()]
+                new[target] = columns[normalize_name(other)]
         for name, guesses in (("label", LABEL_NAMES), ("instance", INSTANCE_NAMES)):
             if name not in new and name not in self.fields:
                 found = next((columns[guess] for guess in guesses if guess in columns), None)
@@ -140,7 +143,7 @@ def read_spec(path: Path) -> FolderSpec:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no keys. See docs/own_data.md.")
-    known = {"name", "root", "split", "names", "colors", "ignore", "fields", "units", "up"}
+    known = {"name", "root", "split", "names", "colors", "ignore", "columns", "fields", "units", "up"}
     unknown = [str(key) for key in content if key not in known]
     if unknown:
         raise UserError(f"{path}: key {unknown[0]!r} is unknown. Choose from {', '.join(sorted(known))}.")
@@ -169,6 +172,7 @@ def read_spec(path: Path) -> FolderSpec:
         values=values,
         ignore=tuple(ignored),
         split=_split(content.get("split"), path),
+        columns=_columns(content.get("columns"), path),
         fields=_fields(content.get("fields", {}), path),
         units=_choice(content.get("units", "m"), "units", Units, path),
         up=_choice(content.get("up", "z"), "up", Up, path),
@@ -236,6 +240,14 @@ def _split(given: Any, path: Path) -> dict[str, tuple[str, ...]] | None:
         if not name or "/" in name or name.startswith("."):
             raise UserError(f"{path}: split {name!r}: invalid name. Use the name of a folder.")
     return patterns
+
+
+def _columns(given: Any, path: Path) -> str | None:
+    if given is None:
+        return None
+    text = ",".join(map(str, given)) if isinstance(given, list) else str(given)
+    parse_names(text, where=f"{path}: columns")
+    return text
 
 
 def _fields(given: Any, path: Path) -> dict[str, str | tuple[str, ...]]:

@@ -73,6 +73,7 @@ def predict_file(
     out: Path = Path("predictions"),
     units: Units = "auto",
     up: Up = "auto",
+    columns: str | None = None,
     fragments: Fragments = 1,
     points_per_pass: int = POINTS_PER_PASS,
     margin: float = 1.0,
@@ -96,6 +97,7 @@ def predict_file(
         out: Folder of the results.
         units: Points: unit of the coordinates in the file.
         up: Points: axis of the file that points up.
+        columns: Points: names of all columns of the file in order, such as x,y,z,red,green,blue; - ignores a column.
         fragments: Points: number of points per voxel that the model sees; 1 is the fastest, ``all`` uses every point.
         points_per_pass: Points: maximum number of voxels per forward pass, which bounds memory.
         margin: Points: width in meters of the context around a block of a large cloud.
@@ -111,13 +113,13 @@ def predict_file(
             a field that the model needs and its checkpoint has no substitute for.
     """
     model = load_checkpoint(ckpt)
-    of_points = {"units": units, "up": up, "fragments": fragments, "points_per_pass": points_per_pass,
-                 "margin": margin}  # fmt: skip
+    of_points = {"units": units, "up": up, "columns": columns, "fragments": fragments,
+                 "points_per_pass": points_per_pass, "margin": margin}  # fmt: skip
     of_images = {"scales": scales, "flip": flip, "overlap": overlap}
     refuse_options(predict_file, model, of_images if model.kind == "points" else of_points)
     point_options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
     image_options = ImageOptions(scales=scales, flip=flip, overlap=overlap)
-    content = read_source(source, model)
+    content = read_source(source, model, columns=columns)
     output_paths(source, out, model.kind)
     make_folder(out)
     with Progress(console=Console(stderr=True), disable=not progress_bar) as progress:
@@ -169,13 +171,15 @@ def predict(
     return predict_cloud(model, content, units=units, up=up, options=point_options, on_progress=on_progress)
 
 
-def read_source(source: Cloud | Photo | Path | str, model: LoadedModel) -> Cloud | Photo:
+def read_source(
+    source: Cloud | Photo | Path | str, model: LoadedModel, *, columns: str | None = None
+) -> Cloud | Photo:
     """Read what a model predicts; raise :class:`UserError` for a file of the other kind."""
     if isinstance(source, Photo):
         return source
     path = source.source if isinstance(source, Cloud) else Path(source)
     if model.kind == "points":
-        return source if isinstance(source, Cloud) else read_cloud(path, allow_empty=True)
+        return source if isinstance(source, Cloud) else read_cloud(path, columns=columns, allow_empty=True)
     if isinstance(source, Cloud) or path.suffix.lower() in CLOUD_READERS:
         raise UserError(
             f"{path}: a point cloud, but {model.path} is an image model. Choose the checkpoint of a point model."

@@ -38,6 +38,7 @@ def visualize(
     ckpt: Path | None = None,
     baseline: Path | None = None,
     units: Units = "auto",
+    columns: str | None = None,
     up: Up = "auto",
     by: By | None = None,
     of: str | None = None,
@@ -68,6 +69,7 @@ def visualize(
         ckpt: Checkpoint of a model to predict with; shows the internals of its head.
         baseline: Checkpoint of a model to compare with, for --by gain.
         units: Unit of the file.
+        columns: Names of all columns of the file in order, such as x,y,z,red,green,blue; - ignores a column.
         up: Axis of the file that points up.
         by: Meaning of the colors; default: prediction, color or height, the first that exists. affinity (CTNet),
             codeword (EncNet), attention (CCNet), gain and context (charts, with --png) need --ckpt.
@@ -98,7 +100,7 @@ def visualize(
     if size is not None and min(size) < MIN_SIZE:
         raise UserError(f"--size {list(size)}: too small. Use at least [{MIN_SIZE}, {MIN_SIZE}].")
     prepare_outputs(png, html)
-    subject = read_subject(cloud, prediction, ckpt, baseline, units=units, up=up)
+    subject = read_subject(cloud, prediction, ckpt, baseline, units=units, up=up, columns=columns)
     point = None if pick is None else find_pick(subject, pick)
     viewpoint = Viewpoint(view=view, eye=eye, look_at=look_at)
     by = by or next(kind for kind in ("prediction", "rgb", "height") if kind in available(subject))
@@ -126,7 +128,14 @@ def prepare_outputs(png: Path | None, html: Path | None) -> None:
 
 
 def read_subject(
-    path: Path, prediction: Path | None, ckpt: Path | None, baseline: Path | None, *, units: Units, up: Up
+    path: Path,
+    prediction: Path | None,
+    ckpt: Path | None,
+    baseline: Path | None,
+    *,
+    units: Units,
+    up: Up,
+    columns: str | None,
 ) -> Subject:
     """Read a cloud with its prediction, or predict a cloud or an image with ``ckpt``."""
     is_image = path.suffix.lower() in IMAGES
@@ -142,7 +151,7 @@ def read_subject(
         saved = read_prediction(file)
         report(f"{file}: predicted by checkpoint {saved.checkpoint}")
     if ckpt is None:
-        subject = make_subject(read_cloud(path), saved, units=units, up=up)
+        subject = make_subject(read_cloud(path, columns=columns), saved, units=units, up=up)
     else:  # imported here: loading a model takes seconds
         from pcseg.checkpoint import load_checkpoint
         from pcseg.views.layers.explain_images import explain_image
@@ -153,7 +162,7 @@ def read_subject(
             subject = explain_image(load_checkpoint(ckpt), path, baseline=other)
         else:
             subject = explain_cloud(
-                load_checkpoint(ckpt), read_cloud(path), baseline=other, units=units, up=up
+                load_checkpoint(ckpt), read_cloud(path, columns=columns), baseline=other, units=units, up=up
             )
     report(f"{path}: {len(subject):,} points; " + "; ".join(subject.remarks))
     return subject

@@ -81,8 +81,8 @@ def unit_of(name: str) -> str | None:
     return UNITS.get(bracket[2].strip()) if bracket and bracket[1] in _KNOWN else None
 
 
-def parse_names(text: str) -> tuple[str, ...]:
-    """Return the names in the option ``--columns``, an empty string for columns to ignore.
+def parse_names(text: str, *, where: str = "--columns") -> tuple[str, ...]:
+    """Return the names in the option ``--columns``, which messages call ``where``; an empty one ignores a column.
 
     Raises:
         UserError: A coordinate is missing, or a name occurs twice.
@@ -92,10 +92,10 @@ def parse_names(text: str) -> tuple[str, ...]:
     missing = [axis for axis in "xyz" if axis not in used]
     if missing:
         raise UserError(
-            f"--columns {text}: {missing[0]} is missing. Name every column of the file in order, such as "
+            f"{where} {text}: {missing[0]} is missing. Name every column of the file in order, such as "
             "x,y,z,red,green,blue,label; - ignores a column."
         )
-    require_distinct(used, f"--columns {text}")
+    require_distinct(used, f"{where} {text}")
     return names
 
 

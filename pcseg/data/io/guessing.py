@@ -147,5 +147,6 @@ def _is_whole(values: np.ndarray) -> bool:
 
 def _ambiguous(path: Path, why: str) -> UserError:
     return UserError(
-        f"{path}: {why}. Pass --columns with the name of every column, such as x,y,z,-,red,green,blue; - ignores one."
+        f"{path}: {why}. Name every column with --columns (in a description: columns), such as x,y,z,-,red,green,blue; "
+        "- ignores one."
     )
