@@ -1,7 +1,7 @@
 """Recovery from out-of-memory errors and from training steps with a non-finite loss or gradient."""
 
-import contextlib
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +88,9 @@ class Recovery:
         self.skipped, self.consecutive = state["skipped_steps"], state["consecutive_skipped_steps"]
         self.full_precision = state["full_precision"]
 
-    def precision(self, device_type: str) -> contextlib.AbstractContextManager:
+    def precision(self, device_type: str) -> AbstractContextManager:
         """Return a context that turns mixed precision off once training has switched to 32 bit."""
-        return torch.autocast(device_type, enabled=False) if self.full_precision else contextlib.nullcontext()
+        return torch.autocast(device_type, enabled=False) if self.full_precision else nullcontext()
 
     def halve_budget(self, batch: Any, error: Exception, *, others_wait: bool) -> None:
         """Limit batches to half the voxels of ``batch``, which ran out of memory.

@@ -29,15 +29,10 @@ class Segmentor(Network, L.LightningModule):
     """Backbone → head → losses, and their training.
 
     Args:
-        backbone: An image backbone, or a factory called with the number of input channels.
-        head: Factory called with the backbone's widths and the number of classes.
-        in_channels: Width of the input features.
-        schema: Label schema.
+        backbone, head, in_channels, schema: See :class:`~pcseg.network.Network`.
         loss: Loss of the logits; the head adds its own terms. Not needed for inference.
         optimizer: Factory called with the parameter groups. Not needed for inference.
-        schedule: Factor on the learning rate over the progress of training; default: one cycle.
-        head_lr_scale: Multiplier of the head's learning rate.
-        lr_scales: Multipliers of the learning rates of parameters by a part of their name; the first match counts.
+        schedule, head_lr_scale, lr_scales: See :func:`pcseg.training.train.train`.
         seed: Seeds the random numbers (dropout) of each training step.
         recovery: Handles out-of-memory errors and non-finite steps.
 
@@ -142,9 +137,9 @@ class Segmentor(Network, L.LightningModule):
         logs = {f"train/{name}": value.detach() for name, value in losses.items()}
         self.log_dict(logs, batch_size=batch.num_graphs)
         self.log("loss", total.detach(), prog_bar=True, batch_size=batch.num_graphs)
-        return total * self._share_of_labels(labeled)
+        return total * self._label_weight(labeled)
 
-    def _share_of_labels(self, labeled: Tensor) -> Tensor | float:
+    def _label_weight(self, labeled: Tensor) -> Tensor | float:
         """Return the number of labeled points over its mean per process, so that averaged gradients equal those
         of a single process."""
         if self.trainer.world_size == 1:

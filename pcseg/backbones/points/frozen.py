@@ -1,6 +1,7 @@
 """Probing of pretrained backbones: frozen weights, and the features of all resolutions at every voxel."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -82,5 +83,5 @@ class Upcast(PointBackbone):
             assert level.parent is not None
             x = torch.cat([fine.x, x.index_select(0, level.parent)], 1)
         if x is not None:
-            finest = Level(x=x, voxels=finest.voxels, stride=finest.stride, parent=finest.parent)
+            finest = replace(finest, x=x)
         return [finest, *coarser]

@@ -43,7 +43,7 @@ def ptv3_base(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
         in_channels: Width of the input features.
         pretrained: File of published weights, which expect the features ``[color, normal]``.
     """
-    return _published_ptv3(PTv3(in_channels), pretrained)
+    return _with_weights(PTv3(in_channels), pretrained, color=0)
 
 
 def ptv3_rpe(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
@@ -53,13 +53,14 @@ def ptv3_rpe(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
         in_channels: Width of the input features.
         pretrained: File of published weights, which expect the features ``[color, normal]``.
     """
-    return _published_ptv3(PTv3(in_channels, patch_size=128, relative_position=True), pretrained)
+    return _with_weights(PTv3(in_channels, patch_size=128, relative_position=True), pretrained, color=0)
 
 
-def _published_ptv3(network: PTv3, pretrained: Path | None) -> PTv3:
+def _with_weights(network: PTv3, pretrained: Path | None, *, color: int) -> PTv3:
+    """Fill a network with published weights, which expect color from 0 to 1 at channel ``color`` of the input."""
     if pretrained is not None:
-        load_backbone(network, pretrained, ptv3_names)
-        network.expect_unit_colors(0)
+        load_backbone(network, Path(pretrained), ptv3_names)
+        network.expect_unit_colors(color)
     return network
 
 
@@ -92,6 +93,4 @@ class Sonata(PTv3):
             dec_depths=(2, 2, 2, 2) if decoder else (),
             dec_heads=(4, 6, 12, 24) if decoder else (),
         )
-        if pretrained is not None:
-            load_backbone(self, pretrained, ptv3_names)
-            self.expect_unit_colors(3)
+        _with_weights(self, pretrained, color=3)

@@ -22,7 +22,7 @@ from pcseg.backbones.points.ptv3_stages import (
     PTv3Stage,
     batch_norm,
 )
-from pcseg.errors import UserError
+from pcseg.errors import UserError, require, require_choice
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.ops.serialization import Curve
 
@@ -93,19 +93,15 @@ class PTv3(PointBackbone):
         drop_path: float = 0.3,
     ) -> None:
         super().__init__()
-        sizes = [patch_size] * len(enc_channels) if isinstance(patch_size, int) else list(patch_size)
-        _check_lengths(
-            len(enc_channels),
-            {"enc_depths": enc_depths, "enc_heads": enc_heads, "patch_size": sizes},
-            {
-                "strides": strides,
-                "dec_channels": dec_channels,
-                "dec_depths": dec_depths,
-                "dec_heads": dec_heads,
-            },
-        )
+        stages, decoder_stages = len(enc_channels), len(enc_channels) - 1 if dec_channels else 0
+        sizes = [patch_size] * stages if isinstance(patch_size, int) else list(patch_size)
+        _check_lengths(stages, stages, enc_depths=enc_depths, enc_heads=enc_heads, patch_size=sizes)
+        _check_lengths(stages, stages - 1, strides=strides)
+        decoder = {"dec_channels": dec_channels, "dec_depths": dec_depths, "dec_heads": dec_heads}
+        _check_lengths(stages, decoder_stages, **decoder)
         _check_values(variant, sizes, curves, strides)
-        _check_heads({"enc": (enc_channels, enc_heads), "dec": (dec_channels, dec_heads)})
+        _check_heads("enc_heads", enc_channels, enc_heads)
+        _check_heads("dec_heads", dec_channels, dec_heads)
         self.variant: Variant = variant
         self.strides, self.curves = tuple(strides), tuple(curves)
         block = partial(PTv3Block, mlp_ratio=mlp_ratio, relative_position=relative_position)
@@ -121,15 +117,13 @@ class PTv3(PointBackbone):
         for s, rates in enumerate(_drop_rates(drop_path, enc_depths)):
             if s:
                 self.pools.append(GridPool(enc_channels[s - 1], enc_channels[s], norm))
-            self.enc.append(
-                PTv3Stage(enc_channels[s], enc_heads[s], rates, partial(block, patch_size=sizes[s]))
-            )
+            make = partial(block, patch_size=sizes[s])
+            self.enc.append(PTv3Stage(enc_channels[s], enc_heads[s], rates, make))
         widths = [*dec_channels, enc_channels[-1]]
         for s, rates in enumerate(_drop_rates(drop_path, dec_depths)):
             self.unpools.append(GridUnpool(widths[s + 1], enc_channels[s], widths[s], norm))
-            self.dec.append(
-                PTv3Stage(widths[s], dec_heads[s], rates[::-1], partial(block, patch_size=sizes[s]))
-            )
+            make = partial(block, patch_size=sizes[s])
+            self.dec.append(PTv3Stage(widths[s], dec_heads[s], rates[::-1], make))
         self.out_channels = widths if dec_channels else list(enc_channels)
 
     def forward(self, batch: PointBatch, *, mask: Tensor | None = None) -> list[Level]:
@@ -202,10 +196,8 @@ def _drop_rates(greatest: float, depths: Sequence[int]) -> list[list[float]]:
     return [rates[sum(depths[:s]) : sum(depths[: s + 1])] for s in range(len(depths))]
 
 
-def _check_lengths(stages: int, by_stage: dict[str, Sequence], between_stages: dict[str, Sequence]) -> None:
-    no_decoder = not between_stages["dec_channels"]
-    for name, values in (by_stage | between_stages).items():
-        expected = stages if name in by_stage else 0 if no_decoder and name.startswith("dec_") else stages - 1
+def _check_lengths(stages: int, expected: int, **options: Sequence) -> None:
+    for name, values in options.items():
         if len(values) != expected:
             raise UserError(
                 f"{name}: has {len(values)} values. Give {expected} for the {stages} stages of enc_channels."
@@ -213,20 +205,15 @@ def _check_lengths(stages: int, by_stage: dict[str, Sequence], between_stages: d
 
 
 def _check_values(variant: str, sizes: Sequence[int], curves: Sequence[str], strides: Sequence[int]) -> None:
-    if variant not in get_args(Variant):
-        raise UserError(f"variant: {variant!r} is unknown. Use one of {', '.join(get_args(Variant))}.")
-    if not sizes or min(sizes) < 1:
-        raise UserError(f"patch_size: {list(sizes)} is invalid. Use at least one voxel per patch.")
-    if not curves or set(curves) - set(CURVES):
-        raise UserError(f"curves: {list(curves)} is invalid. Use some of {', '.join(CURVES)}.")
-    if variant == "ptv3" and any(stride & (stride - 1) for stride in strides):
-        raise UserError(f"strides: {list(strides)} is invalid. Use powers of two, or the sonata variant.")
+    require_choice("variant", variant, Variant)
+    require(min(sizes, default=0) >= 1, "patch_size", list(sizes), "Use at least one voxel per patch.")
+    known = bool(curves) and set(curves) <= set(CURVES)
+    require(known, "curves", list(curves), f"Use some of {', '.join(CURVES)}.")
+    powers = variant != "ptv3" or not any(stride & (stride - 1) for stride in strides)
+    require(powers, "strides", list(strides), "Use powers of two, or the sonata variant.")
 
 
-def _check_heads(sides: dict[str, tuple[Sequence[int], Sequence[int]]]) -> None:
-    for side, (widths, heads) in sides.items():
-        for width, count in zip(widths, heads):
-            if width % count:
-                raise UserError(
-                    f"{side}_heads: {count} heads do not divide a width of {width}. Change one of them."
-                )
+def _check_heads(option: str, widths: Sequence[int], heads: Sequence[int]) -> None:
+    for width, count in zip(widths, heads):
+        if width % count:
+            raise UserError(f"{option}: {count} heads do not divide a width of {width}. Change one of them.")

@@ -4,6 +4,7 @@ The network is the Minkowski U-Net (Choy et al., CVPR 2019) in the form of Point
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -81,12 +82,7 @@ class SparseUNet(PointBackbone):
         for s in reversed(range(len(self.up))):
             skip, coarse = levels[s], levels[s + 1]
             x = torch.cat([self.up[s](coarse.x, skip.voxels), skip.x], 1)
-            levels[s] = Level(
-                x=_run(self.dec[s], x, skip.voxels),
-                voxels=skip.voxels,
-                stride=skip.stride,
-                parent=skip.parent,
-            )
+            levels[s] = replace(skip, x=_run(self.dec[s], x, skip.voxels))
         return levels
 
     def encode(self, batch: PointBatch) -> list[Level]:
