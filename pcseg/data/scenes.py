@@ -15,14 +15,14 @@ from pcseg.labels import IGNORE_INDEX, LabelSchema
 FORMAT_VERSION = 1
 """Increased when the layout of a file changes; files of another version are rejected."""
 
-FIELDS: Mapping[str, tuple[str, int | None]] = {
-    "pos": ("<f4", 3),
-    "color": ("|u1", 3),
-    "label": ("<i2", None),
-    "instance": ("<i4", None),
-    "normal": ("<f4", 3),
+FIELDS: Mapping[str, tuple[np.dtype, tuple[int, ...]]] = {
+    "pos": (np.dtype("<f4"), (3,)),
+    "color": (np.dtype("|u1"), (3,)),
+    "label": (np.dtype("<i2"), ()),
+    "instance": (np.dtype("<i4"), ()),
+    "normal": (np.dtype("<f4"), (3,)),
 }
-"""Data type and number of columns of each dataset; only ``normal`` is optional."""
+"""Data type of each dataset, and shape of a row; only ``normal`` is optional."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,41 +91,38 @@ def write_scene(
     _check_values(path, arrays, schema)
     with atomic_path(path) as temporary:
         try:
-            _write(temporary, arrays, dataset=dataset, scene=scene, schema=schema)
+            # aligned, so that mapped arrays are as fast as arrays in memory
+            with h5py.File(temporary, "w", alignment_threshold=1, alignment_interval=64) as file:
+                file.attrs["format_version"] = FORMAT_VERSION
+                file.attrs["dataset"] = dataset
+                file.attrs["scene"] = scene
+                file.attrs["class_names"] = list(schema.names)
+                file.attrs["label_schema"] = schema.to_json()
+                for name, array in arrays.items():
+                    file.create_dataset(name, data=array, track_times=False)
         except RuntimeError as error:  # h5py raises it when it closes a file on a full disk
             raise OSError(str(error)) from error
 
 
-def _write(
-    path: Path, arrays: Mapping[str, np.ndarray], *, dataset: str, scene: str, schema: LabelSchema
-) -> None:
-    # aligned, so that mapped arrays are as fast as arrays in memory
-    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=64) as file:
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["dataset"] = dataset
-        file.attrs["scene"] = scene
-        file.attrs["class_names"] = list(schema.names)
-        file.attrs["label_schema"] = schema.to_json()
-        for name, array in arrays.items():
-            file.create_dataset(name, data=array, track_times=False)
-
-
 def _as_stored(path: Path, name: str, array: np.ndarray) -> np.ndarray:
-    dtype, columns = np.dtype(FIELDS[name][0]), FIELDS[name][1]
+    dtype, _ = FIELDS[name]
     array = np.asarray(array)
-    if array.ndim != (1 if columns is None else 2) or (columns is not None and array.shape[1] != columns):
-        raise UserError(f"{path}: {name} has shape {array.shape}, expected {_shape_text(name)}.")
-    if dtype.kind != "f" and array.dtype.kind not in "iu":
+    _check_shape(path, name, array.shape)
+    if dtype.kind == "f":
+        return np.ascontiguousarray(array, dtype=dtype)
+    if array.dtype.kind not in "iu":
         raise UserError(f"{path}: {name} has type {array.dtype}, expected integers.")
     stored = np.ascontiguousarray(array, dtype=dtype)
-    if dtype.kind != "f" and array.dtype != dtype and (stored != array).any():
+    if array.dtype != dtype and (stored != array).any():
         raise UserError(f"{path}: {name} has values that do not fit {dtype}.")
     return stored
 
 
-def _shape_text(name: str) -> str:
-    columns = FIELDS[name][1]
-    return "(N,)" if columns is None else f"(N, {columns})"
+def _check_shape(path: Path, name: str, shape: tuple[int, ...]) -> None:
+    row = FIELDS[name][1]
+    if not shape or shape[1:] != row:
+        expected = "(N, 3)" if row else "(N,)"
+        raise UserError(f"{path}: {name} has shape {shape}, expected {expected}. Prepare the data again.")
 
 
 def _check_lengths(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -199,34 +196,29 @@ def _read_attributes(path: Path, file: h5py.File) -> dict:
     return {"name": str(attributes["scene"]), "dataset": str(attributes["dataset"]), "schema": schema}
 
 
-def _locate(path: Path, file: h5py.File, name: str) -> tuple[str, tuple[int, ...], int]:
-    """Return name, shape and byte offset of a dataset; the offset is 0 for an empty one."""
-    dtype, columns = FIELDS[name]
+def _locate(path: Path, file: h5py.File, name: str) -> tuple[tuple[int, ...], int]:
+    """Return shape and byte offset of a dataset; the offset is 0 for an empty one."""
+    dtype, _ = FIELDS[name]
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset):
         raise UserError(f"{path}: dataset {name!r} is missing. Prepare the data again.")
-    if dataset.dtype != np.dtype(dtype):
-        raise UserError(
-            f"{path}: {name} has type {dataset.dtype}, expected {np.dtype(dtype)}. Prepare the data again."
-        )
-    if dataset.shape[1:] != (() if columns is None else (columns,)) or not dataset.shape:
-        raise UserError(
-            f"{path}: {name} has shape {dataset.shape}, expected {_shape_text(name)}. Prepare the data again."
-        )
+    if dataset.dtype != dtype:
+        raise UserError(f"{path}: {name} has type {dataset.dtype}, expected {dtype}. Prepare the data again.")
+    _check_shape(path, name, dataset.shape)
     offset = dataset.id.get_offset()  # None if nothing is allocated, or not contiguously
     if offset is None and dataset.size:
         raise UserError(
             f"{path}: {name} is chunked or compressed and cannot be mapped. Prepare the data again."
         )
-    return name, dataset.shape, offset or 0
+    return dataset.shape, offset or 0
 
 
-def _map(path: Path, locations: Mapping[str, tuple[str, tuple[int, ...], int]]) -> dict[str, np.ndarray]:
+def _map(path: Path, locations: Mapping[str, tuple[tuple[int, ...], int]]) -> dict[str, np.ndarray]:
     """Map the whole file once and return its arrays as views."""
     raw = np.memmap(path, dtype=np.uint8, mode="r")
     arrays = {}
-    for name, shape, offset in locations.values():
-        dtype = np.dtype(FIELDS[name][0])
+    for name, (shape, offset) in locations.items():
+        dtype, _ = FIELDS[name]
         end = offset + dtype.itemsize * math.prod(shape)
         if end > len(raw):
             raise UserError(

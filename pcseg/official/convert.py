@@ -15,8 +15,8 @@ from pcseg.errors import UserError
 from pcseg.heads import ImageHead, LinearHead, PointHead
 from pcseg.nn.norms import BatchNorm
 from pcseg.official.files import read_weights
-from pcseg.official.inflate import inflate
 from pcseg.official.loading import LoadReport, first, load_published
+from pcseg.official.names.heads import inflate
 from pcseg.official.names.name_map import NameMap, State, prefix_before
 from pcseg.official.names.points import to_spconv2
 from pcseg.official.systems import System, differing_options, find_system

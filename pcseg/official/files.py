@@ -1,9 +1,7 @@
 """Read weights from files of other projects without running any code in them."""
 
 import pickle
-import zipfile
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +22,7 @@ AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "param
 WRAPPED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """Parts that torch.compile and others insert anywhere in a name."""
 
-PREFIXES = (
-    "module.",
-    "model.",
-    "network.",
-    "net.",
-    "ema.",
-    "ema_model.",
-    "averaged_model.",
-    "_forward_module.",
-)
+PREFIXES = ("module.", "model.", "network.", "net.", "ema.", "ema_model.", "averaged_model.", "_forward_module.")
 """Prefixes that wrappers, Lightning modules and moving averages put before all names."""
 
 COUNTERS = ("n_averaged", "num_updates", "decay", "initted", "step")
@@ -80,8 +69,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file. Give a file of weights.")
-    readers = {".npz": _read_npz, ".pdparams": _read_paddle, ".safetensors": _read_safetensors}
-    content = readers.get(path.suffix, _read_torch)(path)
+    kind, reader = READERS.get(path.suffix, ("PyTorch file", _read_torch))
+    try:
+        content = reader(path)
+    except UserError:
+        raise
+    except Exception as error:  # every library raises its own types for damaged files
+        raise UserError(
+            f"{path}: not a {kind} that can be read safely ({reason(error, most=120)}). "
+            f"Use {READABLE} with tensors and numbers only."
+        ) from error
     return _plain_names(_named_tensors(content, path), path)
 
 
@@ -139,43 +136,25 @@ def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
 
 
 def _read_torch(path: Path) -> Any:
-    try:
-        with torch.serialization.safe_globals(BESIDE_WEIGHTS):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything from EOFError to UnpicklingError
-        raise UserError(
-            f"{path}: cannot be read safely ({reason(error, most=120)}). Use {READABLE} with tensors and numbers only."
-        ) from error
+    with torch.serialization.safe_globals(BESIDE_WEIGHTS):
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
-    try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: _tensor(path, name, file[name]) for name in file.files}
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(
-            f"{path}: not a .npz file of plain arrays ({reason(error)}). Export it again."
-        ) from error
+    with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return {name: _tensor(path, name, file[name]) for name in file.files}
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
-    try:
-        return load_file(path)
-    except Exception as error:  # its exceptions have no common base class
-        raise UserError(f"{path}: not a safetensors file ({reason(error)}). Export it again.") from error
+    return load_file(path)
 
 
 def _read_paddle(path: Path) -> dict[str, Tensor]:
     """Read a state dict of ``paddle.save``: a pickle of arrays by name."""
-    try:
-        with open(path, "rb") as file:
-            content = _ArrayUnpickler(file, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"{path}: not a Paddle state dict that can be read safely ({reason(error)}). Export it again."
-        ) from error
+    with open(path, "rb") as file:
+        content = _ArrayUnpickler(file, encoding="latin1").load()
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: holds a {type(content).__name__}. Give a Paddle state dict.")
     tensors = {}
@@ -202,3 +181,11 @@ def _tensor(path: Path, name: str, array: np.ndarray) -> Tensor:
     if array.dtype.kind not in "fiub":
         raise UserError(f"{path}: {name} holds {array.dtype}. Give a state dict of numbers.")
     return torch.from_numpy(np.array(array))
+
+
+READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    ".npz": (".npz file of plain arrays", _read_npz),
+    ".pdparams": ("Paddle state dict", _read_paddle),
+    ".safetensors": ("safetensors file", _read_safetensors),
+}
+"""Name and reader of every format but PyTorch's, by suffix."""

@@ -24,7 +24,7 @@ from pcseg.heads import (
 )
 from pcseg.nn.norms import BiasedBatchNorm, InPlaceABN, PaddleBatchNorm
 from pcseg.nn.tokens import to_tokens
-from pcseg.official.inflate import inflate
+from pcseg.official.names.heads import inflate
 
 CHANNELS, NUM_CLASSES = (6, 7, 8), 4
 POINT_CHANNELS = (8, 6, 7)  # the image's last features are the finest level

@@ -47,7 +47,7 @@ from pcseg.checkpoint import KEY, ModelCard, instantiate_parts
 from pcseg.data.images.batch import ImageBatch
 from pcseg.errors import UserError
 from pcseg.official.convert import convert, inflate_head
-from pcseg.official.inflate import inflate
+from pcseg.official.names.heads import inflate
 from pcseg.training.initial_weights import load_initial_weights, read_initial_weights, save_weights
 from pcseg.training.segmentor import Segmentor
 

@@ -96,7 +96,7 @@ class Found:
 @pytest.mark.parametrize("other", [Found(), PurePosixPath("x"), np.ones(3), np.array(["text"])[0]])
 def test_other_objects_are_refused(other: object, tmp_path: Path) -> None:
     torch.save({"state_dict": STATE, "other": other}, tmp_path / "w.pth")
-    with pytest.raises(UserError, match=r"w\.pth: cannot be read safely"):
+    with pytest.raises(UserError, match=r"w\.pth: .* read safely"):
         read_weights(tmp_path / "w.pth")
 
 

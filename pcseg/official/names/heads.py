@@ -1,4 +1,6 @@
-"""Names of the parameters of the published heads: CTNet, EncNet and CCNet."""
+"""Names of the parameters of the published heads (CTNet, EncNet, CCNet), and their weights on points."""
+
+from torch import Tensor
 
 from pcseg.official.names.name_map import Names, under
 
@@ -70,3 +72,23 @@ RCCA_HEAD = (
     | {"bottleneck.3": "body.classify"}
 )
 DSN_BODY = {"0": "reduce.conv", "1": "reduce.norm", "3": "classify"}
+
+
+def inflate(_name: str, weight: Tensor) -> Tensor:
+    """Return a weight of an image head for the point head with the same body.
+
+    A convolution ``(O, I, k, k)`` becomes a submanifold one ``(k³, I, O)``; other tensors stay unchanged.
+
+    Convention:
+        The kernel fills the slice z = 0 of the cube, with the columns of the image along x and its rows along y. The
+        slices above and below are zero, so that on a planar grid both heads compute the same. 1x1 convolutions
+        become linear maps ``(O, I)``.
+    """
+    if weight.ndim != 4:
+        return weight
+    out_channels, in_channels, size, _ = weight.shape
+    if size == 1:
+        return weight[..., 0, 0]
+    cube = weight.new_zeros(size, size, size, in_channels, out_channels)
+    cube[:, :, size // 2] = weight.permute(3, 2, 1, 0)
+    return cube.flatten(0, 2)
