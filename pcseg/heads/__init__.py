@@ -1,7 +1,6 @@
 """Segmentation heads: one body per paper, and two adapters that put a body on points or on images."""
 
-from pcseg.heads.base import Head, HeadOutput
-from pcseg.heads.body import Body, BodyFactory, BodyOutput
+from pcseg.heads.base import Body, BodyFactory, BodyOutput, Head, HeadOutput
 from pcseg.heads.ccnet import RCCABody
 from pcseg.heads.ctnet import CTBody, PointwiseBody
 from pcseg.heads.encnet import EncBody

@@ -1,10 +1,14 @@
-"""The interface of a segmentation head."""
+"""The interfaces of a segmentation head, and of the part of a context head that points and images share."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+
+from pcseg.errors import require
+from pcseg.nn.tokens import LocalConv, Sites
 
 
 @dataclass(kw_only=True)
@@ -40,3 +44,63 @@ class Head(nn.Module, ABC):
     def losses(self, output: HeadOutput, batch: Any) -> dict[str, Tensor]:
         """Return weighted losses by name; training adds them to the segmentation loss of the logits."""
         return {}
+
+
+@dataclass(kw_only=True)
+class BodyOutput:
+    """Output of a body.
+
+    Args:
+        logits: Class logits of the tokens, ``(N, K)``.
+        clouds: Tensors with one row per cloud, by name.
+        embedding: Features of the tokens for losses on them, ``(N, D)``.
+    """
+
+    logits: Tensor
+    clouds: dict[str, Tensor] = field(default_factory=dict)
+    embedding: Tensor | None = None
+
+
+class Body(nn.Module, ABC):
+    """Maps tokens to logits. Tokens are voxels or pixels; local convolutions are passed in.
+
+    The constructor takes ``(in_channels, num_classes, lateral_channels, conv)`` and keyword-only options:
+
+    - ``in_channels``: channels of the tokens,
+    - ``num_classes``: K,
+    - ``lateral_channels``: channels of each lateral input, for bodies that fuse other levels,
+    - ``conv``: factory of the local convolutions.
+
+    The same body on points and on images has the same parameters, except for the shapes of the weights of local
+    convolutions.
+    """
+
+    weighted: bool = False
+    """Whether :meth:`forward` takes a keyword ``weight``: the weight of each token in its cloud, ``(N,)``."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:
+        """Compute the logits of tokens.
+
+        Args:
+            x: Features of the tokens, ``(N, C)``.
+            sites: Positions of the tokens.
+            laterals: Features of other levels at the same tokens.
+        """
+
+    def cloud_losses(self, clouds: dict[str, Tensor], y: Tensor, ptr: Tensor) -> dict[str, Tensor]:
+        """Return weighted losses of ``clouds``, given labels ``y`` ``(N,)`` of the clouds ``ptr``."""
+        return {}
+
+    def token_losses(self, embedding: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Return weighted losses of the embeddings of tokens with labels ``y`` ``(N,)``."""
+        return {}
+
+
+def require_factor(option: str, value: float) -> None:
+    """Reject a negative factor of a loss."""
+    require(value >= 0, option, value, "Choose a factor >= 0.")
+
+
+BodyFactory = Callable[[int, int, Sequence[int], LocalConv], Body]
+"""Takes ``(in_channels, num_classes, lateral_channels, conv)``; a class of bodies, with or without its options."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from pcseg.errors import UserError, require
-from pcseg.heads.body import Body, BodyOutput, require_factor
+from pcseg.heads.base import Body, BodyOutput, require_factor
 from pcseg.losses.category_consistent import category_consistent_loss
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
@@ -22,7 +22,7 @@ class RCCABody(Body):
     """Recurrent criss-cross attention between local convolutions (Huang et al., *CCNet*, ICCV 2019, Figure 2).
 
     Args:
-        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.body.Body`.
+        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.base.Body`.
         width: Channels of the features that are classified; 512 in the paper.
         attention_width: Channels of the attention; default: ``width``.
         recurrence: Number R of times the attention is applied. R = 2 connects all pixels of an image, R = 3 all voxels

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.heads.body import Body, BodyOutput, require_factor
+from pcseg.heads.base import Body, BodyOutput, require_factor
 from pcseg.losses.cloud_classes import class_frequency, class_frequency_loss
 from pcseg.nn.channel_context import ChannelContext, ChannelGate
 from pcseg.nn.norms import BatchNorm, ConvNorm, NormFactory, linear_norm
@@ -17,7 +17,7 @@ class CTBody(Body):
     """Local convolution, CCM, SCM, classifier (Li et al., *CTNet: Context-based Tandem Network*, TPAMI 2022).
 
     Args:
-        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.body.Body`.
+        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.base.Body`.
         width: Channels of the context modules; 512 in the released code.
         key_width: Channels of queries, keys and values in the SCM; 256 in the released code.
         class_weight: Factor of the CP-loss.
@@ -68,7 +68,7 @@ class PointwiseBody(Body):
     """The auxiliary body of CTNet: two linear layers per token, with norm and ReLU between them.
 
     Args:
-        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.body.Body`.
+        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.base.Body`.
         paddle_init, norm: See :class:`CTBody`.
     """
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.heads.body import Body, BodyOutput, require_factor
+from pcseg.heads.base import Body, BodyOutput, require_factor
 from pcseg.losses.cloud_classes import class_presence, presence_loss
 from pcseg.nn.encoding import ContextEncoding
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory, linear_norm
@@ -15,7 +15,7 @@ class EncBody(Body):
     """Local convolution, context encoding, classifier (Zhang et al., *EncNet*, CVPR 2018, Figure 2).
 
     Args:
-        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.body.Body`.
+        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.base.Body`.
         width: Channels of the context module; 512 in the paper.
         num_codewords: Size of the codebook.
         reference_size: Number of tokens that encodings are scaled to, so that they do not depend on the size of

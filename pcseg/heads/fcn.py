@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.heads.body import Body, BodyOutput
+from pcseg.heads.base import Body, BodyOutput
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
 from pcseg.nn.tokens import LocalConv, Sites
 
@@ -15,7 +15,7 @@ class FCNBody(Body):
     Also the auxiliary body of EncNet and CCNet.
 
     Args:
-        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.body.Body`.
+        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.base.Body`.
         width: Channels between convolution and classifier; default: a quarter of ``in_channels``.
         bias: Whether the convolution has a bias. Only the auxiliary head of the released CCNet has one.
         dropout: Rate of the channel dropout.

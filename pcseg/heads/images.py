@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pcseg.errors import UserError
-from pcseg.heads.base import Head, HeadOutput
-from pcseg.heads.body import BodyFactory, require_factor
+from pcseg.heads.base import BodyFactory, Head, HeadOutput, require_factor
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import ImageBatch
 from pcseg.nn.tokens import LocalConv, PixelConv, Pixels, to_image, to_tokens

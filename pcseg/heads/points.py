@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
-from pcseg.heads.base import Head, HeadOutput
-from pcseg.heads.body import BodyFactory, require_factor
+from pcseg.heads.base import BodyFactory, Head, HeadOutput, require_factor
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.sparse_conv import SubmanifoldConv

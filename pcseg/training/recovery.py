@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,18 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
+from torch_geometric.data import Batch
 
 from pcseg.errors import UserError
 from pcseg.files import atomic_path
-from pcseg.training.memory import num_voxels
 
 log = logging.getLogger("pcseg")
 
 MAX_RECORDS = 5
 """Number of non-finite steps whose batches are written to disk."""
+
+OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+"""Parts of the messages in which the CPU allocator, the GPU driver or a GPU library reports a lack of memory."""
 
 SMALLEST_BATCH = 64
 """A batch of this many voxels must fit into memory: with fewer, training is pointless."""
@@ -198,3 +202,37 @@ def parameters_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
 def has_scaler(trainer: L.Trainer) -> bool:
     """Return whether the trainer scales the loss (``16-mixed``)."""
     return getattr(trainer.precision_plugin, "scaler", None) is not None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error reports that the GPU or the CPU ran out of memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def num_voxels(batch: Any) -> int | None:
+    """Return the number of voxels of a batch of clouds, ``None`` for other batches: these cannot be cropped."""
+    return len(batch["grid_pos"]) if isinstance(batch, Batch) and "grid_pos" in batch else None
+
+
+def crop_batch(batch: Any, budget: int | None) -> Any:
+    """Return a batch with at most ``budget`` voxels: the same share of each cloud, around a random voxel.
+
+    A batch that fits is copied without its tensors, so that a model may set fields of the result.
+    """
+    total = num_voxels(batch)
+    if budget is None or total is None or total <= budget:
+        return copy(batch)
+    clouds = []
+    for cloud in batch.to_data_list():
+        count = len(cloud.grid_pos)
+        grid_pos = cloud.grid_pos.float()
+        center = grid_pos[int(torch.randint(count, ())) if count else 0]
+        keep = min(max(int(budget * count / total), 1), count)
+        index = (grid_pos - center).square().sum(1).topk(keep, largest=False).indices.sort().values
+        for key, value in cloud.to_dict().items():
+            if isinstance(value, Tensor) and value.dim() and len(value) == count:
+                cloud[key] = value[index]
+        clouds.append(cloud)
+    return Batch.from_data_list(clouds)

@@ -17,8 +17,7 @@ from pcseg.labels import IGNORE_INDEX, LabelSchema
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.network import BackboneChoice, Batch, HeadFactory, Network
-from pcseg.training.memory import crop_batch, is_out_of_memory
-from pcseg.training.recovery import Recovery, drop_gradients, parameters_of
+from pcseg.training.recovery import Recovery, crop_batch, drop_gradients, is_out_of_memory, parameters_of
 from pcseg.training.schedules import OneCycle, Schedule
 
 OptimizerFactory = Callable[[Iterable], Optimizer]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.errors import UserError, require_choice
-from pcseg.heads.body import BodyOutput
+from pcseg.heads.base import BodyOutput
 from pcseg.heads.ctnet import CTBody
 from pcseg.nn.tokens import LocalConv, Sites
 
@@ -26,7 +26,7 @@ class CTVariantBody(CTBody):
     """A :class:`~pcseg.heads.ctnet.CTBody` with parts left out, in another order, or with other class features.
 
     Args:
-        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.body.Body`.
+        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.base.Body`.
         order: See :data:`Order`.
         class_features: What the SCM attends to, see :data:`ClassFeatures`.
         width, key_width, class_weight, class_batch_norm: See :class:`~pcseg.heads.ctnet.CTBody`.

@@ -9,13 +9,13 @@ from helpers.tiny_ptv3 import batch_of, cloud, tiny
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pcseg.backbones.drop_path import DropPath
 from pcseg.backbones.points import ptv3_blocks
 from pcseg.backbones.points.ptv3 import Sonata, ptv3_base, ptv3_rpe, ptv3_small
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.errors import UserError
 from pcseg.nn import tokens
 from pcseg.nn.levels import Level
+from pcseg.nn.norms import DropPath
 
 VARIANTS = ["ptv3", "sonata"]
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pcseg.ops.attention import Support, union_attention
-from pcseg.ops.attention_rows import Step, effective_attention, effective_reach, seen_by
+from pcseg.ops.attention import Step, Support, effective_attention, effective_reach, seen_by, union_attention
 from pcseg.ops.lines import axis_lines
 from pcseg.ops.voxels import VoxelSet
 

@@ -22,8 +22,7 @@ from pcseg.errors import UserError
 from pcseg.heads.linear import LinearHead
 from pcseg.labels import S3DIS
 from pcseg.losses.segmentation import SegmentationLoss
-from pcseg.training.memory import crop_batch, num_voxels
-from pcseg.training.recovery import SNAPSHOT_STEPS, Recovery
+from pcseg.training.recovery import SNAPSHOT_STEPS, Recovery, crop_batch, num_voxels
 from pcseg.training.segmentor import Segmentor
 from pcseg.training.train import train
 from pcseg.training.trainer import TrainerOptions

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
-from pcseg.backbones.drop_path import DropPath
 from pcseg.errors import UserError, require_choice
 from pcseg.nn.levels import ImageBatch
+from pcseg.nn.norms import DropPath
 from pcseg.official.loading import load_backbone
 from pcseg.official.names.images import van_names
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcseg.backbones.drop_path import DropPath
 from pcseg.backbones.points.ptv3_curves import CurveLevel
+from pcseg.nn.norms import DropPath
 from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.nn.tokens import by_rows
 from pcseg.ops.patches import PairBias, Patches, Run, attend_run, patch_attention

@@ -13,8 +13,14 @@ import torch
 from torch import Tensor
 
 from pcseg.data.images.augment import Augmentation
-from pcseg.data.images.batch import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, Normalize, collate_images
-from pcseg.data.images.dataset import Pictures
+from pcseg.data.images.batch import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ImageBatch,
+    Normalize,
+    Pictures,
+    collate_images,
+)
 from pcseg.data.images.reader import Picture
 from pcseg.data.images.readers import IMAGE_READERS, ImageSet
 from pcseg.data.training_data import TrainingData, TrainingSamples, WholeItems, hold_out

@@ -19,7 +19,7 @@ from pcseg.nn.channel_context import ChannelContext
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.nn.encoding import ContextEncoding
 from pcseg.nn.spatial_context import ClassAttention
-from pcseg.ops.attention_rows import Step, effective_attention, effective_reach
+from pcseg.ops.attention import Step, effective_attention, effective_reach
 from pcseg.views.layers.head_maps import Attended, HeadMaps
 
 
