@@ -1,7 +1,9 @@
-"""Atomic file writing, where a file appears under its name only when it is complete, and strict YAML reading."""
+"""Atomic file writing, where a file appears under its name only when it is complete, and reading of lists and YAML."""
 
+import codecs
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +84,23 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"{folder}: cannot be created ({error.strerror}). Choose another folder.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{folder}: not writable. Choose another folder.")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text file in UTF-8, UTF-16 or Latin-1, stripped, without blank ones and ``#`` comments."""
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif b"\0" in data:  # UTF-16 without a byte order mark: one byte of an ASCII character is 0
+        encoding = "utf-16-be" if data[0] == 0 else "utf-16-le"
+    else:
+        encoding = "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    lines = [line.strip() for line in re.split(r"[\r\n]+", text)]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def read_yaml(path: Path) -> Any:

@@ -14,6 +14,7 @@ from data_prep.releases.release import (
     require_single,
 )
 from pcseg.errors import UserError
+from pcseg.files import read_lines
 
 SPLITS = ("train", "val", "test")
 
@@ -131,7 +132,7 @@ def read_lists(folder: Path, *, required: bool = False) -> dict[str, tuple[str, 
     for split in SPLITS:
         path = folder / f"scannetv2_{split}.txt"
         if path.is_file():
-            lists[split] = tuple(path.read_text(errors="replace").split())
+            lists[split] = tuple(name for line in read_lines(path) for name in line.split())
             bad = [name for name in lists[split] if not _SCAN.fullmatch(name)]
             if bad:
                 raise UserError(f"{path}: {bad[0]!r} is not a scan. Expected lines such as scene0011_00.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.data.images.reader import read_indices
+from pcseg.data.images.files import read_indices
 from pcseg.errors import UserError
 
 MILLIMETERS_PER_METER = 1000.0

@@ -10,7 +10,7 @@ from rich.progress import track
 from torch import nn
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
-from pcseg.data.images.reader import read_colors
+from pcseg.data.images.files import read_colors
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.scenes import check_scene

@@ -1,5 +1,6 @@
 """Predict a point cloud or an image with a checkpoint: the command ``pcseg predict`` and :func:`pcseg.predict`."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.progress import Progress
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint, refuse_options
 from pcseg.data.alignment import Units, Up
-from pcseg.data.images.reader import read_colors
+from pcseg.data.images.files import read_colors
 from pcseg.data.io.clouds import CLOUD_READERS, Cloud, read_cloud
 from pcseg.errors import UserError
 from pcseg.files import atomic_path, make_folder
@@ -189,9 +190,20 @@ def read_source(
     return Photo(path, read_colors(path, upright=True))
 
 
+def _require_memory(photo: Photo, scores: int) -> None:
+    """Raise :class:`UserError` if a float per pixel for each of ``scores`` and for colors exceeds the memory."""
+    height, width = photo.colors.shape[:2]
+    needed = 4 * height * width * (scores + 8)
+    if hasattr(os, "sysconf") and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        raise UserError(
+            f"{photo.source}: {width} x {height} pixels need {needed >> 30} GiB of memory. Resize or cut it."
+        )
+
+
 def predict_photo(model: LoadedModel, photo: Photo, options: ImageOptions) -> ImagePrediction:
     """Predict the class of every pixel."""
     path, colors = photo
+    _require_memory(photo, model.schema.num_classes * (1 + (len(options.scales) > 1 or options.flip)))
     probability = image_model(model).probabilities(colors, options, name=str(path))
     confidence, label = probability.max(0)
     shares = np.bincount(label.numpy().ravel(), minlength=model.schema.num_classes) / label.numel()

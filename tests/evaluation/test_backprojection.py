@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcseg.data.images.reader import read_indices
+from pcseg.data.images.files import read_indices
 from pcseg.errors import UserError
 from pcseg.evaluation.backprojection import (
     CameraFrame,

@@ -19,7 +19,7 @@ from pcseg.data.predictions import find_prediction, read_prediction
 from pcseg.data.scenes import write_scene
 from pcseg.errors import UserError
 from pcseg.inference.clouds import CloudPrediction
-from pcseg.inference.predict import ImagePrediction, predict, predict_file
+from pcseg.inference.predict import ImagePrediction, Photo, predict, predict_file
 from pcseg.labels import S3DIS
 from pcseg.views.visualize import visualize
 
@@ -235,3 +235,9 @@ def test_the_python_function_writes_nothing(
     assert isinstance(pixels, ImagePrediction)
     assert pixels.label.shape == pixels.confidence.shape == (48, 64)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photo.jpg"]
+
+
+def test_an_image_beyond_the_memory_is_refused(image_ckpt: Path) -> None:
+    colors = np.broadcast_to(np.zeros(3, np.uint8), (2_000_000, 2_000_000, 3))  # no memory of its own
+    with pytest.raises(UserError, match=r"huge\.png: 2000000 x 2000000 pixels need \d+ GiB of memory"):
+        predict(Photo(Path("huge.png"), colors), image_ckpt)

@@ -12,7 +12,7 @@ from helpers.view_rooms import TOKENS, share_of
 from PIL import Image
 
 from pcseg.cli import run
-from pcseg.data.images.reader import read_indices
+from pcseg.data.images.files import read_indices
 from pcseg.errors import UserError
 from pcseg.evaluation.backprojection import project, read_frame
 from pcseg.labels import S3DIS, class_colors

@@ -1,4 +1,4 @@
-"""Base class of readers of image data sets, and functions that read image and label files."""
+"""Base class of readers of image data sets."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pcseg.data.worker_errors import note_file
+from pcseg.data.images.files import read_colors, read_indices
 from pcseg.errors import UserError
+from pcseg.files import read_lines
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 UNKNOWN = -2
 """Entry of a label table for a value that does not occur in the data set."""
-
-INDEX_MODES = {"L", "P", "1", "I", "I;16", "I;16B"}
-"""Pillow modes with one number per pixel; of a palette image (P) the indices are read, not the colors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +99,8 @@ class ImageReader(ABC):
         if picture.label is None:
             return image, np.full(image.shape[:2], IGNORE_INDEX, np.int16)
         label = self.read_label(picture.label)
+        if label.shape == image.shape[1::-1] != image.shape[:2]:  # labels may be those of the photo upright
+            image = read_colors(picture.image, upright=True)
         if label.shape != image.shape[:2]:
             image, label = self.fit(picture, image, label)
         return image, label
@@ -147,47 +146,8 @@ def apply_table(table: np.ndarray, raw: np.ndarray, *, source: Path, dataset: st
     return label
 
 
-def read_colors(path: Path, *, upright: bool = False) -> np.ndarray:
-    """Read an image of any mode as ``(H, W, 3)`` uint8.
-
-    Convention:
-        Pixels keep their position in the file, as do the labels of data sets. ``upright`` applies the rotation
-        of the EXIF entry of a photo.
-    """
-    with _opened(path) as image:
-        return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
-
-
-def read_indices(path: Path) -> np.ndarray:
-    """Read the numbers ``(H, W)`` of a label file as int32; of a palette image, its indices.
-
-    Raises:
-        UserError: The file holds colors.
-    """
-    with _opened(path) as image:
-        if image.mode not in INDEX_MODES:
-            raise UserError(
-                f"{path}: holds colors ({image.mode}) instead of one label per pixel. Use the original file: its "
-                "palette was converted to colors."
-            )
-        return np.asarray(image).astype(np.int32)
-
-
-def _opened(path: Path) -> Image.Image:
-    """Open an image and read its pixels; raise :class:`UserError` for a damaged file."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file. Check data.root and unpack the data set completely.")
-    try:
-        note_file(path)
-        image = Image.open(path)
-        image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: not a readable image ({error}). Unpack it again.") from error
-    return image
-
-
 def read_names(path: Path) -> list[str]:
     """Return the first word of every line of a split list."""
     if not path.is_file():
         raise UserError(f"{path}: no such split list. Unpack the data set completely.")
-    return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    return [line.split()[0] for line in read_lines(path)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pcseg.data.images.reader import ImageReader, Picture, table_of
+from pcseg.data.images.reader import ImageReader, Picture, read_names, table_of
 from pcseg.data.schemas import SCANNET20, SCANNET20_BENCHMARK
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
@@ -130,7 +130,7 @@ class ScanNetFrames(ImageReader):
         ]
 
     def _scenes(self, split: str) -> list[str]:
-        return (self._list(split) or Path()).read_text().split()
+        return read_names(self._list(split) or Path())
 
     def fit(self, picture: Picture, image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         (height, width), (rows, columns) = image.shape[:2], label.shape

@@ -11,7 +11,7 @@ from torch import Tensor
 from pcseg.checkpoint import LoadedModel
 from pcseg.data.images.augment import resize, scaled_size
 from pcseg.data.images.batch import ImageBatch
-from pcseg.data.images.reader import read_colors
+from pcseg.data.images.files import read_colors
 from pcseg.data.images.scan_frames import labeled_frame
 from pcseg.inference.device import device_of
 from pcseg.inference.images import ImageModel, image_model

@@ -9,7 +9,8 @@ from helpers.fake_images import WRITERS, save, write_images, write_pascal_contex
 from PIL import Image
 
 from data_prep.image_check import check_split
-from pcseg.data.images.reader import ImageReader, read_indices
+from pcseg.data.images.files import read_indices
+from pcseg.data.images.reader import ImageReader
 from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.data.images.voc import read_mat
 from pcseg.errors import UserError

@@ -8,7 +8,7 @@ import pytest
 from helpers.office import write_image_model, write_office_frame, write_point_model
 
 from pcseg.checkpoint import load_checkpoint
-from pcseg.data.images.reader import read_indices
+from pcseg.data.images.files import read_indices
 from pcseg.errors import UserError
 from pcseg.inference.predict import predict_file
 from pcseg.views.layers.coloring import available
