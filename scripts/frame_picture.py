@@ -61,6 +61,8 @@ def draw_frame(
     by = by or shared_head_map(image, points) or "prediction"
     point = None if pick is None else find_pick(points, pick)
     taken = read_frame(frame)
+    if taken is None:
+        raise UserError(f"{frame}: the pose of this frame was lost during scanning. Choose another frame.")
     with Image.open(frame) as opened:
         size = (opened.height, opened.width)
     camera = camera_of_frame(taken.pose, taken.color_matrix, size=size, width=PANEL)

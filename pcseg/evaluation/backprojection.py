@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,14 +33,10 @@ class CameraFrame:
     color_matrix: np.ndarray
 
 
-@dataclass(frozen=True, kw_only=True)
-class VisiblePoints:
-    """Points that a frame sees, and their pixels in its color image.
+class VisiblePoints(NamedTuple):
+    """Points that a frame sees: their rows ``(M,)`` int64, and column and row of their pixels in its color image.
 
-    Args:
-        frame: The frame.
-        rows: Rows of the points, ``(M,)`` int64.
-        x, y: Column and row of the pixel of each point, ``(M,)`` int64; some may lie outside the image.
+    Some pixels may lie outside the image.
     """
 
     frame: CameraFrame
@@ -48,13 +45,11 @@ class VisiblePoints:
     y: np.ndarray
 
 
-@dataclass(frozen=True)
-class PointScores:
+class PointScores(NamedTuple):
     """Back-projected scores of the points of a scene.
 
-    Args:
-        scores: Mean score over the frames that see a point, ``(N, K)`` float32; 0 for points that no frame sees.
-        views: Number of frames that see each point, ``(N,)``.
+    ``scores`` ``(N, K)`` float32 has the mean over the frames that see a point, 0 without any; ``views`` ``(N,)`` has
+    the number of these frames.
     """
 
     scores: np.ndarray
@@ -70,42 +65,25 @@ def read_frames(folder: Path) -> Iterator[CameraFrame]:
     """Yield the frames of a scene that have a pose, in order.
 
     Raises:
-        UserError: Frames or intrinsics are missing, or a pose or depth image cannot be read.
-
-    Convention:
-        ScanNet writes infinite poses where tracking was lost. These frames are skipped.
+        UserError: There are no frames, or as :func:`read_frame`.
     """
-    matrices = _read_intrinsics(folder)
     files = sorted(folder.glob("color/*.jpg"))
     if not files:
         raise UserError(f"{folder}: no color/*.jpg found. Render frames with 'pcseg prepare frames'.")
-    for color in files:
-        frame = _read_frame(color, *matrices)
-        if frame is not None:
-            yield frame
+    yield from filter(None, map(read_frame, files))
 
 
-def read_frame(color: Path) -> CameraFrame:
-    """Read the frame with the color image ``<scene>/color/<name>.jpg``.
+def read_frame(color: Path) -> CameraFrame | None:
+    """Read the frame with the color image ``<scene>/color/<name>.jpg``; ``None`` if its pose was lost.
 
     Raises:
-        UserError: As :func:`read_frames`, or the pose of the frame was lost.
+        UserError: Pose, intrinsics or depth image are missing or damaged.
+
+    Convention:
+        ScanNet writes infinite poses where tracking was lost.
     """
-    frame = _read_frame(color, *_read_intrinsics(color.parent.parent))
-    if frame is None:
-        raise UserError(f"{color}: the pose of this frame was lost during scanning. Choose another frame.")
-    return frame
-
-
-def _read_intrinsics(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the intrinsics of color and depth."""
-    color, depth = (_read_matrix(folder / f"intrinsics_{part}.txt") for part in ("color", "depth"))
-    return color[:3, :3], depth[:3, :3]
-
-
-def _read_frame(color: Path, color_matrix: np.ndarray, depth_matrix: np.ndarray) -> CameraFrame | None:
-    """Return a frame, or ``None`` if its pose was lost."""
     folder = color.parent.parent
+    matrices = [_read_matrix(folder / f"intrinsics_{part}.txt") for part in ("depth", "color")]
     pose = _read_matrix(folder / "pose" / f"{color.stem}.txt", sizes=(4,))
     if not np.isfinite(pose).all():
         return None
@@ -114,8 +92,8 @@ def _read_frame(color: Path, color_matrix: np.ndarray, depth_matrix: np.ndarray)
         label=folder / "label" / f"{color.stem}.png",
         depth=read_indices(folder / "depth" / f"{color.stem}.png").astype(np.float32) / MILLIMETERS_PER_METER,
         pose=pose,
-        depth_matrix=depth_matrix,
-        color_matrix=color_matrix,
+        depth_matrix=matrices[0][:3, :3],
+        color_matrix=matrices[1][:3, :3],
     )
 
 
@@ -134,7 +112,7 @@ def find_visible_points(
         if len(rows):
             u, v, _ = project(pos[rows], frame.pose, frame.color_matrix)
             x, y = np.rint(u).astype(np.int64), np.rint(v).astype(np.int64)
-            yield VisiblePoints(frame=frame, rows=rows, x=x, y=y)
+            yield VisiblePoints(frame, rows, x, y)
 
 
 def back_project(
@@ -207,14 +185,9 @@ def _slant(depth: np.ndarray) -> np.ndarray:
     """Return the change of depth between neighbors, summed over both directions, ``(H, W)``; holes are skipped."""
     depth = np.where(depth > 0, depth, np.nan)
     total = np.zeros_like(depth)
-    for axis in (0, 1):
-        step = np.abs(np.diff(depth, axis=axis))
-        ends = (
-            [(1, 0) if axis == i else (0, 0) for i in range(2)],
-            [(0, 1) if axis == i else (0, 0) for i in range(2)],
-        )
-        before, after = (np.pad(step, end, constant_values=np.nan) for end in ends)
-        total += np.nan_to_num(np.fmin(before, after))
+    for image, sums in ((depth, total), (depth.T, total.T)):
+        step = np.abs(np.diff(image, axis=0, prepend=np.nan, append=np.nan))
+        sums += np.nan_to_num(np.fmin(step[:-1], step[1:]))
     return total
 
 

@@ -173,18 +173,13 @@ def load_models(
     if not images:
         raise UserError("--images: no image model. Give at least one checkpoint.")
     models: dict[str, LoadedModel] = {}
-    for path, kind in [
-        *((path, "points") for path in (plain, *context)),
-        *((path, "images") for path in images),
-    ]:
-        model = load_checkpoint(path)
-        if model.kind != kind:
-            found, option = (
-                ("a point", "--images") if kind == "images" else ("an image", "--plain and --context")
-            )
+    for number, path in enumerate((plain, *context, *images)):
+        model, as_image = load_checkpoint(path), number > len(context)
+        if as_image != (model.kind == "images"):
+            found, option = ("a point", "--images") if as_image else ("an image", "--plain and --context")
             raise UserError(f"{path}: {found} model, which {option} cannot compare. Give another checkpoint.")
         model.network.to(choose_device(device))
-        name = f"{'2-D' if kind == 'images' else '3-D'} {head_name(model.network.head)}"
+        name = f"{'2-D' if as_image else '3-D'} {head_name(model.network.head)}"
         while name in models:
             name += "'"
         models[name] = model

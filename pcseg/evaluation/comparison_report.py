@@ -1,6 +1,5 @@
 """Report of a comparison: one row per class and one column per model, on all points and on those that frames see."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pcseg.evaluation.report import scores
 from pcseg.evaluation.tables import compact_json, finite, percent, provenance_list, table
 from pcseg.files import write_text
 from pcseg.metrics.confusion import ConfusionMatrix
@@ -20,8 +20,7 @@ class ComparisonReport:
     """Count the predictions of several models on the same points.
 
     ``everywhere`` has the confusion matrix of all points by column, where a point that no frame sees is a miss of
-    image models; ``covered`` has that of the points that a frame sees. ``seen`` counts the labeled points of every
-    class that a frame sees, and all labeled points, ``(2, K)``.
+    image models; ``covered`` has that of the points that a frame sees.
 
     Args:
         models: Columns of the models; :data:`AVERAGE` is added.
@@ -33,7 +32,6 @@ class ComparisonReport:
         self.names, self.provenance = names, provenance
         self.everywhere = {name: ConfusionMatrix(len(names)) for name in (*models, AVERAGE)}
         self.covered = {name: ConfusionMatrix(len(names)) for name in (*models, AVERAGE)}
-        self.seen = np.zeros((2, len(names)), np.int64)
 
     def add(self, name: str, label: np.ndarray, truth: np.ndarray, covered: np.ndarray) -> None:
         """Count the points of a room for one column; predictions, labels and coverage ``(N,)``."""
@@ -41,30 +39,41 @@ class ComparisonReport:
         self.everywhere[name].update(pred, target)
         mask = torch.from_numpy(covered)
         self.covered[name].update(pred[mask], target[mask])
-        if name == AVERAGE:
-            for row, part in enumerate((truth[covered], truth)):
-                self.seen[row] += np.bincount(part[part >= 0], minlength=len(self.names))
+
+    @property
+    def labeled(self) -> torch.Tensor:
+        """Number of labeled points of every class, ``(K,)``."""
+        return self.everywhere[AVERAGE].labeled
+
+    @property
+    def seen(self) -> torch.Tensor:
+        """Number of labeled points of every class that a frame sees, ``(K,)``."""
+        return self.covered[AVERAGE].labeled
 
     @property
     def coverage(self) -> float:
         """Share of the labeled points that a frame sees."""
-        return float(self.seen[0].sum() / max(self.seen[1].sum(), 1))
+        return float(self.seen.sum() / self.labeled.sum().clamp(min=1))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain data: scores in 0..1, ``None`` for scores that do not exist."""
-        shares = self.seen[0] / np.maximum(self.seen[1], 1)
+        shares = (self.seen / self.labeled).tolist()
+        iou, iou_covered = (
+            {name: matrix.iou().tolist() for name, matrix in matrices.items()}
+            for matrices in (self.everywhere, self.covered)
+        )
         return {
             "coverage": self.coverage,
             "columns": list(self.everywhere),
-            "all_points": {name: _means(matrix) for name, matrix in self.everywhere.items()},
-            "covered_points": {name: _means(matrix) for name, matrix in self.covered.items()},
+            "all_points": {name: scores(matrix) for name, matrix in self.everywhere.items()},
+            "covered_points": {name: scores(matrix) for name, matrix in self.covered.items()},
             "classes": [
                 {
                     "name": name,
-                    "labeled": int(self.seen[1, k]),
-                    "coverage": float(shares[k]) if self.seen[1, k] else None,
-                    "iou": {column: finite(float(m.iou()[k])) for column, m in self.everywhere.items()},
-                    "iou_covered": {column: finite(float(m.iou()[k])) for column, m in self.covered.items()},
+                    "labeled": int(self.labeled[k]),
+                    "coverage": finite(shares[k]),
+                    "iou": {column: finite(values[k]) for column, values in iou.items()},
+                    "iou_covered": {column: finite(values[k]) for column, values in iou_covered.items()},
                 }
                 for k, name in enumerate(self.names)
             ],
@@ -75,7 +84,7 @@ class ComparisonReport:
         """Return the report as a Markdown page, in percent."""
         paragraphs = [
             f"# Points and images compared: {self.provenance['release']}, {', '.join(self.provenance['splits'])}",
-            f"{self.provenance['scenes']} rooms that no model saw in training, {int(self.seen[1].sum()):,} labeled "
+            f"{self.provenance['scenes']} rooms that no model saw in training, {int(self.labeled.sum()):,} labeled "
             f"points. Frames see {100 * self.coverage:.1f} % of them.",
             "## IoU on all points (a point that no frame sees is a miss of image models)",
             self._table(self.everywhere),
@@ -87,11 +96,9 @@ class ComparisonReport:
         return "\n\n".join(paragraphs) + "\n"
 
     def _table(self, matrices: dict[str, ConfusionMatrix]) -> str:
-        rows = []
-        for k, name in enumerate(self.names):
-            scores = [percent(float(matrix.iou()[k]), 1) for matrix in matrices.values()]
-            seen = self.seen[0, k] / self.seen[1, k] if self.seen[1, k] else math.nan
-            rows.append([name, *scores, percent(seen, 1)])
+        columns = [matrix.iou().tolist() for matrix in matrices.values()]
+        columns.append((self.seen / self.labeled).tolist())
+        rows = [[name, *(percent(share, 1) for share in row)] for name, *row in zip(self.names, *columns)]
         for title, score, last in (
             ("**mIoU**", ConfusionMatrix.mean_iou, ""),
             ("**mAcc**", ConfusionMatrix.mean_accuracy, ""),
@@ -104,12 +111,3 @@ class ComparisonReport:
         """Write ``comparison.md`` and ``comparison.json``."""
         write_text(folder / "comparison.md", self.as_markdown())
         write_text(folder / "comparison.json", compact_json(self.as_dict()))
-
-
-def _means(matrix: ConfusionMatrix) -> dict[str, float | None]:
-    return {
-        "miou": finite(matrix.mean_iou()),
-        "miou_absent_as_zero": finite(matrix.mean_iou(absent="zero")),
-        "macc": finite(matrix.mean_accuracy()),
-        "oa": finite(matrix.overall_accuracy()),
-    }

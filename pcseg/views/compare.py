@@ -4,13 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.data.sample import Sample
 from pcseg.evaluation.comparison import Comparison, load_models
 from pcseg.evaluation.comparison_report import ComparisonReport
 from pcseg.files import make_folder
 from pcseg.inference.images import ImageOptions
 from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
-from pcseg.labels import LabelSchema
 from pcseg.views.render.pages import save_image
 from pcseg.views.render.pictures import models_picture
 from pcseg.views.subject import Subject
@@ -73,19 +71,13 @@ def compare(
     make_folder(out)
     for number, (entry, sample, labels) in enumerate(comparison.rooms(progress_bar=progress_bar)):
         if number < pictures:
-            path = out / f"{entry.split}_{entry.name}.png"
-            draw_room(path, entry.name, sample, labels, next(iter(comparison.models.values())).schema)
+            pos = np.array(sample.pos)  # drawing needs a writable array, not a memory map
+            schema = next(iter(comparison.models.values())).schema
+            room = Subject(name=entry.name, pos=pos, color=sample.color, label=sample.label, schema=schema)
+            picture = models_picture(room, list(labels.items()))
+            save_image(picture, out / f"{entry.split}_{entry.name}.png")
     comparison.report.write(out)
     return comparison.report
-
-
-def draw_room(
-    path: Path, name: str, sample: Sample, labels: dict[str, np.ndarray], schema: LabelSchema
-) -> None:
-    """Write a picture of a room with the predictions of every column of a comparison."""
-    pos = np.array(sample.pos)  # drawing needs a writable array, not a memory map
-    subject = Subject(name=name, pos=pos, color=sample.color, label=sample.label, schema=schema)
-    save_image(models_picture(subject, list(labels.items())), path)
 
 
 def _paths(paths: list[Path] | Path | None) -> list[Path]:

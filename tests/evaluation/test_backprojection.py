@@ -140,16 +140,16 @@ def test_true_labels_are_back_projected_onto_the_points(rooms_and_frames: tuple[
 
 
 def test_missing_and_damaged_frames_are_errors(rooms_and_frames: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"intrinsics_color\.txt: not a readable matrix"):
-        list(read_frames(tmp_path))
-    scene = next(path for path in (rooms_and_frames[1] / "Area_1").iterdir())
-    for name in ("intrinsics_color.txt", "intrinsics_depth.txt"):
-        (tmp_path / name).write_text((scene / name).read_text())
     with pytest.raises(UserError, match=r"no color/\*\.jpg found"):
         list(read_frames(tmp_path))
     for part in ("color", "pose"):
         (tmp_path / part).mkdir()
     (tmp_path / "color" / "000000.jpg").touch()
+    with pytest.raises(UserError, match=r"intrinsics_depth\.txt: not a readable matrix"):
+        list(read_frames(tmp_path))
+    scene = next(path for path in (rooms_and_frames[1] / "Area_1").iterdir())
+    for name in ("intrinsics_color.txt", "intrinsics_depth.txt"):
+        (tmp_path / name).write_text((scene / name).read_text())
     lost = tmp_path / "pose" / "000000.txt"
     lost.write_text("-inf -inf -inf -inf\n" * 4)
     assert list(read_frames(tmp_path)) == [], "lost poses of ScanNet are skipped"

@@ -70,16 +70,16 @@ def test_the_report_and_the_picture(folders: tuple[Path, Path, Path], tmp_path: 
     assert list(report.everywhere) == [linear, f"{linear}'", "2-D EncNet", AVERAGE]
     scene = read_scene(rooms / "Area_5" / "office_1.h5")
     floor = int((np.array(scene.label) == S3DIS.names.index("floor")).sum())
-    assert report.seen[1].sum() == 800
-    assert 0 < report.seen[0].sum() < floor, "the camera sees a part of the floor and nothing else"
-    assert report.seen[0, 1] == report.seen[0].sum()
+    assert report.labeled.sum() == 800
+    assert 0 < report.seen.sum() < floor, "the camera sees a part of the floor and nothing else"
+    assert report.seen[1] == report.seen.sum()
     image = report.everywhere["2-D EncNet"]
-    assert image.counts[:, -1].sum() == 800 - report.seen[0].sum(), "points that no frame sees are misses"
+    assert image.counts[:, -1].sum() == 800 - report.seen.sum(), "points that no frame sees are misses"
     assert report.covered["2-D EncNet"].counts[:, -1].sum() == 0
     for matrices in (report.everywhere, report.covered):
         assert len({int(matrix.labeled.sum()) for matrix in matrices.values()}) == 1
     written = json.loads((tmp_path / "comparison.json").read_text())
-    assert written["coverage"] == pytest.approx(report.seen[0].sum() / 800)
+    assert written["coverage"] == pytest.approx(int(report.seen.sum()) / 800)
     assert written["classes"][1]["name"] == "floor"
     assert "| floor |" in (tmp_path / "comparison.md").read_text()
     with Image.open(tmp_path / "Area_5_office_1.png") as picture:

@@ -80,6 +80,7 @@ def test_pixels_and_points_agree(tmp_path: Path) -> None:
     color = tmp_path / "Area_1" / "office_1" / "color" / "000000.jpg"
     write_office_frame(color)
     taken, room = read_frame(color), office()
+    assert taken is not None
     camera = camera_of_frame(taken.pose, taken.color_matrix, size=(48, 64), width=64)
     subject = Subject(name="office", pos=room["pos"], label=room["label"], schema=S3DIS)
     drawn = np.asarray(render(subject.pos, [make_layer(subject, "label")], camera)[0])
