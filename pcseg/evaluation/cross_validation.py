@@ -5,17 +5,17 @@ Run as a module, this file trains one fold.
 
 import ctypes
 import json
-import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import reduce
 from operator import add
 from pathlib import Path
 from typing import Any
 
-from pcseg.cli import as_dict, config_files, main, make_parser
+from pcseg.cli import main
 from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
 from pcseg.evaluation.evaluate import evaluate
@@ -24,15 +24,12 @@ from pcseg.evaluation.report import Report
 from pcseg.files import write_text
 from pcseg.inference.points import POINTS_PER_PASS, Fragments
 from pcseg.inference.tta import EvaluationProtocol
-from pcseg.training.train import train
 
 
 def cross_validate(
-    recipe: str,
     *,
+    config: dict[str, Any],
     out: Path,
-    overlay: list[str] | str | None = None,
-    options: str = "",
     folds: list[str] | None = None,
     protocol: EvaluationProtocol | None = None,
     tta: bool = False,
@@ -49,10 +46,8 @@ def cross_validate(
     the others.
 
     Args:
-        recipe: Name or file of a training configuration.
+        config: Resolved configuration of training, made of ``--config`` and the options of ``pcseg train``.
         out: Folder of all runs and of the result.
-        overlay: Further configurations; each overrides the ones before it.
-        options: Further options of ``pcseg train``, as on its command line.
         folds: Areas to test on in turn; default: all areas or splits of the data.
         protocol: As for ``pcseg evaluate``.
         tta: As for ``pcseg evaluate``.
@@ -65,18 +60,12 @@ def cross_validate(
     Raises:
         UserError: Training or evaluation of a fold failed, or the folds were not trained and scored alike.
     """
-    overlays = [overlay] if isinstance(overlay, str) else overlay or []
-    files = [file for name in (recipe, *overlays) for file in config_files(name)]
-    args = [arg for file in files for arg in ("--config", str(file))] + shlex.split(options)
-    root = data_root(args)
+    root = Path(config["data"]["init_args"]["root"])
     folds = choose_folds(root, folds)
     failures, reports = [], []
     for fold in folds:
         run = out / fold
-        fold_args = [*args, "--data.test_splits", f"[{fold}]", "--out", str(run), "--resume", "true"]
-        if not progress_bar:
-            fold_args += ["--trainer.progress_bar", "false"]
-        status = train_once(fold_args, run)
+        status = train_fold(config, fold, run, progress_bar=progress_bar)
         if status in (130, -2):
             raise KeyboardInterrupt("run the command again to resume")
         if status != 0:
@@ -109,16 +98,19 @@ def choose_folds(root: Path, folds: Sequence[str] | None) -> list[str]:
     return chosen
 
 
-def train_once(args: Sequence[str], run: Path) -> int:
+def train_fold(config: dict[str, Any], fold: str, run: Path, *, progress_bar: bool) -> int:
     """Train or resume, unless a training with the same configuration is finished; return the exit status."""
-    parser = make_parser(train)
-    config = json.dumps(as_dict(parser, parser.parse_args(list(args))), sort_keys=True)
-    finished = run / "finished.json"
-    if finished.is_file() and finished.read_text() == config and (run / "best.ckpt").is_file():
+    config = deepcopy(config) | {"out": str(run), "resume": True}
+    config["data"]["init_args"]["test_splits"] = [fold]
+    config["trainer"]["progress_bar"] &= progress_bar
+    text = json.dumps(config, indent=1, sort_keys=True)
+    started, finished = run / "fold.json", run / "finished.json"
+    if finished.is_file() and finished.read_text() == text and (run / "best.ckpt").is_file():
         return 0
-    status = run_training(args)
+    write_text(started, text)
+    status = run_training(["--config", str(started)])
     if status == 0:
-        write_text(finished, config)
+        started.replace(finished)
     return status
 
 
@@ -132,16 +124,6 @@ def end_with_parent() -> None:
     if sys.platform == "linux":
         set_parent_death_signal, sigkill = 1, 9
         ctypes.CDLL(None).prctl(set_parent_death_signal, sigkill)
-
-
-def data_root(args: Sequence[str]) -> Path:
-    """Return the prepared folder that training arguments name."""
-    config = make_parser(train).parse_args([*args, "--out", "."])
-    data: Any = config.data
-    root = data.init_args.root if "init_args" in data else data.get("root")
-    if root is None:
-        raise UserError("data.root: missing in the configuration. Add --options '--data.root FOLDER'.")
-    return Path(root)
 
 
 def sum_folds(reports: Sequence[Report], *, source: str) -> Report:

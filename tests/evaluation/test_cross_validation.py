@@ -14,7 +14,7 @@ import pytest
 import torch
 from helpers.fakes import write_fake_building
 
-from pcseg.cli import run
+from pcseg.cli import run, training_config
 from pcseg.errors import UserError
 from pcseg.evaluation import cross_validation as crossval
 from pcseg.evaluation.cross_validation import cross_validate, sum_folds
@@ -64,9 +64,10 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def cross(recipe: Path, out: Path, *, tta: bool = False, folds: list[str] | None = None) -> Report:
+    config = training_config(["--config", str(recipe)])
     return cross_validate(
-        str(recipe), out=out, device="cpu", fragments=1, progress_bar=False, tta=tta, folds=folds
-    )  # fmt: skip
+        config=config, out=out, device="cpu", fragments=1, progress_bar=False, tta=tta, folds=folds
+    )
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,7 @@ def test_a_failed_fold_does_not_stop_the_others(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(args: list[str]) -> int:
-        return 1 if "[Area_1]" in args else in_this_process(args)
+        return 1 if "Area_1" in args[1] else in_this_process(args)
 
     monkeypatch.setattr(crossval, "run_training", fails)
     with pytest.raises(UserError, match=r"Area_1 \(training ended with status 1"):
@@ -183,6 +184,7 @@ def test_a_killed_cross_validation_resumes_exactly(done: Path, recipe: Path, tmp
         [
             sys.executable,
             str(ROOT / "scripts" / "cross_validate.py"),
+            "--config",
             str(recipe),
             "--out",
             str(out),
