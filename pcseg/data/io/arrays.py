@@ -238,7 +238,7 @@ def _field_columns(arrays: Mapping[str, np.ndarray], field: str, count: int, pat
         array = array.T
     if array.ndim == 2 and array.shape[1] == 4 and field == "color":
         array = array[:, :3]
-    if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "fiu":
+    if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "fiub":
         raise UserError(
             f"{path}: {field} is {array.dtype} of shape {array.shape}. Provide numbers of shape (N, 3)."
         )

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from collections import defaultdict
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -38,11 +37,13 @@ class Layout:
     Args:
         separator: One of :data:`SEPARATORS`.
         comma: The decimal sign is a comma.
+        width: Number of columns.
         words: Indices of the columns that hold words.
     """
 
     separator: str
     comma: bool
+    width: int
     words: frozenset[int]
 
 
@@ -91,8 +92,9 @@ def parse_numbers(data: bytes, *, path: Path, first_line: int) -> np.ndarray:
     Raises:
         UserError: A line has another number of fields than the first one, or a field that is not a number.
     """
-    rows = _first_rows(data, None)
-    layout = Layout(separator=rows[0], comma=_has_decimal_comma(*rows), words=frozenset())
+    separator, rows = _first_rows(data, None)
+    comma = _has_decimal_comma(separator, rows)
+    layout = Layout(separator=separator, comma=comma, width=len(rows[0]), words=frozenset())
     return _parse(data, layout, path=path, first_line=first_line, counts=False).to_numpy()
 
 
@@ -114,7 +116,7 @@ def parse_columns(
     _, rows = _first_rows(data, separator)
     comma = _has_decimal_comma(separator, rows)
     words = frozenset(index for index in range(len(rows[0])) if _holds_words(rows, index))
-    layout = Layout(separator=separator, comma=comma, words=words)
+    layout = Layout(separator=separator, comma=comma, width=len(rows[0]), words=words)
     frame = _parse(data, layout, path=path, first_line=first_line, counts=counts)
     if not words:
         return list(frame.to_numpy().T)
@@ -170,7 +172,7 @@ def _read(data: bytes, layout: Layout) -> "DataFrame | None":
     """Read lines with pandas, which is the fastest reader of text; ``None`` if a field is not a number."""
     import pandas as pd
 
-    kinds = defaultdict(lambda: np.float64, dict.fromkeys(layout.words, str))
+    kinds = {index: str if index in layout.words else np.float64 for index in range(layout.width)}
     try:
         return pd.read_csv(
             io.BytesIO(data),

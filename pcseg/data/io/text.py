@@ -196,7 +196,10 @@ def _choose_separator(line: str, heads: list[tuple[int, str]]) -> str:
 def _count_trailing(fields: list[str], columns: list[np.ndarray]) -> int:
     """Return the number of columns that separators at the end of every line add."""
     count = 0
-    while len(columns) - count > 3 and fields[-1 - count] == "" and np.isnan(columns[-1 - count]).all():
+    while len(columns) - count > 3 and fields[-1 - count] == "":
+        column = columns[-1 - count]
+        if column.dtype.kind != "f" or not np.isnan(column).all():
+            break
         count += 1
     return count
 
