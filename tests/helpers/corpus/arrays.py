@@ -24,6 +24,7 @@ for channel, name in enumerate(("red", "green", "blue")):
 RECORDS["label"], RECORDS["name"] = LABEL, WORDS
 NESTED = np.zeros(120, [("pos", "f8", 3), ("rgb", "u1", 3), ("label", "i4")])
 NESTED["pos"], NESTED["rgb"], NESTED["label"] = POS, COLOR, LABEL
+PACKED = COLOR.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
 ONE = np.arange(360).reshape(120, 3) == 7
 FEW = np.arange(120)[:, None] < 5
 BLOCKS = np.concatenate([POS, COLOR / 255, POS % 1], axis=1).astype(np.float32).reshape(4, 30, 9)
@@ -88,7 +89,7 @@ SCALES = [
         ("transposed", COLOR.T, None, ()),
     )
 ] + [
-    row("color, packed", "a.npz", npz(pos=POS, rgb=COLOR.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)), color=COLOR),
+    row("color, packed", "a.npz", npz(pos=POS, rgb=PACKED), color=COLOR),
     row("color, standardized", "a.npz", npz(pos=POS, color=(COLOR / 255 - 0.45) / 0.22),
         refusal="not a scale of colors"),
     row("color, far too large", "a.npz", npz(pos=POS, color=COLOR * 1e6), refusal="not a scale of colors"),

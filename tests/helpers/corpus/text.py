@@ -106,7 +106,7 @@ HEADERS = [
     refused("a name twice", table("x,y,z,red,green,blue,x"), "two columns are named 'x'"),
     refused("longitude", b"lon,lat,height\n11.5,48.1,500\n11.6,48.2,501\n", "no columns x, y and z"),
     refused("comment that names too few", b"# x y z\n1 2 3 4 5 6\n7 8 9 1 2 3\n", "3 names", "a.txt"),
-    refused("ESRI grid", b"ncols 4\nnrows 2\nxllcorner 0\ncellsize 1\n1.5 2.5 3.5 4.5\n5 6 7 8.5\n", "2 names", "a.asc"),
+    refused("ESRI grid", b"ncols 4\nnrows 2\ncellsize 1\n1.5 2.5 3.5 4.5\n5 6 7 8.5\n", "2 names", "a.asc"),
     refused("words in x", b"x,y,z\na,1,2\nb,3,4\n", "holds no points"),
     refused("header repeated", table(NAMES) + table(NAMES), "line 5: 'x' is not a number"),
 ]  # fmt: skip
