@@ -26,6 +26,9 @@ _MISSING = re.compile(r"|[+-]?nan(\(\w*\))?|-?1\.#(qnan|snan|ind)\d*|#?n/?a|<na>
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _LINE = re.compile(rb"[^\r\n]*\S[^\r\n]*")
+_EXACT = 8192
+"""Largest coordinate in meters that float32 stores to half a millimeter."""
+
 _DECIDING_LINES = 100
 """Number of lines that decide which columns hold words, and whether commas are decimal signs."""
 
@@ -96,6 +99,15 @@ def parse_numbers(data: bytes, *, path: Path, first_line: int) -> np.ndarray:
     comma = _has_decimal_comma(separator, rows)
     layout = Layout(separator=separator, comma=comma, width=len(rows[0]), words=frozenset())
     return _parse(data, layout, path=path, first_line=first_line, counts=False).to_numpy()
+
+
+def narrow(values: np.ndarray, kind: str | np.dtype) -> np.ndarray:
+    """Return numbers in the type that a header states, unless it cannot hold them: -1 or NaN in a byte."""
+    with np.errstate(all="ignore"):
+        narrowed = values.astype(kind)
+    if narrowed.dtype.kind == "f":
+        return narrowed if np.abs(values).max(initial=0, where=np.isfinite(values)) < _EXACT else values
+    return narrowed if (narrowed == values).all() else values
 
 
 def parse_columns(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.data.io.columns import Columns, PointTable
-from pcseg.data.io.lines import parse_numbers
+from pcseg.data.io.lines import narrow, parse_numbers
 from pcseg.errors import UserError, reason
 from pcseg.files import atomic_path
 
@@ -28,9 +28,6 @@ _START = re.compile(rb"(?:\xef\xbb\xbf)?ply[ \t]*(\r\n|\r|\n)")
 _SPLAT = ("f_dc_0", "f_dc_1", "f_dc_2")
 _FIRST_HARMONIC = 0.28209479177387814
 """Value of the spherical harmonic of degree 0."""
-
-_EXACT = 8192
-"""Largest coordinate in meters that float32 stores to half a millimeter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +251,7 @@ def _read_text(
             f"{path}: announces {count} points of {width} values but holds {len(values)} of "
             f"{values.shape[1]}. The file is damaged. Export it again."
         )
-    return {name: _narrow(values[:, i], kind) for i, (name, kind, _) in enumerate(element.properties)}
+    return {name: narrow(values[:, i], kind) for i, (name, kind, _) in enumerate(element.properties)}
 
 
 def _line_ends(body: bytes) -> np.ndarray:
@@ -265,14 +262,6 @@ def _line_ends(body: bytes) -> np.ndarray:
 
 def _without_blank_lines(body: bytes) -> bytes:
     return re.sub(rb"\s*[\r\n]\s*", b"\n", body).lstrip()
-
-
-def _narrow(values: np.ndarray, kind: str) -> np.ndarray:
-    """Return numbers of an ASCII file in the type of the header, unless it cannot hold them, like -1 in a byte."""
-    narrow = values.astype(kind)
-    if narrow.dtype.kind == "f":
-        return narrow if np.abs(values).max(initial=0, where=np.isfinite(values)) < _EXACT else values
-    return narrow if (narrow == values).all() else values
 
 
 def _wrong_count(path: Path, announced: int, found: int) -> UserError:
