@@ -106,7 +106,8 @@ def narrow(values: np.ndarray, kind: str | np.dtype) -> np.ndarray:
     with np.errstate(all="ignore"):
         narrowed = values.astype(kind)
     if narrowed.dtype.kind == "f":
-        return narrowed if np.abs(values).max(initial=0, where=np.isfinite(values)) < _EXACT else values
+        low, high = np.fmin.reduce(values, axis=None, initial=0), np.fmax.reduce(values, axis=None, initial=0)
+        return narrowed if max(-low, high) < _EXACT else values
     return narrowed if (narrowed == values).all() else values
 
 

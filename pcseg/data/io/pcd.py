@@ -83,10 +83,10 @@ def read_pcd(path: Path) -> PointTable:
         for name, part in _columns(field, values).items()
     }
     lost = np.isnan(columns["rgb"]) if header.encoding == "ascii" and "rgb" in columns else np.zeros(0)
-    if lost.any():
-        remarks.append(f"{np.count_nonzero(lost)} colors are NaN; they are read as gray")
-        columns["rgb"] = np.where(lost, _GRAY, columns["rgb"])
     columns |= {name: _packed_color(columns[name]) for name in ("rgb", "rgba") if name in columns}
+    if lost.any():
+        columns["rgb"][lost] = _GRAY
+        remarks.append(f"colors: {np.count_nonzero(lost):,} points are NaN and become gray")
     is_default = (header.pose == _DEFAULT_POSE).all()
     return PointTable(
         columns=columns, viewpoint=None if is_default else header.pose[:3], remarks=tuple(remarks)
@@ -167,7 +167,7 @@ def _are_integers(values: np.ndarray) -> bool:
 def _read_text(data: bytes, header: PcdHeader, *, path: Path, first_line: int) -> list[np.ndarray]:
     """Read fields from lines of numbers, which PCL writes without padding."""
     kinds = [header.row[i] for i in range(len(header.names))]
-    if not data.strip():
+    if not data or data.isspace():
         return [np.empty((0, *kind.shape), kind.base) for kind in kinds]
     values = parse_numbers(data, path=path, first_line=first_line)
     widths = [kind.shape[0] for kind in kinds]
@@ -185,11 +185,9 @@ def _read_binary(data: bytes, start: int, header: PcdHeader) -> list[np.ndarray]
     """Read fields from records; zeros, blanks and less than one record at the end are ignored."""
     size = header.row.itemsize
     held = (len(data) - start) // size
-    if held not in header.counts:
-        more = (len(data[start + count * size :].strip(b"\0\r\n ")) >= size for count in header.counts)
-        held = next(
-            (count for count, is_more in zip(header.counts, more) if count < held and not is_more), held
-        )
+    for count in () if held in header.counts else header.counts:
+        if count < held and not data[start + count * size :].strip(b"\0\r\n "):
+            held = count
     table = np.frombuffer(data, header.row, count=held, offset=start)
     return [table[name] for name in header.row.names or ()]
 

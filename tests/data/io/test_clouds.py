@@ -106,7 +106,11 @@ BAD: dict[str, tuple[str, bytes | Callable[[Path], None], str]] = {
     "pcd: header": ("a.pcd", pcd("binary").replace(b"SIZE 4", b"SIZE q"), "damaged PCD header"),
     "pcd: cut": ("a.pcd", pcd("binary")[:-5], "announces 20 points but holds 19"),
     "pcd: cut, compressed": ("a.pcd", pcd("binary_compressed")[:-120], "The file is damaged"),
-    "pcd: counts": ("a.pcd", pcd("binary", width=21), "width and height give 21"),
+    "pcd: counts": (
+        "a.pcd",
+        pcd("binary", width=21, points=22),
+        "22 points (21 by width and height) but holds 20",
+    ),
     "pcd: short, compressed": ("a.pcd", pcd("binary_compressed", points=19, width=19), "The file is damaged"),
     "pcd: ascii": ("a.pcd", pcd("ascii", points=19, width=19), "announces 19 points but holds 20"),
     "pcd: encoding": (
