@@ -56,8 +56,8 @@ def draw_frame(
         pick: Point whose attention is shown, "[x, y, z]" in meters; default: the one in the center of the frame.
         palette: Colors of the classes.
     """
-    points = read_subject(cloud, None, ckpt, None, units="auto", up="auto")
-    image = read_subject(frame, None, frame_ckpt, None, units="auto", up="auto")
+    points = read_subject(cloud, ckpt=ckpt)
+    image = read_subject(frame, ckpt=frame_ckpt)
     by = by or shared_head_map(image, points) or "prediction"
     point = None if pick is None else find_pick(points, pick)
     taken = read_frame(frame)

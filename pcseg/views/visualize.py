@@ -1,6 +1,5 @@
 """Show a cloud, its prediction and the internals of a head: the command ``pcseg visualize``."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -16,7 +15,7 @@ from pcseg.labels import Palette
 from pcseg.views.interactive.browser import MAX_POINTS, BrowserView
 from pcseg.views.interactive.page import write_page
 from pcseg.views.interactive.window import show
-from pcseg.views.layers.coloring import MISSING, By, Coloring, Layer, available
+from pcseg.views.layers.coloring import By, Coloring, available
 from pcseg.views.layers.head_layers import HEAD_MAPS, browse_layers, center_point, make_layers, nearest_point
 from pcseg.views.render.cameras import Position, View
 from pcseg.views.render.charts import context_picture
@@ -100,8 +99,10 @@ def visualize(
     if size is not None and min(size) < MIN_SIZE:
         raise UserError(f"--size {list(size)}: too small. Use at least [{MIN_SIZE}, {MIN_SIZE}].")
     prepare_outputs(png, html)
-    subject = read_subject(cloud, prediction, ckpt, baseline, units=units, up=up, columns=columns)
-    point = None if pick is None else find_pick(subject, pick)
+    subject = read_subject(
+        cloud, prediction=prediction, ckpt=ckpt, baseline=baseline, units=units, up=up, columns=columns
+    )
+    point = find_pick(subject, pick)
     viewpoint = Viewpoint(view=view, eye=eye, look_at=look_at)
     by = by or next(kind for kind in ("prediction", "rgb", "height") if kind in available(subject))
     coloring = Coloring(by=by, of=of, point=point, palette=palette)
@@ -110,11 +111,14 @@ def visualize(
     if html is not None:
         save_page(html, subject, coloring)
     if browser:
-        charts = charts_of(subject, palette)
-        limits = {"host": host, "port": port, "max_points": max_points}
-        serve(BrowserView(subject, coloring, viewpoint=viewpoint, charts=charts, **limits), host)
+        view_in_browser = BrowserView(
+            subject, coloring, viewpoint=viewpoint, host=host, port=port, max_points=max_points,
+            charts=charts_of(subject, palette),
+        )  # fmt: skip
+        report(view_in_browser.invitation(host))
+        view_in_browser.wait()
     elif png is None and html is None:
-        show(subject, coloring, viewpoint=viewpoint, report=report_legend)
+        show(subject, coloring, viewpoint=viewpoint, report=report)
 
 
 def prepare_outputs(png: Path | None, html: Path | None) -> None:
@@ -129,13 +133,13 @@ def prepare_outputs(png: Path | None, html: Path | None) -> None:
 
 def read_subject(
     path: Path,
-    prediction: Path | None,
-    ckpt: Path | None,
-    baseline: Path | None,
     *,
-    units: Units,
-    up: Up,
-    columns: str | None,
+    prediction: Path | None = None,
+    ckpt: Path | None = None,
+    baseline: Path | None = None,
+    units: Units = "auto",
+    up: Up = "auto",
+    columns: str | None = None,
 ) -> Subject:
     """Read a cloud with its prediction, or predict a cloud or an image with ``ckpt``."""
     is_image = path.suffix.lower() in IMAGES
@@ -168,8 +172,10 @@ def read_subject(
     return subject
 
 
-def find_pick(subject: Subject, pick: Position) -> int:
-    """Return the row of the picked point."""
+def find_pick(subject: Subject, pick: Position | None) -> int | None:
+    """Return the row of the picked point; by default the center if the head has attention to show."""
+    if pick is None:
+        return center_point(subject) if subject.maps is not None and subject.maps.attend is not None else None
     if subject.pixels is not None:  # subjects have y up, the option has rows
         pick = (pick[0], subject.pixels[0] - 1 - pick[1], 0.0)
     return nearest_point(subject, pick)
@@ -179,28 +185,18 @@ def draw(
     subject: Subject, coloring: Coloring, *, sheet: bool, viewpoint: Viewpoint, size: tuple[int, int] | None
 ) -> Image.Image:
     """Draw a sheet, charts, or the layers of one coloring."""
+    by, palette = coloring.by, coloring.palette
     if sheet:
-        size = size or (1840, 1040)
-        return sheet_picture(subject, viewpoint=viewpoint, size=size, palette=coloring.palette)
+        return sheet_picture(subject, viewpoint=viewpoint, size=size or (1840, 1040), palette=palette)
     size = size or (1280, 720)
-    if coloring.by == "context":
-        return context_picture(subject, size=size, palette=coloring.palette)
-    point = coloring.point
-    if coloring.by == "attention" and point is None:
-        point = center_point(subject)
-    layers = make_layers(subject, replace(coloring, point=point))
-    title = layers[0].heading if len(layers) == 1 else PANEL_TITLES[coloring.by]
-    if coloring.by in HEAD_MAPS and subject.maps is not None:
+    if by == "context":
+        return context_picture(subject, size=size, palette=palette)
+    layers = make_layers(subject, coloring)
+    title = layers[0].heading if len(layers) == 1 else by
+    if by in HEAD_MAPS and subject.maps is not None:
         title = f"{subject.maps.head}, {title}"
-    mark = point if coloring.by == "attention" else None
+    mark = coloring.point if by == "attention" else None
     return layers_picture(subject, layers, title=title, viewpoint=viewpoint, size=size, mark=mark)
-
-
-PANEL_TITLES: dict[By, str] = {
-    "affinity": "affinity to classes",
-    "codeword": "codewords",
-    "attention": "attention of one point",
-}
 
 
 def charts_of(subject: Subject, palette: Palette) -> Image.Image | None:
@@ -212,42 +208,17 @@ def charts_of(subject: Subject, palette: Palette) -> Image.Image | None:
 
 def save_page(path: Path, subject: Subject, coloring: Coloring) -> None:
     """Write the page with all layers."""
-    point = coloring.point
-    if subject.maps is not None and subject.maps.attend is not None and point is None:
-        point = center_point(subject)
-    layers, first = browse_layers(subject, replace(coloring, point=point))
+    layers, first = browse_layers(subject, coloring)
     charts = charts_of(subject, coloring.palette)
-    count = write_page(path, subject, layers, first=first, mark=point, charts=charts)
+    count = write_page(path, subject, layers, first=first, mark=coloring.point, charts=charts)
     size = path.stat().st_size / 1e6
     report(f"wrote {path}, {count:,} of {len(subject):,} points, {size:.1f} MB")
-
-
-def serve(page: BrowserView, host: str) -> None:
-    """Keep the view open until the command is interrupted."""
-    if len(page.drawn) < len(page.subject):
-        report(f"The browser draws {len(page.drawn):,} points; pass --max_points N for more.")
-    name = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host
-    report(f"Open http://{name}:{page.port} in a browser; stop with Ctrl+C.")
-    page.wait()
 
 
 def write_picture(image: Image.Image, path: Path) -> None:
     """Write a picture and report it."""
     save_image(image, path)
     report(f"wrote {path}, {image.width} x {image.height}")
-
-
-def report_legend(name: str, layer: Layer) -> None:
-    """Print the legend of a layer in one line, with colored squares or, without a terminal, with color codes."""
-    entries = list(layer.legend)
-    if layer.scale:
-        low, high = layer.table[[0, MISSING - 1]].tolist()
-        entries += [(layer.scale[0], low), (f"to {layer.scale[1]}", high)]
-    line = Text(f"{name}: ")
-    for text, (red, green, blue) in entries:
-        code = f"#{red:02x}{green:02x}{blue:02x}"
-        line.append("  " if get_console().is_terminal else code, style=f"on {code}").append(f" {text}  ")
-    report(line.append(layer.note))
 
 
 def report(text: str | Text) -> None:

@@ -109,6 +109,13 @@ class BrowserView:
     def _on_click(self, event: Any) -> None:
         self.click(event.ray_origin, event.ray_direction)
 
+    def invitation(self, host: str) -> str:
+        """Return the line for the user."""
+        name = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host
+        part = f"The browser draws {len(self.drawn):,} points; pass --max_points N for more. "
+        part = part if len(self.drawn) < len(self.subject) else ""
+        return f"{part}Open http://{name}:{self.port} in a browser; stop with Ctrl+C."
+
     def wait(self) -> None:
         """Serve until the process is interrupted, then close the page."""
         try:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from rich import get_console
+from rich.text import Text
 
 from pcseg.errors import UserError
-from pcseg.views.layers.coloring import TITLES, Coloring, Layer
+from pcseg.views.layers.coloring import MISSING, TITLES, Coloring, Layer
 from pcseg.views.layers.head_layers import browse_layers
 from pcseg.views.render.pictures import INSIDE, Viewpoint
 from pcseg.views.subject import Subject
@@ -23,11 +25,11 @@ def show(
     coloring: Coloring,
     *,
     viewpoint: Viewpoint = INSIDE,
-    report: Callable[[str, Layer], object] | None = None,
+    report: Callable[[Text], object] | None = None,
 ) -> None:
     """Open a window with all layers of a cloud, that of ``coloring`` switched on. Returns when it is closed.
 
-    ``report`` is called with the name of every layer that has a legend, because the window cannot show legends.
+    ``report`` is called with the legend of every layer, because the window cannot show legends.
 
     Raises:
         UserError: The window cannot be opened on this machine, or the subject lacks what the layer needs.
@@ -47,7 +49,7 @@ def show(
     for number, layer in enumerate(layers):
         name = layer.by if layer.title in TITLES.values() else layer.title
         if report is not None and (layer.legend or layer.scale):
-            report(name, layer)
+            report(legend_line(name, layer))
         cloud = o3d.t.geometry.PointCloud(o3d.core.Tensor.from_numpy(pos))
         color = layer.color_of(rows).astype(np.float32) / 255  # Open3D warns about integer colors
         cloud.point.colors = o3d.core.Tensor.from_numpy(np.ascontiguousarray(color))
@@ -72,6 +74,19 @@ def show(
         show_skybox=False,
         on_init=prepare,
     )
+
+
+def legend_line(name: str, layer: Layer) -> Text:
+    """Return a legend as one line, with colored squares or, without a terminal, with color codes."""
+    entries = list(layer.legend)
+    if layer.scale:
+        low, high = layer.table[[0, MISSING - 1]].tolist()
+        entries += [(layer.scale[0], low), (f"to {layer.scale[1]}", high)]
+    line = Text(f"{name}: ")
+    for text, (red, green, blue) in entries:
+        code = f"#{red:02x}{green:02x}{blue:02x}"
+        line.append("  " if get_console().is_terminal else code, style=f"on {code}").append(f" {text}  ")
+    return line.append(layer.note)
 
 
 def require_screen() -> None:

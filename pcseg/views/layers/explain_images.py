@@ -16,6 +16,7 @@ from pcseg.data.images.scan_frames import labeled_frame
 from pcseg.inference.device import device_of
 from pcseg.inference.images import ImageModel, image_model
 from pcseg.labels import IGNORE_INDEX
+from pcseg.network import Network
 from pcseg.views.layers.explain import explain_pass, require_comparable
 from pcseg.views.layers.head_maps import HeadMaps
 from pcseg.views.subject import Subject
@@ -32,9 +33,6 @@ def explain_image(model: LoadedModel, path: Path, *, baseline: LoadedModel | Non
         the context is that of the whole image.
     """
     images = image_model(model)
-    other = None if baseline is None else image_model(baseline)
-    if baseline is not None and other is not None:
-        require_comparable(baseline, model, crop_size=(other.crop_size, images.crop_size))
     found = labeled_frame(path, model.schema)
     colors = read_colors(path, upright=True) if found is None else found[0]
     height, width = colors.shape[:2]
@@ -42,9 +40,11 @@ def explain_image(model: LoadedModel, path: Path, *, baseline: LoadedModel | Non
     size = scaled_size(height, width, min(rows / height, columns / width))
     label = np.full((height, width), IGNORE_INDEX, np.int16) if found is None else found[1]
     colors, label = resize(colors, label, size)
-    maps = _explain(images, colors, label, name=path.stem)
-    if other is not None:
-        maps = replace(maps, baseline=_explain(other, colors, label, name=path.stem).probability)
+    maps = _explain(model.network, images, colors, label)
+    if baseline is not None:
+        other = image_model(baseline)
+        require_comparable(baseline, model, crop_size=(other.crop_size, images.crop_size))
+        maps = replace(maps, baseline=_explain(baseline.network, other, colors, label).probability)
     y, x = np.divmod(np.arange(label.size), size[1])
     return Subject(
         name=path.stem,
@@ -60,13 +60,13 @@ def explain_image(model: LoadedModel, path: Path, *, baseline: LoadedModel | Non
     )
 
 
-def _explain(images: ImageModel, colors: np.ndarray, label: np.ndarray, *, name: str) -> HeadMaps:
+def _explain(network: Network, images: ImageModel, colors: np.ndarray, label: np.ndarray) -> HeadMaps:
     """Return the maps of an image ``(H, W, 3)`` at its own size."""
-    device = device_of(images.network)
+    device = device_of(network)
     batch = ImageBatch(
         image=images.normalize(colors)[None].to(device),
         labels=torch.from_numpy(label.astype(np.int64))[None].to(device),
-        names=[name],
+        names=[""],
     )
     height, width = label.shape
 
@@ -77,4 +77,4 @@ def _explain(images: ImageModel, colors: np.ndarray, label: np.ndarray, *, name:
         x = ((np.arange(width) + 0.5) * columns / width).astype(np.int64)
         return (y[:, None] * columns + x).ravel()
 
-    return explain_pass(images.network, batch, row=np.arange(label.size), tokens=tokens)
+    return explain_pass(network, batch, row=np.arange(label.size), tokens=tokens)

@@ -91,15 +91,12 @@ def affinity_layers(subject: Subject, maps: HeadMaps, coloring: Coloring) -> lis
     assert maps.affinity is not None
     assert subject.schema is not None
     names = subject.schema.names
-    if coloring.of is not None and coloring.of not in names:
-        raise UserError(f"--of {coloring.of}: unknown class. Choose from: {', '.join(names)}.")
     known = [values for values in (subject.label, subject.prediction) if values is not None]
     shown = np.unique(np.concatenate(known)) if known else np.arange(len(names))
     return table_layers(
-        maps.affinity, "affinity", "class with the highest affinity", "affinity to ",
-        names=names, colors=class_colors(subject.schema, coloring.palette), token=maps.point_token,
-        shown=[k for k in shown.tolist() if k >= 0] if coloring.of is None else [names.index(coloring.of)],
-        single=coloring.of is not None,
+        maps.affinity, "affinity", ("class with the highest affinity", "affinity to "), names=names,
+        token=maps.point_token, of=coloring.of, shown=shown[shown >= 0],
+        colors=class_colors(subject.schema, coloring.palette),
     )  # fmt: skip
 
 
@@ -107,43 +104,46 @@ def codeword_layers(maps: HeadMaps, of: str | None) -> list[Layer]:
     """Return the codeword with the largest weight and the weights of the codewords used most."""
     assert maps.assignment is not None
     number = maps.assignment.shape[1]
-    if of is not None and of not in map(str, range(number)):
-        raise UserError(f"--of {of}: unknown codeword. Choose 0 to {number - 1}.")
-    shown = np.argsort(-maps.assignment.mean(axis=0), kind="stable")[:MAX_CODEWORDS]
     return table_layers(
-        maps.assignment, "codeword", "codeword with the largest weight", "weight of ",
-        names=[f"codeword {i}" for i in range(number)], token=maps.point_token,
+        maps.assignment, "codeword", ("codeword with the largest weight", "weight of "),
+        names=[f"codeword {i}" for i in range(number)], token=maps.point_token, of=of,
         colors=np.array([*distinct_colors(number), UNLABELED], dtype=np.uint8),
-        shown=shown.tolist() if of is None else [int(of)], single=of is not None,
+        shown=np.argsort(-maps.assignment.mean(axis=0), kind="stable")[:MAX_CODEWORDS],
     )  # fmt: skip
 
 
 def table_layers(
     weights: np.ndarray,
     by: By,
-    title: str,
-    prefix: str,
+    titles: tuple[str, str],
     *,
     names: Sequence[str],
     colors: np.ndarray,
     token: np.ndarray,
-    shown: Sequence[int],
-    single: bool,
+    shown: np.ndarray,
+    of: str | None,
 ) -> list[Layer]:
-    """Return the column with the largest weight ``(T, K)`` of every token, unless ``single``, then columns ``shown``.
+    """Return the column with the largest weight ``(T, K)`` of every token and columns ``shown``, or only column ``of``.
 
     Scales go from 0 to the 99.5th percentile, which the note gives.
+
+    Raises:
+        UserError: ``of`` is not a class or the number of a codeword.
     """
     layers = []
-    if not single:
+    if of is None:
         largest = np.append(weights.argmax(axis=1), -1)  # the last token is that of points without one
-        layers = [category_layer(largest, by, title, names=names, colors=colors, token=token)]
-    for k in shown:
+        layers = [category_layer(largest, by, titles[0], names=names, colors=colors, token=token)]
+    else:
+        choices = [name.removeprefix("codeword ") for name in names]
+        if of not in choices:
+            kind = "class" if by == "affinity" else by
+            raise UserError(f"--of {of}: unknown {kind}. Choose from: {', '.join(choices)}.")
+        shown = np.array([choices.index(of)])
+    for k in shown.tolist():
         high = max(float(np.percentile(weights[:, k], 99.5)), 1e-9)
-        values = np.append(weights[:, k] / high, np.nan)
-        layer = value_layer(
-            values, by, f"{prefix}{names[k]}", scale=("0", "largest"), missing=np.isnan(values), token=token
-        )
+        values, title = np.append(weights[:, k] / high, np.nan), f"{titles[1]}{names[k]}"
+        layer = value_layer(values, by, title, scale=("0", "largest"), missing=np.isnan(values), token=token)
         layers.append(replace(layer, span=(0.0, high), note=f"up to {high:.2g}"))
     return layers
 

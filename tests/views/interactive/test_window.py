@@ -19,7 +19,7 @@ from pcseg.errors import UserError
 from pcseg.labels import S3DIS
 from pcseg.views.interactive import window
 from pcseg.views.interactive.window import missing_vulkan, show
-from pcseg.views.layers.coloring import Coloring, Layer, make_layer
+from pcseg.views.layers.coloring import Coloring, make_layer
 from pcseg.views.render.pictures import Viewpoint
 
 TIMEOUT = 120
@@ -50,9 +50,9 @@ def draw_without_window(
 
 
 def test_window_gets_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    reported: list[tuple[str, Layer]] = []
+    reported: list[str] = []
     entries, options = draw_without_window(
-        monkeypatch, ROOM, Coloring(by="error"), report=lambda name, layer: reported.append((name, layer))
+        monkeypatch, ROOM, Coloring(by="error"), report=lambda line: reported.append(line.plain)
     )
     names = ["rgb", "label", "prediction", "error", "confidence", "height"]
     assert [entry["name"] for entry in entries] == names
@@ -61,7 +61,7 @@ def test_window_gets_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     colors = entries[1]["geometry"].point.colors.numpy()
     np.testing.assert_allclose(colors * 255, make_layer(ROOM, "label").color, rtol=1e-6)
     # the window itself has no legend
-    assert [name for name, _ in reported] == names[1:]
+    assert [line.partition(":")[0] for line in reported] == names[1:]
 
 
 def test_window_starts_at_the_viewpoint(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def test_codewords() -> None:
         assert len(np.unique(largest.color[:-1][codeword == number], axis=0)) == 1
     assert len(weights) == 5
     assert len(make_layers(ROOM, Coloring(by="codeword", of="3"))) == 1
-    with pytest.raises(UserError, match="Choose 0 to 4"):
+    with pytest.raises(UserError, match=r"--of 5: unknown codeword\. Choose from: 0, 1, 2, 3, 4\."):
         make_layers(ROOM, Coloring(by="codeword", of="5"))
 
 
