@@ -4,8 +4,9 @@ import argparse
 import importlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -41,20 +42,25 @@ def main() -> None:
         module = importlib.import_module(f"benchmarks.{name}")
         found = module.run()
         if args.report:
-            write_report(found, module.__doc__, folder=args.report, name=name)
+            write_report(found, module, folder=args.report, name=name)
+        Console(width=160).print(Markdown(table(module)(found)))
         rows += found
-    Console(width=160).print(Markdown(as_markdown(rows)))
     if args.json:
         write_text(args.json, as_json(rows))
 
 
-def write_report(rows: "Sequence[Row]", about: str, *, folder: Path, name: str) -> None:
+def table(module: ModuleType) -> Callable[..., str]:
+    """Return the function that prints the rows of a benchmark: its own, or that of times."""
+    return getattr(module, "as_markdown", as_markdown)
+
+
+def write_report(rows: "Sequence[Row]", module: ModuleType, *, folder: Path, name: str) -> None:
     """Write ``NAME.md`` and ``NAME.json`` to ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / f"{name}.json", as_json(rows))
-    title, _, details = about.strip().partition("\n")
+    title, _, details = (module.__doc__ or "").strip().partition("\n")
     made = f"Made by `python scripts/benchmark.py {name} --report {folder}` on {machine()}."
-    parts = [f"# {title.rstrip('.')}", details.strip(), made, as_markdown(rows)]
+    parts = [f"# {title.rstrip('.')}", details.strip(), made, table(module)(rows)]
     write_text(folder / f"{name}.md", "\n\n".join(part for part in parts if part))
 
 

@@ -1,8 +1,12 @@
 """Estimate the normals of an unorganized cloud by fitting planes to its neighborhoods."""
 
 import multiprocessing
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 
 def estimate_normals(
@@ -22,24 +26,39 @@ def estimate_normals(
         consistent over a surface, but is not the side from which it was scanned. If the neighbors span no plane
         (copies of one point, a straight line), the normal is an arbitrary unit vector perpendicular to them.
     """
-    from scipy.spatial import KDTree
-
     # float64: coordinates of a building can be large, and their differences are a few millimeters
     centered = pos.astype(np.float64)
     if len(pos):
         centered -= (centered.max(axis=0) + centered.min(axis=0)) / 2 if towards is None else towards
-    threads = -1 if multiprocessing.parent_process() is None else 1  # worker processes use one core each
-    tree = KDTree(centered, balanced_tree=False)  # balancing is slow on many equal coordinates
-    count = min(neighbors, len(pos))
     normal = np.empty((len(pos), 3), np.float32)
+    tree = make_tree(centered)
     for start in range(0, len(pos), chunk):
-        points = centered[start : start + chunk]
-        _, rows = tree.query(points, k=count, workers=threads)
-        around = centered[rows.reshape(len(points), count)]  # k = 1 drops the axis
-        around -= around.mean(axis=1, keepdims=True)
-        _, vectors = np.linalg.eigh(around.transpose(0, 2, 1) @ around)
-        found = vectors[:, :, 0]  # eigenvalues ascend
-        outward = np.einsum("ni,ni->n", found, points) > 0
-        found[outward] *= -1
-        normal[start : start + chunk] = found
+        rows = slice(start, start + chunk)
+        points = centered[rows]
+        found, _ = fit_planes(tree, points, neighbors=neighbors)
+        found[np.einsum("ni,ni->n", found, points) > 0] *= -1
+        normal[rows] = found
     return normal
+
+
+def make_tree(pos: np.ndarray) -> "KDTree":
+    """Return the k-d tree of ``pos`` ``(N, 3)``."""
+    from scipy.spatial import KDTree
+
+    return KDTree(pos, balanced_tree=False)  # balancing is slow on many equal coordinates
+
+
+def fit_planes(tree: "KDTree", points: np.ndarray, *, neighbors: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Fit planes to the neighbors of ``points`` ``(n, 3)`` in ``tree``.
+
+    Returns:
+        Normals ``(n, 3)`` of either orientation, and the scatter ``(n, 3)`` of the neighbors along the principal
+        directions, ascending: sums of squared distances.
+    """
+    threads = -1 if multiprocessing.parent_process() is None else 1  # worker processes use one core each
+    count = min(neighbors, tree.n)
+    _, rows = tree.query(points, k=count, workers=threads)
+    around = tree.data[rows.reshape(len(points), count)]  # k = 1 drops the axis
+    around = around - around.mean(axis=1, keepdims=True)
+    values, vectors = np.linalg.eigh(around.transpose(0, 2, 1) @ around)
+    return vectors[:, :, 0], values

@@ -1,0 +1,77 @@
+"""Guesses of units and up axis on generated clouds.
+
+Right: the unit and the axis are those of the cloud. Abstained: what is not right stayed meters or z up, and a remark
+states the doubt and names the option. Wrong: anything else. The first table was used to choose the signs and their
+limits; the second has other rooms, seeds and kinds of clouds, and was not. A room is a scan of a generated room with
+random noise, spacing, yaw and origin; the origin is that of the room, far below or above it, or one of map coordinates.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from benchmarks.guess_clouds import FAMILIES, UNSEEN, GuessCase, make_cases
+from pcseg.data.alignment import find_frame
+
+EACH = 20
+"""Clouds per family."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Outcomes of one family of clouds."""
+
+    clouds: str
+    family: str
+    right: int
+    abstained: int
+    wrong: int
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def run() -> list[Row]:
+    """Guess the units and axes of all clouds."""
+    used = make_cases(seed=1, each=EACH, families=FAMILIES, rooms=range(40))
+    unseen = make_cases(seed=2, each=EACH, families=FAMILIES + UNSEEN, rooms=range(1000, 1040))
+    return [*count(used, "for choosing limits"), *count(unseen, "unseen")]
+
+
+def count(cases: Iterable[GuessCase], clouds: str) -> list[Row]:
+    """Return the outcomes per family, and of all families together."""
+    outcomes: dict[str, list[str]] = defaultdict(list)
+    for case in cases:
+        result = outcome(case)
+        outcomes[case.family].append(result)
+        outcomes["all"].append(result)
+    return [
+        Row(
+            clouds=clouds,
+            family=family,
+            **{kind: found.count(kind) for kind in ("right", "abstained", "wrong")},
+        )
+        for family, found in outcomes.items()
+    ]
+
+
+def outcome(case: GuessCase) -> str:
+    """Return ``right``, ``abstained`` or ``wrong``."""
+    frame = find_frame(case.pos, file_unit=case.file_unit)
+    unit = frame.unit == case.unit
+    up = (frame.up, frame.one_view) == (case.up, case.view)
+    if unit and up:
+        return "right"
+    kept_unit = unit or (frame.unit == "m" and "units" in frame.unsure)
+    kept_up = up or ((frame.up, frame.one_view) == ("z", False) and "up" in frame.unsure)
+    return "abstained" if kept_unit and kept_up else "wrong"
+
+
+def as_markdown(rows: list[Row]) -> str:
+    """Return a table of shares per family."""
+    lines = ["| Clouds | Family | Number | Right | Abstained | Wrong |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        total = row.right + row.abstained + row.wrong
+        shares = " | ".join(f"{value / total:.1%}" for value in (row.right, row.abstained, row.wrong))
+        lines.append(f"| {row.clouds} | {row.family} | {total} | {shares} |")
+    return "\n".join(lines) + "\n"
