@@ -15,8 +15,7 @@ from data_prep.own.spec import FolderSpec, read_spec
 from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarize
 from data_prep.releases.release import fingerprint
 from pcseg.cli import run
-from pcseg.data.alignment import find_frame
-from pcseg.data.io.clouds import Cloud, from_table, read_table
+from pcseg.data.io.clouds import Cloud, cloud_frame, from_table, read_table
 from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
 from pcseg.data.normals import estimate_normals
 from pcseg.data.scenes import read_scene, write_scene
@@ -108,7 +107,7 @@ def prepare_cloud(
     cloud, rows = labeled.cloud, np.flatnonzero(labeled.cloud.finite)
     if not len(rows):
         raise UserError(f"{file}: all coordinates are NaN. Remove the file.")
-    frame = find_frame(cloud.pos[rows], units=spec.units, up=spec.up)
+    frame = cloud_frame(cloud, rows, units=spec.units, up=spec.up)
     pos = frame.apply(cloud.pos[rows])
     if cloud.normal is not None:
         normal = frame.rotate(cloud.normal[rows])

@@ -8,7 +8,7 @@ import numpy as np
 
 from data_prep.folder import read_labeled
 from data_prep.own.spec import FolderSpec
-from pcseg.data.alignment import find_frame
+from pcseg.data.alignment import METERS, find_frame
 from pcseg.data.io.clouds import Cloud, read_cloud
 from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
@@ -123,16 +123,20 @@ def check_points(check: FileCheck, cloud: Cloud, *, units: str, up: str) -> None
     if len(rows) < FEW_POINTS:
         check.warnings.append(f"only {len(rows)} points")
     pos = cloud.pos[rows]
-    _check_frame(check, pos, units=units, up=up)
+    _check_frame(check, cloud, pos, units=units, up=up)
     twice = count_duplicates(pos)
     if twice:
         check.warnings.append(f"{twice:,} points ({twice / len(pos):.1%}) are duplicates")
     _check_color(check, cloud)
 
 
-def _check_frame(check: FileCheck, pos: np.ndarray, *, units: str, up: str) -> None:
+def _check_frame(check: FileCheck, cloud: Cloud, pos: np.ndarray, *, units: str, up: str) -> None:
     """Check units, axes and extents."""
-    frame = find_frame(pos, units=units, up=up)  # type: ignore[arg-type]
+    stated = {"file_unit": cloud.unit, "viewpoint": cloud.viewpoint}
+    frame = find_frame(pos, units=units, up=up, **stated)  # type: ignore[arg-type]
+    check.warnings += [
+        remark for remark, option in zip(frame.remarks, ("units", "up")) if option in frame.unsure
+    ]
     low, high = np.percentile(frame.apply(pos), (1, 99), axis=0)
     check.extent = tuple(float(size) for size in high - low)  # type: ignore[assignment]
     size = max(check.extent)
@@ -140,11 +144,10 @@ def _check_frame(check: FileCheck, pos: np.ndarray, *, units: str, up: str) -> N
         check.warnings.append(f"extent of {size:.3g} m: check that the unit is {frame.unit!r}")
     if len(pos) < FEW_POINTS or "auto" in (units, up):
         return
-    found = find_frame(pos)
-    if found.unit != units:
+    found = find_frame(pos, **stated)  # type: ignore[arg-type]
+    if METERS[found.unit] != METERS[units] and "units" not in found.unsure:
         check.warnings.append(f"the unit looks like {found.unit}, not {units}")
-    doubtful = any("nearly as likely" in remark for remark in found.remarks)
-    if found.up != up and not doubtful and not found.one_view:
+    if found.up != up and "up" not in found.unsure and not found.one_view:
         check.warnings.append(f"the up axis looks like {found.up}, not {up}")
 
 

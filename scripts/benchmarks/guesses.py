@@ -10,7 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from benchmarks.guess_clouds import FAMILIES, UNSEEN, GuessCase, make_cases
+from benchmarks.cloud_parts import GuessCase
+from benchmarks.guess_clouds import FAMILIES, make_cases
+from benchmarks.unseen_clouds import UNSEEN
+
 from pcseg.data.alignment import find_frame
 
 EACH = 20
