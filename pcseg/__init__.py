@@ -27,26 +27,19 @@ if TYPE_CHECKING:
     from pcseg.ops.sparse_conv import sparse_conv as sparse_conv
     from pcseg.ops.voxels import VoxelSet as VoxelSet
 
-_MODULE_OF = {
-    "LoadedModel": "pcseg.checkpoint",
-    "load_checkpoint": "pcseg.checkpoint",
-    "Cloud": "pcseg.data.io.clouds",
-    "read_cloud": "pcseg.data.io.clouds",
-    "CTBody": "pcseg.heads",
-    "EncBody": "pcseg.heads",
-    "FCNBody": "pcseg.heads",
-    "ImageHead": "pcseg.heads",
-    "LinearHead": "pcseg.heads",
-    "PointHead": "pcseg.heads",
-    "RCCABody": "pcseg.heads",
-    "predict": "pcseg.inference.predict",
-    "union_attention": "pcseg.ops.attention",
-    "axis_lines": "pcseg.ops.lines",
-    "pixel_lines": "pcseg.ops.lines",
-    "sparse_conv": "pcseg.ops.sparse_conv",
-    "VoxelSet": "pcseg.ops.voxels",
+_NAMES_IN = {
+    "pcseg.checkpoint": ("LoadedModel", "load_checkpoint"),
+    "pcseg.data.io.clouds": ("Cloud", "read_cloud"),
+    "pcseg.heads": ("CTBody", "EncBody", "FCNBody", "ImageHead", "LinearHead", "PointHead", "RCCABody"),
+    "pcseg.inference.predict": ("predict",),
+    "pcseg.ops.attention": ("union_attention",),
+    "pcseg.ops.lines": ("axis_lines", "pixel_lines"),
+    "pcseg.ops.sparse_conv": ("sparse_conv",),
+    "pcseg.ops.voxels": ("VoxelSet",),
 }
-"""Module of every public name."""
+"""Public names by their modules."""
+
+_MODULE_OF = {name: module for module, names in _NAMES_IN.items() for name in names}
 
 __all__ = [*_MODULE_OF]  # pyright: ignore[reportUnsupportedDunderAll]
 

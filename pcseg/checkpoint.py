@@ -77,10 +77,6 @@ class LoadedModel:
     path: Path
 
     @property
-    def config(self) -> dict[str, Any]:
-        return self.card.config
-
-    @property
     def kind(self) -> ModelKind:
         return self.card.kind
 
@@ -91,10 +87,6 @@ class LoadedModel:
     @property
     def grid_size(self) -> float:
         return self.card.grid_size
-
-    @property
-    def missing_fields(self) -> dict[str, Any]:
-        return self.card.missing_fields
 
 
 @dataclass(frozen=True)

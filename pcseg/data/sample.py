@@ -5,9 +5,8 @@ from typing import Self
 
 import numpy as np
 
-from pcseg.data.scenes import Scene
+from pcseg.data.scenes import Scene, check_labels
 from pcseg.errors import UserError
-from pcseg.labels import IGNORE_INDEX
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,12 +55,7 @@ def load_sample(scene: Scene, *, name: str) -> Sample:
     Raises:
         UserError: A label outside of the schema, or no points.
     """
-    low, high = scene.label.min(initial=IGNORE_INDEX), scene.label.max(initial=IGNORE_INDEX)
-    if low < IGNORE_INDEX or high >= scene.schema.num_classes:
-        raise UserError(
-            f"{scene.path}: label {low if low < IGNORE_INDEX else high} is outside of {IGNORE_INDEX}.."
-            f"{scene.schema.num_classes - 1} of schema {scene.schema.name!r}. Prepare the data again."
-        )
+    check_labels(scene.path, scene.label, scene.schema)
     if scene.num_points == 0:
         raise UserError(f"{scene.path}: the scene has no points. Prepare the data again without it.")
     # plain arrays, since results of operations on a memmap would be memmaps too

@@ -136,13 +136,16 @@ def _check_values(path: Path, arrays: Mapping[str, np.ndarray], schema: LabelSch
         if name in arrays and not np.isfinite(arrays[name]).all():
             row = int(np.flatnonzero(~np.isfinite(arrays[name]).all(axis=1))[0])
             raise UserError(f"{path}: {name} of point {row} is {arrays[name][row].tolist()}. Fix the source.")
-    label = arrays["label"]
-    outside = (label < IGNORE_INDEX) | (label >= schema.num_classes)
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
+    check_labels(path, arrays["label"], schema)
+
+
+def check_labels(path: Path, label: np.ndarray, schema: LabelSchema) -> None:
+    """Raise :class:`UserError` for the first label that is neither a class of ``schema`` nor ``IGNORE_INDEX``."""
+    if label.min(initial=IGNORE_INDEX) < IGNORE_INDEX or label.max(initial=-1) >= schema.num_classes:
+        row = int(np.flatnonzero((label < IGNORE_INDEX) | (label >= schema.num_classes))[0])
         raise UserError(
             f"{path}: label of point {row} is {label[row]}, but schema {schema.name!r} has "
-            f"{IGNORE_INDEX}..{schema.num_classes - 1}. Fix the source or the schema."
+            f"{IGNORE_INDEX}..{schema.num_classes - 1}. Fix the source and prepare the data again."
         )
 
 

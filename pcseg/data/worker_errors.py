@@ -20,8 +20,9 @@ _row: torch.Tensor | None = None
 def note_file(path: Path) -> None:
     """Record the file that is read next. Outside of a worker this does nothing."""
     if _row is not None:
-        text = str(path).encode(errors="replace")[-LENGTH:].ljust(LENGTH, b"\0")
-        _row[8:] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+        text = str(path).encode(errors="replace")[-LENGTH:]
+        line = f"{os.getpid()}\n".encode() + text
+        _row.copy_(torch.frombuffer(bytearray(line.ljust(len(_row), b"\0")), dtype=torch.uint8))
 
 
 class WorkerFiles:
@@ -32,21 +33,17 @@ class WorkerFiles:
     """
 
     def __init__(self, num_workers: int) -> None:
-        self._rows = torch.zeros(num_workers, 8 + LENGTH, dtype=torch.uint8).share_memory_()
+        self._rows = torch.zeros(num_workers, 32 + LENGTH, dtype=torch.uint8).share_memory_()
 
     def start_worker(self, number: int) -> None:
         """Register a worker; runs in the worker when it starts."""
         global _row
         _row = self._rows[number]
-        _row[:8] = torch.frombuffer(bytearray(os.getpid().to_bytes(8, "little")), dtype=torch.uint8)
 
     def files(self) -> dict[int, str]:
         """Return the last file of every worker that has read one, by process ID."""
-        rows = [bytes(row.tolist()) for row in self._rows]
-        paths = {
-            int.from_bytes(row[:8], "little"): row[8:].rstrip(b"\0").decode(errors="replace") for row in rows
-        }
-        return {pid: path for pid, path in paths.items() if pid and path}
+        rows = [bytes(row.tolist()).rstrip(b"\0").decode(errors="replace") for row in self._rows]
+        return {int(pid): path for pid, _, path in (row.partition("\n") for row in rows) if path}
 
     def explain(self, error: RuntimeError) -> UserError | None:
         """Return an error that names the file a dead worker was reading, ``None`` for unrelated errors."""

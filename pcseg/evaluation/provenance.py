@@ -136,7 +136,7 @@ def _package_hash() -> str:
 
 def recipe_hash(model: LoadedModel) -> str:
     """Return a hash of the training configuration without splits, paths and devices: equal for folds of one recipe."""
-    config = {key: value for key, value in model.config.items() if key != "data"}
+    config = {key: value for key, value in model.card.config.items() if key != "data"}
     config["data"] = data_arguments(model.card)
     return _hash({key: value for key, value in _flat(config).items() if not key.startswith(NOT_RECIPE)})
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pcseg.errors import UserError
+from pcseg.errors import UserError, require
 from pcseg.heads.base import BodyFactory, Head, HeadOutput, require_factor
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import ImageBatch
@@ -48,11 +48,9 @@ class ImageHead(Head):
         local: LocalConv = PixelConv,
     ) -> None:
         super().__init__()
-        for lateral in laterals:
-            if not -len(channels) <= lateral < len(channels):
-                raise UserError(
-                    f"head.laterals: no feature {lateral}. The backbone has {len(channels)} features."
-                )
+        count = len(channels)
+        for i in laterals:
+            require(-count <= i < count, "head.laterals", i, f"The backbone has {count} features.")
         require_factor("head.aux_weight", aux_weight)
         self.channels, self.laterals = list(channels), list(laterals)
         self.aux_weight, self.align_corners = aux_weight, align_corners

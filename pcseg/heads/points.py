@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pcseg.errors import UserError
+from pcseg.errors import require
 from pcseg.heads.base import BodyFactory, Head, HeadOutput, require_factor
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import Level, PointBatch
@@ -48,15 +48,11 @@ class PointHead(Head):
     ) -> None:
         super().__init__()
         aux_level = level if aux_level is None else aux_level
+        known = f"The backbone has levels 0 to {len(channels) - 1}."
         for name, value in (("level", level), ("aux_level", aux_level), *(("laterals", i) for i in laterals)):
-            if not 0 <= value < len(channels):
-                raise UserError(
-                    f"head.{name}: {value} is out of range. The backbone has levels 0 to {len(channels) - 1}."
-                )
-        if any(lateral < level for lateral in laterals):
-            raise UserError(
-                f"head.laterals: {list(laterals)} has a finer level than {level}. Choose coarser ones."
-            )
+            require(0 <= value < len(channels), f"head.{name}", value, known)
+        finest = min([level, *laterals])
+        require(finest == level, "head.laterals", finest, f"Choose levels that are not finer than {level}.")
         require_factor("head.aux_weight", aux_weight)
         self.level, self.laterals = level, list(laterals)
         self.aux_level, self.aux_weight = aux_level, aux_weight

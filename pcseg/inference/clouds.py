@@ -188,7 +188,7 @@ def make_sample(
 
 def substitute(model: LoadedModel, field: str, cloud: Cloud) -> object:
     """Return the value that the checkpoint provides for a missing field."""
-    value = model.missing_fields.get(field)
+    value = model.card.missing_fields.get(field)
     if value is None:
         raise UserError(
             f"{cloud.source}: has no {field}, but {model.path} was trained with it. Add {field} to the file or "

@@ -110,7 +110,7 @@ def image_model(loaded: LoadedModel) -> ImageModel:
     """Return a loaded model as an image model; raise :class:`UserError` for a point model."""
     if loaded.kind != "images":
         raise UserError(f"{loaded.path}: a point model. Choose the checkpoint of an image model.")
-    data = loaded.config.get("data", {})
+    data = loaded.card.config.get("data", {})
     args = data.get("init_args", data)
     height, width = args.get("crop_size", (480, 480))
     reader = IMAGE_READERS.get(args.get("dataset"))

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcseg.errors import UserError
+from pcseg.errors import require
 from pcseg.ops.attention import Support, union_attention
 
 
@@ -28,8 +28,9 @@ class CrissCrossAttention(nn.Module):
 
     def __init__(self, channels: int, *, reduction: int = 8) -> None:
         super().__init__()
-        if channels < reduction:
-            raise UserError(f"criss-cross attention: {channels} channels. Choose at least {reduction}.")
+        require(
+            channels >= reduction, "criss-cross attention: channels", channels, f"Use at least {reduction}."
+        )
         self.query = nn.Linear(channels, channels // reduction)
         self.key = nn.Linear(channels, channels // reduction)
         self.value = nn.Linear(channels, channels)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pcseg.errors import UserError
+from pcseg.errors import require
 from pcseg.ops.attention import Support
 from pcseg.ops.groups import Groups, group_by, regular_groups
 from pcseg.ops.voxels import VoxelSet
@@ -57,7 +57,6 @@ def _lines_along(voxels: VoxelSet, cell: Tensor, axis: int) -> Groups:
 
 def check_line_options(axes: Sequence[int], thickness: int = 1) -> None:
     """Raise a :class:`UserError` for options that define no lines."""
-    if thickness < 1:
-        raise UserError(f"thickness: {thickness} is too small. Use 1 or more voxels.")
-    if not axes or len(set(axes)) < len(axes) or not set(axes) <= set(AXES):
-        raise UserError(f"axes: {list(axes)} is invalid. Use one or more of 0, 1 and 2, each once.")
+    require(thickness >= 1, "thickness", thickness, "Use 1 or more voxels.")
+    valid = len(axes) > 0 and len(set(axes)) == len(axes) and set(axes) <= set(AXES)
+    require(valid, "axes", list(axes), "Use one or more of 0, 1 and 2, each once.")

@@ -106,7 +106,7 @@ def test_features_that_do_not_fit_are_refused() -> None:
     ("body", "options", "message"),
     [
         (partial(EncBody, num_codewords=0), {}, "num_codewords: 0"),
-        (EncBody, {"laterals": [-4]}, r"head\.laterals: no feature -4. The backbone has 3 features"),
+        (EncBody, {"laterals": [-4]}, r"head\.laterals: -4 is out of range. The backbone has 3 features"),
         (partial(RCCABody, recurrence=0), {}, "recurrence: 0"),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
-from pcseg.errors import UserError, require_choice
+from pcseg.errors import require, require_choice
 from pcseg.nn.levels import ImageBatch
 from pcseg.official.loading import load_backbone, timm_weights
 from pcseg.official.names.images import resnet_names
@@ -62,8 +62,7 @@ class ResNet(ImageBackbone):
         super().__init__()
         require_choice("backbone.stem", stem, Stem)
         require_choice("backbone.dilation", dilation, Dilation)
-        if output_stride not in (8, 16, 32):
-            raise UserError(f"backbone.output_stride: {output_stride} is not supported. Use 8, 16 or 32.")
+        require(output_stride in (8, 16, 32), "backbone.output_stride", output_stride, "Use 8, 16 or 32.")
         self.output_stride, self.dilation, self.ceil_pool = output_stride, dilation, ceil_pool
         self.net: Any = TimmResNet(
             block=Bottleneck,  # type: ignore[arg-type]

@@ -43,7 +43,6 @@ class CurveLevel:
     depths: list[int]
     origin: Tensor
     _permutations: dict[Curve, Permutation] = field(default_factory=dict)
-    _patches: dict[int, Patches] = field(default_factory=dict)
 
     @classmethod
     def finest(cls, voxels: VoxelSet, curves: Sequence[Curve], *, strides: Sequence[int]) -> Self:
@@ -89,9 +88,7 @@ class CurveLevel:
 
     def patches(self, size: int) -> Patches:
         """Return the patches of ``size`` rows along any of the curves."""
-        if size not in self._patches:
-            self._patches[size] = cut_patches(self.voxels.ptr, size)
-        return self._patches[size]
+        return self.voxels.cached(("patches", size), lambda: cut_patches(self.voxels.ptr, size))
 
     def coarser(self, stride: int, curves: Sequence[Curve], *, fresh_depth: bool) -> tuple[Self, Tensor]:
         """Return the level of the voxels ``grid_pos // stride``, and the row there of every voxel here.
