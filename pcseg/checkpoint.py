@@ -34,10 +34,8 @@ class ModelCard:
         schema: Label schema, as :meth:`LabelSchema.to_json`.
         features: Names of the input features, in order.
         grid_size: Edge of a voxel in meters.
-        in_channels: Width of the input features.
         kind: Whether the model predicts points or images.
         manifest_hash: Hash of the training data's manifest.
-        seed: Seed of the run.
         missing_fields: Substitute for a field that a cloud lacks: a color in 0..255, or ``estimate``.
         converted_from: Published weights that the model was converted from, without further training.
         initial_weights: Origin of the initial weights, see :func:`pcseg.training.initial_weights.history`; ``None``
@@ -94,7 +92,6 @@ class Checkpoint:
     """The content of a checkpoint file, read once.
 
     Args:
-        path: File.
         content: Card, weights, and the state of training.
         hash: First 16 hexadecimal digits of the SHA-256 of the file.
     """

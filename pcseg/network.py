@@ -28,8 +28,6 @@ class Network(nn.Module):
     Args:
         backbone: An image backbone, or a factory that takes the number of input channels.
         head: Factory that takes the channels of the backbone's features and the number of classes.
-        in_channels: Number of input channels.
-        schema: Label schema.
     """
 
     def __init__(

@@ -21,8 +21,6 @@ class Collate:
     """Makes a batch of voxelized samples, mixing pairs of them with a given probability.
 
     Args:
-        features: Names of the input features, in order.
-        grid_size: Edge of a voxel in meters.
         mix_prob: Probability that the samples of a batch are mixed in pairs (Mix3D).
 
     Convention:

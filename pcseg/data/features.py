@@ -50,12 +50,10 @@ def input_features(
     ``pos`` is in meters, x and y relative to the center of the crop's bounding box and z to ``ground``.
 
     Args:
-        names: Names of the features in order.
         pos: Positions in meters, ``(N, 3)``.
         color: Colors from 0 to 255, ``(N, 3)``.
         ground: :func:`ground_height` of the whole scene, or one value per point.
         normal: Unit normals, ``(N, 3)``.
-        source: Name of the cloud in errors.
 
     Raises:
         UserError: An unknown name, or ``normal`` for a cloud without normals.

@@ -32,8 +32,6 @@ class SceneEntry:
     Args:
         path: File relative to the manifest, with ``/`` as separator.
         split: Area or split.
-        name: Name of the scene.
-        num_points: Number of points.
         class_histogram: Number of points per class of the schema; the other points are unlabeled.
         content: SHA-256 of the arrays, equal on every machine.
         source: Fingerprint of the raw files and options; a scene whose fingerprint is unchanged is skipped.
@@ -61,9 +59,7 @@ class Manifest:
     """The scenes of a prepared folder.
 
     Args:
-        dataset: Name of the data set.
         release: Name of the raw release in results.
-        schema: Meaning of the labels.
         scenes: One entry per scene, ordered by path.
     """
 

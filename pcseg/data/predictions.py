@@ -18,7 +18,6 @@ class SavedPrediction:
     Args:
         label: Class of each point (N,) int16, -1 for points without a prediction.
         confidence: Probability of that class (N,) float32 in 0..1, 0 for points without a prediction.
-        schema: Label schema of the classes.
         source: Name of the file or scene.
         checkpoint: Hash of the checkpoint.
         frame: Units and axes that were assumed for the file, ``None`` for prepared scenes.

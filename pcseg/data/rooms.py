@@ -20,7 +20,6 @@ class RoomFiles:
     """A selection of the scenes of a prepared folder.
 
     Args:
-        root: The prepared folder.
         entries: Manifest entries of the scenes.
         needs_normals: Reject scenes without normals.
 
@@ -63,8 +62,6 @@ class RoomFiles:
         """Return a training sample, and its random generator for random decisions about the batch.
 
         Args:
-            index: Number of the room.
-            rng: Random generator of the sample.
             point_transforms: Transforms of all points of the room.
             voxel_transforms: Grid sampling and the transforms after it, which must not move points.
         """

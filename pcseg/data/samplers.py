@@ -27,7 +27,6 @@ class EpochSampler(Sampler[SampleKey]):
     """Shuffles the items in every epoch, determined by seed and epoch alone.
 
     Args:
-        num_items: Number of rooms or images.
         batch_size: Number of samples in a batch of one process.
         loop: Number of times an epoch contains every item.
         seed: Seed of the order, together with the epoch.

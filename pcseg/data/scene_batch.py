@@ -18,12 +18,6 @@ class SceneBatch:
     """The fields of :class:`~pcseg.nn.levels.PointBatch` for one scene.
 
     Args:
-        x: Input features, ``(N, F)``.
-        pos: Positions in meters, ``(N, 3)``.
-        grid_pos: Voxel coordinates, ``(N, 3)`` int32.
-        y: Labels, ``(N,)`` int64.
-        batch: Zeros, ``(N,)`` int64.
-        ptr: 0 and N.
         voxels: Voxels with the kernel maps built so far.
     """
 

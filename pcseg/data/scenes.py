@@ -31,9 +31,7 @@ class Scene:
 
     Args:
         name: Name of the scene, unique in its area or split.
-        dataset: Name of the data set.
         schema: Meaning of the labels.
-        path: The file.
         pos: ``(N, 3)`` float32, meters, z up.
         color: ``(N, 3)`` uint8.
         label: ``(N,)`` int16, a class of ``schema`` or ``IGNORE_INDEX``.

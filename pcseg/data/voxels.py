@@ -81,11 +81,7 @@ class VoxelGroups:
 
 
 def group_by_voxel(pos: np.ndarray, grid_size: float) -> VoxelGroups:
-    """Group the points of a cloud by voxel, in the order of their voxel coordinates (x slowest).
-
-    Args:
-        pos: Positions in meters, ``(N, 3)``.
-        grid_size: Edge length of a voxel in meters.
+    """Group points ``pos`` ``(N, 3)`` in meters by voxel, in the order of their voxel coordinates (x slowest).
 
     Raises:
         UserError: A position is NaN or infinite, or the cloud spans too many voxels to number them.

@@ -26,11 +26,7 @@ def note_file(path: Path) -> None:
 
 
 class WorkerFiles:
-    """The file that each worker of a loader reads, in shared memory.
-
-    Args:
-        num_workers: Number of workers.
-    """
+    """The file that each worker of a loader reads, in shared memory."""
 
     def __init__(self, num_workers: int) -> None:
         self._rows = torch.zeros(num_workers, 32 + LENGTH, dtype=torch.uint8).share_memory_()

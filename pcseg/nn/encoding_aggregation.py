@@ -8,13 +8,7 @@ from pcseg.nn.encoding import EncodingLayer
 
 
 class EncodingAggregation(Aggregation):
-    """Aggregate sets of any size to vectors of ``K * C`` channels with an :class:`EncodingLayer`.
-
-    Args:
-        channels: C.
-        num_codewords: K.
-        reference_size: See :class:`EncodingLayer`.
-    """
+    """Aggregate sets of any size to vectors of ``K * C`` channels with an :class:`EncodingLayer`."""
 
     def __init__(self, channels: int, num_codewords: int, *, reference_size: int | None = None) -> None:
         super().__init__()

@@ -32,7 +32,6 @@ class ImageBatch:
     Args:
         image: ``(B, 3, H, W)`` float32, normalized.
         labels: ``(B, H, W)`` int64, a class or ``IGNORE_INDEX``.
-        names: Name of every image.
     """
 
     image: Tensor

@@ -19,7 +19,6 @@ class BatchNorm(nn.BatchNorm1d):
     """Batch norm of tokens ``(N, C)``, tables ``(B, C, D)`` or images, over all tokens of the batch together.
 
     Args:
-        channels: C.
         eps: Added to the variance.
         momentum: Weight of a batch in the running statistics.
 

@@ -39,11 +39,8 @@ class SubmanifoldConv(_SparseConvLayer):
     """``out[p] = bias + sum_k x[p + (k - kernel_size // 2) * dilation] @ weight[k]`` at occupied voxels p.
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
         kernel_size: Odd edge of the kernel.
         dilation: Voxels between kernel offsets.
-        bias: Whether a bias is added.
 
     Convention:
         Cross-correlation, as in ``nn.Conv3d`` with "same" padding. Rows of the output are rows of the input.
@@ -75,12 +72,9 @@ class StridedConv(_SparseConvLayer):
     """``out[q] = bias + sum_k x[q * stride - padding + k] @ weight[k]`` at ``coarsen(voxels, ...).voxels``.
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
         kernel_size: Edge of the kernel.
         stride: Edge of an output voxel in input voxels.
         padding: Shift of the kernel; 0 for ``kernel_size == stride``, 1 for 3 and 2.
-        bias: Whether a bias is added.
     """
 
     def __init__(

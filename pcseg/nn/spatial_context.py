@@ -20,7 +20,6 @@ class ClassAttention(nn.Module):
     Args:
         channels: C, of tokens and class features.
         key_channels: D.
-        conv: Makes the local convolutions.
         norm: Makes the norms; those of K and V treat the classes of all clouds as tokens.
     """
 
@@ -58,10 +57,7 @@ class SpatialContext(nn.Module):
     .. math:: Y = W\,[\,\mathrm{ClassAttention}(X, M),\ \mathrm{conv}(X)\,]
 
     Args:
-        channels: C.
         key_channels: Width of queries, keys and values.
-        conv: Makes the local convolutions.
-        norm: Makes the norms.
 
     Convention:
         X are the gated features of the channel context module, M its class features. The cost is linear in the

@@ -34,12 +34,7 @@ class LocalConv(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """Positions of the pixels of a batch of images, as tokens in (image, y, x) order.
-
-    Args:
-        batch_size, height, width: B, H and W.
-        device: Device of the tokens.
-    """
+    """Positions of the pixels of a batch of images, as tokens in (image, y, x) order."""
 
     batch_size: int
     height: int
@@ -82,10 +77,7 @@ class PixelConv(nn.Conv2d):
     """A 2-D convolution with "same" zero padding on tokens that are pixels.
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
         kernel_size: Odd edge of the kernel.
-        bias: Whether a bias is added.
 
     Convention:
         On a CPU it works on contiguous planes, which is up to a third faster than on tokens.

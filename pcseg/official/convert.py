@@ -32,7 +32,6 @@ class Conversion:
     """Converted weights.
 
     Args:
-        title: What was converted.
         state: Parameters and buffers by the names of the model.
         report: Outcome of every name; ``missing`` ones keep their initial values in training.
         num_classes: Number of classes of the model, ``None`` for a backbone alone.

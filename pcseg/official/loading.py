@@ -63,7 +63,6 @@ def load_published(
     """Copy published parameters and buffers into ``module``.
 
     Args:
-        module: Changed in place.
         state: Tensors by their published names.
         names: Their names and layout here.
         strict: Reject missing and unexpected names that ``names`` does not allow.
@@ -112,7 +111,6 @@ def load_backbone(
     """Fill a backbone with published weights.
 
     Args:
-        backbone: Changed in place.
         weights: Tensors by their published names, or the file that holds them.
         names: Returns the name map, given the backbone and the weights.
 

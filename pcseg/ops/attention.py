@@ -50,7 +50,6 @@ def union_attention(query: Tensor, key: Tensor, value: Tensor, support: Support)
         query: ``(N, D)``.
         key: ``(N, D)``.
         value: ``(N, C)``.
-        support: Which tokens attend to which.
 
     Returns:
         ``(N, C)``.
@@ -152,7 +151,6 @@ def seen_by(weight: Tensor, query: Tensor, key: Tensor, support: Support) -> Ten
         weight: :math:`s`, ``(N,)``; only groups with a nonzero weight are processed.
         query: ``(N, D)``.
         key: ``(N, D)``.
-        support: Which tokens attend to which.
 
     Returns:
         ``(N,)``, with the same sum as ``weight``.

@@ -70,7 +70,6 @@ def dense_columns(keys: Tensor, steps: Sequence[int], line: int, cells: int) -> 
         keys: Keys of the voxels, ascending, ``(N,)`` int64.
         steps: One step per column of the kernel.
         line: Kernel offsets per column.
-        cells: Number of keys.
 
     Returns:
         ``start`` and ``pattern`` of a :class:`KernelMap`, ``(columns, N)``.
@@ -116,7 +115,6 @@ class Coarsening:
         voxels: The coarse voxels, sorted by (cloud, x, y, z).
         parent: Row in ``voxels`` of ``grid_pos // stride`` of every fine voxel, ``(N,)`` int64; -1 if it is not
             reached, which needs a stride above the kernel size.
-        kernel_size: Edge of the kernel.
         pairs: Fine and coarse rows, fine ones in sorted order, that meet at each kernel offset.
         num_fine, fine_order: Number and order of the fine voxels.
     """

@@ -113,8 +113,6 @@ def patch_attention(
         query: ``(N, H, D)``, cloud by cloud.
         key: ``(N, H, D)``.
         value: ``(N, H, D)``.
-        patches: Patches of the rows.
-        scale: Factor of the dot products.
         bias: Added to the logits; computed in blocks, because it is as large as the matrix of weights.
 
     Returns:

@@ -35,8 +35,6 @@ def save_weights(
     """Write weights that :func:`load_initial_weights` reads.
 
     Args:
-        path: File to write.
-        state: Tensors by the names of the model.
         missing: Names of the model that keep their initial values on purpose.
         origin: What the weights were converted from.
         card: Model card, if the weights are a complete model that can be evaluated.

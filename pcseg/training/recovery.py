@@ -181,7 +181,6 @@ def drop_gradients(module: L.LightningModule, *, optimizer: torch.optim.Optimize
     """Remove all gradients, so that the optimizer step does nothing.
 
     Args:
-        module: Module whose gradients are removed.
         optimizer: Optimizer whose step follows; ``None`` inside the backward pass.
     """
     for parameter in module.parameters():

@@ -15,7 +15,6 @@ class Frozen(PointBackbone):
     """Backbone whose weights are frozen, to measure how good its features are.
 
     Args:
-        in_channels: Width of the input features.
         backbone: Builds the backbone with its weights.
         learn: Names of modules of the backbone that are trained. ``[unpools, dec]`` of a PTv3 is decoder probing; no
             name is linear probing, with a linear head.
@@ -65,7 +64,6 @@ class Upcast(PointBackbone):
     Sonata's linear probing classifies these features (Wu et al., CVPR 2025).
 
     Args:
-        in_channels: Width of the input features.
         backbone: Builds the backbone.
     """
 

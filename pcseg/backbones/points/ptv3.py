@@ -40,7 +40,6 @@ def ptv3_base(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
     """Return the published PTv3 for ScanNet: five resolutions and 46 million parameters.
 
     Args:
-        in_channels: Width of the input features.
         pretrained: File of published weights, which expect the features ``[color, normal]``.
     """
     return _with_weights(PTv3(in_channels), pretrained, color=0)
@@ -50,7 +49,6 @@ def ptv3_rpe(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
     """Return the published PTv3 for S3DIS: as :func:`ptv3_base`, with relative positions in patches of 128 voxels.
 
     Args:
-        in_channels: Width of the input features.
         pretrained: File of published weights, which expect the features ``[color, normal]``.
     """
     return _with_weights(PTv3(in_channels, patch_size=128, relative_position=True), pretrained, color=0)
@@ -68,7 +66,6 @@ class Sonata(PTv3):
     """The encoders of Sonata and Concerto in their published sizes.
 
     Args:
-        in_channels: Width of the input features.
         size: ``small`` (39 million parameters), ``base`` (108) or ``large`` (208).
         pretrained: File of published weights, which expect the features ``[pos, color, normal]`` of 2 cm voxels.
         decoder: Add the decoder of the fine-tuning configurations, for which no weights are published.

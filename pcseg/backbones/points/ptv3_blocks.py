@@ -21,10 +21,7 @@ class PTv3Block(nn.Module):
     """Transformer block (Wu et al., CVPR 2024, Fig. 5): position, attention and MLP, each with a residual.
 
     Args:
-        channels: Width of input and output.
-        heads: Attention heads.
         curve: Number of the curve along which patches attend.
-        patch_size: Voxels per patch.
         mlp_ratio: Width of the MLP, as a multiple of ``channels``.
         relative_position: Add a learned bias of the relative position to the logits.
         drop_path: Probability that a branch is dropped for a voxel in training.

@@ -42,7 +42,6 @@ class PTv3(PointBackbone):
     """Point Transformer V3: encoder and decoder, or the encoder alone.
 
     Args:
-        in_channels: Width of the input features.
         variant: ``ptv3``: convolutional stem, batch norm between resolutions, and the first position of a decoder
             stage is computed from the encoder's features only. ``sonata``: linear stem, layer norm, and the position
             is computed from the sum.

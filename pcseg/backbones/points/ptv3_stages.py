@@ -49,10 +49,7 @@ class PTv3Stage(nn.Module):
     """Blocks at one resolution; block i attends along curve i.
 
     Args:
-        channels: Width.
-        heads: Attention heads.
         drop_paths: Drop path rate of every block.
-        block: Builds a block.
     """
 
     def __init__(self, channels: int, heads: int, drop_paths: Sequence[float], block: BlockFactory) -> None:

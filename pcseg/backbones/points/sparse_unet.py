@@ -39,7 +39,6 @@ class SparseUNet(PointBackbone):
     """Residual sparse U-Net that returns the decoder features at every resolution.
 
     Args:
-        in_channels: Width of the input features.
         channels: Widths of the encoder stages, fine to coarse, then of the decoder stages, coarse to fine.
         layers: Residual blocks in each of those stages.
         base_channels: Width of the stem, at the input resolution.

@@ -15,15 +15,7 @@ from pcseg.labels import IGNORE_INDEX
 class Augmentation:
     """Random scale, crop, mirror image and colors of a training image.
 
-    Args:
-        crop_size: Height and width of a training sample.
-        scales: Smallest and largest factor on the size of an image.
-        scale_step: Step between factors; default: factors are continuous.
-        base_size: Length of the longer edge at factor 1; default: that of the image.
-        short_sides: Lengths of the shorter edge to choose from, instead of factors.
-        flip: Mirror with probability 0.5.
-        color_jitter: Strength of changes of brightness, contrast and saturation, each with probability 0.5.
-        hue_jitter: Largest rotation of the hue in degrees, with probability 0.5.
+    The fields are options of :class:`~pcseg.data.images.image_data.ImageData`, which describes them.
 
     Raises:
         UserError: A value out of range.

@@ -59,13 +59,7 @@ Item = tuple[Tensor, Tensor, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """Images of a data set; files are opened when an image is read.
-
-    Args:
-        reader: Reader of the data set.
-        entries: The images.
-        normalize: Scaling of the colors.
-    """
+    """Images of a data set; files are opened when an image is read."""
 
     reader: ImageReader
     entries: Sequence[Picture]
@@ -83,7 +77,6 @@ class Pictures:
         """Return a whole image.
 
         Args:
-            index: Number of the image.
             least_size: Height and width that it is padded to at least.
             base_size: Length of the longer edge to which image and labels are resized; default: no resizing.
         """

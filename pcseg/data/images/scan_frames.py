@@ -31,7 +31,6 @@ def labeled_frame(image: Path, schema: LabelSchema) -> tuple[np.ndarray, np.ndar
 
     Args:
         image: Image file in a folder of :class:`RoomFrames` or :class:`ScanNetFrames`.
-        schema: Expected classes.
 
     Returns:
         ``None`` for any other image, and for a frame with other classes or without labels.

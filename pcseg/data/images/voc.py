@@ -168,9 +168,6 @@ def listed_pictures(
     """Return the images of a split list of VOC: ``JPEGImages`` and the first label file that exists.
 
     Args:
-        reader: Reader of the data set.
-        split: Name of the split.
-        names: Names in its list.
         labels: Returns the possible label files of an image, best first; none if labels are not public.
     """
     pictures = []
