@@ -21,29 +21,23 @@ def score_baselines(
     root: Path, train: tuple[SceneEntry, ...], test: tuple[SceneEntry, ...], names: Sequence[str]
 ) -> dict[str, ConfusionMatrix]:
     """Train baselines on the scenes ``train``, score them on ``test``, and return the scores by description."""
-    train_counts = np.sum([entry.class_histogram for entry in train], axis=0).tolist()
-    test_counts = np.sum([entry.class_histogram for entry in test], axis=0).tolist()
-    forest = height_and_color(
-        RoomFiles(root=root, entries=train), RoomFiles(root=root, entries=test), num_classes=len(names)
+    train_counts, test_counts = (
+        np.sum([entry.class_histogram for entry in entries], axis=0).tolist() for entries in (train, test)
     )
+    train_rooms, test_rooms = (RoomFiles(root=root, entries=entries) for entries in (train, test))
     most_frequent = names[int(np.argmax(train_counts))]
     total = sum(entry.num_points for entry in test)
     scored = "all points" if total <= TEST_POINTS else f"{TEST_POINTS:,} random points"
+    constant = most_frequent_class(train_counts, test_counts)
+    forest = height_and_color(train_rooms, test_rooms, num_classes=len(names))
     return {
-        f"{most_frequent} everywhere (most frequent training class)": most_frequent_class(
-            train_counts, test_counts
-        ),
+        f"{most_frequent} everywhere (most frequent training class)": constant,
         f"random forest on height and color of single points ({scored})": forest,
     }
 
 
 def most_frequent_class(train_counts: Sequence[int], test_counts: Sequence[int]) -> ConfusionMatrix:
-    """Score the prediction of the most frequent training class for every test point.
-
-    Args:
-        train_counts: Labeled training points per class, ``(K,)``.
-        test_counts: Labeled test points per class, ``(K,)``.
-    """
+    """Score the most frequent training class as the prediction of every test point; counts are labeled points."""
     matrix = ConfusionMatrix(len(test_counts))
     matrix.counts[:, int(np.argmax(train_counts))] = torch.tensor(test_counts)
     return matrix
@@ -60,13 +54,7 @@ def height_and_color(
 ) -> ConfusionMatrix:
     """Score a random forest on the height above the floor and the color of single points.
 
-    Args:
-        train: Training rooms.
-        test: Test rooms.
-        num_classes: K.
-        train_points: Number of random training points, distributed over rooms by their size.
-        test_points: Number of random test points, distributed likewise.
-        seed: Seed of the points and the forest.
+    Random points are distributed over the rooms by their size.
 
     Raises:
         UserError: scikit-learn is not installed, or no training point has a label.

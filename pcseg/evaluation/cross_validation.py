@@ -22,8 +22,7 @@ from pcseg.evaluation.evaluate import evaluate
 from pcseg.evaluation.provenance import fold_differences
 from pcseg.evaluation.report import Report
 from pcseg.files import write_text
-from pcseg.inference.points import POINTS_PER_PASS, Fragments
-from pcseg.inference.tta import EvaluationProtocol
+from pcseg.inference.points import Fragments
 
 
 def cross_validate(
@@ -31,11 +30,8 @@ def cross_validate(
     config: dict[str, Any],
     out: Path,
     folds: list[str] | None = None,
-    protocol: EvaluationProtocol | None = None,
     tta: bool = False,
     fragments: Fragments = "all",
-    points_per_pass: int = POINTS_PER_PASS,
-    margin: float = 1.0,
     device: str = "auto",
     progress_bar: bool = True,
 ) -> Report:
@@ -49,11 +45,8 @@ def cross_validate(
         config: Resolved configuration of training, made of ``--config`` and the options of ``pcseg train``.
         out: Folder of all runs and of the result.
         folds: Areas to test on in turn; default: all areas or splits of the data.
-        protocol: As for ``pcseg evaluate``.
         tta: As for ``pcseg evaluate``.
         fragments: As for ``pcseg evaluate``.
-        points_per_pass: As for ``pcseg evaluate``.
-        margin: As for ``pcseg evaluate``.
         device: Device of the evaluations.
         progress_bar: Show progress and remaining time.
 
@@ -72,9 +65,8 @@ def cross_validate(
             failures.append(f"{fold} (training ended with status {status}, see above)")
             continue
         report = evaluate(
-            ckpt=run / "best.ckpt", out=run / "evaluation", root=root, splits=[fold], protocol=protocol,
-            tta=tta, fragments=fragments, points_per_pass=points_per_pass, margin=margin, device=device,
-            progress_bar=progress_bar,
+            ckpt=run / "best.ckpt", out=run / "evaluation", root=root, splits=[fold], tta=tta,
+            fragments=fragments, device=device, progress_bar=progress_bar,
         )  # fmt: skip
         reports.append(report)
     if failures:

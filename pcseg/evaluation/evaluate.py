@@ -27,9 +27,6 @@ def evaluate(
     baselines: bool = False,
     scales: tuple[float, ...] = (1.0,),
     flip: bool = False,
-    overlap: float = 1 / 3,
-    batch_size: int = 4,
-    max_images: int | None = None,
     device: str = "auto",
     progress_bar: bool = True,
 ) -> Report:
@@ -55,9 +52,6 @@ def evaluate(
         baselines: Points: score simple baselines too (needs scikit-learn).
         scales: Images: scale factors; probabilities are averaged over them, such as "[0.75, 1, 1.25]".
         flip: Images: also average over the mirrored image.
-        overlap: Images: fraction of a window that the next window overlaps.
-        batch_size: Images: number of windows per forward pass.
-        max_images: Images: score this many evenly spaced images; default: all.
         device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
         progress_bar: Show progress and remaining time.
 
@@ -68,33 +62,20 @@ def evaluate(
     model = load_checkpoint(ckpt)
     of_points = {"fragments": fragments, "points_per_pass": points_per_pass, "margin": margin, "protocol": protocol,
                  "tta": tta, "boundary": boundary, "baselines": baselines}  # fmt: skip
-    of_images = {"scales": scales, "flip": flip, "overlap": overlap, "batch_size": batch_size,
-                 "max_images": max_images}  # fmt: skip
+    of_images = {"scales": scales, "flip": flip}
     refuse_options(evaluate, model, of_images if model.kind == "points" else of_points)
     model.network.to(choose_device(device))
     chosen = [splits] if isinstance(splits, str) else splits
     if model.kind == "points":
+        options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
         report = evaluate_points(
-            model,
-            out=out,
-            root=root,
-            splits=chosen,
-            options=PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin),
-            protocol=protocol,
-            tta=tta,
-            boundary=boundary,
-            baselines=baselines,
-            progress_bar=progress_bar,
-        )
+            model, out=out, root=root, splits=chosen, options=options, protocol=protocol, tta=tta,
+            boundary=boundary, baselines=baselines, progress_bar=progress_bar,
+        )  # fmt: skip
     else:
+        windows = ImageOptions(scales=scales, flip=flip)
         report = evaluate_images(
-            model,
-            out=out,
-            root=root,
-            splits=chosen,
-            options=ImageOptions(scales=scales, flip=flip, overlap=overlap, batch_size=batch_size),
-            max_images=max_images,
-            progress_bar=progress_bar,
+            model, out=out, root=root, splits=chosen, options=windows, progress_bar=progress_bar
         )
     report.write(out)
     return report

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -22,7 +21,7 @@ from pcseg.evaluation.provenance import (
 )
 from pcseg.evaluation.report import Report
 from pcseg.files import make_folder
-from pcseg.inference.images import ImageModel, ImageOptions, image_model
+from pcseg.inference.images import ImageOptions, image_model
 from pcseg.metrics.confusion import ConfusionMatrix
 
 
@@ -33,7 +32,6 @@ def evaluate_images(
     root: Path | None,
     splits: Sequence[str] | None,
     options: ImageOptions,
-    max_images: int | None,
     progress_bar: bool,
 ) -> Report:
     """Score an image model; see :func:`pcseg.evaluation.evaluate.evaluate` for the arguments."""
@@ -44,10 +42,13 @@ def evaluate_images(
     loaded.schema.require_same(reader.schema, this=str(loaded.path), that=str(root))
     splits = list(splits or data_arguments(loaded.card).get("test_splits") or reader.test_splits)
     pictures = labeled_pictures(reader, splits)
-    if max_images is not None:
-        pictures = pictures[:: -(-len(pictures) // max(max_images, 1))]
     make_folder(out)
-    matrix = score_pictures(model, reader, pictures, options, progress_bar=progress_bar)
+    matrix = ConfusionMatrix(loaded.schema.num_classes)
+    console = Console(stderr=True)
+    for picture in track(pictures, "Predicting", console=console, disable=not progress_bar):
+        image, label = reader.read(picture)
+        scores = model.probabilities(image, options, name=str(picture.image))
+        matrix.update(scores.argmax(0).flatten(), torch.from_numpy(label.astype("int64")).flatten())
     if not matrix.labeled.any():
         raise UserError(f"{root}: {', '.join(splits)} has no labeled pixels. Use 'pcseg predict' instead.")
     name = loaded.schema.names[int(matrix.labeled.argmax())]
@@ -60,7 +61,12 @@ def evaluate_images(
         "scenes": len({(picture.split, picture.group) for picture in pictures}),
         "images": len(pictures),
         "points": int(matrix.labeled.sum()),
-        **window_record(model, options),
+        "window": list(model.crop_size),
+        "scales": list(options.scales),
+        "flip": options.flip,
+        "base_size": model.base_size,
+        "overlap": round(options.overlap, 4),
+        "averaged": "softmax probabilities, resized to the size of the labels",
         **code_record(loaded),
         **model_record(loaded),
     }
@@ -81,33 +87,3 @@ def labeled_pictures(reader: ImageReader, splits: Sequence[str]) -> list[Picture
             "'pcseg predict' instead."
         )
     return found
-
-
-def score_pictures(
-    model: ImageModel,
-    reader: ImageReader,
-    pictures: Sequence[Picture],
-    options: ImageOptions,
-    *,
-    progress_bar: bool,
-) -> ConfusionMatrix:
-    """Return the confusion matrix of all labeled pixels, at the size of the labels."""
-    matrix = ConfusionMatrix(reader.schema.num_classes)
-    console = Console(stderr=True)
-    for picture in track(pictures, "Predicting", console=console, disable=not progress_bar):
-        image, label = reader.read(picture)
-        scores = model.probabilities(image, options, name=str(picture.image))
-        matrix.update(scores.argmax(0).flatten(), torch.from_numpy(label.astype("int64")).flatten())
-    return matrix
-
-
-def window_record(model: ImageModel, options: ImageOptions) -> dict[str, Any]:
-    """Return the part of a provenance record that describes how images are predicted."""
-    return {
-        "window": list(model.crop_size),
-        "scales": list(options.scales),
-        "flip": options.flip,
-        "base_size": model.base_size,
-        "overlap": round(options.overlap, 4),
-        "averaged": "softmax probabilities, resized to the size of the labels",
-    }

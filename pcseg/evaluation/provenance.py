@@ -112,15 +112,14 @@ def code_record(model: LoadedModel) -> dict[str, str]:
 
 def code_hash(model: LoadedModel) -> str:
     """Return a hash of the source code that predictions depend on: of this package and of the model's own parts."""
-    parts = (type(model.network.backbone), type(model.network.head))
-    return _hash([_package_hash(), *(hashlib.sha256(_source(part)).hexdigest() for part in parts)])
-
-
-def _source(part: type) -> bytes:
-    try:
-        return Path(inspect.getfile(part)).read_bytes()
-    except (OSError, TypeError):  # a class without a file, for example from a notebook
-        return repr(part).encode()
+    hashes = [_package_hash()]
+    for part in (type(model.network.backbone), type(model.network.head)):
+        try:
+            source = Path(inspect.getfile(part)).read_bytes()
+        except (OSError, TypeError):  # a class without a file, for example from a notebook
+            source = repr(part).encode()
+        hashes.append(hashlib.sha256(source).hexdigest())
+    return _hash(hashes)
 
 
 @cache
@@ -148,10 +147,8 @@ def _hash(content: Any) -> str:
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, part in value.items():
-        flat |= _flat(part, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+    parts = (_flat(part, f"{prefix}.{key}" if prefix else str(key)) for key, part in value.items())
+    return {name: leaf for part in parts for name, leaf in part.items()}
 
 
 def kept_from_training(

@@ -13,7 +13,6 @@ from pcseg.data.schemas import class_groups
 from pcseg.evaluation.tables import compact_json, finite, percent, provenance_list, scannet_result, table
 from pcseg.files import write_text
 from pcseg.metrics.bootstrap import bootstrap_intervals
-from pcseg.metrics.boundary import BoundaryCounts
 from pcseg.metrics.confusion import Absent, ConfusionMatrix
 
 CONVENTIONS: dict[Absent, str] = {
@@ -33,7 +32,7 @@ class Report:
         matrix: Confusion matrix of the whole split.
         baselines: Confusion matrices of baselines by description.
         single_pass: Confusion matrix of the first TTA pass alone, if the scores of several were averaged.
-        boundary: Points near class boundaries.
+        boundary: Points near class boundaries, ``(2, K)``, see :func:`~pcseg.metrics.boundary.boundary_counts`.
         rooms: Confusion matrix of every room, ``(R, K, K + 1)``, for confidence intervals.
         ids: Ids of the classes in ScanNet's files, if its result file is written too.
     """
@@ -43,7 +42,7 @@ class Report:
     matrix: ConfusionMatrix
     baselines: dict[str, ConfusionMatrix] = field(default_factory=dict)
     single_pass: ConfusionMatrix | None = None
-    boundary: BoundaryCounts | None = None
+    boundary: Tensor | None = None
     rooms: Tensor | None = None
     ids: tuple[int, ...] | None = None
 
@@ -69,6 +68,11 @@ class Report:
         """Classes that are predicted but never labeled: their IoU is 0 and they have no accuracy."""
         return self._names_where((self.matrix.labeled == 0) & (self.matrix.predicted > 0))
 
+    @property
+    def boundary_iou(self) -> list[float]:
+        """Boundary IoU of every class, ``(K,)``, NaN for a class without a boundary; empty if it was not counted."""
+        return [] if self.boundary is None else (self.boundary[0] / self.boundary[1].double()).tolist()
+
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]] | None:
         """95 % intervals of the scores over resampled rooms; ``None`` for fewer than two rooms or without labels."""
@@ -83,17 +87,18 @@ class Report:
         """Return the report as plain data: scores in 0..1, ``None`` for scores that do not exist."""
         columns = (self.matrix.iou(), self.matrix.accuracy(), self.matrix.labeled, self.matrix.predicted)
         classes = zip(self.names, *(column.tolist() for column in columns))
-        groups, near = class_groups(self.names), self.boundary
+        groups, near = class_groups(self.names), self.boundary_iou
         return {
             "scores": scores(self.matrix),
             "groups": {group: scores(self.matrix, members) for group, members in groups.items()},
             "single_pass": None if self.single_pass is None else scores(self.single_pass),
             "interval_over_rooms": self.intervals,
-            "boundary": near
-            and {
-                "width": near.width,
-                "mean_iou": finite(near.mean_iou()),
-                "iou": dict(zip(self.names, map(finite, near.iou().tolist()))),
+            "boundary": None
+            if not near
+            else {
+                "width": self.provenance["boundary"],
+                "mean_iou": finite(mean(near)),
+                "iou": dict(zip(self.names, map(finite, near))),
             },
             "absent_classes": self.absent_classes,
             "only_predicted_classes": self.only_predicted_classes,
@@ -148,11 +153,11 @@ class Report:
         return f"95 % bootstrap intervals over the {len(self.rooms)} rooms: {', '.join(ranges)}."
 
     def _boundary_sentence(self) -> str:
-        if self.boundary is None:
+        if not self.boundary_iou:
             return ""
-        width = self.boundary.width
+        width = self.provenance["boundary"]
         return (
-            f"Boundary IoU: {percent(self.boundary.mean_iou())}, mean over the classes that have a boundary (points "
+            f"Boundary IoU: {percent(mean(self.boundary_iou))}, mean over the classes that have a boundary (points "
             f"within {width:g} to {2 * width:g} m)."
         )
 
@@ -164,10 +169,10 @@ class Report:
         return text
 
     def _class_table(self) -> str:
-        columns = {"IoU": self.matrix.iou(), "accuracy": self.matrix.accuracy()}
-        if self.boundary is not None:
-            columns["boundary IoU"] = self.boundary.iou()
-        shares = zip(*(column.tolist() for column in columns.values()))
+        columns = {"IoU": self.matrix.iou().tolist(), "accuracy": self.matrix.accuracy().tolist()}
+        if self.boundary_iou:
+            columns["boundary IoU"] = self.boundary_iou
+        shares = zip(*columns.values())
         rows = [
             [name, *map(percent, row), f"{labeled:,}"]
             for name, row, labeled in zip(self.names, shares, self.matrix.labeled.tolist())
@@ -216,3 +221,8 @@ def _mean_rows(
 
 def _sum(first: Any, second: Any) -> Any:
     return None if first is None or second is None else first + second
+
+
+def mean(scores: Sequence[float]) -> float:
+    """Return the mean of the scores that exist."""
+    return float(torch.tensor(scores, dtype=torch.float64).nanmean())

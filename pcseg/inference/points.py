@@ -33,7 +33,7 @@ class PointOptions:
     """Split of a scene into forward passes.
 
     Args:
-        fragments: Number of forward passes per scene; 1 is the fastest, ``all`` uses every point.
+        fragments: Number of forward passes per scene, see :func:`predict_scene`; 1 is the fastest.
         points_per_pass: Maximum number of voxels per forward pass, which bounds the memory of the model. Larger
             scenes are cut into blocks.
         margin: Width in meters of the context around a block. Scores in the context are not used.

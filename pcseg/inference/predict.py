@@ -80,7 +80,6 @@ def predict_file(
     margin: float = 1.0,
     scales: tuple[float, ...] = (1.0,),
     flip: bool = False,
-    overlap: float = 1 / 3,
     palette: Palette = "canonical",
     device: str = "auto",
     progress_bar: bool = True,
@@ -104,7 +103,6 @@ def predict_file(
         margin: Points: width in meters of the context around a block of a large cloud.
         scales: Images: scale factors; probabilities are averaged over them, such as "[0.75, 1, 1.25]".
         flip: Images: also average over the mirrored image.
-        overlap: Images: fraction of a window that the next window overlaps.
         palette: Colors of the classes; ``colorblind`` can be distinguished by color-blind readers.
         device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
         progress_bar: Show progress and remaining time.
@@ -116,10 +114,10 @@ def predict_file(
     model = load_checkpoint(ckpt)
     of_points = {"units": units, "up": up, "columns": columns, "fragments": fragments,
                  "points_per_pass": points_per_pass, "margin": margin}  # fmt: skip
-    of_images = {"scales": scales, "flip": flip, "overlap": overlap}
+    of_images = {"scales": scales, "flip": flip}
     refuse_options(predict_file, model, of_images if model.kind == "points" else of_points)
     point_options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
-    image_options = ImageOptions(scales=scales, flip=flip, overlap=overlap)
+    image_options = ImageOptions(scales=scales, flip=flip)
     content = read_source(source, model, columns=columns)
     output_paths(source, out, model.kind)
     make_folder(out)
@@ -149,11 +147,8 @@ def predict(
     Args:
         source: A file, or a cloud from :func:`pcseg.read_cloud`.
         ckpt: A checkpoint file, or a model from :func:`pcseg.load_checkpoint`.
-        units: Unit of the coordinates of a cloud.
-        up: Axis of a cloud that points up.
-        point_options: Options of a point model.
-        image_options: Options of an image model.
-        device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
+        units, up, device: As for ``pcseg predict``.
+        point_options, image_options: Options of the model.
         on_progress: Function that is called with the finished share of a cloud.
 
     Returns:

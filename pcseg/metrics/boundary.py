@@ -1,7 +1,5 @@
 """Boundary IoU: IoU near class boundaries, where large surfaces do not hide errors."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,41 +8,13 @@ from pcseg.data.voxels import VoxelGroups, group_by_voxel
 from pcseg.labels import IGNORE_INDEX
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BoundaryCounts:
-    """Numbers of points near class boundaries, summed over scenes.
-
-    Args:
-        width: Edge length in meters of the cells in which boundaries are detected.
-        intersection: Points near a boundary of labels and of predictions that have the class in both, ``(K,)``.
-        union: Points near a boundary that have the class in labels or in predictions, ``(K,)``.
-    """
-
-    width: float
-    intersection: Tensor
-    union: Tensor
-
-    def __add__(self, other: "BoundaryCounts") -> "BoundaryCounts":
-        assert self.width == other.width, "counts for different widths cannot be added"
-        return BoundaryCounts(
-            width=self.width,
-            intersection=self.intersection + other.intersection,
-            union=self.union + other.union,
-        )
-
-    def iou(self) -> Tensor:
-        """Return the boundary IoU of every class, ``(K,)``; NaN for a class without a boundary."""
-        return self.intersection.double() / self.union
-
-    def mean_iou(self) -> float:
-        """Return the mean over the classes that have a boundary."""
-        return float(self.iou().nanmean())
-
-
 def boundary_counts(
     pos: np.ndarray, pred: np.ndarray, label: np.ndarray, *, num_classes: int, width: float
-) -> BoundaryCounts:
+) -> Tensor:
     """Count the boundary IoU of one scene (Cheng et al. 2021, eq. 3, with points instead of pixels).
+
+    Returns the numbers of points in the intersection and in the union for every class, ``(2, K)``. Counts are added
+    over scenes; their quotient is the boundary IoU, NaN for a class without a boundary.
 
     A point is near a boundary if its cell and the 26 cells around it contain points of at least two classes. The
     boundary IoU of a class is the IoU of two sets: the points near a boundary of the labels that have this label,
@@ -70,11 +40,7 @@ def boundary_counts(
     intersection = np.bincount(label[both], minlength=num_classes)
     labeled = np.bincount(label[near_label], minlength=num_classes)
     predicted = np.bincount(pred[near_pred & (pred >= 0)], minlength=num_classes)
-    return BoundaryCounts(
-        width=width,
-        intersection=torch.from_numpy(intersection),
-        union=torch.from_numpy(labeled + predicted - intersection),
-    )
+    return torch.from_numpy(np.stack([intersection, labeled + predicted - intersection]))
 
 
 def near_boundary(groups: VoxelGroups, label: np.ndarray, num_classes: int) -> np.ndarray:

@@ -72,8 +72,8 @@ def test_single_pass_boundaries_and_intervals_are_reported(tmp_path: Path) -> No
     label = np.array([0, 1, 1, 2])
     boundary = boundary_counts(pos, np.array([0, 1, 0, 2]), label, num_classes=4, width=0.05)
     full = replace(
-        result, provenance={**PROVENANCE, "passes": 10}, single_pass=single.matrix, rooms=rooms, boundary=boundary,
-        ids=(1, 2, 3, 4),
+        result, provenance={**PROVENANCE, "passes": 10, "boundary": 0.05}, single_pass=single.matrix, rooms=rooms,
+        boundary=boundary, ids=(1, 2, 3, 4),
     )  # fmt: skip
     page = full.as_markdown()
     assert "| in percent, mean of 10 passes | mIoU |" in page
