@@ -1,5 +1,6 @@
 """E57 files of laser scanners, read by pye57."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,24 +10,36 @@ from pcseg.data.io.columns import Columns, PointTable
 from pcseg.errors import UserError, reason
 
 if TYPE_CHECKING:
-    from pye57 import E57  # pyright: ignore[reportMissingImports]
+    from pye57 import E57, ScanHeader  # pyright: ignore[reportMissingImports]
 
 CARTESIAN = ("cartesianX", "cartesianY", "cartesianZ")
 SPHERICAL = ("sphericalRange", "sphericalAzimuth", "sphericalElevation")
 INVALID = ("cartesianInvalidState", "sphericalInvalidState")
-VALUES = {"intensity": "intensity", "colorRed": "red", "colorGreen": "green", "colorBlue": "blue"}
-"""Column names of the fields beside the positions."""
+COLOR, NORMAL = ("red", "green", "blue"), ("nx", "ny", "nz")
+NAMES = {"colorRed": "red", "colorGreen": "green", "colorBlue": "blue", "nor:normalX": "nx", "nor:normalY": "ny",
+         "nor:normalZ": "nz"}  # fmt: skip
+"""Column names of fields; others keep their name, in lower case and without the prefix of extensions."""
+
+INVALID_VALUES = {"isColorInvalid": COLOR, "isIntensityInvalid": ("intensity",)}
+"""Columns without a value where a field is 1."""
+
+SKIPPED = ("rowIndex", "columnIndex", "returnIndex", "returnCount", "timeStamp", "isTimeStampInvalid")
+"""Fields that describe the acquisition; to read them takes as long as the positions."""
+
+GRAY = 127
+"""Color of points without a color in files with colors."""
 
 
 def read_e57(path: Path) -> PointTable:
-    """Return x, y, z (float64), and those of intensity, red, green and blue that all scans have.
+    """Return x, y, z (float64), colors, normals, the intensity and further values of all scans of an E57 file.
 
     Raises:
         UserError: Not an E57 file, a damaged one, or pye57 is not installed.
 
     Convention:
         Scans are concatenated in the order of the file, each transformed by its pose into the frame of the
-        file. Points that the scanner marks as invalid keep their row, with NaN as coordinates.
+        file. Points that the scanner marks as invalid keep their row, with NaN as coordinates. Points without a
+        color are gray if other points have one; other missing values are NaN.
     """
     try:
         import pye57  # pyright: ignore[reportMissingImports]
@@ -43,37 +56,124 @@ def read_e57(path: Path) -> PointTable:
         raise UserError(f"{path}: cannot be read as E57 ({reason(error)}). Export it again.") from error
     if not scans:
         raise UserError(f"{path}: holds no scans. Choose another file.")
-    names = [name for name in ("x", "y", "z", *VALUES.values()) if all(name in scan for scan in scans)]
-    columns = {name: np.concatenate([scan[name] for scan in scans]) for name in names}
-    return PointTable(columns=columns)
+    scans = [scan for scan in scans if len(scan.columns["x"])] or scans[:1]
+    counts = [len(scan.columns["x"]) for scan in scans]
+    columns: Columns = {}
+    for name in dict.fromkeys(name for scan in scans for name in scan.columns):
+        parts = (scan.columns.get(name, np.full(n, np.nan, "f4")) for scan, n in zip(scans, counts))
+        columns[name] = np.concatenate(list(parts))
+    remarks = list(dict.fromkeys(remark for scan in scans for remark in scan.remarks))
+    for name, what in {
+        "red": "color and become gray",
+        "intensity": "intensity (NaN)",
+        "nx": "normal (NaN)",
+    }.items():
+        missing = int(np.count_nonzero(np.isnan(columns.get(name, np.zeros(0)))))
+        remarks += [f"{missing:,} of {sum(counts):,} points have no {what}"] if missing else []
+    for name in COLOR:
+        if name in columns:
+            columns[name] = np.nan_to_num(columns[name], nan=GRAY).astype(np.uint8)
+    viewpoint = scans[0].position if len(scans) == 1 else None
+    return PointTable(columns=columns, unit="m", viewpoint=viewpoint, remarks=tuple(remarks))
 
 
-def _read_scan(file: "E57", index: int) -> Columns:
-    """Return the columns of one scan in the frame of the file."""
-    from pye57.libe57 import (  # pyright: ignore[reportMissingImports]
-        SourceDestBuffer,
-        VectorSourceDestBuffer,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """One scan in the frame of the file.
+
+    Args:
+        columns: Columns; colors are in 0..255, NaN where there is none.
+        position: Position (3,) of the scanner, ``None`` if the file does not state one.
+        remarks: Decisions about the color.
+    """
+
+    columns: Columns
+    position: np.ndarray | None
+    remarks: tuple[str, ...]
+
+
+def _read_scan(file: "E57", index: int) -> Scan:
+    """Read a scan and transform it into the frame of the file."""
     from pye57.utils import convert_spherical_to_cartesian  # pyright: ignore[reportMissingImports]
 
     header = file.get_header(index)
     axes = next((axes for axes in (CARTESIAN, SPHERICAL) if set(axes) <= set(header.point_fields)), None)
     if axes is None:
+        if not header.point_count:
+            return Scan(columns={axis: np.empty(0) for axis in "xyz"}, position=None, remarks=())
         raise ValueError(f"scan {index} has no positions, only {', '.join(header.point_fields)}")
-    fields = [field for field in (*axes, *INVALID, *VALUES) if field in header.point_fields]
-    arrays = {field: np.empty(header.point_count, "f8" if field in axes else "f4") for field in fields}
+    arrays = _read_fields(file, header, axes)
+    pos = np.stack([arrays.pop(axis) for axis in axes], axis=1)
+    if axes is SPHERICAL:
+        pos = convert_spherical_to_cartesian(pos)
+    rotation, position = _pose(header)
+    pos = pos @ rotation.T + position
+    for field in INVALID:
+        if field in arrays:
+            pos[arrays.pop(field) != 0] = np.nan
+    invalid = {field: arrays.pop(field) != 0 for field in INVALID_VALUES if field in arrays}
+    columns = {NAMES.get(field, field.rpartition(":")[2].lower()): array for field, array in arrays.items()}
+    remarks = _scale_color(columns, header) if set(COLOR) <= set(columns) else ()
+    if set(NORMAL) <= set(columns):
+        normal = np.stack([columns[name] for name in NORMAL], axis=1) @ rotation.T
+        columns |= dict(zip(NORMAL, normal.T))
+    for field, mask in invalid.items():
+        for name in set(INVALID_VALUES[field]) & set(columns):
+            columns[name][mask] = np.nan
+    return Scan(
+        columns=dict(zip("xyz", pos.T)) | columns,
+        position=position if position.any() else None,
+        remarks=remarks,
+    )
+
+
+def _read_fields(file: "E57", header: "ScanHeader", axes: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Read the fields of a scan."""
+    from pye57.libe57 import (  # pyright: ignore[reportMissingImports]
+        SourceDestBuffer,
+        VectorSourceDestBuffer,
+    )
+
+    others = {*CARTESIAN, *SPHERICAL, *SKIPPED} - set(axes)
+    fields = [field for field in header.point_fields if field not in others]
+    small = {*INVALID, *INVALID_VALUES, *NAMES, "intensity"}
+    arrays = {field: np.empty(header.point_count, "f4" if field in small else "f8") for field in fields}
     if header.point_count:
         buffers = VectorSourceDestBuffer()
         for field, array in arrays.items():  # the last two: convert from any type, scale integers
             buffers.append(SourceDestBuffer(file.image_file, field, array, len(array), True, True))
         header.points.reader(buffers).read()
-    pos = np.stack([arrays[axis] for axis in axes], axis=1)
-    if axes is SPHERICAL:
-        pos = convert_spherical_to_cartesian(pos)
-    if header.has_pose():
-        pos = file.to_global(pos, header.rotation, header.translation)
-    for field in INVALID:
-        if field in arrays:
-            pos[arrays[field] != 0] = np.nan
-    values = {name: arrays[field] for field, name in VALUES.items() if field in arrays}
-    return dict(zip("xyz", pos.T)) | values
+    return arrays
+
+
+def _pose(header: "ScanHeader") -> tuple[np.ndarray, np.ndarray]:
+    """Return the rotation (3, 3) and the translation (3,) of a scan; either may be missing."""
+    from pyquaternion import Quaternion  # pyright: ignore[reportMissingImports]
+
+    pose = header.node["pose"] if header.has_pose() else None
+    quaternion, position = np.array([1.0, 0, 0, 0]), np.zeros(3)
+    if pose is not None and pose.isDefined("rotation"):
+        quaternion = np.array([pose["rotation"][name].value() for name in "wxyz"], dtype=np.float64)
+    if pose is not None and pose.isDefined("translation"):
+        position = np.array([pose["translation"][name].value() for name in "xyz"], dtype=np.float64)
+    return np.asarray(Quaternion(quaternion if quaternion.any() else [1, 0, 0, 0]).rotation_matrix), position
+
+
+def _scale_color(columns: Columns, header: "ScanHeader") -> tuple[str, ...]:
+    """Scale colors to 0..255 by the limits that the scan states, unless they contradict the values."""
+    largest = max(float(np.nanmax(columns[name], initial=0)) for name in COLOR)
+    limits = header.node["colorLimits"] if header.node.isDefined("colorLimits") else None
+    stated = 0.0
+    if limits is not None and limits.isDefined("colorRedMaximum"):
+        stated = float(limits["colorRedMaximum"].value())
+    fits = stated / 256 < largest <= stated
+    scale = next(bound for bound in (1, 255, 1023, 4095, np.inf) if (stated if fits else largest) <= bound)
+    scale = 65535 if scale == np.inf or (scale > 255 and not fits) else scale
+    if scale != 255:
+        for name in COLOR:
+            columns[name] = np.clip(np.rint(columns[name] * (255 / scale)), 0, 255)
+    if fits or not stated or not largest:
+        return ()
+    return (
+        f"colors: the file states a maximum of {stated:g}, but values reach {largest:g}; read as 0..{scale}",
+    )

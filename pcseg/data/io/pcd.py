@@ -82,11 +82,11 @@ def read_pcd(path: Path) -> PointTable:
         for field, values in zip(header.names, parts)
         for name, part in _columns(field, values).items()
     }
-    lost = np.isnan(columns["rgb"]) if header.encoding == "ascii" and "rgb" in columns else np.zeros(0)
+    lost = np.flatnonzero(np.isnan(columns["rgb"])) if header.encoding == "ascii" and "rgb" in columns else ()
     columns |= {name: _packed_color(columns[name]) for name in ("rgb", "rgba") if name in columns}
-    if lost.any():
+    if len(lost):
         columns["rgb"][lost] = _GRAY
-        remarks.append(f"colors: {np.count_nonzero(lost):,} points are NaN and become gray")
+        remarks.append(f"colors: {len(lost):,} points are NaN and become gray")
     is_default = (header.pose == _DEFAULT_POSE).all()
     return PointTable(
         columns=columns, viewpoint=None if is_default else header.pose[:3], remarks=tuple(remarks)
