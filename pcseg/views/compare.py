@@ -74,7 +74,7 @@ def compare(
             pos = np.array(sample.pos)  # drawing needs a writable array, not a memory map
             schema = next(iter(comparison.models.values())).schema
             room = Subject(name=entry.name, pos=pos, color=sample.color, label=sample.label, schema=schema)
-            picture = models_picture(room, list(labels.items()))
+            picture = models_picture(room, labels)
             save_image(picture, out / f"{entry.split}_{entry.name}.png")
     comparison.report.write(out)
     return comparison.report

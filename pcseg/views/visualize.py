@@ -17,10 +17,10 @@ from pcseg.views.interactive.page import write_page
 from pcseg.views.interactive.window import show
 from pcseg.views.layers.coloring import By, Coloring, available
 from pcseg.views.layers.head_layers import HEAD_MAPS, browse_layers, center_point, make_layers, nearest_point
-from pcseg.views.render.cameras import Position, View
+from pcseg.views.render.cameras import Position, View, Viewpoint
 from pcseg.views.render.charts import context_picture
 from pcseg.views.render.pages import require_image_format, save_image
-from pcseg.views.render.pictures import Viewpoint, layers_picture, sheet_picture
+from pcseg.views.render.pictures import layers_picture, sheet_picture
 from pcseg.views.subject import Subject, make_subject
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")

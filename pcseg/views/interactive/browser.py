@@ -13,7 +13,7 @@ from pcseg.errors import UserError
 from pcseg.views.interactive.picking import describe, point_on_ray
 from pcseg.views.layers.coloring import MISSING, Coloring, Layer
 from pcseg.views.layers.head_layers import attention_layers, browse_layers
-from pcseg.views.render.pictures import INSIDE, Viewpoint
+from pcseg.views.render.cameras import INSIDE, Viewpoint
 from pcseg.views.render.splat import patch_size
 from pcseg.views.render.thinning import thin
 from pcseg.views.subject import Subject

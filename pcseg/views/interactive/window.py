@@ -13,7 +13,7 @@ from rich.text import Text
 from pcseg.errors import UserError
 from pcseg.views.layers.coloring import MISSING, TITLES, Coloring, Layer
 from pcseg.views.layers.head_layers import browse_layers
-from pcseg.views.render.pictures import INSIDE, Viewpoint
+from pcseg.views.render.cameras import INSIDE, Viewpoint
 from pcseg.views.subject import Subject
 
 WIDTH, HEIGHT = 1280, 800

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from pcseg.views.render.splat import Camera, splat
+from pcseg.views.subject import Subject
 
 View = Literal["inside", "top", "plan"]
 
@@ -37,38 +38,51 @@ class Box:
         return self.high - self.low
 
 
-def make_camera(
-    pos: np.ndarray,
-    view: View,
-    *,
-    width: int,
-    height: int,
-    sensor: np.ndarray | None = None,
-    eye: Position | None = None,
-    look_at: Position | None = None,
-) -> Camera:
-    """Return the camera of a view.
+@dataclass(frozen=True, kw_only=True)
+class Viewpoint:
+    """Camera of a view.
 
-    ``inside`` is at eye height near the corner that sees most of the room, or at the ``sensor`` of a single
-    scan; ``top`` looks down at an angle; ``plan`` looks straight down. ``eye`` and ``look_at`` (meters) override.
+    Args:
+        view: ``inside`` (at eye height near the corner that sees most of the room, or at the sensor of a single scan),
+            ``top`` (from above at an angle, without the ceiling) or ``plan`` (straight down).
+        eye: Camera position in meters; overrides that of the view.
+        look_at: Position in the center of the picture in meters.
     """
-    box = Box.around(pos)
-    if eye is not None:
-        target = box.center if look_at is None else np.array(look_at)
-        return Camera(eye=np.array(eye), target=target, width=width, height=height, fov=75)
-    if view == "inside" and sensor is not None:
-        camera = from_sensor(pos, sensor, width, height)
-    elif view == "inside":
-        camera = from_corner(pos, box, width, height)
-    elif view == "plan":
-        camera = from_above(box, np.array([0.0, 0, 1]), width, height)
-    else:
+
+    view: View = "inside"
+    eye: Position | None = None
+    look_at: Position | None = None
+
+    def apply(self, subject: Subject, size: tuple[int, int]) -> tuple[np.ndarray | slice, Camera]:
+        """Return the rows of the points to draw, and the camera for pictures of ``size``."""
+        view = self.view if subject.pixels is None else "plan"
+        inside = view == "inside" or self.eye is not None
+        rows = slice(None) if inside else np.flatnonzero(below_ceiling(subject.pos))
+        camera = self._camera(subject.pos[rows], view, subject.sensor, *size)
+        if self.look_at is not None:
+            camera.target = np.array(self.look_at, dtype=np.float64)
+        return rows, camera
+
+    def _camera(
+        self, pos: np.ndarray, view: View, sensor: np.ndarray | None, width: int, height: int
+    ) -> Camera:
+        box = Box.around(pos)
+        if self.eye is not None:
+            return Camera(eye=np.array(self.eye), target=box.center, width=width, height=height, fov=75)
+        if view == "inside":
+            return (
+                from_corner(pos, box, width, height)
+                if sensor is None
+                else from_sensor(pos, sensor, width, height)
+            )
+        if view == "plan":
+            return from_above(box, np.array([0.0, 0, 1]), width, height)
         # the long side of the room runs across the picture
         aside = (-0.35, -0.75) if box.size[0] >= box.size[1] else (-0.75, -0.35)
-        camera = from_above(box, np.array([*aside, 1.35]), width, height)
-    if look_at is not None:
-        camera.target = np.array(look_at, dtype=np.float64)
-    return camera
+        return from_above(box, np.array([*aside, 1.35]), width, height)
+
+
+INSIDE = Viewpoint()
 
 
 def from_sensor(pos: np.ndarray, sensor: np.ndarray, width: int, height: int) -> Camera:
@@ -147,8 +161,3 @@ def below_ceiling(pos: np.ndarray) -> np.ndarray:
     if box.size[2] < 1.8 or len(np.unique(cells[top])) < 0.5 * len(covered):
         return np.ones(len(pos), dtype=bool)
     return pos[:, 2] < box.low[2] + 0.72 * box.size[2]
-
-
-def visible_points(pos: np.ndarray, view: View, *, eye: Position | None = None) -> np.ndarray | slice:
-    """Return the rows of the points that a view shows: without the ceiling when looking in from above."""
-    return slice(None) if view == "inside" or eye is not None else np.flatnonzero(below_ceiling(pos))

@@ -1,14 +1,14 @@
 """Pictures of a subject: layers side by side, a sheet, or the predictions of several models."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from pcseg.labels import Palette
 from pcseg.views.layers.coloring import By, Layer, make_layer
-from pcseg.views.render.cameras import Position, View, make_camera, visible_points
+from pcseg.views.render.cameras import INSIDE, Viewpoint
 from pcseg.views.render.pages import BACKGROUND, Panel, compose, distinct_legends, merge_legends, panel_grid
 from pcseg.views.render.splat import Camera, eye_dome_light, fill_holes, patch_size, splat
 from pcseg.views.subject import Subject
@@ -16,35 +16,6 @@ from pcseg.views.subject import Subject
 RING = (200, 20, 110)
 COLUMNS = 4
 """Models per row."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Viewpoint:
-    """Camera of a view.
-
-    Args:
-        view: ``inside`` (from a corner at eye height), ``top`` (from above at an angle, without the ceiling) or
-            ``plan`` (straight down).
-        eye: Camera position in meters; overrides that of the view.
-        look_at: Position in the center of the picture in meters.
-    """
-
-    view: View = "inside"
-    eye: Position | None = None
-    look_at: Position | None = None
-
-    def apply(self, subject: Subject, size: tuple[int, int]) -> tuple[np.ndarray | slice, Camera]:
-        """Return the rows of the points to draw, and the camera for pictures of ``size``."""
-        view = self.view if subject.pixels is None else "plan"
-        rows = visible_points(subject.pos, view, eye=self.eye)
-        camera = make_camera(
-            subject.pos[rows], view, width=size[0], height=size[1], sensor=subject.sensor,
-            eye=self.eye, look_at=self.look_at,
-        )  # fmt: skip
-        return rows, camera
-
-
-INSIDE = Viewpoint()
 
 
 def layers_picture(
@@ -94,16 +65,14 @@ def sheet_picture(
 
 def models_picture(
     subject: Subject,
-    predictions: Sequence[tuple[str, np.ndarray]],
+    predictions: Mapping[str, np.ndarray],
     *,
     panel: tuple[int, int] = (620, 465),
-    palette: Palette = "canonical",
 ) -> Image.Image:
     """Draw predictions of several models, given by name, side by side, below color and true label."""
-    layers = [make_layer(subject, "rgb"), make_layer(subject, "label", palette=palette)]
-    for name, prediction in predictions:
-        predicted = replace(subject, prediction=prediction)
-        layers.append(replace(make_layer(predicted, "prediction", palette=palette), title=name))
+    layers = [make_layer(subject, "rgb"), make_layer(subject, "label")]
+    for name, prediction in predictions.items():
+        layers.append(replace(make_layer(replace(subject, prediction=prediction), "prediction"), title=name))
     images = draw_layers(subject, layers, size=panel)
     panels = [Panel(layer.title, image) for layer, image in zip(layers, images)]
     starts = range(2, len(panels), COLUMNS)

@@ -20,7 +20,7 @@ from pcseg.labels import S3DIS
 from pcseg.views.interactive import window
 from pcseg.views.interactive.window import missing_vulkan, show
 from pcseg.views.layers.coloring import Coloring, make_layer
-from pcseg.views.render.pictures import Viewpoint
+from pcseg.views.render.cameras import Viewpoint
 
 TIMEOUT = 120
 
@@ -28,7 +28,7 @@ SHOW = """
 from helpers.view_rooms import room
 from pcseg.views.interactive.window import show
 from pcseg.views.layers.coloring import Coloring
-from pcseg.views.render.pictures import Viewpoint
+from pcseg.views.render.cameras import Viewpoint
 
 show(room(100_000), Coloring(by="label"), viewpoint=Viewpoint(eye=(2, 0.5, 1.4), look_at=(2, 4, 1.4)))
 """

@@ -9,8 +9,8 @@ from helpers.view_rooms import BOARD, CEILING, FLOOR, ROOM, share_of
 from pcseg.data.io.clouds import read_cloud
 from pcseg.labels import S3DIS
 from pcseg.views.layers.coloring import make_layer
-from pcseg.views.render.cameras import Box, View, below_ceiling, make_camera
-from pcseg.views.render.pictures import Viewpoint, draw_layers, render
+from pcseg.views.render.cameras import Box, View, Viewpoint, below_ceiling
+from pcseg.views.render.pictures import draw_layers, render
 from pcseg.views.subject import make_subject
 
 SIZE = (320, 180)
@@ -24,7 +24,7 @@ def draw(viewpoint: Viewpoint) -> np.ndarray:
 
 
 def test_inside_is_inside_upright_and_not_mirrored() -> None:
-    camera = make_camera(ROOM.pos, "inside", width=SIZE[0], height=SIZE[1])
+    _, camera = Viewpoint().apply(ROOM, SIZE)
     assert (camera.eye > 0).all()
     assert (camera.eye < (6, 4, 2.8)).all()
     assert camera.eye[2] == pytest.approx(1.6, abs=0.05)

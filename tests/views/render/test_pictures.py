@@ -12,8 +12,8 @@ from pcseg.labels import S3DIS
 from pcseg.views.layers.coloring import Coloring, available, make_layer
 from pcseg.views.layers.head_layers import make_layers, nearest_point
 from pcseg.views.layers.palette import WRONG
-from pcseg.views.render.cameras import View
-from pcseg.views.render.pictures import RING, Viewpoint, layers_picture, models_picture, sheet_picture
+from pcseg.views.render.cameras import View, Viewpoint
+from pcseg.views.render.pictures import RING, layers_picture, models_picture, sheet_picture
 from pcseg.views.subject import Subject
 
 
@@ -74,8 +74,8 @@ def test_sheet_shows_labels_prediction_and_error() -> None:
 
 
 def test_models_stand_below_color_and_true_label() -> None:
-    predictions = [(f"model {i}", np.full(len(ROOM), WALL)) for i in range(5)]
-    image = models_picture(ROOM, [("first", ROOM.label), *predictions], panel=(160, 120))
+    predictions = {f"model {i}": np.full(len(ROOM), WALL) for i in range(5)}
+    image = models_picture(ROOM, {"first": ROOM.label, **predictions}, panel=(160, 120))
     assert words(image)[:9] == ["room", "color", "true label", "first", *(f"model {i}" for i in range(5))]
     width, height = image.size
     assert width > 4 * 160
