@@ -1,5 +1,7 @@
-"""The points of a scene between reading and batching."""
+"""The points of a scene between reading and batching, and the base class of their augmentations."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -60,3 +62,18 @@ def load_sample(scene: Scene, *, name: str) -> Sample:
         raise UserError(f"{scene.path}: the scene has no points. Prepare the data again without it.")
     # plain arrays, since results of operations on a memmap would be memmaps too
     return Sample(name=name, **{field: np.asarray(array) for field, array in scene.arrays().items()})
+
+
+class Transform(ABC):
+    """Changes a sample, using only random numbers of the given generator."""
+
+    @abstractmethod
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Return the changed sample; the input is not modified."""
+
+
+def apply_all(transforms: Iterable[Transform], sample: Sample, rng: np.random.Generator) -> Sample:
+    """Apply ``transforms`` in order."""
+    for transform in transforms:
+        sample = transform(sample, rng)
+    return sample

@@ -1,8 +1,8 @@
 """Build the kernel maps of submanifold and strided convolutions by looking up the neighbors of every voxel."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -115,28 +115,17 @@ class Coarsening:
         voxels: The coarse voxels, sorted by (cloud, x, y, z).
         parent: Row in ``voxels`` of ``grid_pos // stride`` of every fine voxel, ``(N,)`` int64; -1 if it is not
             reached, which needs a stride above the kernel size.
-        pairs: Fine and coarse rows, fine ones in sorted order, that meet at each kernel offset.
-        num_fine, fine_order: Number and order of the fine voxels.
+        build_map: Builds the kernel map, which pooling does not need.
     """
 
     voxels: VoxelSet
     parent: Tensor
-    kernel_size: int
-    pairs: list[tuple[Tensor, Tensor]]
-    num_fine: int
-    fine_order: Tensor | None
+    build_map: Callable[[], KernelMap]
 
     @cached_property
     def kernel_map(self) -> KernelMap:
         """The kernel map of the strided convolution, from fine to coarse voxels."""
-        return map_from_pairs(
-            self.pairs,
-            self.kernel_size,
-            self.num_fine,
-            len(self.voxels),
-            in_order=self.fine_order,
-            out_order=None,
-        )
+        return self.build_map()
 
 
 def coarsen(voxels: VoxelSet, kernel_size: int = 2, stride: int = 2, *, padding: int = 0) -> Coarsening:
@@ -184,13 +173,12 @@ def _coarsen(voxels: VoxelSet, kernel_size: int, stride: int, padding: int) -> C
     parent = _position(home, site)
     if order is not None:
         parent = torch.empty_like(parent).index_copy_(0, order, parent)
+    pairs = list(zip(into, out.split([len(row) for row in into])))
+    sizes = (kernel_size, len(voxels), len(site))
     return Coarsening(
         voxels=VoxelSet(grid_pos.to(voxels.grid_pos.dtype), ptr),
         parent=parent,
-        kernel_size=kernel_size,
-        pairs=list(zip(into, out.split([len(row) for row in into]))),
-        num_fine=len(voxels),
-        fine_order=order,
+        build_map=partial(map_from_pairs, pairs, *sizes, in_order=order, out_order=None),
     )
 
 

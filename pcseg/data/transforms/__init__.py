@@ -1,6 +1,6 @@
 """Augmentations: typed and stateless, with random numbers from the generator passed to them."""
 
-from pcseg.data.transforms.base import Transform, apply_all
+from pcseg.data.sample import Transform, apply_all
 from pcseg.data.transforms.color import ChromaticAutoContrast, ChromaticJitter, ChromaticTranslation
 from pcseg.data.transforms.geometry import (
     CenterShift,

@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pcseg.data.sample import Sample
-from pcseg.data.transforms.base import Transform
+from pcseg.data.sample import Sample, Transform
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from pcseg.data.sample import Sample
-from pcseg.data.transforms.base import Transform
+from pcseg.data.sample import Sample, Transform
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pcseg.data.sample import Sample
-from pcseg.data.transforms.base import Transform, apply_all
+from pcseg.data.sample import Sample, Transform, apply_all
 from pcseg.data.transforms.color import ChromaticAutoContrast, ChromaticJitter, ChromaticTranslation
 from pcseg.data.transforms.geometry import (
     CenterShift,

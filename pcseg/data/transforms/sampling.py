@@ -5,8 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from pcseg.data.sample import Sample
-from pcseg.data.transforms.base import Transform
+from pcseg.data.sample import Sample, Transform
 from pcseg.data.voxels import group_by_voxel
 from pcseg.labels import IGNORE_INDEX
 
