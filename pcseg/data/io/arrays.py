@@ -234,7 +234,7 @@ def _field_columns(arrays: Mapping[str, np.ndarray], field: str, count: int, pat
     array = None if key is None else arrays[key]
     if array is None or (key in ("rgb", "rgba") and array.size == count and array.dtype.kind in "iu"):
         return {}  # packed colors stay one column
-    if array.ndim == 2 and array.shape[1] == count != 3 and array.shape[0] in (3, 4):
+    if array.ndim == 2 and array.shape[1] == count != array.shape[0] and array.shape[0] in (3, 4):
         array = array.T
     if array.ndim == 2 and array.shape[1] == 4 and field == "color":
         array = array[:, :3]

@@ -70,7 +70,7 @@ def decode_line(line: bytes) -> str:
 def split_fields(line: str, separator: str) -> list[str]:
     """Split a line into fields without blanks and quotes around them."""
     if separator == BLANKS:
-        return [field.strip('"').strip() for field in re.findall(r'"[^"]*"|\S+', line)]
+        line, separator = line.replace("\t", " ").strip(), " "
     rows = csv.reader([line.replace("\r", " ")], delimiter=separator, skipinitialspace=True)
     return [field.strip() for field in next(rows, [])]
 
