@@ -137,7 +137,7 @@ def _read_preamble(data: bytes, path: Path) -> Preamble:
             preamble.heads.append((preamble.line, line))
         else:
             following = _next_line(data[match.end() : match.end() + 10_000])
-            if re.fullmatch(r"\d+", line) and len(split_fields(following, find_separator(following))) > 2:
+            if re.fullmatch(r"\d+", line) and max(len(split_fields(following, mark)) for mark in SEPARATORS) > 2:
                 preamble.count = int(line)
             elif _numbers_columns(line, following):
                 preamble.numbered = True
@@ -149,7 +149,8 @@ def _read_preamble(data: bytes, path: Path) -> Preamble:
         preamble.line += 1
         if match.end() == len(data):
             break
-    raise UserError(f"{path}: holds no points. Choose another file.")
+    first = f": no line holds three numbers (the first is {_next_line(data)[:60]!r})" if data.strip() else ""
+    raise UserError(f"{path}: holds no points{first}. Choose another file, or write numbers as 1.5.")
 
 
 def _next_line(data: bytes) -> str:
@@ -184,13 +185,15 @@ def _numbers_columns(line: str, following: str) -> bool:
 
 
 def _choose_separator(line: str, heads: list[tuple[int, str]]) -> str:
-    """Return the separator of the data; several tabs in a row are blanks unless a header has as many columns."""
+    """Return the separator that splits the data as a header with coordinates, else the one that gives most numbers."""
+    for mark in SEPARATORS:
+        width = len(split_fields(line, mark))
+        for _, head in heads:
+            names = split_fields(head.lstrip("#/%! "), mark)
+            if len(names) == width and has_positions([normalize_name(name) for name in names]):
+                return mark
     separator = find_separator(line)
-    fields = split_fields(line, separator)
-    if separator == "\t" and "" in fields[:-1]:
-        fits = any(len(split_fields(head, "\t")) == len(fields) for _, head in heads)
-        return separator if fits else BLANKS
-    return separator
+    return BLANKS if separator == "\t" and "" in split_fields(line, "\t")[:-1] else separator  # several tabs in a row
 
 
 def _count_trailing(fields: list[str], columns: list[np.ndarray]) -> int:
