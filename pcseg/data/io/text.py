@@ -137,7 +137,10 @@ def _read_preamble(data: bytes, path: Path) -> Preamble:
             preamble.heads.append((preamble.line, line))
         else:
             following = _next_line(data[match.end() : match.end() + 10_000])
-            if re.fullmatch(r"\d+", line) and max(len(split_fields(following, mark)) for mark in SEPARATORS) > 2:
+            if (
+                re.fullmatch(r"\d+", line)
+                and max(len(split_fields(following, mark)) for mark in SEPARATORS) > 2
+            ):
                 preamble.count = int(line)
             elif _numbers_columns(line, following):
                 preamble.numbered = True
@@ -193,7 +196,9 @@ def _choose_separator(line: str, heads: list[tuple[int, str]]) -> str:
             if len(names) == width and has_positions([normalize_name(name) for name in names]):
                 return mark
     separator = find_separator(line)
-    return BLANKS if separator == "\t" and "" in split_fields(line, "\t")[:-1] else separator  # several tabs in a row
+    return (
+        BLANKS if separator == "\t" and "" in split_fields(line, "\t")[:-1] else separator
+    )  # several tabs in a row
 
 
 def _count_trailing(fields: list[str], columns: list[np.ndarray]) -> int:
