@@ -25,12 +25,7 @@ from pcseg.evaluation.backprojection import (
 )
 from pcseg.evaluation.comparison_report import AVERAGE, ComparisonReport
 from pcseg.evaluation.points import entries_in, open_scene
-from pcseg.evaluation.provenance import (
-    code_hash,
-    code_record,
-    kept_from_training,
-    training_argument,
-)
+from pcseg.evaluation.provenance import code_hash, code_record, kept_from_training, training_argument
 from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageModel, ImageOptions, image_model
 from pcseg.inference.points import PointOptions, predict_scene

@@ -17,11 +17,7 @@ from pcseg.data.scenes import Scene, check_scene, read_scene
 from pcseg.data.schemas import benchmark_of
 from pcseg.errors import UserError
 from pcseg.evaluation.baselines import require_sklearn, score_baselines
-from pcseg.evaluation.provenance import (
-    default_protocol,
-    provenance_record,
-    training_argument,
-)
+from pcseg.evaluation.provenance import default_protocol, provenance_record, training_argument
 from pcseg.evaluation.report import Report
 from pcseg.files import make_folder
 from pcseg.inference.points import PointOptions, predict_scene

@@ -19,10 +19,7 @@ from pcseg.evaluation.evaluate import evaluate
 from pcseg.evaluation.points import entries_in
 from pcseg.files import atomic_path, write_json
 
-OFFICIAL = {
-    "val": (312, None),
-    "test": (100, tuple(f"scene{space:04d}_00" for space in range(707, 807))),
-}
+OFFICIAL = {"val": (312, None), "test": (100, tuple(f"scene{space:04d}_00" for space in range(707, 807)))}
 """Number of scans and, for the test split, names of the scans of the benchmark."""
 
 UNREADABLE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, OSError, RuntimeError)

@@ -64,10 +64,7 @@ def sheet_picture(
 
 
 def models_picture(
-    subject: Subject,
-    predictions: Mapping[str, np.ndarray],
-    *,
-    panel: tuple[int, int] = (620, 465),
+    subject: Subject, predictions: Mapping[str, np.ndarray], *, panel: tuple[int, int] = (620, 465)
 ) -> Image.Image:
     """Draw predictions of several models, given by name, side by side, below color and true label."""
     layers = [make_layer(subject, "rgb"), make_layer(subject, "label")]
