@@ -10,15 +10,15 @@ import inspect
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from pcseg.errors import UserError, exit_on_user_error
-from pcseg.files import read_yaml
+from pcseg.config_names import expand_configs, run_name
+from pcseg.errors import exit_on_user_error
 from pcseg.help_pages import help_parser, summary_of
 
 # torch_geometric scripts functions when it is imported, which torch >= 2.13 calls deprecated
@@ -42,13 +42,6 @@ COMMANDS = {
 }
 """Every command and its function. A function is imported when its command runs."""
 
-CONFIGS = next(
-    folder
-    for folder in (Path(__file__).with_name("configs"), Path(__file__).parents[1] / "configs")
-    if folder.is_dir()
-)
-"""Shipped configurations: inside an installed package, or in the repository."""
-
 CONFIG = "config"
 """Parameter of a command that receives the resolved configuration as a plain dictionary."""
 
@@ -68,8 +61,12 @@ def main(args: Sequence[str] | None = None) -> None:
     if {"-h", "--help"} & set(args):
         help_parser(COMMANDS[name], f"pcseg {name}").print_help()
         return
-    module, _, function = COMMANDS[name].partition(":")
-    run(getattr(importlib.import_module(module), function), args=args, prog=f"pcseg {name}")
+    run(_function_of(name), args=args, prog=f"pcseg {name}")
+
+
+def _function_of(command: str) -> Callable[..., Any]:
+    module, _, function = COMMANDS[command].partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def _no_command(args: list[str]) -> int:
@@ -123,8 +120,7 @@ def run(function: Callable[..., Any], *, args: Sequence[str] | None = None, prog
 
 def training_config(args: Sequence[str]) -> dict[str, Any]:
     """Return the resolved configuration of training with the options ``args``, without making its objects."""
-    module, _, function = COMMANDS["train"].partition(":")
-    parser = make_parser(getattr(importlib.import_module(module), function), prog="pcseg train")
+    parser = make_parser(_function_of("train"), prog="pcseg train")
     words, names = expand_configs(args)
     if not names:
         parser.error("--config: give the configuration of the model")
@@ -189,18 +185,17 @@ class ShortErrorParser(ArgumentParser):
         return super().add_function_arguments(function, *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
-        is_command = any(action.dest == CONFIG for action in self._actions)
-        unknown = UNKNOWN_OPTION.search(str(message))
+        dests = [action.dest for action in self._actions]
+        is_command, unknown = CONFIG in dests, UNKNOWN_OPTION.search(str(message))
         if unknown:
-            group, name = unknown["group"], unknown["name"]
-            group, _, name = (f"{group}.{name}" if group else name).rpartition(".")
-            hidden = ("help", CONFIG, "print_config", "print_shtab")
-            names = [action.dest for action in self._actions if action.dest not in hidden]
-            choices = [each for each in names if each.rpartition(".")[0] == group]
-            choices = choices or [each for each in names if "." not in each]
+            dashes, group, name = unknown.groups(default="")
+            option = f"{group}.{name}" if group else name
+            group = option.rpartition(".")[0]
+            names = [name for name in dests if name not in ("help", CONFIG, "print_config", "print_shtab")]
+            choices = [name for name in names if name.rpartition(".")[0] == group]
+            choices = choices or [name for name in names if "." not in name]
             owner = self.prog if is_command else self.owner
-            option = (unknown[1] or "") + (f"{group}.{name}" if group else name)
-            text = f"{option}: not an option of {owner}. Choose from: {', '.join(choices)}."
+            text = f"{dashes}{option}: not an option of {owner}. Choose from: {', '.join(choices)}."
         else:
             lines = [line for line in str(message).splitlines() if line.strip()]
             text = "\n".join(lines[:6]) + (f"\nTry: {self.prog} --help" if is_command else "")
@@ -229,82 +224,14 @@ def as_dict(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     return yaml.safe_load(parser.dump(config, skip_validation=True, skip_unset=False))
 
 
-def config_files(name: str) -> list[Path]:
-    """Return the YAML files that ``name`` stands for, each overriding the ones before it.
-
-    An existing file stands for itself. Otherwise ``s3dis/encnet`` stands for ``s3dis/base.yaml`` and the overlay
-    ``encnet`` of ``configs/s3dis``, ``configs/heads`` or ``configs/backbones``; further segments add overlays.
-
-    Raises:
-        UserError: No such file or configuration.
-    """
-    if Path(name).is_file():
-        read_yaml(Path(name))  # keys that occur twice are errors
-        return [Path(name)]
-    first, *overlays = name.removesuffix(".yaml").removeprefix("./").removeprefix("configs/").split("/")
-    folder = CONFIGS / first
-    if not folder.is_dir() or not first:
-        known = ", ".join(sorted(path.name for path in CONFIGS.iterdir() if path.is_dir()))
-        raise UserError(
-            f"--config {name}: not a file, and no configuration of {first!r}. Choose from {known}."
-        )
-    base = folder / "base.yaml"
-    files = [base] if base.is_file() else []
-    for overlay in overlays:
-        places = [place / f"{overlay}.yaml" for place in (folder, CONFIGS / "heads", CONFIGS / "backbones")]
-        found = next((path for path in places if path.is_file()), None)
-        if found is None:
-            known = ", ".join(
-                sorted({path.stem for place in places for path in place.parent.glob("*.yaml")} - {"base"})
-            )
-            raise UserError(f"--config {name}: no configuration {overlay!r}. Choose from {known}.")
-        files += [found] if found not in files else []
-    if not files:
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-        raise UserError(f"--config {name}: choose one of its configurations: {known}.")
-    return files
-
-
-def run_name(names: Iterable[str]) -> str:
-    """Return the name of the run folder for configurations: ``s3dis_encnet`` for ``s3dis/encnet``."""
-    words = []
-    for name in names:
-        path = Path(name.removesuffix(".yaml"))
-        parts = path.parts[-2:] if Path(name).is_file() else path.parts
-        words += [
-            part for part in parts if part not in ("configs", "heads", "backbones", "base", "/", ".", "..")
-        ]
-    return "_".join(words)
-
-
-def expand_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Replace names after ``--config`` by their files and return the new arguments and the names."""
-    words, names = [], []
-    rest = iter(args)
-    for word in rest:
-        option, equals, value = word.partition("=")
-        if option != "--config":
-            words.append(word)
-            continue
-        value = value if equals else next(rest, "")
-        names.append(value)
-        words += [part for path in config_files(value) for part in ("--config", str(path))]
-    return words, names
-
-
 def _with_values(parser: ArgumentParser, args: list[str]) -> list[str]:
     """Write ``--flag`` as ``--flag=true``: jsonargparse requires a value for every option."""
-    flags = {
-        option
-        for action in parser._actions
-        if getattr(action, "_typehint", None) is bool
-        for option in action.option_strings
-    }
+    actions = [action for action in parser._actions if getattr(action, "_typehint", None) is bool]
+    flags = {option for action in actions for option in action.option_strings}
     values = {"true", "false", "yes", "no"}
-    following = [*args[1:], ""]
     return [
         f"{arg}=true" if arg in flags and after.lower() not in values else arg
-        for arg, after in zip(args, following)
+        for arg, after in zip(args, [*args[1:], ""])
     ]
 
 

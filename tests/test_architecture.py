@@ -16,6 +16,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LAYERS = (
     ("errors",),
     ("labels", "files", "help_pages"),
+    ("config_names",),
     ("cli",),
     ("ops",),
     ("official.names", "official.files"),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pcseg.cli import COMMANDS, config_files, main, make_parser, run, run_name
+from pcseg.cli import COMMANDS, main, make_parser, run
+from pcseg.config_names import config_files, run_name
 from pcseg.errors import UserError
 from pcseg.help_pages import help_parser, summary_of
 
@@ -174,7 +175,7 @@ def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = folder / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}\n")
-    monkeypatch.setattr("pcseg.cli.CONFIGS", folder)
+    monkeypatch.setattr("pcseg.config_names.CONFIGS", folder)
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -214,7 +215,7 @@ def test_existing_file_wins_over_a_name(configs: Path, tmp_path: Path) -> None:
         ("s3di/encnet", r"--config s3di/encnet: .*Choose from ade20k, backbones, heads, s3dis\."),
         ("s3dis/encnt", r"--config s3dis/encnt: .*'encnt'\. Choose from ccnet, encnet, laptop, ptv3\."),
         ("missing.yaml", r"--config missing\.yaml: not a file"),
-        ("ade20k", r"--config ade20k: choose one of its configurations: encnet_50\."),
+        ("ade20k", r"--config ade20k: several configurations\. Choose from encnet_50\."),
     ],
 )
 def test_unknown_configuration_lists_the_known(name: str, message: str, configs: Path) -> None:

@@ -12,7 +12,8 @@ from helpers.raw_scans import write_release
 from jsonargparse import ArgumentParser, Namespace
 
 from data_prep.scannet import prepare
-from pcseg.cli import CONFIGS, config_files, make_parser
+from pcseg.cli import make_parser
+from pcseg.config_names import CONFIGS, config_files
 from pcseg.labels import S3DIS
 from pcseg.training.segmentor import Segmentor
 from pcseg.training.train import train

@@ -7,7 +7,8 @@ import torch
 from benchmarks.harness import interleaved_medians, peak_mb
 from studies.harness import Outcome, Variant
 
-from pcseg.cli import expand_configs, make_parser
+from pcseg.cli import make_parser
+from pcseg.config_names import expand_configs
 from pcseg.training.segmentor import Segmentor
 from pcseg.training.train import train
 

@@ -7,6 +7,7 @@ import pytest
 from helpers.printed_commands import ROOT, bash_commands
 
 from pcseg import cli
+from pcseg.config_names import config_files
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PARSED_ONLY = ("pcseg convert", "pcseg cross-validate", "pcseg submit-scannet")
@@ -33,4 +34,4 @@ def test_names_of_configurations_exist() -> None:
     folders = "|".join(path.name for path in (ROOT / "configs").iterdir() if path.is_dir())
     for page in PAGES:
         for name in re.findall(rf"`((?:{folders})/[\w/]+)`", page.read_text()):
-            assert cli.config_files(name), f"{page.name}: {name}"
+            assert config_files(name), f"{page.name}: {name}"
