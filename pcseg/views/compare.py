@@ -8,7 +8,7 @@ from pcseg.evaluation.comparison import Comparison, load_models
 from pcseg.evaluation.comparison_report import ComparisonReport
 from pcseg.files import make_folder
 from pcseg.inference.images import ImageOptions
-from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
+from pcseg.inference.points import Fragments, PointOptions
 from pcseg.views.render.pages import save_image
 from pcseg.views.render.pictures import models_picture
 from pcseg.views.subject import Subject
@@ -24,8 +24,6 @@ def compare(
     splits: list[str] | str | None = None,
     out: Path = Path("runs/comparison"),
     fragments: Fragments = 1,
-    points_per_pass: int = POINTS_PER_PASS,
-    margin: float = 1.0,
     scales: tuple[float, ...] = (1.0,),
     flip: bool = False,
     pictures: int = 1,
@@ -46,8 +44,6 @@ def compare(
         splits: One area or split, or a list; default: the test splits of the plain model.
         out: Folder of the results.
         fragments: Number of forward passes per scene; ``all`` uses every original point, 1 is fastest.
-        points_per_pass: Maximum number of voxels per forward pass; larger scenes are cut into blocks.
-        margin: Width in meters of the context around a block.
         scales: Scale factors of a frame; probabilities are averaged over them.
         flip: Also average over mirrored frames.
         pictures: Number of rooms to draw.
@@ -58,7 +54,7 @@ def compare(
         UserError: A model, or a checkpoint that it was initialized from, may have seen the rooms in training; models
             have different classes; a room has no frames; a checkpoint is of the wrong kind.
     """
-    point_options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
+    point_options = PointOptions(fragments=fragments)
     image_options = ImageOptions(scales=scales, flip=flip)
     comparison = Comparison(
         root,

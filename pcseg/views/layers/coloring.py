@@ -144,17 +144,19 @@ def value_layer(
     title: str,
     *,
     scale: tuple[str, str],
+    span: tuple[float, float] = (0.0, 1.0),
+    note: str = "",
     missing: np.ndarray | None = None,
     missing_color: Color = UNLABELED,
     diverging: bool = False,
     token: np.ndarray | None = None,
 ) -> Layer:
-    """Color values of points, or of tokens if ``token`` is given, by a scale from 0 to 1 whose ends are ``scale``."""
+    """Color values of points, or of tokens if ``token`` is given, by a scale from 0 to 1 with ends ``scale``."""
     index = np.rint(np.clip(np.nan_to_num(values), 0, 1) * (MISSING - 1)).astype(np.uint8)
     if missing is not None:
         index[missing] = MISSING
     table = np.concatenate([color_scale(MISSING, diverging=diverging), [missing_color]]).astype(np.uint8)
-    return Layer(by=by, title=title, index=index, table=table, token=token, scale=scale)
+    return Layer(by=by, title=title, index=index, table=table, token=token, scale=scale, span=span, note=note)
 
 
 def category_layer(

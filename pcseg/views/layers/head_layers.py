@@ -143,8 +143,11 @@ def table_layers(
     for k in shown.tolist():
         high = max(float(np.percentile(weights[:, k], 99.5)), 1e-9)
         values, title = np.append(weights[:, k] / high, np.nan), f"{titles[1]}{names[k]}"
-        layer = value_layer(values, by, title, scale=("0", "largest"), missing=np.isnan(values), token=token)
-        layers.append(replace(layer, span=(0.0, high), note=f"up to {high:.2g}"))
+        layer = value_layer(
+            values, by, title, scale=("0", "largest"), span=(0.0, high), note=f"up to {high:.2g}",
+            missing=np.isnan(values), token=token,
+        )  # fmt: skip
+        layers.append(layer)
     return layers
 
 
@@ -159,16 +162,12 @@ def attention_layers(maps: HeadMaps, point: int, *, tokens: str = "voxels") -> l
         with np.errstate(divide="ignore"):
             values = 1 + np.log(weight / weight.max()) / -np.log(SMALLEST_WEIGHT)
         layer = value_layer(
-            np.append(values, 0),
-            "attention",
-            f"attention after {number} recurrence{'s' if number > 1 else ''}",
-            scale=("1/1 000 000", "largest"),
-            missing=np.append(~reached, True),
-            missing_color=UNREACHED,
+            np.append(values, 0), "attention", f"attention after {number} recurrence{'s' if number > 1 else ''}",
+            scale=("1/1 000 000", "largest"), missing=np.append(~reached, True), missing_color=UNREACHED,
+            note=f"reaches {100 * reached.mean():.3g} % of the {tokens}, {count_of_most(weight)} hold 90 %",
             token=maps.point_token,
-        )
-        note = f"reaches {100 * reached.mean():.3g} % of the {tokens}, {count_of_most(weight)} hold 90 %"
-        layers.append(replace(layer, note=note))
+        )  # fmt: skip
+        layers.append(layer)
     return layers
 
 
@@ -182,10 +181,10 @@ def gain_layer(subject: Subject, maps: HeadMaps) -> Layer:
     """Color by the probability of the true class minus that of the baseline, from -1 to 1."""
     difference, kind = gain(subject, maps)
     title = f"probability of the {kind} class minus that of the baseline"
-    layer = value_layer(
-        (difference + 1) / 2, "gain", title, scale=("-1", "+1"), missing=np.isnan(difference), diverging=True
-    )
-    return replace(layer, span=(-1.0, 1.0))
+    return value_layer(
+        (difference + 1) / 2, "gain", title, scale=("-1", "+1"), span=(-1.0, 1.0), missing=np.isnan(difference),
+        diverging=True,
+    )  # fmt: skip
 
 
 def gain(subject: Subject, maps: HeadMaps) -> tuple[np.ndarray, str]:
