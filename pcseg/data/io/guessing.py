@@ -95,7 +95,7 @@ def _is_normal(triple: np.ndarray) -> bool:
 
 
 def _is_color(triple: np.ndarray) -> bool | None:
-    """Return whether three columns are a color, ``None`` if their values cannot tell."""
+    """Return whether three columns are a color, ``None`` if their values do not decide."""
     rows = triple[np.isfinite(triple).all(axis=1)].astype(np.float64)
     if not rows.any() or rows.min() < 0 or rows.max() > 255:
         return False

@@ -39,6 +39,7 @@ _ENCODINGS = {
 }
 """Encoding that each byte order mark announces."""
 
+_EMPTY_FIELDS = re.compile(r"[\s,;|]+")
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r|$)")
 
 
@@ -157,9 +158,15 @@ def _read_preamble(data: bytes, path: Path) -> Preamble:
 
 
 def _next_line(data: bytes) -> str:
-    """Return the first line with text that is not a comment."""
-    lines = (decode_line(match[0]) for match in _LINE.finditer(data))
-    return next((line for line in lines if line and not line.startswith(COMMENT)), "")
+    """Return the first line with text that is neither a comment nor a row of empty fields, or else such a row."""
+    empty = ""
+    for match in _LINE.finditer(data):
+        line = decode_line(match[0])
+        if line and not line.startswith(COMMENT):
+            if not _EMPTY_FIELDS.fullmatch(line):
+                return line
+            empty = empty or line
+    return empty
 
 
 def _is_data(line: str) -> bool:
@@ -169,7 +176,8 @@ def _is_data(line: str) -> bool:
     if has_positions([normalize_name(name) for name in fields]):
         return False
     values = [field for field in fields if is_value(field, separator)]
-    return len(values) == len(fields) or len([field for field in values if field]) > 2
+    numbers = [field for field in values if field]
+    return len(values) == len(fields) or len(numbers) > 2 or _EMPTY_FIELDS.fullmatch(line) is not None
 
 
 def _numbers_columns(line: str, following: str) -> bool:
