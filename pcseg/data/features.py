@@ -10,7 +10,7 @@ WIDTHS = {"color": 3, "height": 1, "normal": 3, "pos": 3}
 """Number of channels of each feature."""
 
 GROUND_QUANTILE = 0.01
-"""Share of a scene's points below height 0, so that single points under the floor do not shift it."""
+"""Fraction of a scene's points below height 0, so that single points under the floor do not shift it."""
 
 
 def num_features(names: Sequence[str]) -> int:

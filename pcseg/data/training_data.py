@@ -11,8 +11,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pcseg.data.loaders import BatchLoader, EpochLoader
-from pcseg.data.samplers import EpochSampler, SampleKey, ShardSampler
+from pcseg.data.loaders import BatchLoader, EpochLoader, EpochSampler, SampleKey, ShardSampler
 from pcseg.data.worker_errors import WorkerFiles
 from pcseg.errors import require
 from pcseg.labels import LabelSchema
@@ -22,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingSamples(Dataset[T], Generic[T]):
-    """Augmented samples by :class:`~pcseg.data.samplers.SampleKey`.
+    """Augmented samples by :class:`~pcseg.data.loaders.SampleKey`.
 
     Args:
         make: Makes a sample, given the index of its room or image and its random generator.

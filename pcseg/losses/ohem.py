@@ -7,7 +7,7 @@ from pcseg.labels import IGNORE_INDEX
 
 
 def hard_labels(logits: Tensor, y: Tensor, *, threshold: float, min_kept: int) -> Tensor:
-    """Return labels in which all but the hard tokens are ignored, as in CCNet's recipe.
+    """Return labels in which all but the hard tokens are ignored, as in CCNet's training.
 
     Args:
         logits: ``(N, K)``.

@@ -216,7 +216,7 @@ def num_voxels(batch: Any) -> int | None:
 
 
 def crop_batch(batch: Any, budget: int | None) -> Any:
-    """Return a batch with at most ``budget`` voxels: the same share of each cloud, around a random voxel.
+    """Return a batch with at most ``budget`` voxels: the same fraction of each cloud, around a random voxel.
 
     A batch that fits is copied without its tensors, so that a model may set fields of the result.
     """

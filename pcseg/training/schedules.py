@@ -18,7 +18,7 @@ class OneCycle(Schedule):
     """Cosine warm-up to the base rate, then cosine decay (Smith & Topin, 2019; torch's ``OneCycleLR``).
 
     Args:
-        warmup: Share of training that warms up.
+        warmup: Fraction of training that warms up.
         div: The first rate is the base rate divided by this.
         final_div: The last rate is the *first* rate divided by this.
     """
@@ -40,7 +40,7 @@ class Poly(Schedule):
 
     Args:
         power: Exponent of the decay.
-        warmup: Share of training in which the rate is also multiplied by a factor that grows linearly from 0 to 1,
+        warmup: Fraction of training in which the rate is also multiplied by a factor that grows linearly from 0 to 1,
             as in mmsegmentation.
     """
 

@@ -60,7 +60,7 @@ def train(
         schedule: Learning rate over the progress of training; default: one cycle.
         head_lr_scale: Multiplier of the head's learning rate.
         lr_scales: Multipliers of learning rates by a part of the parameter's name; the first match counts.
-            ``{blocks: 0.1}`` is PTv3's published recipe.
+            ``{blocks: 0.1}`` is PTv3's published setting.
         trainer: Duration, device and precision.
         seed: Seeds weights, order of rooms, augmentations and dropout.
         resume: Continue from ``out/last.ckpt`` if it exists.

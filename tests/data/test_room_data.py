@@ -12,9 +12,9 @@ from helpers.fakes import fake_room, write_fake_building
 from jsonargparse import ArgumentParser
 from torch_geometric.data import Batch
 
+from pcseg.data.loaders import SampleKey
 from pcseg.data.manifest import Manifest, describe_scene
 from pcseg.data.room_data import RoomData
-from pcseg.data.samplers import SampleKey
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.data.training_data import hold_out
 from pcseg.errors import UserError

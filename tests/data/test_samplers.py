@@ -2,14 +2,14 @@
 
 import pytest
 
-from pcseg.data import samplers
-from pcseg.data.samplers import EpochSampler, SampleKey, ShardSampler
+from pcseg.data import loaders
+from pcseg.data.loaders import EpochSampler, SampleKey, ShardSampler
 
 
 @pytest.fixture
 def on_process(monkeypatch: pytest.MonkeyPatch):
     def set_rank(rank: int, world: int) -> None:
-        monkeypatch.setattr(samplers, "process_rank", lambda: (rank, world))
+        monkeypatch.setattr(loaders, "process_rank", lambda: (rank, world))
 
     return set_rank
 

@@ -125,10 +125,10 @@ class ImageData(TrainingData):
         splits = self.reader.train_splits if train_splits is None else train_splits
         splits = [split for split in splits if train_splits is not None or split not in self.test_splits]
         for key, named in (("train_splits", splits), ("val_splits", val_splits or ())):
-            shared = set(named) & set(self.test_splits)
-            if shared:
+            both = set(named) & set(self.test_splits)
+            if both:
                 raise UserError(
-                    f"data.{key} and data.test_splits share {min(shared)!r}. Remove it from one of them."
+                    f"data.{key} and data.test_splits share {min(both)!r}. Remove it from one of them."
                 )
         train = [picture for split in splits for picture in self.reader.pictures(split) if picture.label]
         val = [picture for split in val_splits or () for picture in self.reader.pictures(split)]

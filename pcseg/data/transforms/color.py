@@ -13,7 +13,7 @@ class ChromaticAutoContrast(Transform):
 
     Args:
         p: Probability.
-        blend: Share of the stretched colors; default: random in 0..1.
+        blend: Weight of the stretched colors; default: random in 0..1.
     """
 
     p: float = 0.2
@@ -37,7 +37,7 @@ class ChromaticTranslation(Transform):
 
     Args:
         p: Probability.
-        ratio: Maximum change of a channel as a share of 255.
+        ratio: Maximum change of a channel as a fraction of 255.
     """
 
     p: float = 0.95
@@ -56,7 +56,7 @@ class ChromaticJitter(Transform):
 
     Args:
         p: Probability.
-        std: Standard deviation as a share of 255.
+        std: Standard deviation as a fraction of 255.
     """
 
     p: float = 0.95

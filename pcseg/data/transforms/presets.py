@@ -1,4 +1,4 @@
-"""Augmentations of Pointcept's indoor recipes, as single transforms."""
+"""Augmentations of Pointcept's indoor configurations, as single transforms."""
 
 from dataclasses import dataclass
 
