@@ -105,7 +105,7 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, str]]:
                 raise UserError(f"{path}: has {size}, the limit is {MOST_PIXELS:,}. Cut or resize it.")
             tile = image.tile[0].args if image.tile else ""
             image.load()
-            yield image, tile if isinstance(tile, str) else tile[0]
+            yield image, str(tile[0] if isinstance(tile, tuple) else tile)
     except MemoryError as error:
         raise UserError(f"{path}: too large for the memory. Cut or resize it.") from error
     except (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error) as error:
