@@ -6,21 +6,24 @@ from pathlib import Path
 import numpy as np
 from jsonargparse.typing import PositiveInt
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from data_prep.image_check import check_split
-from data_prep.own.check import FileCheck, check_folder, check_prepared, check_scan, check_splits
+from data_prep.own.check import FileCheck, check_folder, check_prepared, check_splits
 from data_prep.own.files import find_clouds
 from data_prep.own.spec import read_spec
+from data_prep.summary import by_kind, print_lines
 from pcseg.data.alignment import Units, Up
 from pcseg.data.images.readers import IMAGE_READERS, ImageSet
+from pcseg.data.inspect_cloud import CloudReport, inspect_file
 from pcseg.data.manifest import MANIFEST_NAME, Manifest
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
 
 
 def check(
-    data: Path,
+    data: list[Path],
     *,
     images: ImageSet | None = None,
     splits: list[str] | str | None = None,
@@ -30,13 +33,14 @@ def check(
     up: Up = "auto",
     columns: str | None = None,
 ) -> list[str]:
-    """Check data before training and print what is wrong with it.
+    """Check scans or data for training: print what is understood and what looks wrong.
 
-    Of point clouds, labels, extents, units, axes, colors, NaN and duplicates are checked, and a histogram of the
-    classes is printed. Of images, every image and label file is read.
+    Of scans, columns and their roles, units, axes, extent, spacing, colors, labels, NaN and duplicates are printed. Of
+    data for training, every file is checked, and a histogram of the classes is printed. Of images, every image and
+    label file is read.
 
     Args:
-        data: A scan, a YAML description of your own data, a prepared folder, or the folder of an image data set.
+        data: Scans, a YAML description of your own data, a prepared folder, or the folder of an image data set.
         images: Kind of an image data set.
         splits: One split of the image data set, or a list; default: all.
         limit: Number of images that are read per split, evenly spread; default: all.
@@ -48,25 +52,71 @@ def check(
     Raises:
         UserError: A file cannot be used; the others are checked first.
     """
+    if images is not None and len(data) > 1:
+        raise UserError(f"{data[1]}: --images checks one folder. Check the other one by itself.")
     if images is not None:
-        return check_images(data, images, splits=splits, limit=limit, workers=workers)
+        return check_images(data[0], images, splits=splits, limit=limit, workers=workers)
     if splits is not None or limit is not None:
         raise UserError("--splits, --limit: options of image data sets. Give --images too.")
+    lines, unreadable = [], []
+    for path in data:
+        try:
+            if path.is_dir() or path.suffix.lower() in (".yaml", ".yml"):
+                lines += check_data(path)
+            else:
+                lines.append(print_report(inspect_file(path, units=units, up=up, columns=columns)))
+        except UserError as error:
+            if len(data) == 1:
+                raise
+            unreadable.append(path)
+            print_lines([f"error: {error}"], Console())
+    if unreadable:
+        print_lines(lines, Console())
+        raise UserError(
+            f"{unreadable[0]}: {len(unreadable)} of {len(data)} paths cannot be used. See the lines above."
+        )
+    return lines
+
+
+def print_report(report: CloudReport) -> str:
+    """Print what is understood of a cloud, and return the conclusion."""
+    console = Console(width=120)
+    for header, rows in (
+        ((f"{report.source}", "understood as"), report.facts),
+        (("column", "used as", "type and values"), report.columns),
+        (("label", "points"), [(name, f"{count:,}") for name, count in report.classes.items()]),
+    ):
+        table = Table(*header)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        if rows:
+            console.print(table)
+    print_lines([f"warning: {report.source.name}: {text}" for text in report.warnings], console)
+    problems = f"{len(report.warnings)} warnings, listed above" if report.warnings else "no problems found"
+    return f"{report.source}: 1 file checked, {problems}."
+
+
+def check_data(data: Path) -> list[str]:
+    """Check a prepared folder or the files of a description.
+
+    Raises:
+        UserError: A file cannot be used.
+    """
     if data.is_dir():
         if not (data / MANIFEST_NAME).is_file():
-            raise UserError(f"{data}: no {MANIFEST_NAME} in it. For an image data set, give --images.")
+            raise UserError(
+                f"{data}: no {MANIFEST_NAME} in it. For an image data set, give --images. For scans, give the files."
+            )
         manifest = Manifest.read(data)
         copies = [f"{one.path} and {other.path} are the same room" for one, other in manifest.copies]
         return check_files(data, manifest.schema, check_prepared(data, manifest), copies)
-    if data.suffix.lower() in (".yaml", ".yml"):
-        spec = read_spec(data)
-        files, remarks = find_clouds(spec)
-        return check_files(data, spec.schema, check_folder(spec, files), remarks)
-    return check_files(data, None, iter([check_scan(data, units=units, up=up, columns=columns)]))
+    spec = read_spec(data)
+    files, remarks = find_clouds(spec)
+    return check_files(data, spec.schema, check_folder(spec, files), remarks)
 
 
 def check_files(
-    data: Path, schema: LabelSchema | None, found: Iterator[FileCheck], remarks: Sequence[str] = ()
+    data: Path, schema: LabelSchema, found: Iterator[FileCheck], remarks: Sequence[str] = ()
 ) -> list[str]:
     """Print problems as files are checked, then tables of files and classes; return the conclusion.
 
@@ -82,12 +132,12 @@ def check_files(
                 name = "" if check.name in text else f"{check.name}: "
                 console.print(f"{kind}: {name}{text}", markup=False, highlight=False, soft_wrap=True)
     warnings = sum(len(check.warnings) for check in checks)
-    for text in [*remarks, *([] if schema is None else check_splits(checks, schema))]:
+    for text in [*remarks, *check_splits(checks, schema)]:
         console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
         warnings += 1
+    print_lines(by_kind((check.name, remark) for check in checks for remark in check.remarks), console)
     console.print(file_table(checks))
-    if schema is not None:
-        console.print(class_table(checks, schema))
+    console.print(class_table(checks, schema))
     bad = [check for check in checks if check.errors]
     if bad:
         raise UserError(

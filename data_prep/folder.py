@@ -12,17 +12,19 @@ from rich.console import Console
 from data_prep.outputs import require_other_folder
 from data_prep.own.files import find_clouds, scene_name
 from data_prep.own.spec import FolderSpec, read_spec
-from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarize
+from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes
 from data_prep.releases.release import fingerprint
+from data_prep.summary import print_lines, summarize
 from pcseg.cli import run
 from pcseg.data.io.clouds import Cloud, cloud_frame, from_table, read_table
+from pcseg.data.io.columns import label_columns
 from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
 from pcseg.data.normals import estimate_normals
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX
 
-PREPARATION = 1
+PREPARATION = 2
 """Part of every fingerprint; increased when this module changes the scenes that it writes."""
 
 GRAY = 127
@@ -126,7 +128,9 @@ def prepare_cloud(
     )
     lost = len(cloud) - len(rows)
     ignored = (f"{file.name}: {lost} points without a position",) if lost else ()
-    return describe_scene(read_scene(out / path), folder=out, source=source, ignored=ignored)
+    auto = "auto" in (spec.units, spec.up)
+    remarks = (*cloud.remarks, *(frame.remarks if auto else ()))
+    return describe_scene(read_scene(out / path), folder=out, source=source, ignored=ignored, remarks=remarks)
 
 
 def read_labeled(spec: FolderSpec, file: Path) -> LabeledCloud:
@@ -137,7 +141,9 @@ def read_labeled(spec: FolderSpec, file: Path) -> LabeledCloud:
     """
     table = read_table(file, columns=spec.columns)
     columns = spec.renamed(table.columns, source=file)
-    remarks = table.remarks
+    remarks, guesses = table.remarks, label_columns(table.columns)
+    if len(guesses) > 1 and "label" not in spec.fields:
+        remarks += (f"labels: column {guesses[0]!r} is used, not {', '.join(map(repr, guesses[1:]))}",)
     if "label" in columns:
         label = columns["label"]
         missing = int(np.count_nonzero(np.isnan(label) if label.dtype.kind == "f" else label == ""))

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from pcseg.data.manifest import MANIFEST_NAME, Manifest, SceneEntry
+from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.data.scenes import read_scene
 from pcseg.errors import UserError
 
@@ -142,47 +141,6 @@ def prepare_scenes(
         finally:
             write()
     return outcome
-
-
-def summarize(outcome: Outcome, out: Path, console: Console, *, kind: str) -> None:
-    """Print classes, repaired lines, skipped files, failures and counts; ``kind`` names the source of a scene.
-
-    Raises:
-        UserError: At least one scene failed.
-    """
-    manifest = outcome.manifest
-    table = Table("class", "points", "share")
-    for name, count in zip(manifest.schema.names, manifest.class_histogram):
-        table.add_row(name, f"{count:,}", f"{count / max(manifest.num_points, 1):.1%}")
-    console.print(table)
-    lines = []
-    for entry in sorted([*outcome.skipped, *outcome.prepared], key=lambda entry: entry.path):
-        for repair in entry.repairs:
-            lines.append(f"repaired: {repair.file} line {repair.line}: {repair.before!r} -> {repair.after!r}")
-        lines += [f"skipped: {file}" for file in entry.ignored]
-    lines += [f"no longer part of the data: {out / entry.path}" for entry in outcome.dropped]
-    lines += [
-        f"warning: {one.path} and {other.path} are the same room. Remove one of their sources."
-        for one, other in manifest.copies
-    ]
-    lines += [f"failed: {failure}" for failure in sorted(outcome.failures)]
-    lines += [
-        f"{len(outcome.prepared)} prepared, {len(outcome.skipped)} unchanged, {len(outcome.failures)} failed",
-        f"{out / MANIFEST_NAME}: {manifest.release}, {len(manifest.scenes)} scenes, "
-        f"{manifest.num_points:,} points, hash {manifest.hash}",
-    ]
-    print_lines(lines, console)
-    if outcome.failures:
-        jobs = len(outcome.prepared) + len(outcome.skipped) + len(outcome.failures)
-        raise UserError(
-            f"{len(outcome.failures)} of {jobs} {kind} could not be prepared. See the lines above."
-        )
-
-
-def print_lines(lines: Sequence[str], console: Console) -> None:
-    """Print lines without markup."""
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _sort_out(jobs: Sequence[Job], out: Path, empty: Manifest) -> tuple[Outcome, list[Job]]:

@@ -14,7 +14,7 @@ from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
 from data_prep.outputs import require_other_folder
-from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarize
+from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes
 from data_prep.releases.release import fingerprint, names_of
 from data_prep.releases.s3dis import (
     LAYOUT,
@@ -31,6 +31,7 @@ from data_prep.releases.s3dis import (
     with_angles,
 )
 from data_prep.releases.text_points import read_points
+from data_prep.summary import print_lines, summarize
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest, Repair, SceneEntry, describe_scene
 from pcseg.data.normals import estimate_normals

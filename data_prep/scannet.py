@@ -16,7 +16,7 @@ from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
 from data_prep.outputs import require_other_folder
-from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes, print_lines, summarize
+from data_prep.parallel import NUM_PROCESSORS, Job, prepare_scenes
 from data_prep.releases.release import fingerprint, names_of
 from data_prep.releases.scannet import (
     LABEL_TABLE,
@@ -30,6 +30,7 @@ from data_prep.releases.scannet import (
 )
 from data_prep.releases.scannet_annotation import read_annotation
 from data_prep.releases.scannet_mesh import read_mesh, vertex_normals
+from data_prep.summary import print_lines, summarize
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
 from pcseg.data.scenes import read_scene, write_scene

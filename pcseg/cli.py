@@ -210,8 +210,13 @@ def make_parser(function: Callable[..., object], *, prog: str | None = None) -> 
     parser = ShortErrorParser(prog=prog, description=summary, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file; a later one overrides an earlier one.")
     parameters = inspect.signature(function).parameters.values()
-    positional = any(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
-    parser.add_function_arguments(function, as_group=False, as_positional=positional, skip={CONFIG})
+    positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
+    lists = {p.name for p in positional if p.annotation == list[Path]}
+    parser.add_function_arguments(
+        function, as_group=False, as_positional=bool(positional), skip={CONFIG, *lists}
+    )
+    for name in lists:
+        parser.add_argument(name, nargs="+", type=Path)
     return parser
 
 

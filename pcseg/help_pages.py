@@ -149,4 +149,5 @@ def _add_option(
     if option.startswith("--"):
         parser.add_argument(option, metavar=option.rpartition(".")[2].strip("-").upper(), help=text)
     else:
-        parser.add_argument(option, help=text)
+        several = ast.unparse(annotation).startswith("list")
+        parser.add_argument(option, nargs="+" if several else None, help=text)

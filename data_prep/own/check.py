@@ -8,17 +8,11 @@ import numpy as np
 
 from data_prep.folder import read_labeled
 from data_prep.own.spec import FolderSpec
-from pcseg.data.alignment import METERS, find_frame
+from pcseg.data.inspect_cloud import inspect_cloud
 from pcseg.data.io.clouds import Cloud, read_cloud
 from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, LabelSchema
-
-FEW_POINTS = 1000
-"""Files with fewer points get a warning."""
-
-ROOM = (0.5, 100.0)
-"""Smallest and largest plausible extent in meters; others get a warning."""
 
 
 @dataclass(kw_only=True)
@@ -35,17 +29,19 @@ class FileCheck:
         unlabeled: Number of unlabeled points.
         errors: Defects that make the file unusable.
         warnings: Suspicious properties.
+        remarks: Decisions of the reader.
     """
 
     name: str
     split: str
     points: int = 0
-    extent: tuple[float, float, float] | None = None
+    extent: tuple[float, ...] | None = None
     color: tuple[int, int] | None = None
     histogram: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     unlabeled: int = 0
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    remarks: tuple[str, ...] = ()
 
 
 def check_folder(spec: FolderSpec, files: Mapping[Path, str]) -> Iterator[FileCheck]:
@@ -84,20 +80,8 @@ def check_prepared(root: Path, manifest: Manifest) -> Iterator[FileCheck]:
         except UserError as error:
             check.errors.append(str(error))
         else:
-            check_cloud(check, cloud, cloud.label, manifest.schema, units="m", up="z")
+            check_cloud(check, cloud, cloud.label, manifest.schema, units="auto", up="auto")
         yield check
-
-
-def check_scan(file: Path, *, units: str, up: str, columns: str | None = None) -> FileCheck:
-    """Check one cloud without a label schema."""
-    check = FileCheck(name=file.name, split="")
-    try:
-        cloud = read_cloud(file, columns=columns, allow_empty=True)
-    except UserError as error:
-        check.errors.append(str(error))
-    else:
-        check_points(check, cloud, units=units, up=up)
-    return check
 
 
 def check_cloud(
@@ -114,59 +98,14 @@ def check_cloud(
 def check_points(check: FileCheck, cloud: Cloud, *, units: str, up: str) -> None:
     """Fill ``check`` with the findings about positions and colors."""
     check.points = len(cloud)
-    rows = np.flatnonzero(cloud.finite)
-    if not len(rows):
-        check.errors.append("no points" if not len(cloud) else "all coordinates are NaN")
+    report = inspect_cloud(cloud, units=units, up=up)  # type: ignore[arg-type]
+    if report.extent is None:
+        check.errors += report.warnings
         return
-    if len(rows) < len(cloud):
-        check.warnings.append(f"{len(cloud) - len(rows):,} points have NaN or infinite coordinates")
-    if len(rows) < FEW_POINTS:
-        check.warnings.append(f"only {len(rows)} points")
-    pos = cloud.pos[rows]
-    _check_frame(check, cloud, pos, units=units, up=up)
-    twice = count_duplicates(pos)
-    if twice:
-        check.warnings.append(f"{twice:,} points ({twice / len(pos):.1%}) are duplicates")
-    _check_color(check, cloud)
-
-
-def _check_frame(check: FileCheck, cloud: Cloud, pos: np.ndarray, *, units: str, up: str) -> None:
-    """Check units, axes and extents."""
-    stated = {"file_unit": cloud.unit, "viewpoint": cloud.viewpoint}
-    frame = find_frame(pos, units=units, up=up, **stated)  # type: ignore[arg-type]
-    check.warnings += [
-        remark for remark, option in zip(frame.remarks, ("units", "up")) if option in frame.unsure
-    ]
-    low, high = np.percentile(frame.apply(pos), (1, 99), axis=0)
-    check.extent = tuple(float(size) for size in high - low)  # type: ignore[assignment]
-    size = max(check.extent)
-    if not ROOM[0] <= size <= ROOM[1]:
-        check.warnings.append(f"extent of {size:.3g} m: check that the unit is {frame.unit!r}")
-    if len(pos) < FEW_POINTS or "auto" in (units, up):
-        return
-    found = find_frame(pos, **stated)  # type: ignore[arg-type]
-    if METERS[found.unit] != METERS[units] and "units" not in found.unsure:
-        check.warnings.append(f"the unit looks like {found.unit}, not {units}")
-    if found.up != up and "up" not in found.unsure and not found.one_view:
-        check.warnings.append(f"the up axis looks like {found.up}, not {up}")
-
-
-def _check_color(check: FileCheck, cloud: Cloud) -> None:
-    if cloud.color is None or not len(cloud.color):
-        check.warnings.append("no color; models that use color need it")
-        return
-    check.color = (int(cloud.color.min()), int(cloud.color.max()))
-    if check.color[0] == check.color[1]:
-        check.warnings.append(f"all color values are {check.color[0]}")
-    elif check.color[1] < 64:
-        check.warnings.append(f"the largest color value is {check.color[1]} of 255")
-
-
-def count_duplicates(pos: np.ndarray) -> int:
-    """Count the points with exactly the coordinates of another point before them."""
-    order = np.lexsort(pos.T)
-    ordered = pos[order]
-    return int(np.count_nonzero((ordered[1:] == ordered[:-1]).all(axis=1)))
+    check.extent, check.remarks = report.extent, cloud.remarks
+    check.warnings += report.warnings
+    if cloud.color is not None:
+        check.color = (int(cloud.color.min()), int(cloud.color.max()))
 
 
 def check_splits(checks: list[FileCheck], schema: LabelSchema) -> list[str]:

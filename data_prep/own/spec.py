@@ -10,16 +10,10 @@ from typing import Any, get_args
 import numpy as np
 
 from pcseg.data.alignment import Units, Up
-from pcseg.data.io.columns import AXES, Columns, normalize_name, parse_names
+from pcseg.data.io.columns import AXES, INSTANCE_NAMES, Columns, label_columns, normalize_name, parse_names
 from pcseg.errors import UserError
 from pcseg.files import read_yaml
 from pcseg.labels import IGNORE_INDEX, LabelSchema
-
-LABEL_NAMES = ("label", "labels", "class", "classification", "semantic", "sem_label", "segment")
-"""Default names of the column with the class."""
-
-INSTANCE_NAMES = ("instance", "instances", "instance_id", "object_id")
-"""Default names of the column with the object."""
 
 FIELDS = ("pos", "color", "normal", "label", "instance")
 
@@ -125,10 +119,10 @@ class FolderSpec:
                         f"{self.path}."
                     )
                 new[target] = columns[normalize_name(other)]
-        for name, guesses in (("label", LABEL_NAMES), ("instance", INSTANCE_NAMES)):
-            if name not in new and name not in self.fields:
-                found = next((columns[guess] for guess in guesses if guess in columns), None)
-                new |= {} if found is None else {name: found}
+        objects = [name for name in INSTANCE_NAMES if name in columns]
+        for name, guesses in (("label", label_columns(columns)), ("instance", objects)):
+            if guesses and name not in self.fields:
+                new[name] = columns[guesses[0]]
         return new
 
 

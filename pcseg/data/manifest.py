@@ -39,6 +39,7 @@ class SceneEntry:
         space: Name of the physical space, if several scenes can show it; these are held out together.
         repairs: Damaged lines of the source that were repaired.
         ignored: Source files, points or labels that were skipped.
+        remarks: Decisions of the reader that a user should know.
     """
 
     path: str
@@ -52,6 +53,7 @@ class SceneEntry:
     space: str | None = None
     repairs: tuple[Repair, ...] = ()
     ignored: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +166,7 @@ def _read_entry(fields: dict) -> SceneEntry:
         "class_histogram": tuple(map(int, fields["class_histogram"])),
         "repairs": tuple(Repair(**repair) for repair in fields["repairs"]),
         "ignored": tuple(fields["ignored"]),
+        "remarks": tuple(fields.get("remarks", ())),
     }
     return SceneEntry(**{**fields, **lists})
 
@@ -176,6 +179,7 @@ def describe_scene(
     space: str | None = None,
     repairs: tuple[Repair, ...] = (),
     ignored: tuple[str, ...] = (),
+    remarks: tuple[str, ...] = (),
 ) -> SceneEntry:
     """Return the manifest entry of a scene that was written under ``folder``/<area or split>/."""
     relative = scene.path.relative_to(folder)
@@ -196,6 +200,7 @@ def describe_scene(
         space=space,
         repairs=repairs,
         ignored=ignored,
+        remarks=remarks,
     )
 
 

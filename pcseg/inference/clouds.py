@@ -9,6 +9,7 @@ import numpy as np
 
 from pcseg.checkpoint import LoadedModel, ModelKind
 from pcseg.data.alignment import Frame, Units, Up
+from pcseg.data.inspect_cloud import summary
 from pcseg.data.io.clouds import Cloud, cloud_frame
 from pcseg.data.io.ply import write_ply
 from pcseg.data.normals import estimate_normals
@@ -84,6 +85,7 @@ def predict_cloud(
     start = time.perf_counter()
     rows, remarks = usable_rows(cloud)
     frame = cloud_frame(cloud, rows, units=units, up=up)
+    remarks[0] = f"read: {cloud.source}, {summary(cloud, frame)}"
     remarks += frame.remarks
     sample = make_sample(model, cloud, rows, frame, remarks)
     prediction = predict_scene(

@@ -8,8 +8,9 @@ from helpers.clouds_on_disk import own_room, write_own_folder, write_own_ply
 from helpers.fake_images import save, write_images
 from helpers.fakes import write_fake_building
 
-from data_prep.own.check import count_duplicates
+from data_prep.folder import prepare
 from pcseg.cli import main
+from pcseg.data.inspect_cloud import count_duplicates
 
 
 def check(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str]:
@@ -131,3 +132,47 @@ def test_folder_of_unknown_kind(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "no manifest.json in it. For an image data set, give --images." in output
     status, output = check(capsys, tmp_path, "--splits", "train")
     assert "options of image data sets" in output
+
+
+def test_several_scans_are_a_table_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = []
+    for number, suffix in enumerate((".ply", ".PLY")):
+        files.append(write_own_ply(tmp_path / f"room[{number}]{suffix}", own_room(number)))
+    status, output = check(capsys, *files)
+    assert status == 0
+    for file in files:
+        assert f"{file}: 1 file checked, no problems found." in output
+    for text in ("understood as", "used as", "1,500", "position", "spacing"):
+        assert output.count(text) >= 2, text
+    (tmp_path / "cut.ply").write_bytes(files[0].read_bytes()[:-40])
+    status, output = check(capsys, files[0], tmp_path / "cut.ply", tmp_path / "none.las")
+    assert status == 1
+    assert "error: " in output
+    assert "2 of 3 paths cannot be used" in output
+    assert f"{files[0]}: 1 file checked" in output
+    yaml = write_own_folder(tmp_path)
+    assert check(capsys, files[0], yaml)[0] == 0
+
+
+def test_remarks_of_readers_are_printed_once_per_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    yaml = write_own_folder(tmp_path)
+    for number in range(3):
+        room = own_room(number)
+        label = room["label"].astype(np.float32)
+        label[: number + 1] = np.nan
+        color = (room["color"] / 255).astype(np.float32)
+        write_own_ply(
+            tmp_path / "my_rooms" / "train" / f"room_{number}.ply", room | {"label": label, "color": color}
+        )
+    status, output = check(capsys, yaml)
+    assert status == 0
+    assert output.count("note: colors: ") == 1
+    assert "(3 files, such as train/room_0.ply)" in output
+    prepare(yaml, tmp_path / "out", workers=1)
+    reported = capsys.readouterr().out
+    assert reported.count("note: colors: ") == reported.count("note: labels: ") == 1
+    assert "note: labels: 1 points have none (NaN) (3 files, such as train/room_0.h5)" in reported
+    prepare(yaml, tmp_path / "out", workers=1)
+    assert "note: labels: 1 points" in capsys.readouterr().out

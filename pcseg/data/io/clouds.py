@@ -99,7 +99,7 @@ def read_cloud(path: Path, *, columns: str | None = None, allow_empty: bool = Fa
     """
     path = Path(path)
     _require_readable(path)
-    if columns is None and _is_prepared(path):
+    if columns is None and is_prepared(path):
         cloud = _read_prepared(path)
     else:
         cloud = from_table(read_table(path, columns=columns), path)
@@ -181,7 +181,7 @@ def _require_readable(path: Path) -> None:
         raise UserError(f"{path}: the file is empty. Export it again.")
 
 
-def _is_prepared(path: Path) -> bool:
+def is_prepared(path: Path) -> bool:
     """Return whether an HDF5 file is a prepared scene."""
     import h5py
 

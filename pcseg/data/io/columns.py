@@ -57,6 +57,13 @@ NAMES = {
 }  # fmt: skip
 """Column names that are recognized for each field; names of other programs are listed in docs/own_data.md."""
 
+LABEL_NAMES = ("label", "labels", "class", "classification", "semantic", "sem_label", "segment", "class_id", "label_id",
+               "semantic_label", "category")  # fmt: skip
+"""Names of the column with the class."""
+
+INSTANCE_NAMES = ("instance", "instances", "instance_id", "object_id")
+"""Names of the column with the object."""
+
 UNITS = {"m": "m", "meter": "m", "meters": "m", "metre": "m", "metres": "m", "cm": "cm", "mm": "mm", "ft": "ft",
          "feet": "ft", "foot": "ft", "us-ft": "ft-us", "ft-us": "ft-us", "in": "in", "inch": "in"}  # fmt: skip
 """Unit of every spelling in the header of a table."""
@@ -122,6 +129,12 @@ def apply_names(columns: Sequence[np.ndarray], names: Sequence[str], path: Path)
 def has_positions(names: Sequence[str]) -> bool:
     """Return whether columns of these names hold positions."""
     return any(set(triple) <= set(names) for triple in NAMES["pos"])
+
+
+def label_columns(columns: Columns) -> list[str]:
+    """Return the names of possible label columns, best first: those with several values come first."""
+    found = [name for name in LABEL_NAMES if name in columns]
+    return sorted(found, key=lambda name: not (columns[name] != columns[name][:1]).any())
 
 
 def stack_field(columns: Columns, field: str) -> np.ndarray | None:
