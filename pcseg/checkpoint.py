@@ -63,6 +63,12 @@ class ModelCard:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """Arguments of the training data; empty if the configuration names none."""
+        data = self.config.get("data", {})
+        return data.get("init_args", data)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:

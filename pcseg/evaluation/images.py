@@ -12,13 +12,7 @@ from pcseg.data.images.reader import ImageReader, Picture
 from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.errors import UserError
 from pcseg.evaluation.baselines import most_frequent_class
-from pcseg.evaluation.provenance import (
-    code_record,
-    data_arguments,
-    kept_from_training,
-    model_record,
-    training_argument,
-)
+from pcseg.evaluation.provenance import code_record, kept_from_training, model_record, training_argument
 from pcseg.evaluation.report import Report
 from pcseg.files import make_folder
 from pcseg.inference.images import ImageOptions, image_model
@@ -40,7 +34,7 @@ def evaluate_images(
     image_set = training_argument(loaded, "dataset", option="a checkpoint that was trained on ImageData")
     reader = IMAGE_READERS[image_set](root)
     loaded.schema.require_same(reader.schema, this=str(loaded.path), that=str(root))
-    splits = list(splits or data_arguments(loaded.card).get("test_splits") or reader.test_splits)
+    splits = list(splits or loaded.card.data.get("test_splits") or reader.test_splits)
     pictures = labeled_pictures(reader, splits)
     make_folder(out)
     matrix = ConfusionMatrix(loaded.schema.num_classes)

@@ -43,15 +43,9 @@ NOT_PREDICTION_CODE = (
 """Files and folders of the package that predictions do not depend on."""
 
 
-def data_arguments(card: ModelCard) -> dict[str, Any]:
-    """Return the arguments of the training data from the configuration of a model; empty if it has none."""
-    data = card.config.get("data", {})
-    return data.get("init_args", data)
-
-
 def training_argument(model: LoadedModel, key: str, *, option: str) -> Any:
     """Return an argument of the training data; raise :class:`UserError` with the option to give if it is unknown."""
-    value = data_arguments(model.card).get(key)
+    value = model.card.data.get(key)
     if value is None:
         raise UserError(f"{model.path}: its configuration does not name {key} of the data. Give {option}.")
     return value
@@ -145,7 +139,7 @@ def _package_hash() -> str:
 def recipe_hash(model: LoadedModel) -> str:
     """Return a hash of the training configuration without splits, paths and devices: equal for folds of one recipe."""
     config = {key: value for key, value in model.card.config.items() if key != "data"}
-    config["data"] = data_arguments(model.card)
+    config["data"] = model.card.data
     return _hash({key: value for key, value in _flat(config).items() if not key.startswith(NOT_RECIPE)})
 
 
@@ -181,7 +175,7 @@ def kept_from_training(
     """
     if card.converted_from:
         return None
-    trainings = [data_arguments(card) | {"manifest_hash": card.manifest_hash}]
+    trainings = [card.data | {"manifest_hash": card.manifest_hash}]
     initial = card.initial_weights
     while initial and initial["training"]:
         trainings.append(initial["training"])

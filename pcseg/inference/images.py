@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,10 +111,9 @@ def image_model(loaded: LoadedModel) -> ImageModel:
     """Return a loaded model as an image model; raise :class:`UserError` for a point model."""
     if loaded.kind != "images":
         raise UserError(f"{loaded.path}: a point model. Choose the checkpoint of an image model.")
-    data = loaded.card.config.get("data", {})
-    args = data.get("init_args", data)
+    args: dict[str, Any] = loaded.card.data
     height, width = args.get("crop_size", (480, 480))
-    reader = IMAGE_READERS.get(args.get("dataset"))
+    reader = IMAGE_READERS.get(args.get("dataset", ""))
     return ImageModel(
         network=loaded.network,
         normalize=Normalize(

@@ -100,7 +100,6 @@ def history(checkpoint: Checkpoint) -> dict[str, Any]:
     if WEIGHTS_KEY in checkpoint.content:
         return {"name": checkpoint.content[WEIGHTS_KEY]["origin"], "training": None}
     card = checkpoint.card
-    data = card.config.get("data", {})
-    splits = {key: data.get("init_args", data).get(key) for key in SPLITS}
+    splits = {key: card.data.get(key) for key in SPLITS}
     training = {"manifest_hash": card.manifest_hash, "initial_weights": card.initial_weights, **splits}
     return {"name": f"checkpoint {checkpoint.hash}", "training": training}

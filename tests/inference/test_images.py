@@ -137,9 +137,8 @@ def test_base_size_sets_the_longer_edge() -> None:
 
 def test_large_color_images_of_scannet_are_resized_to_the_labels() -> None:
     arguments: dict[str, Any] = {"dataset": "scannet_frames", "crop_size": [48, 64]}
-    loaded: Any = SimpleNamespace(
-        kind="images", network=None, path=None, config={"data": {"init_args": arguments}}
-    )
+    card = SimpleNamespace(data=arguments)
+    loaded: Any = SimpleNamespace(kind="images", network=None, path=None, card=card)
     assert image_model(loaded).base_size == 640
     arguments["base_size"] = 320
     assert image_model(loaded).base_size == 320

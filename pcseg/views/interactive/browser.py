@@ -60,7 +60,7 @@ class BrowserView:
             raise UserError(message) from error
         if max_points < 1:
             raise UserError(f"--max_points {max_points}: must be at least 1.")
-        self.subject, self.coloring = subject, coloring
+        self.subject = subject
         self.drawn = thin(subject.pos, max_points)
         self.picked: int | None = None
         layers, first = browse_layers(subject, coloring)
