@@ -36,15 +36,18 @@ class ClassAttention(nn.Module):
 
     def affinity(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
         """Return the attention S of tokens to classes, ``(N, K)``."""
-        keys = self.key(class_features.flatten(0, 1)).view(*class_features.shape[:2], -1)
-        clouds = zip(split_clouds(self.query(x, sites), sites.ptr), keys)
-        return torch.cat([(query @ (self.scale * key).mT).softmax(-1) for query, key in clouds])
+        return torch.cat(self._affinities(x, class_features, sites))
 
     def attend(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
         """Return ``up(S V) + X``, ``(N, C)``, the input of ``fuse``."""
         values = self.value(class_features.flatten(0, 1)).view(*class_features.shape[:2], -1)
-        clouds = zip(split_clouds(self.affinity(x, class_features, sites), sites.ptr), values)
+        clouds = zip(self._affinities(x, class_features, sites), values)
         return self.up(torch.cat([weights @ value for weights, value in clouds])) + x
+
+    def _affinities(self, x: Tensor, class_features: Tensor, sites: Sites) -> list[Tensor]:
+        keys = self.key(class_features.flatten(0, 1)).view(*class_features.shape[:2], -1)
+        clouds = zip(split_clouds(self.query(x, sites), sites.ptr), keys)
+        return [(query @ (self.scale * key).mT).softmax(-1) for query, key in clouds]
 
     def forward(self, x: Tensor, class_features: Tensor, sites: Sites) -> Tensor:
         """Return tokens ``x`` ``(N, C)`` with the context of ``class_features`` ``(B, K, C)``."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone
 from pcseg.backbones.points.ptv3_network import PTv3
-from pcseg.checkpoint import KEY, Checkpoint, instantiate_parts, read_checkpoint
+from pcseg.checkpoint import KEY, instantiate_parts, read_checkpoint
 from pcseg.data.features import WIDTHS, num_features
 from pcseg.errors import UserError
 from pcseg.heads import ImageHead, LinearHead, PointHead
@@ -141,19 +141,13 @@ def inflate_head(
     return Conversion(title=f"head of {title}, inflated", state=weights, report=report, num_classes=classes)
 
 
-def _own_checkpoint(source: Path) -> Checkpoint | None:
-    """Return a checkpoint of this package, ``None`` for files of other programs."""
-    try:
-        checkpoint = read_checkpoint(source)
-    except UserError:
-        return None
-    return checkpoint if KEY in checkpoint.content else None
-
-
 def _image_head(source: Path) -> tuple[str, State, NameMap, int]:
     """Return title, weights, name map and number of classes of the head of an image checkpoint."""
-    checkpoint = _own_checkpoint(source)
-    if checkpoint is not None:
+    try:
+        checkpoint = read_checkpoint(source)
+    except UserError:  # a file of another program
+        checkpoint = None
+    if checkpoint is not None and KEY in checkpoint.content:
         model = checkpoint.model().network
         if not isinstance(model.head, ImageHead):
             raise UserError(f"{source}: holds a point model. Name an image model for --inflate.")

@@ -22,16 +22,8 @@ AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "param
 WRAPPED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """Parts that torch.compile and others insert anywhere in a name."""
 
-PREFIXES = (
-    "module.",
-    "model.",
-    "network.",
-    "net.",
-    "ema.",
-    "ema_model.",
-    "averaged_model.",
-    "_forward_module.",
-)
+PREFIXES = ("module.", "model.", "network.", "net.", "ema.", "ema_model.", "averaged_model.",
+            "_forward_module.")  # fmt: skip
 """Prefixes that wrappers, Lightning modules and moving averages put before all names."""
 
 COUNTERS = ("n_averaged", "num_updates", "decay", "initted", "step")

@@ -78,11 +78,9 @@ class System:
 def _paddle_names(backbone: nn.Module, state: State) -> NameMap:
     if isinstance(backbone, HRNet):
         return hrnet_names(backbone, state)
-    return (
-        resnet_jpu_names(backbone, state)
-        if isinstance(backbone, JPUBackbone)
-        else resnet_names(backbone, state)
-    )
+    if isinstance(backbone, JPUBackbone):
+        return resnet_jpu_names(backbone, state)
+    return resnet_names(backbone, state)
 
 
 def _is_ptv3(variant: str) -> Callable[[nn.Module], bool]:

@@ -78,5 +78,5 @@ def test_recurrence_golden_numbers() -> None:
 
 
 def test_too_few_channels_are_refused() -> None:
-    with pytest.raises(UserError, match=r"7 channels\. Choose at least 8"):
+    with pytest.raises(UserError, match=r"channels: 7 is out of range\. Use at least 8"):
         CrissCrossAttention(7)
