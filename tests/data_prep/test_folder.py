@@ -377,3 +377,24 @@ def test_names_with_brackets_match_themselves() -> None:
     assert matches(("c.ply",), ("**", "*.ply"))
     assert not matches(("a", "c.ply"), ("*.ply",))
     assert not matches(("A", "c.ply"), ("a", "*.ply"))
+
+
+def test_columns_of_tables_without_a_header(tmp_path: Path) -> None:
+    """The description names all columns; labels that are NaN are unlabeled."""
+    room = own_room(1, num_points=300)
+    for split in ("train", "test"):
+        table = np.column_stack([room["label"], room["pos"], room["color"]]).astype(np.float64)
+        table[:7, 0] = np.nan
+        (tmp_path / "rooms" / split).mkdir(parents=True)
+        np.savetxt(tmp_path / "rooms" / split / "a.txt", table, fmt="%.9g")
+    text = DESCRIPTION.replace("my_rooms\nnames", "rooms\nnames")
+    yaml = describe(tmp_path / "d.yaml", text)
+    with pytest.raises(UserError, match="could not be prepared"):
+        prepare(yaml, tmp_path / "out", workers=1)
+    yaml = describe(tmp_path / "d.yaml", text + "columns: label,x,y,z,red,green,blue\n")
+    prepare(yaml, tmp_path / "out", workers=1)
+    scene = read_scene(tmp_path / "out" / "test" / "a.h5")
+    np.testing.assert_array_equal(scene.label, [-1] * 7 + room["label"][7:].tolist())
+    np.testing.assert_array_equal(scene.color, room["color"])
+    with pytest.raises(UserError, match=r"d\.yaml: columns x,y: z is missing"):
+        read_spec(describe(tmp_path / "d.yaml", text + "columns: [x, y]\n"))

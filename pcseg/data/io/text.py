@@ -39,6 +39,9 @@ _ENCODINGS = {
 }
 """Encoding that each byte order mark announces."""
 
+_LONGEST_PREAMBLE = 1000
+"""Number of lines before the data after which a file is taken for another kind of text."""
+
 _EMPTY_FIELDS = re.compile(r"[\s,;|]+")
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r|$)")
 
@@ -79,6 +82,7 @@ def read_text(path: Path, names: Sequence[str] = ()) -> PointTable:
     data = _decode(path.read_bytes(), path)
     preamble = _read_preamble(data, path)
     body = data[preamble.start :] if preamble.start else data
+    del data
     line = _next_line(body)
     separator = _choose_separator(line, preamble.heads)
     columns = parse_columns(
@@ -145,13 +149,13 @@ def _read_preamble(data: bytes, path: Path) -> Preamble:
                 preamble.count = int(line)
             elif _numbers_columns(line, following):
                 preamble.numbered = True
-            elif _is_data(line):
+            elif _is_data(line, preamble.heads):
                 preamble.start = match.start()
                 return preamble
             else:
                 preamble.heads.append((preamble.line, line))
         preamble.line += 1
-        if match.end() == len(data):
+        if match.end() == len(data) or len(preamble.heads) > _LONGEST_PREAMBLE:
             break
     first = f": no line holds three numbers (the first is {_next_line(data)[:60]!r})" if data.strip() else ""
     raise UserError(f"{path}: holds no points{first}. Choose another file, or write numbers as 1.5.")
@@ -169,15 +173,30 @@ def _next_line(data: bytes) -> str:
     return empty
 
 
-def _is_data(line: str) -> bool:
-    """Return whether a line is a point and not a header: all fields are values, or three numbers precede words."""
+def _is_data(line: str, heads: list[tuple[int, str]]) -> bool:
+    """Return whether a line is a point: it has the fields of the header, or values only, or three numbers."""
     separator = find_separator(line)
     fields = split_fields(line, separator)
     if has_positions([normalize_name(name) for name in fields]):
         return False
+    for mark, width in _header_widths(heads).items():
+        named = split_fields(line, mark)
+        if len(named) == width:
+            return not _are_units(named)
     values = [field for field in fields if is_value(field, separator)]
     numbers = [field for field in values if field]
     return len(values) == len(fields) or len(numbers) > 2 or _EMPTY_FIELDS.fullmatch(line) is not None
+
+
+def _header_widths(heads: list[tuple[int, str]]) -> dict[str, int]:
+    """Return the number of names in a header with coordinates, by each separator that finds them."""
+    widths = {}
+    for mark in SEPARATORS:
+        for _, text in heads:
+            names = split_fields(text.lstrip("#/%! "), mark)
+            if has_positions([normalize_name(name) for name in names]):
+                widths[mark] = len(names)
+    return widths
 
 
 def _numbers_columns(line: str, following: str) -> bool:
@@ -197,12 +216,9 @@ def _numbers_columns(line: str, following: str) -> bool:
 
 def _choose_separator(line: str, heads: list[tuple[int, str]]) -> str:
     """Return the separator that splits the data as a header with coordinates, else the one that gives most numbers."""
-    for mark in SEPARATORS:
-        width = len(split_fields(line, mark))
-        for _, head in heads:
-            names = split_fields(head.lstrip("#/%! "), mark)
-            if len(names) == width and has_positions([normalize_name(name) for name in names]):
-                return mark
+    for mark, width in _header_widths(heads).items():
+        if len(split_fields(line, mark)) == width:
+            return mark
     separator = find_separator(line)
     return (
         BLANKS if separator == "\t" and "" in split_fields(line, "\t")[:-1] else separator
@@ -270,8 +286,13 @@ def _find_header(
 
 def _find_units(heads: list[tuple[int, str]], width: int, separator: str) -> set[str | None]:
     """Return the units in a line of units below the header."""
-    for _, text in heads:
-        fields = [field.strip("[]()").lower() for field in split_fields(text, separator)]
-        if len(fields) == width and all(field in UNITS for field in fields[:3]):
-            return {UNITS[field] for field in fields[:3]}
-    return set()
+    rows = [split_fields(text, separator) for _, text in heads]
+    return {_unit(field) for row in rows if len(row) == width and _are_units(row) for field in row[:3]}
+
+
+def _are_units(fields: list[str]) -> bool:
+    return all(_unit(field) for field in fields[:3])
+
+
+def _unit(field: str) -> str | None:
+    return UNITS.get(field.strip("[]()").lower())

@@ -107,7 +107,7 @@ HEADERS = [
     refused("longitude", b"lon,lat,height\n11.5,48.1,500\n11.6,48.2,501\n", "no columns x, y and z"),
     refused("comment that names too few", b"# x y z\n1 2 3 4 5 6\n7 8 9 1 2 3\n", "3 names", "a.txt"),
     refused("ESRI grid", b"ncols 4\nnrows 2\ncellsize 1\n1.5 2.5 3.5 4.5\n5 6 7 8.5\n", "2 names", "a.asc"),
-    refused("words in x", b"x,y,z\na,1,2\nb,3,4\n", "holds no points"),
+    refused("words in x", b"x,y,z\na,1,2\nb,3,4\n", "no columns x, y and z of numbers"),
     refused("header repeated", table(NAMES) + table(NAMES), "line 5: 'x' is not a number"),
 ]  # fmt: skip
 
@@ -250,6 +250,8 @@ FIELDS = [
         columns={"a": [NAN] * 3, "b": [NAN] * 3}),
     Row(id="empty lines of Excel", file="a.csv",
         content=b"x,y,z\n0.5,1.5,2.5\n-1,2,3\n,,\n", pos=[*POS[:2], [NAN] * 3]),
+    Row(id="first line with a word only", file="a.csv", content=b"x,y,z,label\n,,,wall\n-1,2,3,wall\n",
+        pos=[[NAN] * 3, POS[1]], columns={"label": ["wall"] * 2}),
     Row(id="empty first line", file="a.csv", content=b"x,y,z\n,,\n-1,2,3\n", pos=[[NAN] * 3, POS[1]]),
     Row(id="empty first line, no header", file="a.csv", content=b";;\n-1;2;3\n", pos=[[NAN] * 3, POS[1]]),
     Row(id="only empty lines", file="a.csv", content=b"x,y,z\n,,\n,,\n", pos=[[NAN] * 3] * 2),
@@ -261,7 +263,7 @@ FIELDS = [
     Row(id="decimal commas of millimeters", file="a.csv",
         content=b"x;y;z\n0,500;1,500;2,500\n-1;2;3\n4;5;6,250\n", pos=POS),
     refused("perhaps thousands", b"x;y;z\n1,234;2,345;3,456\n", "'1,234' is not a number"),
-    refused("thousands", b'x,y,z\n"1,234.5","2,345.5","3,456.5"\n', "holds no points"),
+    refused("thousands", b'x,y,z\n"1,234.5","2,345.5","3,456.5"\n', "'1,234.5' is not a number"),
     refused("apostrophes", b"x;y;z\n1234.5;2.5;3.5\n1'234.5;2.5;3\n", "234.5\" is not a number"),
     refused("short line", b"x,y,z\n1,2,3\n1,2\n", "line 3: has 2 values"),
     refused("long line", b"x,y,z\n1,2,3\n1,2,3,4\n", "line 3: has 4 values"),
