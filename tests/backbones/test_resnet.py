@@ -105,7 +105,7 @@ def test_unavailable_weights_are_reported() -> None:
     with mock.patch("timm.get_pretrained_cfg", return_value=None):
         with pytest.raises(UserError, match=r"timm has no weights for resnet50s\. Give a file"):
             resnet(name="resnet50s", pretrained="timm")
-    with pytest.raises(UserError, match="output_stride: 4 is not supported"):
+    with pytest.raises(UserError, match="output_stride: 4 is out of range"):
         tiny(output_stride=4)
     with pytest.raises(UserError, match="Choose one of resnet50, "):
         resnet(name="resnet18")  # type: ignore[arg-type]

@@ -75,7 +75,10 @@ class TestCCNetThick(PointHeadContract):
     [
         (lambda: make(FCNBody, level=3), "levels 0 to 2"),
         (lambda: make(CTBody, level=0, aux_level=-1), "head.aux_level: -1"),
-        (lambda: make(EncBody, level=1, laterals=[0]), "has a finer level than 1"),
+        (
+            lambda: make(EncBody, level=1, laterals=[0]),
+            r"laterals: 0 is out of range\. Choose levels that are not finer than 1",
+        ),
         (lambda: make(EncBody, num_codewords=0), "num_codewords: 0"),
         (lambda: make(EncBody, reference_size=0), "reference_size: 0"),
         (lambda: make(RCCABody, recurrence=0), "recurrence: 0"),
