@@ -108,8 +108,7 @@ def check_data(data: Path) -> list[str]:
                 f"{data}: no {MANIFEST_NAME} in it. For an image data set, give --images. For scans, give the files."
             )
         manifest = Manifest.read(data)
-        copies = [f"{one.path} and {other.path} are the same room" for one, other in manifest.copies]
-        return check_files(data, manifest.schema, check_prepared(data, manifest), copies)
+        return check_files(data, manifest.schema, check_prepared(data, manifest))
     spec = read_spec(data)
     files, remarks = find_clouds(spec)
     return check_files(data, spec.schema, check_folder(spec, files), remarks)

@@ -1,5 +1,6 @@
 """Check your own data before preparation or training, per file and over all files."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ class FileCheck:
         errors: Defects that make the file unusable.
         warnings: Suspicious properties.
         remarks: Decisions of the reader.
+        content: Hash of the positions, equal for copies of a room; empty without points.
     """
 
     name: str
@@ -42,6 +44,7 @@ class FileCheck:
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     remarks: tuple[str, ...] = ()
+    content: str = ""
 
 
 def check_folder(spec: FolderSpec, files: Mapping[Path, str]) -> Iterator[FileCheck]:
@@ -103,13 +106,14 @@ def check_points(check: FileCheck, cloud: Cloud, *, units: str, up: str) -> None
         check.errors += report.warnings
         return
     check.extent, check.remarks = report.extent, cloud.remarks
+    check.content = hashlib.sha256(np.ascontiguousarray(cloud.pos, np.float64).data).hexdigest()
     check.warnings += report.warnings
     if cloud.color is not None:
         check.color = (int(cloud.color.min()), int(cloud.color.max()))
 
 
 def check_splits(checks: list[FileCheck], schema: LabelSchema) -> list[str]:
-    """Return warnings over all files: classes without points, and classes or files in one split only."""
+    """Return warnings over all files: classes without points, classes or files in one split only, and copies."""
     warnings = []
     splits = dict.fromkeys(check.split for check in checks)
     counts = {split: np.zeros(schema.num_classes, np.int64) for split in splits}
@@ -126,4 +130,9 @@ def check_splits(checks: list[FileCheck], schema: LabelSchema) -> list[str]:
         warnings.append(
             f"all files are in {next(iter(splits))!r}: there is no other split for validation or testing"
         )
+    first: dict[str, FileCheck] = {}
+    for check in checks:
+        other = first.setdefault(check.content, check)
+        if other is not check and check.content:
+            warnings.append(f"{other.name} and {check.name} have the same points")
     return warnings

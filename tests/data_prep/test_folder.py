@@ -10,6 +10,7 @@ from helpers.clouds_on_disk import DESCRIPTION, NAMES, own_room, write_own_folde
 from data_prep.folder import object_numbers, prepare
 from data_prep.own.files import find_clouds, matches
 from data_prep.own.spec import read_spec
+from pcseg.cli import main
 from pcseg.data.io.clouds import read_cloud
 from pcseg.data.manifest import Manifest
 from pcseg.data.scenes import check_scene, read_scene
@@ -369,6 +370,10 @@ def test_copies_of_a_room_are_reported(tmp_path: Path, capsys: pytest.CaptureFix
     shutil.copy(tmp_path / "my_rooms/train/room_1.ply", tmp_path / "my_rooms/test/copy.ply")
     prepare(yaml, tmp_path / "out", workers=1)
     assert "warning: test/copy.h5 and train/room_1.h5 are the same room" in capsys.readouterr().out
+    main(["check", str(yaml), str(tmp_path / "out")])
+    reported = capsys.readouterr().out
+    assert "test/copy.ply and train/room_1.ply have the same points" in reported
+    assert "test/copy.h5 and train/room_1.h5 have the same points" in reported
 
 
 def test_names_with_brackets_match_themselves() -> None:

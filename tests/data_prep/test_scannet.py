@@ -477,3 +477,32 @@ def test_changed_files_and_another_table_are_prepared_again(raw: Path, tmp_path:
     replace(raw / "scannetv2-labels.combined.tsv", b"1313\tsofa", b"6\tsofa")
     prepare(raw, tmp_path / "out", workers=1)
     assert "4 prepared, 0 unchanged, 0 failed" in capsys.readouterr().out
+
+
+def test_linked_scans_are_read_and_each_scan_once(release: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(release, raw)
+    (raw / "scans").rename(tmp_path / "disk")
+    (raw / "scans").symlink_to(tmp_path / "disk")
+    assert {scan.name for scan in find_scans(raw)[0]} == set(SCANS)
+    copy = raw / "scans" / "scene0002_00"
+    copy.symlink_to(raw / "scans" / "scene0000_00")
+    with pytest.raises(UserError, match=r"scene0002_00: the same folder as .*scene0000_00"):
+        find_scans(raw)
+    copy.unlink()
+    copy.symlink_to(tmp_path / "unmounted")
+    with pytest.raises(UserError, match="scene0002_00: broken link"):
+        find_scans(raw)
+    copy.unlink()
+    shutil.copytree(raw / "scans" / "scene0000_00", raw / "scans_test" / "scene0000_00")
+    with pytest.raises(UserError, match=r"scans_test/scene0000_00: .*scans/scene0000_00 has the same name"):
+        find_scans(raw)
+    shutil.rmtree(raw / "scans_test" / "scene0000_00")
+    with pytest.raises(UserError, match="is the folder of the raw data"):
+        prepare(raw, raw)
+
+
+def test_lists_may_have_other_encodings(release: Path, tmp_path: Path) -> None:
+    for split, scan in (("train", "scene0000_00"), ("val", "scene0011_00")):
+        (tmp_path / f"scannetv2_{split}.txt").write_bytes(f"# scans\r\n{scan}\r\n\r\n".encode("utf-16"))
+    assert read_lists(tmp_path) == {"train": ("scene0000_00",), "val": ("scene0011_00",)}
