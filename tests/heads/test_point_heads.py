@@ -82,7 +82,7 @@ class TestCCNetThick(PointHeadContract):
         (lambda: make(EncBody, num_codewords=0), "num_codewords: 0"),
         (lambda: make(EncBody, reference_size=0), "reference_size: 0"),
         (lambda: make(RCCABody, recurrence=0), "recurrence: 0"),
-        (lambda: make(RCCABody, width=4), "4 channels. Choose at least 8"),
+        (lambda: make(RCCABody, width=4), "channels: 4 is out of range"),
         (lambda: make(RCCABody, thickness=0), "thickness: 0"),
         (lambda: make(RCCABody, axes=[0, 3]), r"axes: \[0, 3\]"),
         (lambda: make(EncBody, presence_weight=-0.1), r"presence_weight: -0\.1 is out of range"),
