@@ -123,7 +123,7 @@ def _from_arrays(arrays: Mapping[str, np.ndarray], path: Path, names: Sequence[s
     remarks: list[str] = []
     key = None if has_positions(list(by_name)) else _find_points(by_name, path)
     if key is not None:
-        table, remarks = _as_rows(by_name, key, path)
+        table, remarks = _as_rows(by_name, key, path, named=bool(names))
         by_name[key], parts = table, list(table.T)
         if names:
             columns = apply_names(parts, names, path)
@@ -176,7 +176,9 @@ def _find_points(arrays: Mapping[str, np.ndarray], path: Path) -> str | None:
     return tables[0] if len(tables) == 1 else None
 
 
-def _as_rows(arrays: Mapping[str, np.ndarray], key: str, path: Path) -> tuple[np.ndarray, list[str]]:
+def _as_rows(
+    arrays: Mapping[str, np.ndarray], key: str, path: Path, *, named: bool
+) -> tuple[np.ndarray, list[str]]:
     """Return the array of the positions with one row per point, and remarks.
 
     Raises:
@@ -197,13 +199,26 @@ def _as_rows(arrays: Mapping[str, np.ndarray], key: str, path: Path) -> tuple[np
         raise UserError(
             f"{what}, like an image, blocks or labels. Provide rows of x, y, z, …, of shape (N, 3)."
         )
-    if key not in NAMES["pos"]:
-        sums = array[:: max(1, len(array) // 10_000)].sum(axis=1)
-        if array.dtype.itemsize == 1:
-            raise UserError(f"{what}: 8-bit integers are not coordinates. Provide rows of x, y, z, ….")
-        if len(array) > 3 and (np.abs(sums - 1) < 1e-3).all() and array.min() >= 0:
-            raise UserError(f"{what}, one-hot classes or probabilities. Provide rows of x, y, z, ….")
+    why = None if key in NAMES["pos"] or named else _why_not_positions(array)
+    if why:
+        raise UserError(
+            f"{what}, perhaps {why}. Provide rows of x, y, z, …, or name the columns with --columns."
+        )
     return array, remarks
+
+
+def _why_not_positions(array: np.ndarray) -> str | None:
+    """Return what an array without a name may be instead of positions."""
+    sample = array[:: max(1, len(array) // 10_000)].astype(np.float64)
+    if array.dtype.itemsize == 1 or (array.dtype.kind in "iu" and array.shape[1] == 3):
+        return "colors, voxels or faces"
+    if array.shape in ((3, 3), (4, 4)):
+        return "a matrix"
+    if len(array) > 4 and array.shape[1] == 3 and (np.abs(np.linalg.norm(sample, axis=1) - 1) < 1e-3).all():
+        return "normals"
+    if len(array) > 4 and sample.min() >= 0 and (np.abs(sample.sum(axis=1) - 1) < 1e-3).all():
+        return "one-hot classes or probabilities"
+    return None
 
 
 def _from_blocks(data: np.ndarray, label: np.ndarray, path: Path) -> PointTable:

@@ -14,6 +14,9 @@ _SAMPLE = 10_000
 _FEW_ROWS = 100
 """With fewer rows, small integers may be dark colors by chance."""
 
+_MOST_UNKNOWN = 6
+"""Number of columns besides position, normal and color; more of them are features or weights."""
+
 _LARGEST_CLASS = 49
 """Columns of integers up to this number are taken for classes or objects, not for a color channel."""
 
@@ -55,6 +58,10 @@ def guess_names(columns: Sequence[np.ndarray], path: Path) -> tuple[list[str], s
         if start is not None:
             names[start : start + 3] = AXES[field]
             free = [index for index in free if not start <= index < start + 3]
+    if len(free) > _MOST_UNKNOWN:
+        raise _ambiguous(
+            path, f"{len(free)} of {width} columns have neither names nor values that are recognized"
+        )
     _check_positions(columns[0], sample, free, path)
     return names, f"columns: no header, read as {', '.join(names)}; --columns changes this"
 
