@@ -1,5 +1,6 @@
 """Predictions on disk: one ``.npz`` per cloud with one row per point, the classes and the hash of the model."""
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def find_prediction(path: Path, source: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    found = sorted(path.rglob(f"{source.stem}.npz"))
+    found = sorted(path.rglob(f"{glob.escape(source.stem)}.npz"))
     if len(found) > 1:
         found = [path for path in found if path.parent.name == source.parent.name] or found
     if not found:
