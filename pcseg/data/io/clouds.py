@@ -151,7 +151,7 @@ def from_table(table: PointTable, path: Path) -> Cloud:
             "--columns with the name of every column."
         )
     if pos.dtype != np.float32:
-        pos = pos.astype(np.float64)
+        pos = pos.astype(np.float64, copy=False)
     lengths = {name: len(column) for name, column in columns.items() if len(column) != len(pos)}
     if lengths:
         raise UserError(f"{path}: {len(pos)} positions, but {lengths} differ in length. Export it again.")

@@ -141,8 +141,20 @@ def stack_field(columns: Columns, field: str) -> np.ndarray | None:
     """Return a field as ``(N, 3)``, or ``None`` if its columns are missing or hold words."""
     for names in NAMES[field]:
         if all(name in columns and columns[name].dtype.kind in "fiub" for name in names):
-            return np.stack([columns[name] for name in names], axis=1)
+            return _stack([columns[name] for name in names])
     return None
+
+
+def _stack(parts: list[np.ndarray]) -> np.ndarray:
+    """Return columns as one array, without a copy if they are the columns of one: positions of large files."""
+    base = parts[0].base
+    if isinstance(base, np.ndarray) and base.shape == (len(parts[0]), len(parts)) and base.flags.carray:
+        starts = [part.__array_interface__["data"][0] - base.__array_interface__["data"][0] for part in parts]
+        if starts == [i * base.itemsize for i in range(len(parts))] and all(
+            p.dtype == base.dtype for p in parts
+        ):
+            return base
+    return np.stack(parts, axis=1)
 
 
 def stack_normal(columns: Columns) -> np.ndarray | None:

@@ -68,12 +68,13 @@ def _columns(header: "LasHeader", points: "PackedPointRecord") -> Columns:
     """Return all dimensions; only those that are computed take memory, the others are views of the records."""
     from laspy.point.dims import COMPOSED_FIELDS
 
-    columns: Columns = {}
     table: np.ndarray = points.array
+    pos = np.empty((len(table), 3))
     with np.errstate(all="ignore"):  # damaged scales give infinite positions, which are reported later
-        for axis, scale, offset in zip("xyz", header.scales, header.offsets):
-            columns[axis] = table[axis.upper()] * scale
-            columns[axis] += offset
+        for i, axis in enumerate("XYZ"):
+            np.multiply(table[axis], header.scales[i], out=pos[:, i])
+        pos += header.offsets
+    columns: Columns = dict(zip("xyz", pos.T))
     for byte, parts in COMPOSED_FIELDS[header.point_format.id].items():
         packed = np.ascontiguousarray(table[byte])  # of several dimensions; 5 times as fast as by laspy
         for name, mask in parts:
