@@ -1,7 +1,9 @@
 """Read weights from files of other projects without running any code in them."""
 
 import pickle
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,10 @@ BESIDE_WEIGHTS = [
 """Content of training checkpoints besides tensors: NumPy scalars (Pointcept's best score) and schedules."""
 
 
+HARMLESS_MODULES = frozenset({"argparse", "collections", "datetime", "enum", "pathlib", "types", "uuid"})
+"""Modules of the standard library whose objects a checkpoint may hold; they are not made either."""
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by their names in the file, without what wrappers of models add to them.
 
@@ -76,8 +82,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except UserError:
         raise
     except Exception as error:  # every library raises its own types for damaged files
+        cause = reason(error, most=10_000).rpartition("WeightsUnpickler error: ")[2][:120]
         raise UserError(
-            f"{path}: not a {kind} that can be read safely ({reason(error, most=120)}). "
+            f"{path}: not a {kind} that can be read safely ({cause}). "
             f"Use {READABLE} with tensors and numbers only."
         ) from error
     return _plain_names(_named_tensors(content, path), path)
@@ -136,9 +143,33 @@ def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
     return plain
 
 
+class _Inert:
+    """Stands for objects of other programs in a checkpoint, such as the options of a training; it does nothing."""
+
+    def __new__(cls, *_: object, **__: object) -> "_Inert":
+        return super().__new__(cls)
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
 def _read_torch(path: Path) -> Any:
     with torch.serialization.safe_globals(BESIDE_WEIGHTS):
-        return torch.load(path, map_location="cpu", weights_only=True)
+        foreign: list[str] = []
+        with suppress(Exception):  # files before torch 1.6, and damaged ones
+            foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        harmful = [
+            name for name in foreign if name.split(".")[0] in sys.stdlib_module_names - HARMLESS_MODULES
+        ]
+        if harmful:
+            raise UserError(
+                f"{path}: cannot be read safely (it names {harmful[0]}). Export the state dict alone."
+            )
+        with torch.serialization.safe_globals([(_Inert, name) for name in foreign]):
+            return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+from argparse import Namespace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -93,8 +94,27 @@ class Found:
         return (OneCycleLR._annealing_cos, (0.0, 1.0, 0.5))
 
 
-@pytest.mark.parametrize("other", [Found(), PurePosixPath("x"), np.ones(3), np.array(["text"])[0]])
-def test_other_objects_are_refused(other: object, tmp_path: Path) -> None:
+class Options:
+    """Options of a training, as Lightning and mmengine store them; made only by this test."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        self.lr = 0.1
+
+    def __setstate__(self, state: dict) -> None:
+        Options.made += 1
+
+
+@pytest.mark.parametrize("other", [PurePosixPath("x"), np.ones(3), Options(), Namespace(lr=1)])
+def test_other_objects_are_left_out(other: object, tmp_path: Path) -> None:
+    torch.save({"state_dict": STATE, "other": other, "nested": [{"a": other}]}, tmp_path / "w.pth")
+    assert equal(read_weights(tmp_path / "w.pth"))
+    assert Options.made == 0
+
+
+@pytest.mark.parametrize("other", [Found(), Evil(), [Options(), Evil()], np.array(["text"])[0]])
+def test_functions_are_refused(other: object, tmp_path: Path) -> None:
     torch.save({"state_dict": STATE, "other": other}, tmp_path / "w.pth")
     with pytest.raises(UserError, match=r"w\.pth: .* read safely"):
         read_weights(tmp_path / "w.pth")
