@@ -48,3 +48,10 @@ def test_damaged_laz(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message) as caught:
             read_cloud(put(tmp_path / "b.laz", content))
         assert "\n" not in str(caught.value)
+
+
+def test_a_decoder_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(tmp_path / "a.laz", las(3, compressed=True))
+    monkeypatch.setattr("pcseg.data.io.las._SECONDS", 0.01)  # less than Python needs to start
+    with pytest.raises(UserError, match=r"not decoded after 0\.01 s"):
+        read_table(path)
