@@ -71,6 +71,21 @@ def test_the_command_writes_arrays_and_a_colored_cloud(
         assert words in printed
 
 
+def test_columns_named_on_the_command_line(
+    tmp_path: Path, ckpt: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "room.txt"
+    np.savetxt(source, np.column_stack([ROOM["color"], ROOM["label"], ROOM["pos"]]), fmt="%.9g")
+    words = ["predict", str(source), "--ckpt", str(ckpt), "--out", str(tmp_path), "--progress_bar", "false"]
+    with pytest.raises(SystemExit):
+        main(words)
+    assert "--columns" in capsys.readouterr().err
+    main([*words, "--columns", "R,G,B,-,x,y,z"])
+    colored = read_cloud(tmp_path / "room.ply")
+    np.testing.assert_allclose(colored.pos, ROOM["pos"], rtol=1e-6)
+    assert "color: not in the file" not in capsys.readouterr().out
+
+
 def test_the_command_writes_classes_and_an_overlay_of_an_image(
     tmp_path: Path, photo: Path, image_ckpt: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
