@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pcseg.heads import LinearHead as LinearHead
     from pcseg.heads import PointHead as PointHead
     from pcseg.heads import RCCABody as RCCABody
+    from pcseg.heads import SlabBody as SlabBody
     from pcseg.inference.predict import predict as predict
     from pcseg.ops.attention import union_attention as union_attention
     from pcseg.ops.lines import axis_lines as axis_lines
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _NAMES_IN = {
     "pcseg.checkpoint": ("LoadedModel", "load_checkpoint"),
     "pcseg.data.io.clouds": ("Cloud", "read_cloud"),
-    "pcseg.heads": ("CTBody", "EncBody", "FCNBody", "ImageHead", "LinearHead", "PointHead", "RCCABody"),
+    "pcseg.heads": ("CTBody", "EncBody", "FCNBody", "ImageHead", "LinearHead", "PointHead", "RCCABody", "SlabBody"),
     "pcseg.inference.predict": ("predict",),
     "pcseg.ops.attention": ("union_attention",),
     "pcseg.ops.lines": ("axis_lines", "pixel_lines"),

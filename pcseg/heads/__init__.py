@@ -8,6 +8,7 @@ from pcseg.heads.fcn import FCNBody
 from pcseg.heads.images import ImageHead
 from pcseg.heads.linear import LinearHead
 from pcseg.heads.points import PointHead
+from pcseg.heads.slab import SlabBody
 
 __all__ = [
     "Body",
@@ -23,4 +24,5 @@ __all__ = [
     "PointHead",
     "PointwiseBody",
     "RCCABody",
+    "SlabBody",
 ]

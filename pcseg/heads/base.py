@@ -54,11 +54,15 @@ class BodyOutput:
         logits: Class logits of the tokens, ``(N, K)``.
         clouds: Tensors with one row per cloud, by name.
         embedding: Features of the tokens for losses on them, ``(N, D)``.
+        features: Features that the classifier gets, ``(N, width)``, for the fine fusion of adapters.
+        deep_logits: Class logits of an earlier layer, ``(N, K)``, which are trained by their own cross-entropy.
     """
 
     logits: Tensor
     clouds: dict[str, Tensor] = field(default_factory=dict)
     embedding: Tensor | None = None
+    features: Tensor | None = None
+    deep_logits: Tensor | None = None
 
 
 class Body(nn.Module, ABC):
@@ -75,8 +79,14 @@ class Body(nn.Module, ABC):
     convolutions.
     """
 
+    width: int
+    """Channels of :attr:`BodyOutput.features`."""
+
     weighted: bool = False
     """Whether :meth:`forward` takes a keyword ``weight``: the weight of each token in its cloud, ``(N,)``."""
+
+    deep_weight: float = 0.0
+    """Factor of the cross-entropy of :attr:`BodyOutput.deep_logits`."""
 
     @abstractmethod
     def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:

@@ -55,6 +55,7 @@ class RCCABody(Body):
         require(recurrence >= 1, "recurrence", recurrence, "Choose 1 or more.")
         check_line_options(axes, thickness)
         require_factor("category_weight", category_weight)
+        self.width = width
         self.axes, self.thickness = tuple(axes), thickness
         self.recurrence, self.category_weight = recurrence, category_weight
         inner = width if attention_width is None else attention_width
@@ -73,8 +74,8 @@ class RCCABody(Body):
             context = self.attention(context, lines[step % len(lines)])
         embedding = None if self.embed is None else self.embed(context)
         context = self.after(context, sites)  # frees the attention's output before the large convolution
-        merged = self.merge([x, context], sites)
-        return BodyOutput(logits=self.classify(self.dropout(merged, sites.ptr)), embedding=embedding)
+        x = self.dropout(self.merge([x, context], sites), sites.ptr)
+        return BodyOutput(logits=self.classify(x), embedding=embedding, features=x)
 
     def token_losses(self, embedding: Tensor, y: Tensor) -> dict[str, Tensor]:
         return {"category": self.category_weight * category_consistent_loss(embedding, y)}

@@ -43,7 +43,7 @@ class CTBody(Body):
     ) -> None:
         super().__init__()
         require_factor("class_weight", class_weight)
-        self.class_weight = class_weight
+        self.width, self.class_weight = width, class_weight
         self.reduce = ConvNorm(conv(in_channels, width, bias=True), norm(width))
         class_norm = norm if class_batch_norm else nn.Identity
         self.channel_context = ChannelContext(width, num_classes, class_norm=class_norm)
@@ -56,7 +56,7 @@ class CTBody(Body):
         x, class_prob, class_features = self.channel_context(self.reduce(x, sites), sites.ptr)
         x = self.spatial_context(x, class_features, sites)
         clouds = {"class_prob": class_prob, "class_features": class_features}
-        return BodyOutput(logits=self.classify(x), clouds=clouds)
+        return BodyOutput(logits=self.classify(x), clouds=clouds, features=x)
 
     def cloud_losses(self, clouds: dict[str, Tensor], y: Tensor, ptr: Tensor) -> dict[str, Tensor]:
         prob = clouds["class_prob"]
@@ -83,13 +83,15 @@ class PointwiseBody(Body):
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
+        self.width = in_channels
         self.reduce = linear_norm(in_channels, in_channels, bias=True, norm=norm)
         self.classify = nn.Linear(in_channels, num_classes)
         if paddle_init:
             init_as_paddle(self)
 
     def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:
-        return BodyOutput(logits=self.classify(self.reduce(x)))
+        x = self.reduce(x)
+        return BodyOutput(logits=self.classify(x), features=x)
 
 
 def init_as_paddle(body: nn.Module) -> None:

@@ -47,7 +47,7 @@ class EncBody(Body):
     ) -> None:
         super().__init__()
         require_factor("presence_weight", presence_weight)
-        self.weighted, self.presence_weight = weighted, presence_weight
+        self.width, self.weighted, self.presence_weight = width, weighted, presence_weight
         self.reduce = ConvNorm(conv(in_channels, width, bias=False), norm(width))
         connect = [linear_norm(channels, width, bias=False, norm=norm) for channels in lateral_channels]
         self.connect = nn.ModuleList(connect)
@@ -76,7 +76,8 @@ class EncBody(Body):
             x = self.fuse([x, *lateral], sites)
         x, presence = self.context(x, sites.ptr, weight)
         clouds = {} if presence is None else {"presence": presence}
-        return BodyOutput(logits=self.classify(self.dropout(x, sites.ptr)), clouds=clouds)
+        x = self.dropout(x, sites.ptr)
+        return BodyOutput(logits=self.classify(x), clouds=clouds, features=x)
 
     def cloud_losses(self, clouds: dict[str, Tensor], y: Tensor, ptr: Tensor) -> dict[str, Tensor]:
         if self.presence_weight == 0:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.heads.base import Body, BodyOutput
+from pcseg.heads.base import Body, BodyOutput, require_factor
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
 from pcseg.nn.tokens import LocalConv, Sites
 
@@ -18,6 +18,7 @@ class FCNBody(Body):
         in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.base.Body`.
         width: Channels between convolution and classifier; default: a quarter of ``in_channels``.
         bias: Whether the convolution has a bias. Only the auxiliary head of the released CCNet has one.
+        deep_weight: Factor of a cross-entropy of the features before dropout, through a classifier of their own.
         dropout: Rate of the channel dropout.
         norm: Makes the norm, see :class:`~pcseg.nn.norms.ConvNorm` for the activation that belongs to it.
 
@@ -35,14 +36,21 @@ class FCNBody(Body):
         *,
         width: int | None = None,
         bias: bool = False,
+        deep_weight: float = 0.0,
         dropout: float = 0.1,
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
+        require_factor("deep_weight", deep_weight)
         width = in_channels // 4 if width is None else width
+        self.width, self.deep_weight = width, deep_weight
         self.reduce = ConvNorm(conv(in_channels, width, bias=bias), norm(width))
         self.dropout = ChannelDropout(dropout)
         self.classify = nn.Linear(width, num_classes)
+        self.region = nn.Linear(width, num_classes) if deep_weight > 0 else None
 
     def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:
-        return BodyOutput(logits=self.classify(self.dropout(self.reduce(x, sites), sites.ptr)))
+        x = self.reduce(x, sites)
+        region = None if self.region is None else self.region(x)
+        x = self.dropout(x, sites.ptr)
+        return BodyOutput(logits=self.classify(x), features=x, deep_logits=region)

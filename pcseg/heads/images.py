@@ -67,6 +67,8 @@ class ImageHead(Head):
         aux = dict(output.clouds)
         if output.embedding is not None:
             aux["embedding"] = to_image(output.embedding, pixels)
+        if output.deep_logits is not None and self.training:
+            aux["deep_logits"] = self._resize(output.deep_logits, pixels, (height, width))
         if self.auxiliary is not None and self.training:
             x, aux_pixels = to_tokens(levels[max(len(levels) - 2, 0)])
             aux["aux_logits"] = self._resize(
@@ -82,6 +84,8 @@ class ImageHead(Head):
             embedding = output.aux["embedding"]
             small = self._labels_of_features(y, (embedding.shape[2], embedding.shape[3]))
             losses |= self.body.token_losses(to_tokens(embedding)[0], small.flatten())
+        if "deep_logits" in output.aux:
+            losses["deep"] = self.body.deep_weight * cross_entropy(output.aux["deep_logits"], y.flatten())
         if "aux_logits" in output.aux:
             losses["aux"] = self.aux_weight * cross_entropy(output.aux["aux_logits"], y.flatten())
         return losses

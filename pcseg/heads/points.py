@@ -1,6 +1,6 @@
 """The adapter that puts a body on a level of a point backbone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from pcseg.errors import require
 from pcseg.heads.base import BodyFactory, Head, HeadOutput, require_factor
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import Level, PointBatch
+from pcseg.nn.norms import BatchNorm
 from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.nn.tokens import LocalConv
 
@@ -26,6 +27,7 @@ class PointHead(Head):
         aux_level: Level of the auxiliary body; default: ``level``.
         aux_weight: Factor of the cross-entropy of the auxiliary logits; 0 removes the auxiliary body.
         local: Makes the local convolutions of the bodies.
+        fine: Channels of the :class:`FineFusion` that refines the logits of the finest level; 0 leaves it out.
 
     Convention:
         Voxels of the finest level take the logits of the coarse voxel that contains them. With ``level=0`` the
@@ -45,6 +47,7 @@ class PointHead(Head):
         aux_level: int | None = None,
         aux_weight: float = 0.4,
         local: LocalConv = SubmanifoldConv,
+        fine: int = 0,
     ) -> None:
         super().__init__()
         aux_level = level if aux_level is None else aux_level
@@ -62,6 +65,7 @@ class PointHead(Head):
         self.auxiliary = None
         if auxiliary is not None and aux_weight > 0:
             self.auxiliary = auxiliary(channels[aux_level], num_classes, [], local)
+        self.fine = FineFusion(channels[0], self.body.width, fine, num_classes) if fine else None
 
     def forward(self, levels: list[Level], batch: PointBatch) -> HeadOutput:
         here = levels[self.level]
@@ -71,9 +75,16 @@ class PointHead(Head):
         logits = read_back(levels, self.level, 0, output.logits)
         if self.detail is not None:
             logits = logits + self.detail(levels[0].x)
+        if self.fine is not None:
+            assert output.features is not None, "every body returns features"
+            logits = logits + self.fine(
+                levels[0].x, output.features, lambda x: read_back(levels, self.level, 0, x)
+            )
         aux = dict(output.clouds)
         if output.embedding is not None:
             aux["embedding"] = read_back(levels, self.level, 0, output.embedding)
+        if output.deep_logits is not None and self.training:
+            aux["deep_logits"] = read_back(levels, self.level, 0, output.deep_logits)
         if self.auxiliary is not None and self.training:
             there = levels[self.aux_level]
             aux["aux_logits"] = read_back(
@@ -85,9 +96,38 @@ class PointHead(Head):
         losses = self.body.cloud_losses(output.aux, batch.y, batch.ptr)
         if "embedding" in output.aux:
             losses |= self.body.token_losses(output.aux["embedding"], batch.y)
+        if "deep_logits" in output.aux:
+            losses["deep"] = self.body.deep_weight * cross_entropy(output.aux["deep_logits"], batch.y)
         if "aux_logits" in output.aux:
             losses["aux"] = self.aux_weight * cross_entropy(output.aux["aux_logits"], batch.y)
         return losses
+
+
+class FineFusion(nn.Module):
+    r"""Logits of the finest level from its features and those of the body.
+
+    .. math:: W_2\, \mathrm{ReLU}\, \mathrm{BN}(A x_0 + B h)
+
+    Args:
+        channels: Channels of the finest level.
+        body_channels: Channels of the features h of the body.
+        width: Channels of the hidden layer.
+        num_classes: K.
+
+    Convention:
+        It uses no context. Give it to a head and to its control alike.
+    """
+
+    def __init__(self, channels: int, body_channels: int, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.own = nn.Linear(channels, width, bias=False)
+        self.above = nn.Linear(body_channels, width, bias=False)
+        self.norm = BatchNorm(width)
+        self.classify = nn.Linear(width, num_classes)
+
+    def forward(self, x: Tensor, features: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return logits ``(N, K)`` of fine tokens ``x``; ``read`` gives every token the row of its coarse token."""
+        return self.classify(self.norm(self.own(x) + read(self.above(features))).relu())
 
 
 def read_back(levels: list[Level], coarse: int, fine: int, x: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from pcseg.heads import (
     PointHead,
     PointwiseBody,
     RCCABody,
+    SlabBody,
 )
 from pcseg.nn.norms import BiasedBatchNorm, InPlaceABN, PaddleBatchNorm
 from pcseg.nn.tokens import to_tokens
@@ -28,7 +29,7 @@ from pcseg.official.names.heads import inflate
 
 CHANNELS, NUM_CLASSES = (6, 7, 8), 4
 POINT_CHANNELS = (8, 6, 7)  # the image's last features are the finest level
-PIXELWISE = ("aux_logits", "embedding")
+PIXELWISE = ("aux_logits", "deep_logits", "embedding")
 """Further outputs with a value a pixel; others have one an image."""
 
 Pair = Callable[[], tuple[ImageHead, PointHead]]
@@ -51,6 +52,7 @@ def pair_of(
 
 CT = partial(pair_of, CTBody, width=12, key_width=5)
 ENC = partial(pair_of, EncBody, width=10, num_codewords=3, dropout=0.0)
+SLAB = partial(pair_of, SlabBody, width=12, slab_width=7, dropout=0.0)
 RCCA = partial(pair_of, RCCABody, width=16, dropout=0.0)
 PAIRS: dict[str, Pair] = {
     "fcn": partial(pair_of, FCNBody, dropout=0.0),
@@ -63,6 +65,9 @@ PAIRS: dict[str, Pair] = {
     "encnet": partial(ENC, auxiliary=partial(FCNBody, dropout=0.0)),
     "encnet_lateral": partial(ENC, lateral=True, reference_size=None, norm=BiasedBatchNorm),
     "encnet_paper": partial(ENC, sum_codewords=True, pure_gate=True, weighted=True, presence_weight=0.0),
+    "slab": SLAB,
+    "slab_positions": partial(SLAB, content="positions", axes=(1, 0), detach=True),
+    "fcn_deep": partial(pair_of, FCNBody, width=9, deep_weight=0.3, dropout=0.0),
     "ccnet": RCCA,
     "ccnet_thick": partial(RCCA, thickness=2, attention_width=8),
     "ccnet_rows": partial(RCCA, axes=(0,), recurrence=1),

@@ -1,0 +1,81 @@
+"""The slab body: class shares per slab along the axes as context."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from pcseg.errors import UserError
+from pcseg.heads.base import Body, BodyOutput, require_factor
+from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
+from pcseg.nn.slab_context import SlabContent, SlabContext, class_tables
+from pcseg.nn.tokens import LocalConv, Pixels, Sites
+from pcseg.ops.lines import AXES, check_line_options
+from pcseg.ops.slabs import Slabs, voxel_slabs
+from pcseg.ops.voxels import VoxelSet
+
+
+class SlabBody(Body):
+    """Local convolution, region logits, slab context, classifier.
+
+    The region logits are trained by their own cross-entropy. Their probabilities, pooled per slab along each axis, tell
+    every token which class is where in its room. The rest of the body is :class:`~pcseg.heads.fcn.FCNBody`.
+
+    Args:
+        in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.base.Body`.
+        width: Channels of the tokens.
+        slab_width: Channels of the slabs.
+        axes: Axes that slabs are cut along: 0, 1, 2 for x, y, z.
+        content: What slabs tell, see :class:`~pcseg.nn.slab_context.SlabContext`.
+        detach: Whether the context passes no gradient to the region logits.
+        deep_weight: Factor of the cross-entropy of the region logits.
+        dropout: Rate of the channel dropout.
+        norm: Makes the norms.
+
+    Convention:
+        Images have rows and columns, and one slab along z, which holds the whole image.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        lateral_channels: Sequence[int],
+        conv: LocalConv,
+        *,
+        width: int = 128,
+        slab_width: int = 64,
+        axes: Sequence[int] = AXES,
+        content: SlabContent = "shares",
+        detach: bool = False,
+        deep_weight: float = 0.4,
+        dropout: float = 0.1,
+        norm: NormFactory = BatchNorm,
+    ) -> None:
+        super().__init__()
+        check_line_options(axes)
+        require_factor("deep_weight", deep_weight)
+        self.width, self.axes = width, tuple(axes)
+        self.detach, self.deep_weight = detach, deep_weight
+        self.reduce = ConvNorm(conv(in_channels, width, bias=False), norm(width))
+        self.region = nn.Linear(width, num_classes)
+        self.context = SlabContext(
+            width, num_classes, num_axes=len(self.axes), width=slab_width, content=content, norm=norm
+        )
+        self.dropout = ChannelDropout(dropout)
+        self.classify = nn.Linear(width, num_classes)
+
+    def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:
+        x = self.reduce(x, sites)
+        region = self.region(x)
+        slabs = self._slabs(sites)
+        prob = region.detach() if self.detach else region
+        x = self.context(x, slabs, class_tables(prob.softmax(1), slabs))
+        x = self.dropout(x, sites.ptr)
+        return BodyOutput(logits=self.classify(x), features=x, deep_logits=region)
+
+    def _slabs(self, sites: Sites) -> list[Slabs]:
+        if isinstance(sites, Pixels):
+            sites = sites.voxels()
+        if not isinstance(sites, VoxelSet):
+            raise UserError(f"SlabBody: needs voxels or pixels for its slabs, not {type(sites).__name__}.")
+        return voxel_slabs(sites, axes=self.axes)
