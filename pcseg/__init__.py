@@ -31,7 +31,16 @@ if TYPE_CHECKING:
 _NAMES_IN = {
     "pcseg.checkpoint": ("LoadedModel", "load_checkpoint"),
     "pcseg.data.io.clouds": ("Cloud", "read_cloud"),
-    "pcseg.heads": ("CTBody", "EncBody", "FCNBody", "ImageHead", "LinearHead", "PointHead", "RCCABody", "SlabBody"),
+    "pcseg.heads": (
+        "CTBody",
+        "EncBody",
+        "FCNBody",
+        "ImageHead",
+        "LinearHead",
+        "PointHead",
+        "RCCABody",
+        "SlabBody",
+    ),
     "pcseg.inference.predict": ("predict",),
     "pcseg.ops.attention": ("union_attention",),
     "pcseg.ops.lines": ("axis_lines", "pixel_lines"),

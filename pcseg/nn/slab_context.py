@@ -90,6 +90,8 @@ def class_tables(prob: Tensor, slabs: Sequence[Slabs]) -> list[Tensor]:
         Half precision becomes float32.
     """
     prob = prob.to(torch.promote_types(prob.dtype, torch.float32))
+    if not len(prob):  # segment_reduce rejects it
+        return [torch.cat([prob, prob], 1) for _ in slabs]
     tables = []
     for along in slabs:
         rows = prob.index_select(0, along.groups.order)

@@ -9,7 +9,7 @@ from helpers.grids import make_levels, random_scene
 from helpers.head_contract import CHANNELS, NUM_CLASSES, PointHeadContract
 
 from pcseg.errors import UserError
-from pcseg.heads import Body, CTBody, EncBody, FCNBody, PointHead, PointwiseBody, RCCABody
+from pcseg.heads import Body, CTBody, EncBody, FCNBody, PointHead, PointwiseBody, RCCABody, SlabBody
 from pcseg.heads.points import token_sizes
 
 WIDTHS = [CHANNELS] * 3
@@ -21,7 +21,7 @@ def make(body: type[Body], *, level: int = 2, **options: Any) -> PointHead:
     return PointHead(WIDTHS, NUM_CLASSES, body=partial(body, **options), level=level, **ours)
 
 
-ADAPTER = {"laterals", "auxiliary", "aux_level", "aux_weight"}
+ADAPTER = {"laterals", "auxiliary", "aux_level", "aux_weight", "fine"}
 
 
 class TestFCN(PointHeadContract):
@@ -55,6 +55,21 @@ class TestEncNetCoarse(PointHeadContract):
 class TestEncNetWeighted(PointHeadContract):
     def make(self) -> PointHead:
         return make(EncBody, level=1, width=12, num_codewords=4, weighted=True, dropout=0.0)
+
+
+class TestSlab(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(SlabBody, level=0, width=12, slab_width=6, dropout=0.0)
+
+
+class TestSlabCoarse(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(SlabBody, level=2, width=12, slab_width=6, dropout=0.0, fine=7)
+
+
+class TestControlCoarse(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(FCNBody, level=1, width=12, deep_weight=0.4, dropout=0.0, fine=7)
 
 
 class TestCCNet(PointHeadContract):
