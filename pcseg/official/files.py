@@ -146,11 +146,8 @@ def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
 class _Inert:
     """Stands for objects of other programs in a checkpoint, such as the options of a training; it does nothing."""
 
-    def __new__(cls, *_: object, **__: object) -> "_Inert":
+    def __new__(cls, *_: object) -> "_Inert":
         return super().__new__(cls)
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
 
     def __setstate__(self, _: object) -> None:
         pass
