@@ -24,7 +24,7 @@ def require_choice(option: str, value: Any, choices: Any) -> None:
 
 
 def require(valid: bool, option: str, value: object, choose: str) -> None:
-    """Reject an option value that is not ``valid``; ``choose`` is the sentence that says what to choose instead."""
+    """Reject an option value that is not ``valid``; ``choose`` is a sentence with the valid values."""
     if not valid:
         raise UserError(f"{option}: {value} is out of range. {choose}")
 

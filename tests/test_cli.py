@@ -120,7 +120,7 @@ def perform(*, manner: Bow, wave: Wave, mood: str = "good") -> None:
         ({"manner": {"init_args": {"dept": 2}}}, f"dept: not an option of {__name__}.Bow. Choose from: depth, inner."),
         ({"manner": {"init_args": {"inner": {"class_path": f"{__name__}.Bow", "init_args": {"inne": 1}}}}},
          f"inne: not an option of {__name__}.Bow. Choose from: depth, inner."),
-        ({"wave": {"heigt": 2}}, "wave.heigt: not an option of pcseg perform. Choose from: wave.height."),
+        ({"wave": {"highness": 2}}, "wave.highness: not an option of pcseg perform. Choose from: wave.height."),
         ({"mod": 2}, "mod: not an option of pcseg perform. Choose from: "),
     ],
 )  # fmt: skip

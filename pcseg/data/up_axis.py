@@ -66,7 +66,7 @@ def find_up(surfaces: Surfaces, *, camera: bool = True) -> UpGuess:
 
 
 def compare(one: AxisSigns, other: AxisSigns) -> np.ndarray:
-    """Return what each sign says for ``one`` as the vertical (positive) against ``other`` (negative); 1 is clear."""
+    """Return the value of each sign, positive for ``one`` as the vertical, negative for ``other``; 1 is clear."""
     straight = np.log((other.misfit + 0.003) / (one.misfit + 0.003))
     flat = np.log(max(other.extent, 1e-12) / max(one.extent, 1e-12))
     leaning = abs(one.objects + one.tables / 2) - abs(other.objects + other.tables / 2)

@@ -17,15 +17,15 @@ from pcseg.ops.voxels import VoxelSet
 class SlabBody(Body):
     """Local convolution, region logits, slab context, classifier.
 
-    The region logits are trained by their own cross-entropy. Their probabilities, pooled per slab along each axis, tell
-    every token which class is where in its room. The rest of the body is :class:`~pcseg.heads.fcn.FCNBody`.
+    The region logits are trained by their own cross-entropy. Their probabilities are pooled per slab along each axis:
+    every token reads which classes its slabs hold. The rest of the body is :class:`~pcseg.heads.fcn.FCNBody`.
 
     Args:
         in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.base.Body`.
         width: Channels of the tokens.
         slab_width: Channels of the slabs.
         axes: Axes that slabs are cut along: 0, 1, 2 for x, y, z.
-        content: What slabs tell, see :class:`~pcseg.nn.slab_context.SlabContext`.
+        content: What tokens read from slabs, see :class:`~pcseg.nn.slab_context.SlabContext`.
         detach: Whether the context passes no gradient to the region logits.
         deep_weight: Factor of the cross-entropy of the region logits.
         dropout: Rate of the channel dropout.

@@ -12,7 +12,7 @@ from pcseg.ops.segment import repeat_rows, segment_max
 from pcseg.ops.slabs import Slabs
 
 SlabContent = Literal["shares", "positions"]
-"""What a slab tells its tokens: class shares and its position, or only its position (the control)."""
+"""What tokens read from a slab: class shares and its position, or only its position (the control)."""
 
 NUM_POSITION_FEATURES = 5
 
@@ -40,8 +40,8 @@ class SlabContext(nn.Module):
         norm: Makes the norm.
 
     Convention:
-        Time and memory are linear in the tokens: ``N (A K + C)`` numbers and one vector per slab. Slabs along the
-        axes say *where* classes are only if the axes are those of the room. Half precision is summed in float32.
+        Time and memory are linear in the tokens: ``N (A K + C)`` numbers and one vector per slab. Class
+        shares of slabs locate the classes only if the axes are those of the room. Half precision is summed in float32.
     """
 
     def __init__(

@@ -135,7 +135,7 @@ def byte_rows() -> list[Row]:
         "CRLF in the header": head().replace(b"\n", b"\r\n") + BODY,
         "CR in the header": head().replace(b"\n", b"\r") + BODY,
         "blanks and tabs in the header": head().replace(b" ", b" \t ").replace(b"\n", b" \n") + BODY,
-        "comment with end_header": head(before="comment mended the end_header line\ncomment end_header\n") + BODY,
+        "comment with end_header": head(before="comment about the end_header line\ncomment end_header\n") + BODY,
         "obj_info with end_header": head(before="obj_info end_header\nobj_info element vertex 9\n") + BODY,
         "comment that is not ASCII": head(before="comment Büro, 3 €\n") + BODY,
         "empty comment": head(before="comment\nobj_info\n") + BODY,
