@@ -1,7 +1,7 @@
 """Detect the units and the up axis of a cloud, and convert its coordinates to meters with z up."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -134,6 +134,9 @@ def find_frame(
         unit = find_unit_of_view(surfaces)
     else:
         unit = find_unit_of_any_axis(surfaces) if guess.doubt else find_unit(surfaces, rotation[2])
+    if unit.doubt and guess.up == "z" and up == "auto":
+        # a vertical along which nothing has the height of a room is not certain either
+        guess = replace(guess, doubt=True)
     matrix = np.eye(4)
     matrix[:3, :3] = rotation * METERS[unit.unit]
     remarks = [

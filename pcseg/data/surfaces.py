@@ -161,7 +161,7 @@ def measure_surfaces(pos: np.ndarray) -> Surfaces:
         planar=scatter[:, 0] < 0.05 * scatter[:, 1],
         gap=0.22 * float(np.sqrt(np.median(scatter[:, 2]))),  # of 16 neighbors in a disk
         spacing=spacing,
-        step=step if step > 2 * spacing else 0.0,
+        step=step if step > max(2 * spacing, extent.max() / 1000) else 0.0,
     )
 
 
@@ -171,9 +171,10 @@ def _spacing(sample: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
     count = min(len(sample), 20_000)
     first = (len(sample) - count) // 2
     order = np.argpartition(sample[:, longest], [first, first + count - 1])[first : first + count]
-    some = sample[order]
-    distance = make_tree(some).query(some[:: max(1, count // 2000)], k=2)[0][:, -1]
-    return float(np.median(distance[distance > 0])) if (distance > 0).any() else 0.0
+    some = np.unique(sample[order], axis=0)  # files can hold every point twice
+    if len(some) < 2:
+        return 0.0
+    return float(np.median(make_tree(some).query(some[:: max(1, len(some) // 2000)], k=2)[0][:, 1]))
 
 
 def _step(sample: np.ndarray) -> float:

@@ -84,11 +84,11 @@ def find_unit(surfaces: Surfaces, up: np.ndarray) -> UnitGuess:
 
 
 def find_unit_of_any_axis(surfaces: Surfaces) -> UnitGuess:
-    """Return the unit of a cloud whose vertical is not known: the one that all clear axes agree on."""
+    """Return the unit of a cloud whose vertical is not known: the one that several axes agree on."""
     guesses = [find_unit(surfaces, up) for up in np.eye(3)]
-    found = {guess.unit: guess for guess in guesses if not guess.doubt}
-    if len(found) == 1:
-        return next(iter(found.values()))
+    clear = [guess for guess in guesses if not guess.doubt]
+    if len(clear) > 1 and len({guess.unit for guess in clear}) == 1 and clear[0].unit != "m":
+        return clear[0]
     return UnitGuess(unit="m", reason="assumed, as the vertical is not certain", doubt=True)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from pcseg.data.camera_view import is_view
 from pcseg.data.surfaces import AxisSigns, Surfaces
+from pcseg.data.unit import find_unit
 
 DIRECTIONS = ("x", "y", "z")
 
@@ -46,11 +47,13 @@ def find_up(surfaces: Surfaces, *, camera: bool = True) -> UpGuess:
     best = int(np.argmax([v.sum() for v in against_z]))
     values, name, seen = against_z[best], DIRECTIONS[best], "from horizontal and vertical surfaces"
     beats_other = compare(signs[best], signs[1 - best]).sum() > 1
-    upright = max(values[0], values[2] / 2, values[5]) > 0.4
-    clear = values.sum() >= 2.5 and (values > 0.5).sum() >= 2 and values.min() > -0.5
+    clear = values.sum() >= 2 and (values > 0.4).sum() >= 2 and values.min() > -0.5
+    # without turned walls or furniture, a room must be as high as rooms are
+    upright = max(values[0], values[5]) > 1
+    upright |= clear and max(values[0], values[2] / 2) > 0.4 and _is_room_high(surfaces, best)
     if clear and upright and beats_other and signs[best].cover > 0.5:
         direction = facing(signs[best])
-        if abs(direction) >= 1.2:
+        if abs(direction) >= (4.5 if _is_corridor(signs, best) else 1.8):
             return UpGuess(up=name if direction > 0 else f"-{name}", reason=seen)
         return UpGuess(up="z", reason=f"assumed, although {name} looks vertical", doubt=True)
     direction = facing(signs[2])
@@ -59,22 +62,35 @@ def find_up(surfaces: Surfaces, *, camera: bool = True) -> UpGuess:
         return UpGuess(up="-z", reason="from the furniture and the open end")
     # small extent and covered ends are one sign: that of a flat box
     sure = not maybe and all(
-        v.sum() <= -1 and v[[0, 2, 3, 5]].min() < -0.5 and v.max() < 1.2 for v in against_z
+        v.sum() <= -1 and v.max() < 1.2 and (min(v[0], v[5]) < -0.3 or v[[1, 3]].max() < -0.3)
+        for v in against_z
     )
+    sure = sure and (signs[2].cover > 0.5 or signs[2].is_map or max(v[1] for v in against_z) < -1.5)
     reason = seen if sure else "assumed, as the surfaces do not decide"
-    return UpGuess(up="z", reason=reason, doubt=not sure or direction < -0.5)
+    return UpGuess(up="z", reason=reason, doubt=not sure or direction < 0.8)
+
+
+def _is_corridor(signs: list[AxisSigns], axis: int) -> bool:
+    """Whether a closed room is long and narrow: most of what stands out in it hangs from the ceiling."""
+    small, large = sorted(signs[k].extent for k in range(3) if k != axis)
+    return large > 2.2 * small and not signs[axis].one_end
+
+
+def _is_room_high(surfaces: Surfaces, axis: int) -> bool:
+    """Whether the height along an axis is that of a room in some unit."""
+    return not find_unit(surfaces, np.eye(3)[axis]).doubt
 
 
 def compare(one: AxisSigns, other: AxisSigns) -> np.ndarray:
     """Return the value of each sign, positive for ``one`` as the vertical, negative for ``other``; 1 is clear."""
     straight = np.log((other.misfit + 0.003) / (one.misfit + 0.003))
     flat = np.log(max(other.extent, 1e-12) / max(one.extent, 1e-12))
-    leaning = abs(one.objects + one.tables / 2) - abs(other.objects + other.tables / 2)
+    leaning = abs(facing(one)) - abs(facing(other))
     return np.array(
         [
             np.clip(straight / 0.6, -2, 2),
             np.clip(flat / 0.5, -2, 2),
-            np.clip(leaning / 0.08, -1.5, 1.5),
+            np.clip(leaning / 1.5, -0.4, 1.5),  # furniture also stands along one wall
             _open(one, other) - _open(other, one),
             np.clip((one.cover - other.cover) / 0.15, -1, 1),
             2.0 * (one.is_map - other.is_map),
@@ -84,13 +100,15 @@ def compare(one: AxisSigns, other: AxisSigns) -> np.ndarray:
 
 def _open(one: AxisSigns, other: AxisSigns) -> float:
     """Return the weight of one open end; pieces that are cut from a room have one at each wall."""
-    return one.one_end * (1.5 if other.cover < 0.6 else 0.75)
+    return one.one_end * (0.75 if other.cover < 0.6 else 0.4)
 
 
 def facing(signs: AxisSigns) -> float:
     """Return how clearly the axis (positive) or its opposite (negative) points up; 1 is clear."""
-    gravity = np.clip(-signs.objects / 0.06, -2, 2) + np.clip(-signs.tables / 0.2, -1, 1)
+    objects, tables = np.clip(-signs.objects / 0.06, -2, 2), np.clip(-signs.tables / 0.2, -1, 1)
     if signs.one_end:
-        return float(gravity + np.sign(signs.bottom - signs.top) * 2.5)
+        return float(objects + tables + np.sign(signs.bottom - signs.top) * 2.5)
     # floors have holes below furniture, ceilings do not
-    return float(gravity + np.clip((signs.top - signs.bottom) / 0.1, -1, 1))
+    ends = np.clip((signs.top - signs.bottom) / 0.1, -1, 1)
+    total = objects + tables + ends
+    return float(total if min(objects * total, ends * total) >= -0.3 else total / 2)

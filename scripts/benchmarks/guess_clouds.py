@@ -1,7 +1,7 @@
 """Clouds of many kinds with a known unit and up axis, made from scans of generated rooms."""
 # ruff: noqa: RUF005 - arrays are added, not joined
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -174,10 +174,3 @@ FAMILIES: tuple[Maker, ...] = (
     corridor, corridor_unit_axis, atrium, partial(view, kind="camera"), partial(view, kind="world"), fragment,
     fragment_unit_axis, lower_part, table, table_unit_axis, rounded_map, fused, fused_axis, stated, ground,
 )  # fmt: skip
-
-
-def make_cases(*, seed: int, each: int, families: tuple[Maker, ...], rooms: range) -> Iterator[GuessCase]:
-    """Yield ``each`` cases of every family, from the generated rooms with the numbers ``rooms``."""
-    for number, make in enumerate(families):
-        for k in range(each):
-            yield make(np.random.default_rng([seed, number, k]), rooms)

@@ -7,17 +7,25 @@ random noise, spacing, yaw and origin; the origin is that of the room, far below
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 
+import numpy as np
 from benchmarks.cloud_parts import GuessCase
-from benchmarks.guess_clouds import FAMILIES, make_cases
+from benchmarks.guess_clouds import FAMILIES, Maker
 from benchmarks.unseen_clouds import UNSEEN
 
 from pcseg.data.alignment import find_frame
 
-EACH = 20
+EACH = 10
 """Clouds per family."""
+
+USED = range(40)
+"""Rooms that limits were chosen with."""
+
+OTHERS = range(1000, 1040)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +44,20 @@ class Row:
 
 def run() -> list[Row]:
     """Guess the units and axes of all clouds."""
-    used = make_cases(seed=1, each=EACH, families=FAMILIES, rooms=range(40))
-    unseen = make_cases(seed=2, each=EACH, families=FAMILIES + UNSEEN, rooms=range(1000, 1040))
-    return [*count(used, "for choosing limits"), *count(unseen, "unseen")]
+    known = count(FAMILIES, seed=1, each=EACH, rooms=USED, clouds="for choosing limits")
+    return known + count(FAMILIES + UNSEEN, seed=2, each=EACH, rooms=OTHERS, clouds="unseen")
 
 
-def count(cases: Iterable[GuessCase], clouds: str) -> list[Row]:
-    """Return the outcomes per family, and of all families together."""
+def count(
+    families: Sequence[Maker], *, seed: int, each: int, rooms: range, clouds: str, workers: int = 4
+) -> list[Row]:
+    """Return the outcomes of ``each`` clouds per family, and of all families together."""
     outcomes: dict[str, list[str]] = defaultdict(list)
-    for case in cases:
-        result = outcome(case)
-        outcomes[case.family].append(result)
-        outcomes["all"].append(result)
+    jobs = [(make, (seed, number, k), rooms) for number, make in enumerate(families) for k in range(each)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for family, result in pool.map(guess, jobs, chunksize=each):
+            outcomes[family].append(result)
+            outcomes["all"].append(result)
     return [
         Row(
             clouds=clouds,
@@ -56,6 +66,13 @@ def count(cases: Iterable[GuessCase], clouds: str) -> list[Row]:
         )
         for family, found in outcomes.items()
     ]
+
+
+def guess(job: tuple[Maker, tuple[int, ...], range]) -> tuple[str, str]:
+    """Make a cloud; the same job gives the same cloud. Return its family and the outcome."""
+    make, seed, rooms = job
+    case = make(np.random.default_rng(seed), rooms)
+    return case.family, outcome(case)
 
 
 def outcome(case: GuessCase) -> str:

@@ -1,0 +1,176 @@
+"""The frame of a room or building: directions of its walls, small tilt, storeys, and the ground below every point."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pcseg.data.ground import Ground, Storey, find_ground, find_storeys, find_tilt
+
+SAMPLE = 30_000
+"""Number of points that a frame is found from."""
+
+CELL = (0.05, 0.5)
+"""Smallest and largest edge of the columns that are searched for walls, in meters."""
+
+SLAB = 0.25
+"""Height of the slabs that a column is divided into, in meters."""
+
+MIN_WALL = 0.75
+"""Smallest height of a wall, in meters."""
+
+MIN_CONTRAST = 1.25
+"""Smallest ratio between the scores of the best and the median direction; 1 is a cloud without walls."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoomFrame:
+    """The axes and storeys of a cloud in meters with z up.
+
+    Args:
+        yaw: Angle from the x axis to the nearest direction of walls in degrees, in [-45, 45); ``None`` if there are
+            no dominant directions.
+        reason: Why ``yaw`` is ``None``; empty otherwise.
+        tilt: Angle in degrees by which the floor is leveled.
+        rotation: ``(3, 3)``, from the scene to level axes along the walls; without ``yaw`` it levels only.
+        storeys: Floors and ceilings, lowest first, in leveled heights; empty if there is no floor.
+        ground: Height of the floor below every point.
+    """
+
+    yaw: float | None
+    reason: str
+    tilt: float
+    rotation: np.ndarray
+    storeys: tuple[Storey, ...]
+    ground: Ground
+
+    def to_room(self, pos: np.ndarray) -> np.ndarray:
+        """Rotate points ``(N, 3)`` into the axes of the room; the origin stays."""
+        return pos @ self.rotation.T.astype(pos.dtype)
+
+    def ground_height(self, pos: np.ndarray) -> np.ndarray:
+        """Return heights ``(N,)`` above the local floor of the storey of each point; chunks give the same values."""
+        return self.ground.height(self.to_room(pos))
+
+
+def find_room_frame(pos: np.ndarray) -> RoomFrame:
+    """Find the frame of a cloud in meters with z up.
+
+    The sum of squared histogram counts of wall columns, projected onto a direction and its perpendicular, is largest
+    along the walls. Columns of voxels count as walls if they are occupied over a large part of the height, so low
+    furniture and the density of points matter little.
+
+    Args:
+        pos: ``(N, 3)``; rows that are not finite are ignored.
+
+    Convention:
+        Deterministic. ``yaw`` is defined modulo 90 degrees. It is ``None`` for round rooms, open terrain, a single
+        wall, and clouds without upright surfaces.
+    """
+    sample = pos[:: max(1, len(pos) // SAMPLE)]
+    sample = sample[np.isfinite(sample).all(axis=1)].astype(np.float64)
+    if len(sample) > 100:
+        low, high = np.percentile(sample[:: max(1, len(sample) // 10_000)], (0.5, 99.5), axis=0)
+        sample = sample[((sample >= low - 0.5) & (sample <= high + 0.5)).all(axis=1)]
+    level, tilt = find_tilt(sample)
+    sample = sample @ level.T
+    yaw, reason = find_walls(sample)
+    turn = np.radians(-(yaw or 0.0))
+    c, s = np.cos(turn), np.sin(turn)
+    rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    sample = sample @ rotation.T
+    storeys = find_storeys(sample)
+    ground = find_ground(sample, storeys)
+    return RoomFrame(
+        yaw=yaw, reason=reason, tilt=tilt, rotation=rotation @ level, storeys=storeys, ground=ground
+    )
+
+
+def find_walls(pos: np.ndarray) -> tuple[float | None, str]:
+    """Return the yaw of the walls of a level cloud ``(N, 3)`` in degrees, or ``None`` and the reason."""
+    area = float(np.ptp(pos[:, :2], axis=0).prod()) if len(pos) else 0.0
+    cell = float(np.clip(1.5 * np.sqrt(area / max(1, len(pos))), *CELL))
+    column, slabs = _columns(pos, cell)
+    tall = slabs * SLAB >= MIN_WALL
+    if tall.sum() < 20:
+        return None, f"no upright surfaces of {MIN_WALL} m or more"
+    # the tallest columns decide: furniture, which may stand at any angle, is lower
+    tall &= slabs >= 0.5 * np.quantile(slabs[tall], 0.95)
+    column, weight = column[tall], slabs[tall].astype(np.float64)
+    if len(column) > 6000:
+        some = np.random.default_rng(0).permutation(len(column))[:6000]
+        column, weight = column[some], weight[some]
+    column -= column.mean(axis=0)
+    angles = np.arange(0.0, 90.0)
+    scores = _scores(column, weight, angles, 2 * cell)
+    if scores.max() < MIN_CONTRAST * np.median(scores):
+        return None, "upright surfaces have no dominant directions"
+    angle = float(angles[scores.argmax()])
+    if _one_sided(column, weight, angle):
+        return None, "upright surfaces run in one direction only"
+    fine = angle + np.arange(-1.5, 1.51, 0.1)
+    angle = float(fine[_scores(column, weight, fine, cell).argmax()])
+    for width in (2.5 * cell, 1.5 * cell):
+        angle += _correction(column, weight, angle, width)
+    return (angle + 45) % 90 - 45, ""
+
+
+def _correction(column: np.ndarray, weight: np.ndarray, angle: float, width: float) -> float:
+    """Return the angle in degrees between ``angle`` and lines fitted to the strongest walls."""
+    covariance = variance = 0.0
+    for normal, along in zip(_axes(angle), (_axes(angle)[1], -_axes(angle)[0])):
+        offset, position = column @ normal, column @ along
+        bins = np.floor((offset - offset.min()) / width).astype(np.int64)
+        mass = np.bincount(bins, weight)
+        for wall in np.flatnonzero(mass > 0.4 * mass.max()):
+            center = np.average(offset[bins == wall], weights=weight[bins == wall])
+            near = np.abs(offset - center) < width
+            w, x = weight[near], position[near]
+            x = x - np.average(x, weights=w)
+            covariance += float(np.sum(w * x * (offset[near] - center)))
+            variance += float(np.sum(w * x * x))
+    return -float(np.degrees(np.arctan(np.clip(covariance / max(variance, 1e-9), -0.02, 0.02))))
+
+
+def _columns(pos: np.ndarray, edge: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean positions ``(M, 2)`` in occupied columns, and how many slabs of each are occupied ``(M,)``."""
+    if not len(pos):
+        return np.empty((0, 2)), np.empty(0, np.int64)
+    cell = np.floor((pos - pos.min(axis=0)) / (edge, edge, SLAB)).astype(np.int64)
+    rows, layers = int(cell[:, 1].max()) + 1, int(cell[:, 2].max()) + 1
+    key = cell[:, 0] * rows + cell[:, 1]
+    column, slabs = np.unique(np.unique(key * layers + cell[:, 2]) // layers, return_counts=True)
+    row = np.searchsorted(column, key)
+    # centers of columns would favor the axes of the grid
+    sums = [np.bincount(row, pos[:, axis], len(column)) for axis in range(2)]
+    return np.stack(sums, axis=1) / np.bincount(row, minlength=len(column))[:, None], slabs
+
+
+def _scores(column: np.ndarray, weight: np.ndarray, degrees: np.ndarray, width: float) -> np.ndarray:
+    """Return the sums of squared bins of ``width`` meters along each direction and its perpendicular."""
+    return sum((_bins(column, weight, degrees + turn, width) ** 2).sum(axis=1) for turn in (0, 90))
+
+
+def _bins(column: np.ndarray, weight: np.ndarray, degrees: np.ndarray, width: float) -> np.ndarray:
+    """Return histograms of the columns along directions ``(D, bins)``."""
+    radians = np.radians(degrees)
+    along = (np.stack([np.cos(radians), np.sin(radians)], axis=1) @ column.T) / width
+    along -= along.min()
+    index = along.astype(np.int64)
+    share = along - index
+    # each column is shared by its two nearest bins, so that scores change smoothly with the angle
+    size = int(index.max()) + 2
+    flat = (index + np.arange(len(degrees))[:, None] * size).ravel()
+    bins = np.bincount(flat, ((1 - share) * weight).ravel(), len(degrees) * size)
+    bins += np.bincount(flat + 1, (share * weight).ravel(), len(degrees) * size)
+    return bins.reshape(len(degrees), size)
+
+
+def _one_sided(column: np.ndarray, weight: np.ndarray, angle: float) -> bool:
+    """Whether all columns lie in one narrow line."""
+    spread = [float(np.ptp(np.percentile(column @ d, (5, 95)))) for d in _axes(angle)]
+    return min(spread) < 0.5
+
+
+def _axes(angle: float) -> tuple[np.ndarray, np.ndarray]:
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    return np.array([c, s]), np.array([-s, c])

@@ -1,0 +1,111 @@
+"""Walls, tilt, storeys and ground are found in rooms, and not where there are none."""
+# ruff: noqa: RUF005 - arrays are added, not joined
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.building_clouds import ground as terrain
+from benchmarks.cloud_parts import plate, scan, wall
+
+from pcseg.data.alignment import find_frame
+from pcseg.data.camera_view import rotation_between
+from pcseg.data.io.clouds import read_cloud
+from pcseg.data.room_frame import find_room_frame
+
+RNG = np.random.default_rng(0)
+
+
+def turned(pos: np.ndarray, degrees: float) -> np.ndarray:
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return pos @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+
+
+def yaw_error(found: float | None, true: float) -> float:
+    """Difference modulo 90 degrees."""
+    assert found is not None
+    return abs((found - true + 45) % 90 - 45)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_walls_of_generated_rooms(number: int) -> None:
+    pos, _ = scan(number)
+    for angle in (0.0, 17.3, 44.9, 71.2):
+        frame = find_room_frame(turned(pos, angle).astype(np.float32))
+        assert yaw_error(frame.yaw, angle) < 1
+        assert -45 <= (frame.yaw or 0.0) < 45
+        again = find_room_frame(frame.to_room(turned(pos, angle)))
+        assert yaw_error(again.yaw, 0) < 0.5
+
+
+def test_tilt_is_leveled() -> None:
+    pos, _ = scan(0)
+    up = np.array([0.03, -0.04, 1]) / np.linalg.norm([0.03, -0.04, 1])
+    frame = find_room_frame(pos @ rotation_between(np.array([0.0, 0, 1]), up).T)
+    assert frame.tilt == pytest.approx(np.degrees(np.arccos(up[2])), abs=0.3)
+    assert np.degrees(np.arccos(min(1, (frame.rotation @ up)[2]))) < 0.3
+    assert np.linalg.det(frame.rotation) == pytest.approx(1)
+
+
+def test_storeys_and_ground_of_a_building() -> None:
+    pos, size = scan(0)
+    floors = (-3.0, 0.2, 3.4)
+    building = np.concatenate([pos + (0, 0, floor) for floor in floors])
+    frame = find_room_frame(building)
+    assert frame.tilt == 0
+    np.testing.assert_allclose([storey.floor for storey in frame.storeys], floors, atol=0.03)
+    np.testing.assert_allclose(
+        [storey.ceiling for storey in frame.storeys], np.add(floors, size[2]), atol=0.05
+    )
+    inside = (pos[:, 2] > 0.05) & (pos[:, 2] < size[2] - 0.1)
+    for floor in floors:
+        above = frame.ground_height(pos[inside] + (0, 0, floor))
+        assert np.mean(np.abs(above - pos[inside, 2]) < 0.05) > 0.97
+    parts = [frame.ground_height(part) for part in np.array_split(building, 7)]
+    np.testing.assert_array_equal(np.concatenate(parts), frame.ground_height(building))
+
+
+def test_ground_follows_a_step_and_continues_below_a_table() -> None:
+    parts = [plate((4, 4), 0, 400, RNG), plate((4, 4), 0.3, 400, RNG) + (4, 0, 0)]
+    parts += [wall(np.array([0.0, y]), np.array([8.0, y]), 0, 2.6, 300, RNG) for y in (0, 4)]
+    room = np.concatenate(parts)
+    hidden = (np.abs(room[:, :2] - (1.5, 2)) < 0.6).all(axis=1)
+    room = np.concatenate([room[~hidden], plate((1.2, 1.2), 0.74, 800, RNG) + (0.9, 1.4, 0)])
+    points = np.array([[1.5, 2, 0.74], [1.0, 3, 1.0], [6, 2, 1.3]])
+    np.testing.assert_allclose(find_room_frame(room).ground_height(points), [0.74, 1.0, 1.0], atol=0.05)
+
+
+def test_clouds_without_directions() -> None:
+    angle = RNG.uniform(0, 2 * np.pi, 20_000)
+    tower = np.column_stack([4 * np.cos(angle), 4 * np.sin(angle), RNG.uniform(0, 3, 20_000)])
+    ball = RNG.normal(size=(20_000, 3))
+    cases = {
+        "no dominant": np.concatenate([tower, plate((5, 5), 0, 200, RNG) - (2.5, 2.5, 0)]),
+        "one direction": wall(np.zeros(2), np.array([3.0, 1]), 0, 2.5, 1000, RNG),
+        "no upright": terrain(RNG, range(1)).pos,
+        "": ball / np.linalg.norm(ball, axis=1, keepdims=True),
+    }
+    for reason, pos in cases.items():
+        frame = find_room_frame(pos - np.median(pos, axis=0))
+        assert frame.yaw is None
+        assert reason in frame.reason
+        np.testing.assert_allclose(frame.rotation[2, :2], 0, atol=0.2)
+
+
+def test_few_points() -> None:
+    for count in (0, 1, 5, 200):
+        pos = RNG.uniform(0, 1, (count, 3)).astype(np.float32)
+        frame = find_room_frame(pos)
+        assert frame.ground_height(pos).shape == (count,)
+        assert np.isfinite(frame.ground_height(pos)).all()
+    assert find_room_frame(np.full((50, 3), np.nan)).yaw is None
+
+
+def test_real_scans(real_scans: Path) -> None:
+    """The same walls are found at any yaw."""
+    for name in ("room_scan1", "room_scan2"):
+        cloud = read_cloud(real_scans / f"{name}.pcd")
+        pos = find_frame(cloud.pos).apply(cloud.pos[cloud.finite])
+        yaw = find_room_frame(pos).yaw or 0.0
+        for angle in (13.3, 41.0):
+            assert yaw_error(find_room_frame(turned(pos, angle)).yaw, yaw + angle) < 1
