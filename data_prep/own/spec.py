@@ -45,8 +45,8 @@ class FolderSpec:
     split: dict[str, tuple[str, ...]] | None = None
     columns: str | None = None
     fields: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
-    units: Units = "m"
-    up: Up = "z"
+    units: Units = "auto"
+    up: Up = "auto"
 
     def fingerprint(self) -> str:
         """Return the settings that prepared scenes depend on besides the files."""
@@ -168,8 +168,8 @@ def read_spec(path: Path) -> FolderSpec:
         split=_split(content.get("split"), path),
         columns=_columns(content.get("columns"), path),
         fields=_fields(content.get("fields", {}), path),
-        units=_choice(content.get("units", "m"), "units", Units, path),
-        up=_choice(content.get("up", "z"), "up", Up, path),
+        units=_choice(content.get("units", "auto"), "units", Units, path),
+        up=_choice(content.get("up", "auto"), "up", Up, path),
     )
 
 

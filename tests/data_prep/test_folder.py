@@ -242,7 +242,7 @@ def test_names_are_taken_as_written(tmp_path: Path) -> None:
             path = tmp_path / "a.yaml"
             path.write_bytes(f"name: 010\nroot: {root}\nnames: {text}\nunits:\n".encode(encoding))
             spec = read_spec(path)
-            assert (spec.schema.names, spec.name, spec.units) == (tuple(names), "010", "m")
+            assert (spec.schema.names, spec.name, spec.units) == (tuple(names), "010", "auto")
         assert spec.values[:3] in ((0, 1, 2), (0, 7, 14))
 
 
