@@ -126,7 +126,9 @@ def find_ground(pos: np.ndarray, storeys: tuple[Storey, ...]) -> Ground:
         if missing.all():
             grid[:] = floor or 0.0
         elif missing.any():
-            nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
+            nearest = np.asarray(
+                ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
+            )
             grid = grid[tuple(nearest)]
         floors.append(
             ndimage.median_filter(grid, 3) if floor is not None else ndimage.grey_opening(grid, (5, 5))

@@ -147,7 +147,8 @@ def _columns(pos: np.ndarray, edge: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _scores(column: np.ndarray, weight: np.ndarray, degrees: np.ndarray, width: float) -> np.ndarray:
     """Return the sums of squared bins of ``width`` meters along each direction and its perpendicular."""
-    return sum((_bins(column, weight, degrees + turn, width) ** 2).sum(axis=1) for turn in (0, 90))
+    both = [_bins(column, weight, degrees + turn, width) for turn in (0, 90)]
+    return (both[0] ** 2).sum(axis=1) + (both[1] ** 2).sum(axis=1)
 
 
 def _bins(column: np.ndarray, weight: np.ndarray, degrees: np.ndarray, width: float) -> np.ndarray:
