@@ -52,6 +52,7 @@ def storey(
 
 
 def building(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a building."""
     width, depth, floors = rng.uniform(30, 90), rng.uniform(20, 90), int(rng.integers(2, 5))
     density = 250_000 / (width * depth * floors * 3)
     gap = rng.uniform(2.9, 3.9)
@@ -65,11 +66,13 @@ def building(rng: np.random.Generator, rooms: range) -> GuessCase:
 
 
 def building_unit_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a building in any unit, with any axis up."""
     case = building(rng, rooms)
     return as_file("building, any unit and axis", case.pos, rng, units=UNITS, ups=("z", "y", "-y"))
 
 
 def tower(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make storeys of the same room."""
     pos, size = some_room(rng, rooms)
     gap = max(size[2] + 0.25, rng.uniform(2.9, 3.6))
     floors = int(rng.integers(2, 16))
@@ -80,6 +83,7 @@ def tower(rng: np.random.Generator, rooms: range) -> GuessCase:
 
 
 def corridor(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a corridor."""
     length, width, height = rng.choice([40, 100, 300, 1000]), rng.uniform(1.6, 3.5), rng.uniform(2.3, 3.2)
     density = 200_000 / (length * (2 * width + 2 * height))
     parts = [plate((length, width), 0, density, rng), plate((length, width), height, density, rng)]
@@ -94,12 +98,14 @@ def corridor(rng: np.random.Generator, rooms: range) -> GuessCase:
 
 
 def corridor_unit_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a corridor in any unit, with any axis up."""
     return as_file(
         "corridor, any unit and axis", corridor(rng, rooms).pos, rng, units=UNITS, ups=("z", "y", "-y")
     )
 
 
 def atrium(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make an atrium."""
     width, depth, height = rng.uniform(15, 90), rng.uniform(15, 60), rng.uniform(31, 101)
     density = 200_000 / (2 * width * depth + 2 * (width + depth) * height)
     parts = [plate((width, depth), 0, density, rng), plate((width, depth), height, density, rng)]

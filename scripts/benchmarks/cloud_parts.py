@@ -109,6 +109,7 @@ def as_file(
 
 
 def cut_ceiling(pos: np.ndarray, size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Remove the upper part of a room."""
     return pos[pos[:, 2] < size[2] * rng.uniform(0.8, 0.93)]
 
 

@@ -36,31 +36,37 @@ Maker = Callable[[np.random.Generator, range], GuessCase]
 
 
 def room(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a room."""
     pos, _ = some_room(rng, rooms)
     return as_file("room, any origin", strays(pos, rng) + origin(rng), rng)
 
 
 def open_room(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a room without ceiling."""
     pos, size = some_room(rng, rooms)
     return as_file("room without ceiling", strays(cut_ceiling(pos, size, rng), rng) + origin(rng), rng)
 
 
 def room_unit(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a room in any unit."""
     pos, _ = some_room(rng, rooms)
     return as_file("room, any unit", strays(pos, rng) + origin(rng), rng, units=UNITS)
 
 
 def room_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a room with any axis up."""
     pos, _ = some_room(rng, rooms)
     return as_file("room, any axis", strays(pos, rng) + origin(rng, kinds=4), rng, ups=tuple(ROTATIONS))
 
 
 def room_unit_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a room in any unit, with any axis up."""
     pos, _ = some_room(rng, rooms)
     return as_file("room, any unit and axis", pos + origin(rng), rng, units=UNITS, ups=("y", "-y", "x", "-x"))
 
 
 def open_room_unit_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a room without ceiling in any unit, with any axis up."""
     pos, size = some_room(rng, rooms)
     pos = cut_ceiling(pos, size, rng)
     return as_file(
@@ -113,6 +119,7 @@ def fragment(rng: np.random.Generator, rooms: range) -> GuessCase:
 
 
 def fragment_unit_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a fragment in any unit, with any axis up."""
     return as_file(
         "fragment, any unit and axis", fragment(rng, rooms).pos, rng, units=UNITS, ups=("z", "y", "-y")
     )
@@ -137,6 +144,7 @@ def table(rng: np.random.Generator, rooms: range) -> GuessCase:
 
 
 def table_unit_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a table in any unit, with any axis up."""
     return as_file(
         "table or desk, any unit and axis", table(rng, rooms).pos, rng, units=UNITS, ups=("z", "y", "-y")
     )
@@ -158,6 +166,7 @@ def fused(rng: np.random.Generator, rooms: range) -> GuessCase:
 
 
 def fused_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
+    """Make a depth fusion in any unit, with y or -y up."""
     return as_file(
         "depth fusion, any unit and axis", fused(rng, rooms).pos, rng, units=UNITS, ups=("y", "-y")
     )
