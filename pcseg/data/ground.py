@@ -130,9 +130,10 @@ def find_ground(pos: np.ndarray, storeys: tuple[Storey, ...]) -> Ground:
                 ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
             )
             grid = grid[tuple(nearest)]
-        floors.append(
-            ndimage.median_filter(grid, 3) if floor is not None else ndimage.grey_opening(grid, (5, 5))
-        )
+        if floor is None:
+            floors.append(ndimage.grey_opening(grid, (5, 5)))  # codespell:ignore grey
+        else:
+            floors.append(ndimage.median_filter(grid, 3))
     return Ground(corner=corner, floor=np.stack(floors))
 
 

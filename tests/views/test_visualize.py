@@ -15,7 +15,6 @@ from pcseg.data.predictions import SavedPrediction, write_prediction
 from pcseg.data.scenes import write_scene
 from pcseg.labels import S3DIS
 from pcseg.views.interactive.browser import BrowserView
-from pcseg.views.layers.coloring import Coloring
 
 ROOM = fake_room(0, num_points=4000)
 SMALL = ["--size", "[320, 180]"]
@@ -111,16 +110,16 @@ def test_camera(tmp_path: Path, scene: Path) -> None:
 
 def test_browser(scene: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("viser")
-    served: list[tuple[Coloring, str, int]] = []
+    served: list[tuple[str, str, int]] = []
 
     def interrupt(view: BrowserView) -> None:
-        served.append((view.coloring, view.server.get_host(), len(view.drawn)))
+        served.append((view.shown, view.server.get_host(), len(view.drawn)))
         view.stop()
 
     monkeypatch.setattr(BrowserView, "wait", interrupt)
     visualize(scene, "--browser", "--host", "0.0.0.0", "--port", "0", "--max_points", "500", "--by", "height")
-    ((coloring, host, drawn),) = served
-    assert (coloring.by, host) == ("height", "0.0.0.0")
+    ((shown, host, drawn),) = served
+    assert (shown, host) == ("height", "0.0.0.0")
     assert 300 < drawn <= 500
     printed = capsys.readouterr().out
     assert re.search(r"Open http://localhost:\d+ in a browser", printed)

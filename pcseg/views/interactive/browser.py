@@ -74,6 +74,11 @@ class BrowserView:
         self._mode.on_update(lambda _: self._recolor())
         self.server.scene.on_click()(self._on_click)
 
+    @property
+    def shown(self) -> str:
+        """Title of the layer that is shown."""
+        return self._mode.value
+
     def _recolor(self) -> None:
         """Draw the current layer."""
         with self._lock:
