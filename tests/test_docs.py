@@ -75,6 +75,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("my_room", "new_scan"):
         write_own_ply(folder / f"{name}.ply", own_room(3))
     save(fake_picture(1, [1, 2, 3])[0], folder / "photo.jpg")
+    room = own_room(3)  # a table without a header: intensity, class and object follow the position
+    table = np.column_stack(
+        [room["pos"], np.linspace(0, 1, len(room["pos"])), room["label"], room["instance"]]
+    )
+    np.savetxt(folder / "scan.txt", table, fmt="%.4f")
     write_own_folder(folder)
     raw = folder / "raw"
     areas = tuple(f"Area_{area}/office_{room}" for area in (1, 2, 3, 5) for room in (1, 2))

@@ -144,8 +144,7 @@ def _add_positions(report: CloudReport, given: np.ndarray, frame: Frame) -> None
     is_single = bool((given[:10_000].astype(np.float32) == given[:10_000]).all())
     for remark in frame.remarks:
         name, _, text = remark.partition(": ")
-        report.facts.append((name, text))
-        report.warnings += [remark] if name in frame.unsure else []
+        report.facts.append((name, text))  # a doubt is no warning: many sound clouds leave one
     report.facts += [
         ("extent", " x ".join(f"{side:.2f}" for side in report.extent) + " m"),
         ("spacing", f"{distance * 1000:.1f} mm"),

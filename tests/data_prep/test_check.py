@@ -37,6 +37,7 @@ def test_sound_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_planted_error_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     yaml = write_own_folder(tmp_path)
+    yaml.write_text(yaml.read_text() + "units: m\nup: z\n")
     folder = tmp_path / "my_rooms" / "train"
 
     def spoil(name: str, seed: int = 30, **changes: np.ndarray) -> None:
@@ -50,10 +51,10 @@ def test_every_planted_error_is_reported(tmp_path: Path, capsys: pytest.CaptureF
     pos[:5] = np.nan
     pos[100:110] = pos[200]
     spoil("odd_positions.ply", pos=pos)
-    spoil("millimeters.ply", pos=room["pos"] * 1000)
     large = own_room(30, num_points=30_000)  # the axis of a closed cube of few points is not certain
     below = large["label"] != 1
     large = {name: column[below] for name, column in large.items()}
+    write_own_ply(folder / "millimeters.ply", large | {"pos": large["pos"] * 1000})
     write_own_ply(folder / "y_up.ply", large | {"pos": large["pos"][:, [0, 2, 1]] * [2, 1, -2]})
     spoil("dark.ply", color=room["color"] // 16)
     spoil("no_class.ply", label=np.full(1500, 255))

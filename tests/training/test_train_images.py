@@ -130,7 +130,7 @@ def test_two_processes_train_and_validate_every_frame_once(frames: Path, tmp_pat
     assert len(logged(tmp_path / "run", "train/class_frequency")) == 1, (
         "two images per process make one step of all four"
     )
-    assert load_checkpoint(tmp_path / "run" / "best.ckpt").config["trainer"]["devices"] == 2
+    assert load_checkpoint(tmp_path / "run" / "best.ckpt").card.config["trainer"]["devices"] == 2
 
 
 @pytest.fixture(scope="module")
