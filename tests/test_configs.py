@@ -75,7 +75,9 @@ def test_every_file_is_covered() -> None:
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("data", POINT_DATA)
+@pytest.mark.parametrize(
+    "data", [data if data == "rooms" else pytest.param(data, marks=pytest.mark.slow) for data in POINT_DATA]
+)
 def test_every_combination_of_points_builds(data: str, backbone: str) -> None:
     for head in HEADS:
         model = build(f"{data}/{backbone}/{head}")
@@ -89,6 +91,7 @@ def test_every_head_builds_on_a_laptop(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.slow
 def test_every_image_recipe_builds(name: str) -> None:
     assert type(build(name).head).__name__ == "ImageHead"
 

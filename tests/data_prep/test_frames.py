@@ -92,6 +92,7 @@ def test_intrinsics_match_the_rays_of_the_pixels(taken: Path) -> None:
     assert np.isclose(2 * np.degrees(np.arctan(30 / matrix[0, 0])), 70, atol=0.1)
 
 
+@pytest.mark.slow
 def test_workers_do_not_matter_and_a_stopped_run_goes_on(raw: Path, taken: Path, tmp_path: Path) -> None:
     out = tmp_path / "frames"
     frames.take_frames(raw, out, workers=2, **SMALL)

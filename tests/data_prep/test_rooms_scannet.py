@@ -90,6 +90,7 @@ def test_files_of_a_release(building: Path) -> None:
     assert {group["label"] for group in fields["segGroups"]} <= set(CATEGORIES.values())
 
 
+@pytest.mark.slow
 def test_same_bytes_for_any_number_of_workers_and_after_a_kill(building: Path, tmp_path: Path) -> None:
     out = shutil.copytree(building, tmp_path / "raw")
     first, second, third, *_ = sorted((out / "scans").iterdir())

@@ -341,6 +341,7 @@ def test_the_command_prints_the_report(
     assert "2 of 2" in printed.err  # progress
 
 
+@pytest.mark.slow
 def test_the_command_scores_an_image_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frames = write_room_frames(tmp_path / "frames", rooms={"Area_1": 1, "Area_5": 1}, frames=1)
     images = write_image_checkpoint(tmp_path / "images.ckpt", frames)

@@ -98,6 +98,7 @@ def check_single_precision(rank: int) -> None:
     torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_two_processes_are_as_one(tmp_path: Path) -> None:
     two_processes(check_all, tmp_path)
 

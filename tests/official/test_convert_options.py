@@ -36,6 +36,7 @@ SYSTEM = {"RCCABody": "CCNet", "EncBody": "EncNet of PyTorch-Encoding", "CTBody"
         ("ctnet", "head.body", "norm", "BatchNorm", "PaddleBatchNorm"),
     ],
 )
+@pytest.mark.slow
 def test_differing_options_are_reported(
     name: str, where: str, option: str, value: object, published: object, tmp_path: Path
 ) -> None:
@@ -65,6 +66,7 @@ def published_recipes() -> list[Path]:
 
 
 @pytest.mark.parametrize("path", published_recipes(), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.slow
 def test_configurations_have_the_published_options(path: Path) -> None:
     """Except for that of mmseg's CCNet, which documents its differences."""
     config = yaml.safe_load(path.read_text())

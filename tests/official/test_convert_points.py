@@ -67,6 +67,7 @@ def write(folder: Path, state: dict[str, Tensor]) -> Path:
     return folder / "model_best.pth"
 
 
+@pytest.mark.slow
 def test_command_output_predicts_and_starts_training(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     theirs, classify = network(), nn.Linear(8, K)
     state = published(theirs) | {f"module.seg_head.{n}": t for n, t in classify.state_dict().items()}

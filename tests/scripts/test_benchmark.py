@@ -81,6 +81,7 @@ def test_unknown_name_lists_the_known(monkeypatch: pytest.MonkeyPatch) -> None:
         assert callable(importlib.import_module(f"benchmarks.{name}").run)
 
 
+@pytest.mark.slow
 def test_throughput_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((prep, "NUM_POINTS"), (data, "LOADER_POINTS"), (throughput, "NUM_POINTS")):
         monkeypatch.setattr(module, name, 4_000)

@@ -30,6 +30,7 @@ def building(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_fake_building(tmp_path_factory.mktemp("building"), rooms={"Area_1": 6, "Area_5": 1})
 
 
+@pytest.mark.slow
 def test_learns_one_room(building: Path, tmp_path: Path) -> None:
     data = RoomData(
         building, grid_size=0.1, point_transforms=[], voxel_transforms=[], loop=10, batch_size=1,
