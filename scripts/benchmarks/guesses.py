@@ -2,8 +2,9 @@
 
 Right: the unit and the axis are those of the cloud. Abstained: what is not right stayed meters or z up, and a remark
 states the doubt and names the option. Wrong: anything else. The clouds "for choosing limits" guided the signs and
-their limits; the unseen ones have other rooms, seeds and kinds of clouds, and did not. A room is a scan of a generated room with
-random noise, spacing, yaw and origin; the origin is that of the room, far below or above it, or one of map coordinates.
+their limits; the unseen ones have other rooms, seeds and kinds of clouds, and did not. A room is a scan of a
+generated room with random noise, spacing, yaw and origin; the origin is that of the room, far below or above it, or
+one of map coordinates.
 """
 
 from collections import defaultdict
