@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.errors import UserError, require
+from pcseg.errors import require
 from pcseg.heads.base import Body, BodyOutput, require_factor
 from pcseg.losses.category_consistent import category_consistent_loss
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
-from pcseg.nn.tokens import LocalConv, Pixels, Sites
+from pcseg.nn.tokens import LocalConv, Pixels, Sites, as_voxels
 from pcseg.ops.attention import Support
 from pcseg.ops.lines import AXES, axis_lines, check_line_options, pixel_lines
-from pcseg.ops.voxels import VoxelSet
 
 EMBEDDING_RATIO = 16
 """Channels of the attention divided by those of the embedding that the category-consistent loss is computed on."""
@@ -82,11 +81,8 @@ class RCCABody(Body):
 
     def _lines(self, sites: Sites) -> list[Support]:
         """Return the lines of each recurrence; recurrences cycle through them."""
-        if isinstance(sites, Pixels):
-            if self.thickness == 1 and {0, 1} <= set(self.axes):
-                return [pixel_lines(sites.batch_size, sites.height, sites.width, device=sites.device)]
-            sites = sites.voxels()
-        if not isinstance(sites, VoxelSet):
-            raise UserError(f"RCCABody: needs voxels or pixels for its lines, not {type(sites).__name__}.")
+        if isinstance(sites, Pixels) and self.thickness == 1 and {0, 1} <= set(self.axes):
+            return [pixel_lines(sites.batch_size, sites.height, sites.width, device=sites.device)]
+        voxels = as_voxels(sites, body="RCCABody", parts="lines")
         shifts = [0] if self.thickness == 1 else [0, self.thickness // 2]
-        return [axis_lines(sites, axes=self.axes, thickness=self.thickness, shift=shift) for shift in shifts]
+        return [axis_lines(voxels, axes=self.axes, thickness=self.thickness, shift=shift) for shift in shifts]

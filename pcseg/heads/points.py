@@ -1,6 +1,6 @@
 """The adapter that puts a body on a level of a point backbone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -77,9 +77,7 @@ class PointHead(Head):
             logits = logits + self.detail(levels[0].x)
         if self.fine is not None:
             assert output.features is not None, "every body returns features"
-            logits = logits + self.fine(
-                levels[0].x, output.features, lambda x: read_back(levels, self.level, 0, x)
-            )
+            logits = logits + self.fine(levels, self.level, output.features)
         aux = dict(output.clouds)
         if output.embedding is not None:
             aux["embedding"] = read_back(levels, self.level, 0, output.embedding)
@@ -125,9 +123,10 @@ class FineFusion(nn.Module):
         self.norm = BatchNorm(width)
         self.classify = nn.Linear(width, num_classes)
 
-    def forward(self, x: Tensor, features: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return logits ``(N, K)`` of fine tokens ``x``; ``read`` gives every token the row of its coarse token."""
-        return self.classify(self.norm(self.own(x) + read(self.above(features))).relu())
+    def forward(self, levels: list[Level], level: int, features: Tensor) -> Tensor:
+        """Return logits ``(N, K)`` of the finest level; ``features`` ``(M, C)`` are those of the body on ``level``."""
+        above = read_back(levels, level, 0, self.above(features))
+        return self.classify(self.norm(self.own(levels[0].x) + above).relu())
 
 
 def read_back(levels: list[Level], coarse: int, fine: int, x: Tensor) -> Tensor:

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.errors import UserError
 from pcseg.heads.base import Body, BodyOutput, require_factor
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
 from pcseg.nn.slab_context import SlabContent, SlabContext, class_tables
-from pcseg.nn.tokens import LocalConv, Pixels, Sites
+from pcseg.nn.tokens import LocalConv, Sites, as_voxels
 from pcseg.ops.lines import AXES, check_line_options
-from pcseg.ops.slabs import Slabs, voxel_slabs
-from pcseg.ops.voxels import VoxelSet
+from pcseg.ops.slabs import voxel_slabs
 
 
 class SlabBody(Body):
@@ -67,15 +65,8 @@ class SlabBody(Body):
     def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:
         x = self.reduce(x, sites)
         region = self.region(x)
-        slabs = self._slabs(sites)
+        slabs = voxel_slabs(as_voxels(sites, body="SlabBody", parts="slabs"), axes=self.axes)
         prob = region.detach() if self.detach else region
         x = self.context(x, slabs, class_tables(prob.softmax(1), slabs))
         x = self.dropout(x, sites.ptr)
         return BodyOutput(logits=self.classify(x), features=x, deep_logits=region)
-
-    def _slabs(self, sites: Sites) -> list[Slabs]:
-        if isinstance(sites, Pixels):
-            sites = sites.voxels()
-        if not isinstance(sites, VoxelSet):
-            raise UserError(f"SlabBody: needs voxels or pixels for its slabs, not {type(sites).__name__}.")
-        return voxel_slabs(sites, axes=self.axes)

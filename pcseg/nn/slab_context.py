@@ -77,7 +77,7 @@ class SlabContext(nn.Module):
         for axis, (along, table) in enumerate(zip(slabs, tables, strict=True)):
             if self.content == "positions":
                 table = torch.zeros_like(table)
-            features = torch.cat([table.to(x.dtype), position_features(along).to(x.dtype)], 1)
+            features = torch.cat([table, position_features(along, dtype=table.dtype)], 1).to(x.dtype)
             u = self.normalize(self.describe(features) + self.axis[axis])
             y = y + repeat_rows(self.read[axis](u), along.groups.id)
         return self.activation(self.norm(y))
@@ -100,8 +100,8 @@ def class_tables(prob: Tensor, slabs: Sequence[Slabs]) -> list[Tensor]:
     return tables
 
 
-def position_features(slabs: Slabs) -> Tensor:
+def position_features(slabs: Slabs, *, dtype: torch.dtype) -> Tensor:
     """Return what slabs know of their position, ``(S, 5)``: fill, nearness to both ends, distance from both ends."""
-    ends = slabs.ends.to(torch.get_default_dtype())
-    fill = slabs.counts.to(ends.dtype).log1p()[:, None] / 4
+    ends = slabs.ends.to(dtype)
+    fill = slabs.counts.to(dtype).log1p()[:, None] / 4
     return torch.cat([fill, (-ends / 2).exp(), ends / 16], 1)

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from pcseg.errors import UserError
 from pcseg.ops.voxels import VoxelSet
 
 
@@ -54,6 +55,18 @@ class Pixels:
         )
         grid_pos = torch.stack([x, y, torch.zeros_like(x)], -1).flatten(0, 1)
         return VoxelSet(grid_pos.repeat(self.batch_size, 1), self.ptr)
+
+
+def as_voxels(sites: Sites, *, body: str, parts: str) -> VoxelSet:
+    """Return voxels, or pixels as voxels (x, y, 0).
+
+    Raises:
+        UserError: The sites are neither; the message names the body and the parts that it builds from them.
+    """
+    sites = sites.voxels() if isinstance(sites, Pixels) else sites
+    if not isinstance(sites, VoxelSet):
+        raise UserError(f"{body}: needs voxels or pixels for its {parts}, not {type(sites).__name__}.")
+    return sites
 
 
 def to_tokens(image: Tensor) -> tuple[Tensor, Pixels]:
