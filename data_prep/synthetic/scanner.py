@@ -103,7 +103,7 @@ def _sweep(
 ) -> Sweep:
     """Scan one turn of at most ``rays`` rays."""
     columns = max(4, int(np.sqrt(rays * 2 * np.pi / (HIGHEST - LOWEST))))
-    directions = _fan(rays // columns, columns, rng)
+    directions = scan_directions(rays // columns, columns, rng)
     hits = model.cast(station, directions, threads=threads)
     surface = hits.surface
     found = np.flatnonzero(surface >= 0)
@@ -134,7 +134,7 @@ def _exposure(model: RoomModel, stations: np.ndarray, rng: np.random.Generator, 
     """Return the factor of the light in all sweeps, from a few hundred rays of each station."""
     light = []
     for station in stations:
-        directions = _fan(20, 40, rng)
+        directions = scan_directions(20, 40, rng)
         hits = model.cast(station, directions, threads=threads)
         found = hits.surface >= 0
         place = station + hits.distance[found, None] * directions[found]
@@ -148,13 +148,13 @@ def _compress_bright(color: np.ndarray) -> np.ndarray:
     return np.minimum(color, 0.7) + 0.3 * (1 - np.exp(-bright / 0.3))
 
 
-def _fan(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
+def scan_directions(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
     """Return unit directions ``(rows * columns, 3)``, row by row, with a slight wobble of the scan lines."""
     azimuth = np.arange(columns) * 2 * np.pi / columns + rng.uniform(0, 2 * np.pi)
     elevation = np.linspace(LOWEST, HIGHEST, rows)[:, None] + rng.normal(0, 4e-4, (rows, columns))
     level = np.cos(elevation)
-    fan = np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=-1)
-    return fan.reshape(-1, 3).astype(np.float32)
+    directions = np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=-1)
+    return directions.reshape(-1, 3).astype(np.float32)
 
 
 def _soften(light: np.ndarray, surface: np.ndarray, step: int) -> np.ndarray:

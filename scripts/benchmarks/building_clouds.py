@@ -1,11 +1,8 @@
 """Clouds of buildings, corridors, atria and terrain."""
 # ruff: noqa: RUF005 - arrays are added, not joined
 
-from itertools import pairwise
-
 import numpy as np
 from benchmarks.cloud_parts import (
-    UNITS,
     GuessCase,
     as_file,
     furniture,
@@ -14,6 +11,7 @@ from benchmarks.cloud_parts import (
     some_room,
     turn,
     wall,
+    walls,
 )
 
 
@@ -65,12 +63,6 @@ def building(rng: np.random.Generator, rooms: range) -> GuessCase:
     return as_file("building", turn(pos, rng) + origin(rng), rng)
 
 
-def building_unit_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """Make a building in any unit, with any axis up."""
-    case = building(rng, rooms)
-    return as_file("building, any unit and axis", case.pos, rng, units=UNITS, ups=("z", "y", "-y"))
-
-
 def tower(rng: np.random.Generator, rooms: range) -> GuessCase:
     """Make storeys of the same room."""
     pos, size = some_room(rng, rooms)
@@ -97,21 +89,12 @@ def corridor(rng: np.random.Generator, rooms: range) -> GuessCase:
     return as_file("corridor of 40 to 1000 m", turn(pos, rng) + origin(rng), rng)
 
 
-def corridor_unit_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """Make a corridor in any unit, with any axis up."""
-    return as_file(
-        "corridor, any unit and axis", corridor(rng, rooms).pos, rng, units=UNITS, ups=("z", "y", "-y")
-    )
-
-
 def atrium(rng: np.random.Generator, rooms: range) -> GuessCase:
     """Make an atrium."""
     width, depth, height = rng.uniform(15, 90), rng.uniform(15, 60), rng.uniform(31, 101)
     density = 200_000 / (2 * width * depth + 2 * (width + depth) * height)
     parts = [plate((width, depth), 0, density, rng), plate((width, depth), height, density, rng)]
-    corners = np.array([[0, 0], [width, 0], [width, depth], [0, depth], [0, 0]])
-    for a, b in pairwise(corners):
-        parts.append(wall(a, b, 0, height, density, rng))
+    parts += walls((width, depth), height, density, rng)
     if rng.random() < 0.6:  # galleries
         for level in np.arange(rng.uniform(4, 6), height - 2, rng.uniform(3.3, 4.5)):
             parts += [plate((width, 2.5), level, density, rng), plate((2.5, depth), level, density, rng)]
@@ -134,7 +117,7 @@ def rounded_map(rng: np.random.Generator, rooms: range) -> GuessCase:
 
 
 def ground(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """Open terrain with a few blocks."""
+    """Make open terrain with a few blocks."""
     size = rng.uniform(20, 300)
     xy = rng.uniform(-size / 2, size / 2, (60_000, 2))
     z = 0.04 * size * np.sin(xy[:, 0] / size * 5) * np.cos(xy[:, 1] / size * 4) + rng.normal(0, 0.05, len(xy))

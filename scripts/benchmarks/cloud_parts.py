@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from data_prep.synthetic.plan import SHARES
 from data_prep.synthetic.room_types import build_room
-from data_prep.synthetic.scanner import _fan, choose_stations
+from data_prep.synthetic.scanner import choose_stations, scan_directions
 from pcseg.data.alignment import METERS, ROTATIONS
 
 UNITS = ("m", "cm", "mm", "ft", "in")
@@ -41,7 +42,7 @@ def scan(number: int) -> tuple[np.ndarray, tuple[float, float, float]]:
     model, rng = build_room(number, room_type), np.random.default_rng(number)
     parts = []
     for station in choose_stations(model, rng)[:4]:
-        rays = _fan(110, 360, rng)
+        rays = scan_directions(110, 360, rng)
         hits = model.cast(station, rays, threads=1)
         seen = np.isfinite(hits.distance)
         distance = hits.distance[seen] + rng.normal(0, 0.002, np.count_nonzero(seen))
@@ -125,6 +126,15 @@ def wall(
     """Sample an upright rectangle from ``a`` to ``b``."""
     count = max(1, int(np.linalg.norm(b - a) * (high - low) * density))
     return np.column_stack([a + rng.uniform(0, 1, (count, 1)) * (b - a), rng.uniform(low, high, count)])
+
+
+def walls(
+    size: tuple[float, float], high: float, density: float, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Sample the walls of a rectangular room of height ``high``."""
+    width, depth = size
+    corners = np.array([[0, 0], [width, 0], [width, depth], [0, depth], [0, 0]])
+    return [wall(a, b, 0, high, density, rng) for a, b in pairwise(corners)]
 
 
 def furniture(rng: np.random.Generator, rooms: range, density: float) -> np.ndarray:

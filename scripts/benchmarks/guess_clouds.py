@@ -9,9 +9,7 @@ import numpy as np
 from benchmarks.building_clouds import (
     atrium,
     building,
-    building_unit_axis,
     corridor,
-    corridor_unit_axis,
     ground,
     rounded_map,
     tower,
@@ -33,6 +31,15 @@ from data_prep.synthetic.scanner import choose_stations
 from pcseg.data.alignment import METERS, ROTATIONS
 
 Maker = Callable[[np.random.Generator, range], GuessCase]
+
+
+def any_frame(
+    rng: np.random.Generator, rooms: range, *, make: Maker, ups: tuple[str, ...] = ("z", "y", "-y")
+) -> GuessCase:
+    """Make a cloud in any unit, with any of ``ups`` up."""
+    case = make(rng, rooms)
+    kind = case.family.partition(" of ")[0]
+    return as_file(f"{kind}, any unit and axis", case.pos, rng, units=UNITS, ups=ups)
 
 
 def room(rng: np.random.Generator, rooms: range) -> GuessCase:
@@ -83,9 +90,7 @@ def view(rng: np.random.Generator, rooms: range, *, kind: str) -> GuessCase:
     width, focal = 300, rng.uniform(230, 290)
     v, u = np.mgrid[0:225, 0:width]
     rays = np.stack([(u - 149.5) / focal, (v - 112) / focal, np.ones(u.shape)], axis=-1).reshape(-1, 3)
-    for yaw in rng.uniform(
-        0, 2 * np.pi, 6
-    ):  # the view with the most distant middle: cameras look into a room
+    for yaw in rng.uniform(0, 2 * np.pi, 6):  # keeps the most distant middle: cameras look into a room
         pitch = np.radians(rng.uniform(-35, 8))
         forward = np.array([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)])
         right = np.array([np.sin(yaw), -np.cos(yaw), 0])
@@ -118,13 +123,6 @@ def fragment(rng: np.random.Generator, rooms: range) -> GuessCase:
     return as_file("fragment", piece + offset, rng)
 
 
-def fragment_unit_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """Make a fragment in any unit, with any axis up."""
-    return as_file(
-        "fragment, any unit and axis", fragment(rng, rooms).pos, rng, units=UNITS, ups=("z", "y", "-y")
-    )
-
-
 def lower_part(rng: np.random.Generator, rooms: range) -> GuessCase:
     """Cut a room at 0.8 to 1.5 m."""
     pos, _ = some_room(rng, rooms)
@@ -143,13 +141,6 @@ def table(rng: np.random.Generator, rooms: range) -> GuessCase:
     return as_file("table or desk", piece + offset, rng)
 
 
-def table_unit_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """Make a table in any unit, with any axis up."""
-    return as_file(
-        "table or desk, any unit and axis", table(rng, rooms).pos, rng, units=UNITS, ups=("z", "y", "-y")
-    )
-
-
 def fused(rng: np.random.Generator, rooms: range) -> GuessCase:
     """Imitate depth fusion: no ceiling, holes, noise and waves, an origin at the first camera."""
     pos, _ = some_room(rng, rooms, noise=False)
@@ -165,21 +156,16 @@ def fused(rng: np.random.Generator, rooms: range) -> GuessCase:
     return as_file("depth fusion", pos + (0, 0, rng.choice([0.0, -1.4, rng.uniform(1, 4)])), rng)
 
 
-def fused_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """Make a depth fusion in any unit, with y or -y up."""
-    return as_file(
-        "depth fusion, any unit and axis", fused(rng, rooms).pos, rng, units=UNITS, ups=("y", "-y")
-    )
-
-
 def stated(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """A file that states its unit, such as LAS."""
+    """Make a room whose file states its unit, as LAS does."""
     case = as_file("file states its unit", some_room(rng, rooms)[0] + origin(rng), rng, units=("m", "ft"))
     return replace(case, file_unit=case.unit)
 
 
 FAMILIES: tuple[Maker, ...] = (
-    room, open_room, room_unit, room_axis, room_unit_axis, open_room_unit_axis, tower, building, building_unit_axis,
-    corridor, corridor_unit_axis, atrium, partial(view, kind="camera"), partial(view, kind="world"), fragment,
-    fragment_unit_axis, lower_part, table, table_unit_axis, rounded_map, fused, fused_axis, stated, ground,
+    room, open_room, room_unit, room_axis, room_unit_axis, open_room_unit_axis, tower, building,
+    partial(any_frame, make=building), corridor, partial(any_frame, make=corridor), atrium,
+    partial(view, kind="camera"), partial(view, kind="world"), fragment, partial(any_frame, make=fragment),
+    lower_part, table, partial(any_frame, make=table), rounded_map, fused,
+    partial(any_frame, make=fused, ups=("y", "-y")), stated, ground,
 )  # fmt: skip

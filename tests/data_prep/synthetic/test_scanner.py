@@ -67,9 +67,9 @@ def test_stations_stand_on_free_floor(model: RoomModel) -> None:
 
 
 def test_no_ray_goes_straight_up_or_down(model: RoomModel) -> None:
-    from data_prep.synthetic.scanner import _fan
+    from data_prep.synthetic.scanner import scan_directions
 
-    fan = _fan(50, 100, np.random.default_rng(0))
+    fan = scan_directions(50, 100, np.random.default_rng(0))
     np.testing.assert_allclose(np.linalg.norm(fan, axis=1), 1, atol=1e-5)
     elevation = np.arcsin(fan[:, 2])
     assert LOWEST - 0.01 < elevation.min()
