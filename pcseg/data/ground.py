@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pcseg.data.camera_view import rotation_between
+from pcseg.data.surfaces import excess_cover
 
 CELL = 0.25
 """Edge of the columns in which level surfaces are counted, in meters."""
@@ -146,8 +147,7 @@ def _lowest(pos: np.ndarray, cell: float, corner: np.ndarray | None = None) -> t
     column = np.floor((pos[:, :2] - start) / cell).astype(np.int64)
     rows = int(column[:, 1].max()) + 1
     key = column[:, 0] * rows + column[:, 1]
-    row = np.empty(int(key.max()) + 1, np.int64)
-    row[:] = -1
+    row = np.full(int(key.max()) + 1, -1)
     order = np.argsort(-pos[:, 2], kind="stable")
     row[key[order]] = order  # the last one written is the lowest
     found = np.flatnonzero(row >= 0)
@@ -182,14 +182,7 @@ def _levels(pos: np.ndarray) -> list[float]:
     column = column[:, 0] * (int(column[:, 1].max()) + 1) + column[:, 1]
     layer = np.floor((pos[:, 2] - low[2]) / LAYER).astype(np.int64)
     count = int(layer.max()) + 2
-    # pairs of layers, so that a surface on the border of two is not split
-    pairs = np.unique(np.concatenate([column * count + layer, column * count + layer + 1]))
-    area = np.bincount(pairs % count, minlength=count).astype(np.float64)
-    # walls add the same small area to all layers
-    window = np.lib.stride_tricks.sliding_window_view(
-        np.pad(area, 20, mode="reflect" if count > 20 else "edge"), 41
-    )
-    excess = area - np.median(window, axis=1)
+    excess = excess_cover(column, layer, count, half=20)
     enough = MIN_SHARE * len(np.unique(column))
     levels: list[float] = []
     for i in np.flatnonzero(excess >= enough):

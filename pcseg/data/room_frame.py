@@ -117,7 +117,8 @@ def find_walls(pos: np.ndarray) -> tuple[float | None, str]:
 def _correction(column: np.ndarray, weight: np.ndarray, angle: float, width: float) -> float:
     """Return the angle in degrees between ``angle`` and lines fitted to the strongest walls."""
     covariance = variance = 0.0
-    for normal, along in zip(_axes(angle), (_axes(angle)[1], -_axes(angle)[0])):
+    one, other = _axes(angle)
+    for normal, along in ((one, other), (other, -one)):
         offset, position = column @ normal, column @ along
         bins = np.floor((offset - offset.min()) / width).astype(np.int64)
         mass = np.bincount(bins, weight)
@@ -167,7 +168,7 @@ def _bins(column: np.ndarray, weight: np.ndarray, degrees: np.ndarray, width: fl
 
 
 def _one_sided(column: np.ndarray, weight: np.ndarray, angle: float) -> bool:
-    """Whether all columns lie in one narrow line."""
+    """Return whether all columns lie in one narrow line."""
     spread = [float(np.ptp(np.percentile(column @ d, (5, 95)))) for d in _axes(angle)]
     return min(spread) < 0.5
 

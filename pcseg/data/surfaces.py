@@ -108,7 +108,7 @@ class Surfaces:
         )
 
     def _objects(self, axis: int, height: np.ndarray) -> float:
-        """Mean height of occupied cells outside columns that are full, which are walls."""
+        """Return the mean height of occupied cells outside columns that are full, which are walls."""
         others = [k for k in range(3) if k != axis]
         extent = self.high - self.low
         cell = max(float(extent[others].max()) / 60, 3 * self.gap, float(extent[axis]) / LAYERS, 1e-12)
@@ -163,6 +163,24 @@ def measure_surfaces(pos: np.ndarray) -> Surfaces:
         spacing=spacing,
         step=step if step > max(2 * spacing, extent.max() / 1000) else 0.0,
     )
+
+
+def excess_cover(tile: np.ndarray, layer: np.ndarray, count: int, *, half: int) -> np.ndarray:
+    """Return how many tiles each of ``count`` layers covers beyond the median of ``half`` layers on either side.
+
+    Floors and ceilings stand out; walls add the same small area to all layers.
+
+    Args:
+        tile: Tile of every point in the footprint, ``(N,)`` int64.
+        layer: Layer of every point, ``(N,)`` int64, from 0 to ``count - 2``.
+        count: Number of layers.
+        half: Half the width of the median.
+    """
+    # pairs of layers, so that a surface on the border of two counts once
+    pairs = np.unique(np.concatenate([tile * count + layer, tile * count + layer + 1]))
+    area = np.bincount(pairs % count, minlength=count).astype(np.float64)
+    padded = np.pad(area, half, mode="reflect" if count > half else "edge")
+    return area - np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1)
 
 
 def _spacing(sample: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:

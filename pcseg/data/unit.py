@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pcseg.data.surfaces import Surfaces
+from pcseg.data.surfaces import Surfaces, excess_cover
 
 METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "ft": 0.3048, "in": 0.0254, "ft-us": 1200 / 3937}
 """Length of each unit."""
@@ -134,11 +134,7 @@ def _floors(surfaces: Surfaces, up: np.ndarray, height: np.ndarray, low: float, 
     layer = np.floor((height - low) / extent * LAYERS).astype(np.int64)
     inside = (layer >= -3) & (layer < LAYERS + 3)
     tile, layer = tile[inside], layer[inside] + 3
-    # pairs of layers, so that a surface on the border of two counts once
-    pairs = np.unique(np.stack([np.concatenate([layer, layer + 1]), np.concatenate([tile, tile])]), axis=1)
-    area = np.bincount(pairs[0], minlength=LAYERS + 7).astype(np.float64)
-    window = np.lib.stride_tricks.sliding_window_view(np.pad(area, 12, mode="reflect"), 25)
-    excess = area - np.median(window, axis=1)
+    excess = excess_cover(tile, layer, LAYERS + 7, half=12)
     enough = 0.3 * len(np.unique(tile))
     floors: list[int] = []
     for number in np.argsort(-excess, kind="stable"):
@@ -160,7 +156,7 @@ def _fit(heights: Heights, meters: float) -> float:
 
 
 def _possible(surfaces: Surfaces, width: float, meters: float) -> bool:
-    """Whether spacing and width are possible in a unit."""
+    """Return whether spacing and width are possible in a unit."""
     spacing = SPACING[0] <= surfaces.spacing * meters <= SPACING[1]
     return spacing and WIDTH[0] <= width * meters <= WIDTH[1]
 

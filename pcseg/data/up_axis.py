@@ -71,13 +71,13 @@ def find_up(surfaces: Surfaces, *, camera: bool = True) -> UpGuess:
 
 
 def _is_corridor(signs: list[AxisSigns], axis: int) -> bool:
-    """Whether a closed room is long and narrow: most of what stands out in it hangs from the ceiling."""
+    """Return whether a closed room is long and narrow: most of what stands out in it hangs from the ceiling."""
     small, large = sorted(signs[k].extent for k in range(3) if k != axis)
     return large > 2.2 * small and not signs[axis].one_end
 
 
 def _is_room_high(surfaces: Surfaces, axis: int) -> bool:
-    """Whether the height along an axis is that of a room in some unit."""
+    """Return whether the height along an axis is that of a room in some unit."""
     return not find_unit(surfaces, np.eye(3)[axis]).doubt
 
 
