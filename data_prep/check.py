@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_prep.image_check import check_split
-from data_prep.own.check import FileCheck, check_folder, check_prepared, check_splits
+from data_prep.own.check import FileCheck, check_folder, check_prepared, check_splits, split_counts
 from data_prep.own.files import find_clouds
 from data_prep.own.spec import read_spec
 from data_prep.summary import by_kind, print_lines
@@ -92,8 +92,7 @@ def print_report(report: CloudReport) -> str:
         if rows:
             console.print(table)
     print_lines([f"warning: {report.source.name}: {text}" for text in report.warnings], console)
-    problems = f"{len(report.warnings)} warnings, listed above" if report.warnings else "no problems found"
-    return f"{report.source}: 1 file checked, {problems}."
+    return conclusion(report.source, 1, len(report.warnings))
 
 
 def check_data(data: Path) -> list[str]:
@@ -126,14 +125,13 @@ def check_files(
     checks = []
     for check in found:
         checks.append(check)
-        for kind, texts in (("error", check.errors), ("warning", check.warnings)):
-            for text in texts:
-                name = "" if check.name in text else f"{check.name}: "
-                console.print(f"{kind}: {name}{text}", markup=False, highlight=False, soft_wrap=True)
-    warnings = sum(len(check.warnings) for check in checks)
-    for text in [*remarks, *check_splits(checks, schema)]:
-        console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
-        warnings += 1
+        problems = [("error", text) for text in check.errors] + [("warning", text) for text in check.warnings]
+        lines = [
+            f"{kind}: {'' if check.name in text else f'{check.name}: '}{text}" for kind, text in problems
+        ]
+        print_lines(lines, console)
+    overall = [*remarks, *check_splits(checks, schema)]
+    print_lines([f"warning: {text}" for text in overall], console)
     print_lines(by_kind((check.name, remark) for check in checks for remark in check.remarks), console)
     console.print(file_table(checks))
     console.print(class_table(checks, schema))
@@ -142,9 +140,14 @@ def check_files(
         raise UserError(
             f"{data}: {len(bad)} of {len(checks)} files cannot be used. The errors are listed above."
         )
-    number = "1 file" if len(checks) == 1 else f"{len(checks)} files"
+    return [conclusion(data, len(checks), sum(len(check.warnings) for check in checks) + len(overall))]
+
+
+def conclusion(data: Path, files: int, warnings: int) -> str:
+    """Return the line that closes a report without errors."""
+    number = "1 file" if files == 1 else f"{files} files"
     problems = f"{warnings} warnings, listed above" if warnings else "no problems found"
-    return [f"{data}: {number} checked, {problems}."]
+    return f"{data}: {number} checked, {problems}."
 
 
 def file_table(checks: list[FileCheck]) -> Table:
@@ -160,15 +163,12 @@ def file_table(checks: list[FileCheck]) -> Table:
 
 def class_table(checks: list[FileCheck], schema: LabelSchema) -> Table:
     """Return a table of the points per class and split."""
-    splits = list(dict.fromkeys(check.split for check in checks))
-    counts = np.zeros((len(splits), schema.num_classes), dtype=np.int64)
-    for check in checks:
-        if len(check.histogram):
-            counts[splits.index(check.split)] += check.histogram
-    table = Table("class", *(f"points in {split}" for split in splits), "share")
+    counts = split_counts(checks, schema)
+    total = sum(counts.values(), np.zeros(schema.num_classes, np.int64))
+    table = Table("class", *(f"points in {split}" for split in counts), "share")
     for number, name in enumerate(schema.names):
-        share = counts[:, number].sum() / max(counts.sum(), 1)
-        table.add_row(name, *(f"{count:,}" for count in counts[:, number]), f"{share:.1%}")
+        share = total[number] / max(total.sum(), 1)
+        table.add_row(name, *(f"{found[number]:,}" for found in counts.values()), f"{share:.1%}")
     return table
 
 

@@ -28,6 +28,16 @@ def is_output(path: Path) -> bool:
     return False
 
 
+def left_out(path: Path) -> str:
+    """Return the remark about output that is not taken as data."""
+    return f"{path}: written by pcseg, not taken as data"
+
+
+def broken_link(path: Path) -> UserError:
+    """Return the error of a link without its target."""
+    return UserError(f"{path}: broken link. Mount or restore its target, or remove the link.")
+
+
 def require_other_folder(raw: Path, out: Path) -> None:
     """Raise :class:`UserError` if prepared scenes would be written among the raw files."""
     if out.resolve() == raw.resolve():

@@ -86,17 +86,38 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"{folder}: not writable. Choose another folder.")
 
 
+_ENCODINGS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16, whose mark is its beginning
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+"""Encoding that each byte order mark announces."""
+
+
+def find_encoding(data: bytes) -> tuple[str, int]:
+    """Return the encoding of a text and the length of its byte order mark; an empty string for binary data.
+
+    *Convention*: without a mark, UTF-16 is recognized by the zeros in its ASCII characters; anything else without
+    zeros is UTF-8.
+    """
+    mark = next((mark for mark in _ENCODINGS if data.startswith(mark)), b"")
+    head = data[:4096]
+    if mark or b"\0" not in head:
+        return _ENCODINGS.get(mark, "utf-8"), len(mark)
+    odd, even = head[1::2].count(0), head[::2].count(0)
+    return "utf-16-le" if odd > 0.4 * len(head) else "utf-16-be" if even > 0.4 * len(head) else "", 0
+
+
 def read_lines(path: Path) -> list[str]:
     """Return the lines of a text file in UTF-8, UTF-16 or Latin-1, stripped, without blank ones and ``#`` comments."""
     data = path.read_bytes()
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    elif b"\0" in data:  # UTF-16 without a byte order mark: one byte of an ASCII character is 0
+    encoding, start = find_encoding(data)
+    if not encoding:  # UTF-16 of few ASCII characters
         encoding = "utf-16-be" if data[0] == 0 else "utf-16-le"
-    else:
-        encoding = "utf-8-sig"
     try:
-        text = data.decode(encoding)
+        text = data[start:].decode(encoding)
     except UnicodeDecodeError:
         text = data.decode("latin-1")
     lines = [line.strip() for line in re.split(r"[\r\n]+", text)]

@@ -112,16 +112,21 @@ def check_points(check: FileCheck, cloud: Cloud, *, units: str, up: str) -> None
         check.color = (int(cloud.color.min()), int(cloud.color.max()))
 
 
-def check_splits(checks: list[FileCheck], schema: LabelSchema) -> list[str]:
-    """Return warnings over all files: classes without points, classes or files in one split only, and copies."""
-    warnings = []
-    splits = dict.fromkeys(check.split for check in checks)
-    counts = {split: np.zeros(schema.num_classes, np.int64) for split in splits}
+def split_counts(checks: list[FileCheck], schema: LabelSchema) -> dict[str, np.ndarray]:
+    """Return the number of points per class ``(K,)`` in every split."""
+    counts = {check.split: np.zeros(schema.num_classes, np.int64) for check in checks}
     for check in checks:
         if len(check.histogram):
             counts[check.split] += check.histogram
+    return counts
+
+
+def check_splits(checks: list[FileCheck], schema: LabelSchema) -> list[str]:
+    """Return warnings over all files: classes without points, classes or files in one split only, and copies."""
+    warnings = []
+    splits = split_counts(checks, schema)
     for number, name in enumerate(schema.names):
-        holding = [split for split in splits if counts[split][number]]
+        holding = [split for split, counts in splits.items() if counts[number]]
         if not holding:
             warnings.append(f"class {name!r} has no points")
         elif len(holding) == 1 and len(splits) > 1:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from data_prep.outputs import is_output
+from data_prep.outputs import broken_link, is_output, left_out
 from data_prep.own.spec import FolderSpec
 from pcseg.data.io.clouds import CLOUD_READERS
 from pcseg.errors import UserError, reason
@@ -24,7 +24,7 @@ def find_clouds(spec: FolderSpec) -> tuple[dict[Path, str], list[str]]:
         UserError: There are no files, a link is broken, a file is in two splits, or a split is empty.
     """
     files, outputs = walk(spec.root)
-    remarks = [f"{path}: written by pcseg, not taken as data" for path in outputs]
+    remarks = [left_out(path) for path in outputs]
     if not files:
         found = f" of your own, only output of pcseg such as {outputs[0]}" if outputs else ""
         raise UserError(f"{spec.root}: holds no clouds{found}. Provide files of {', '.join(CLOUD_READERS)}.")
@@ -67,7 +67,7 @@ def walk(root: Path) -> tuple[list[Path], list[Path]]:
             is_folder = path.is_dir()
             is_cloud = path.suffix.lower() in CLOUD_READERS
             if not path.exists() and (is_cloud or not path.suffix):
-                raise UserError(f"{path}: broken link. Mount or restore its target, or remove the link.")
+                raise broken_link(path)
             if (is_folder or is_cloud) and is_output(path):
                 outputs.append(path)
             elif is_folder:

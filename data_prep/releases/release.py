@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from data_prep.outputs import is_output
+from data_prep.outputs import broken_link, is_output, left_out
 from pcseg.errors import UserError
 
 
@@ -29,9 +29,9 @@ def input_folders(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
     folders, remarks = [], []
     for path in sorted(paths):
         if not path.exists() and not path.suffix:
-            raise UserError(f"{path}: broken link. Mount or restore its target, or remove the link.")
+            raise broken_link(path)
         if path.is_dir() and is_output(path):
-            remarks.append(f"{path}: written by pcseg, not taken as data")
+            remarks.append(left_out(path))
         elif path.is_dir():
             folders.append(path)
     return folders, remarks

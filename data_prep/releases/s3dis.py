@@ -119,7 +119,7 @@ def require_known_classes(raw: Path, rooms: Sequence[RawRoom], classes: Mapping[
         found = ", ".join(f"{name} ({count} files)" for name, count in sorted(counts.items()))
         raise UserError(
             f"{raw}: S3DIS has no class {found}, such as {unknown[0].relative_to(raw)}. Rename the files, map names "
-            f"with --classes '{{{unknown[0].stem.rpartition('_')[0].lower()}: clutter}}', or use pcseg prepare folder."
+            f"with --classes '{{{class_name(unknown[0])}: clutter}}', or use pcseg prepare folder."
         )
 
 

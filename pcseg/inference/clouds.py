@@ -83,10 +83,9 @@ def predict_cloud(
             substitute for.
     """
     start = time.perf_counter()
-    rows, remarks = usable_rows(cloud)
+    rows, left_out = usable_rows(cloud)
     frame = cloud_frame(cloud, rows, units=units, up=up)
-    remarks[0] = f"read: {cloud.source}, {summary(cloud, frame)}"
-    remarks += frame.remarks
+    remarks = [f"read: {cloud.source}, {summary(cloud, frame)}", *cloud.remarks, *left_out, *frame.remarks]
     sample = make_sample(model, cloud, rows, frame, remarks)
     prediction = predict_scene(
         model.network,
@@ -138,7 +137,7 @@ def usable_rows(cloud: Cloud) -> tuple[np.ndarray, list[str]]:
 
     Outliers are farther from the box of 98 % of the points than three times its diagonal.
     """
-    remarks = [f"read: {len(cloud):,} points from {cloud.source}", *cloud.remarks]
+    remarks: list[str] = []
     rows = np.flatnonzero(cloud.finite)
     if len(rows) < len(cloud):
         remarks.append(f"{len(cloud) - len(rows):,} points without a position (NaN or infinite): no class")

@@ -1,6 +1,5 @@
 """Text files with one point per line."""
 
-import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,15 +28,7 @@ from pcseg.data.io.lines import (
     split_fields,
 )
 from pcseg.errors import UserError
-
-_ENCODINGS = {
-    codecs.BOM_UTF8: "utf-8",
-    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16, whose mark is its beginning
-    codecs.BOM_UTF32_BE: "utf-32-be",
-    codecs.BOM_UTF16_LE: "utf-16-le",
-    codecs.BOM_UTF16_BE: "utf-16-be",
-}
-"""Encoding that each byte order mark announces."""
+from pcseg.files import find_encoding
 
 _LONGEST_PREAMBLE = 1000
 """Number of lines before the data after which a file is taken for another kind of text."""
@@ -117,16 +108,11 @@ def read_text(path: Path, names: Sequence[str] = ()) -> PointTable:
 
 def _decode(data: bytes, path: Path) -> bytes:
     """Return text without a byte order mark, and UTF-16 and UTF-32 as UTF-8."""
-    mark = next((mark for mark in _ENCODINGS if data.startswith(mark)), b"")
-    encoding = _ENCODINGS.get(mark, "utf-8")
-    head = data[:4096]
-    if not mark and b"\0" in head:
-        odd, even = head[1::2].count(0), head[::2].count(0)
-        encoding = "utf-16-le" if odd > 0.4 * len(head) else "utf-16-be" if even > 0.4 * len(head) else ""
+    encoding, start = find_encoding(data)
     if encoding == "utf-8":
-        return data[len(mark) :] if mark else data
+        return data[start:] if start else data
     try:
-        return data[len(mark) :].decode(encoding).encode()
+        return data[start:].decode(encoding).encode()
     except (UnicodeError, LookupError) as error:
         raise UserError(f"{path}: not a text file. Choose a file with one point per line.") from error
 
