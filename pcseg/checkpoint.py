@@ -34,6 +34,7 @@ class ModelCard:
         schema: Label schema, as :meth:`LabelSchema.to_json`.
         features: Names of the input features, in order.
         grid_size: Edge of a voxel in meters.
+        room_axes: Whether the model sees rooms in level axes along their walls.
         kind: Whether the model predicts points or images.
         manifest_hash: Hash of the training data's manifest.
         missing_fields: Substitute for a field that a cloud lacks: a color in 0..255, or ``estimate``.
@@ -50,6 +51,7 @@ class ModelCard:
     in_channels: int
     manifest_hash: str
     seed: int
+    room_axes: bool = False
     kind: ModelKind = "points"
     version: str = __version__
     format_version: int = FORMAT_VERSION

@@ -34,6 +34,8 @@ class RoomData(TrainingData):
         root: Prepared folder, with ``manifest.json``.
         grid_size: Edge of a voxel in meters.
         features: Input features in order: color, height, normal, pos.
+        room_axes: Rotate every room into level axes along its walls, in training and prediction. Use augmentations
+            that keep these axes, such as rotations by 90 degrees.
         test_splits: Areas or splits kept for the test.
         train_splits: Areas or splits to train on; default: all others.
         val_splits: Areas or splits to validate on; default: training rooms are held out.
@@ -65,6 +67,7 @@ class RoomData(TrainingData):
         *,
         grid_size: float = 0.05,
         features: Sequence[str] = ("color", "height"),
+        room_axes: bool = False,
         test_splits: Sequence[str] = ("Area_5",),
         train_splits: Sequence[str] | None = None,
         val_splits: Sequence[str] | None = None,
@@ -83,6 +86,7 @@ class RoomData(TrainingData):
         self.root = Path(root)
         self.grid_size = grid_size
         self.features = tuple(features)
+        self.room_axes = room_axes
         self.in_channels = num_features(self.features)
         self.point_transforms = [IndoorGeometry()] if point_transforms is None else point_transforms
         self.voxel_transforms = [IndoorColor()] if voxel_transforms is None else voxel_transforms
@@ -157,7 +161,11 @@ class RoomData(TrainingData):
         return [room.num_points for room in self.val_rooms]
 
     def card(self) -> dict[str, Any]:
-        fields = {"features": list(self.features), "grid_size": self.grid_size}
+        fields = {
+            "features": list(self.features),
+            "grid_size": self.grid_size,
+            "room_axes": self.room_axes,
+        }
         color = replace(self.manifest, scenes=self.train_rooms).mean_color
         if color is None:  # a manifest of an older version; the card's default is gray
             return fields
@@ -186,7 +194,12 @@ class RoomData(TrainingData):
         return Collate(features=self.features, grid_size=self.grid_size, mix_prob=mix_prob)
 
     def _files(self, entries: tuple[SceneEntry, ...]) -> RoomFiles:
-        return RoomFiles(root=self.root, entries=entries, needs_normals="normal" in self.features)
+        return RoomFiles(
+            root=self.root,
+            entries=entries,
+            needs_normals="normal" in self.features,
+            room_axes=self.room_axes,
+        )
 
     def _in_splits(self, splits: Sequence[str], key: str) -> tuple[SceneEntry, ...]:
         for split in splits:

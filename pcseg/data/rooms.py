@@ -1,16 +1,18 @@
 """Rooms of a prepared folder as augmented training samples and as whole rooms."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from pcseg.data.features import ground_height
 from pcseg.data.manifest import SceneEntry
+from pcseg.data.room_frame import find_room_frame
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.scenes import read_scene
 from pcseg.data.transforms import GridSample, Transform, apply_all
+from pcseg.data.transforms.geometry import turn
 from pcseg.data.worker_errors import note_file
 from pcseg.errors import UserError
 
@@ -22,6 +24,8 @@ class RoomFiles:
     Args:
         entries: Manifest entries of the scenes.
         needs_normals: Reject scenes without normals.
+        room_axes: Rotate every room into its axes, see :func:`in_room_axes`.
+        rotations: Rotations found so far, so that each room is searched once per process.
 
     Convention:
         A file is opened when its room is read, and no handle is kept, which is safe in any number of processes.
@@ -30,6 +34,8 @@ class RoomFiles:
     root: Path
     entries: tuple[SceneEntry, ...]
     needs_normals: bool = False
+    room_axes: bool = False
+    rotations: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -49,7 +55,12 @@ class RoomFiles:
                 "--normals true."
             )
         sample = load_sample(scene, name=f"{entry.split}/{entry.name}")
-        return sample if self.needs_normals else replace(sample, normal=None)
+        sample = sample if self.needs_normals else replace(sample, normal=None)
+        if not self.room_axes:
+            return sample
+        if index not in self.rotations:
+            self.rotations[index] = find_room_frame(sample.pos).rotation
+        return turn(sample, self.rotations[index])
 
     def augmented(
         self,
@@ -72,6 +83,20 @@ class RoomFiles:
         """Return a whole room with one point per voxel, always the same, as :meth:`augmented` does."""
         rng = np.random.default_rng(index)
         return GridSample(grid_size=grid_size)(with_height(self.load(index)), rng), rng
+
+
+def in_room_axes(sample: Sample) -> tuple[Sample, str]:
+    """Return the sample with level axes along the walls of its room, and a remark on the rotation.
+
+    Convention:
+        The axes are those of :func:`~pcseg.data.room_frame.find_room_frame`; which wall x is parallel to is arbitrary.
+        A sample without dominant directions is only leveled.
+    """
+    frame = find_room_frame(sample.pos)
+    yaw = (
+        f"not found ({frame.reason})" if frame.yaw is None else f"rotated by {0.0 - round(frame.yaw, 1):.1f}°"
+    )
+    return turn(sample, frame.rotation), f"room axes: {yaw}, leveled by {frame.tilt:.1f}°"
 
 
 def with_height(sample: Sample) -> Sample:

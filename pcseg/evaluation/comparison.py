@@ -12,6 +12,7 @@ from torch import nn
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.data.images.files import read_colors
 from pcseg.data.manifest import Manifest, SceneEntry
+from pcseg.data.rooms import in_room_axes
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.scenes import check_scene
 from pcseg.errors import UserError
@@ -133,7 +134,7 @@ class Comparison:
             else:
                 prediction = predict_scene(
                     model.network,
-                    sample,
+                    in_room_axes(sample)[0] if model.card.room_axes else sample,
                     grid_size=model.grid_size,
                     features=model.features,
                     options=self.point_options,

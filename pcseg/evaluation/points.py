@@ -12,6 +12,7 @@ from rich.progress import Progress
 from pcseg.checkpoint import LoadedModel
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.data.predictions import SavedPrediction, read_prediction, write_prediction
+from pcseg.data.rooms import in_room_axes
 from pcseg.data.sample import load_sample
 from pcseg.data.scenes import Scene, check_scene, read_scene
 from pcseg.data.schemas import benchmark_of
@@ -147,9 +148,10 @@ def predict_and_store(
 ) -> None:
     """Predict a scene and write the mean of all TTA passes, then, if there are several ``files``, the first pass."""
     check_scene(scene)
+    sample = load_sample(scene, name=name)
     prediction = predict_scene(
         model.network,
-        load_sample(scene, name=name),
+        in_room_axes(sample)[0] if model.card.room_axes else sample,
         grid_size=model.grid_size,
         features=model.features,
         options=options,

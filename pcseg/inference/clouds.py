@@ -14,6 +14,7 @@ from pcseg.data.io.clouds import Cloud, cloud_frame
 from pcseg.data.io.ply import write_ply
 from pcseg.data.normals import estimate_normals
 from pcseg.data.predictions import SavedPrediction, write_prediction
+from pcseg.data.rooms import in_room_axes
 from pcseg.data.sample import Sample
 from pcseg.errors import UserError
 from pcseg.inference.points import PointOptions, predict_scene
@@ -155,7 +156,9 @@ def usable_rows(cloud: Cloud) -> tuple[np.ndarray, list[str]]:
 def make_sample(
     model: LoadedModel, cloud: Cloud, rows: np.ndarray, frame: Frame, remarks: list[str]
 ) -> Sample:
-    """Return the points ``rows`` with the fields that the model needs; substitutes are added to ``remarks``.
+    """Return the points ``rows`` in the axes and with the fields that the model needs.
+
+    Substitutes and rotations are added to ``remarks``.
 
     Raises:
         UserError: The model is an image model, or needs a field that the cloud lacks and its checkpoint has no
@@ -184,7 +187,11 @@ def make_sample(
     else:
         color = np.zeros((len(rows), 3), dtype=np.uint8)
     none = np.full(len(rows), IGNORE_INDEX, dtype=np.int16)  # the smallest type: there may be many points
-    return Sample(name=cloud.source.name, pos=pos, color=color, label=none, instance=none, normal=normal)
+    sample = Sample(name=cloud.source.name, pos=pos, color=color, label=none, instance=none, normal=normal)
+    if model.card.room_axes:
+        sample, remark = in_room_axes(sample)
+        remarks.append(remark)
+    return sample
 
 
 def substitute(model: LoadedModel, field: str, cloud: Cloud) -> object:

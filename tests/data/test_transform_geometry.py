@@ -84,6 +84,21 @@ def test_rotation_applies_to_positions_and_normals(axis: str) -> None:
     np.testing.assert_allclose(rotation("z", np.pi / 2) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
 
 
+def test_quarter_turns_keep_the_axes() -> None:
+    before, rng = sample(), np.random.default_rng(0)
+    found = set()
+    for _ in range(40):
+        after = RandomRotate(degrees=0, quarter_turns=True, p=1)(before, rng).pos
+        turns = [
+            turns
+            for turns in range(4)
+            if np.allclose(rotation("z", np.pi / 2 * turns) @ before.pos.T, after.T)
+        ]
+        found.update(turns)
+        assert len(turns) == 1
+    assert found == {0, 1, 2, 3}
+
+
 def test_positions_change_with_the_given_probability() -> None:
     before, rng = sample(5), np.random.default_rng(0)
     for transform in (RandomRotate(p=0.3), ElasticDistortion(p=0.3)):

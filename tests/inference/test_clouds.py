@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.cloud_parts import scan
 from helpers.checkpoints import write_checkpoint, write_image_checkpoint
 from helpers.fakes import fake_room
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.data.alignment import ROTATIONS
 from pcseg.data.io.clouds import Cloud, read_cloud
+from pcseg.data.transforms.geometry import rotation
 from pcseg.errors import UserError
 from pcseg.inference.clouds import make_sample, predict_cloud
 from pcseg.inference.points import PointOptions
@@ -131,3 +133,23 @@ def test_real_scan(real_scans: Path, model: LoadedModel) -> None:
     predicted = predict_cloud(model, read_cloud(real_scans / "region_growing_rgb_tutorial.pcd"))
     assert len(predicted.label) == 307200
     assert np.count_nonzero(predicted.label < 0) == 307200 - 259847
+
+
+def test_room_axes_of_a_rotated_scan(tmp_path: Path) -> None:
+    """A model that sees rooms along their walls predicts the same for a rotated scan; another one does not."""
+    pos = scan(1)[0][::5]
+    color = np.full((len(pos), 3), 100, np.uint8)
+    for room_axes, low, high in ((True, 0.8, 1.0), (False, -1.0, 0.5)):
+        model = load_checkpoint(write_checkpoint(tmp_path / f"{room_axes}.ckpt", room_axes=room_axes))
+        confidence, remarks = [], []
+        for yaw in (0, 27):
+            moved = pos @ rotation("z", np.deg2rad(yaw)).T
+            cloud = Cloud(source=tmp_path / "a.ply", pos=moved, color=color)
+            prediction = predict_cloud(model, cloud, units="m", up="z")
+            confidence.append(prediction.confidence)
+            remarks.append([remark for remark in prediction.remarks if remark.startswith("room axes")])
+        assert low < np.corrcoef(*confidence)[0, 1] < high
+        assert [len(lines) for lines in remarks] == [room_axes, room_axes]
+        if room_axes:
+            assert "rotated by 0.0°" in remarks[0][0]
+            assert "rotated by -2" in remarks[1][0]  # -26.9

@@ -29,17 +29,21 @@ class RandomRotate(Transform):
     Args:
         axis: Axis.
         degrees: Maximum angle in either direction.
+        quarter_turns: Then also rotate by a random multiple of 90 degrees.
         p: Probability.
     """
 
     axis: Literal["x", "y", "z"] = "z"
     degrees: float = 180.0
+    quarter_turns: bool = False
     p: float = 0.5
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.p:
             return sample
         angle = np.deg2rad(rng.uniform(-self.degrees, self.degrees))
+        if self.quarter_turns:
+            angle += np.pi / 2 * rng.integers(4)
         return turn(sample, rotation(self.axis, angle))
 
 
