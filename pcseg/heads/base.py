@@ -88,6 +88,12 @@ class Body(nn.Module, ABC):
     deep_weight: float = 0.0
     """Factor of the cross-entropy of :attr:`BodyOutput.deep_logits`."""
 
+    @property
+    def needs_truth(self) -> bool:
+        """Whether :meth:`forward` takes a keyword ``truth``: the shares of the true classes in each token, ``(N, K)``,
+        zeros without labels."""
+        return False
+
     @abstractmethod
     def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:
         """Compute the logits of tokens.
@@ -110,6 +116,18 @@ class Body(nn.Module, ABC):
 def require_factor(option: str, value: float) -> None:
     """Reject a negative factor of a loss."""
     require(value >= 0, option, value, "Choose a factor >= 0.")
+
+
+def require_supervision(deep_weight: float, *, context: bool) -> None:
+    """Reject a factor of the loss of class probabilities that leaves them untrained.
+
+    Args:
+        deep_weight: The factor.
+        context: Whether a context that reads the probabilities trains them, too.
+    """
+    require_factor("deep_weight", deep_weight)
+    choose = "Nothing else trains the class probabilities: choose a factor > 0."
+    require(deep_weight > 0 or context, "deep_weight", deep_weight, choose)
 
 
 BodyFactory = Callable[[int, int, Sequence[int], LocalConv], Body]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pcseg.errors import UserError, require
 from pcseg.heads.base import BodyFactory, Head, HeadOutput, require_factor
+from pcseg.losses.cloud_classes import class_shares
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import ImageBatch
 from pcseg.nn.tokens import LocalConv, PixelConv, Pixels, to_image, to_tokens
@@ -52,7 +53,7 @@ class ImageHead(Head):
         for i in laterals:
             require(-count <= i < count, "head.laterals", i, f"The backbone has {count} features.")
         require_factor("head.aux_weight", aux_weight)
-        self.channels, self.laterals = list(channels), list(laterals)
+        self.num_classes, self.channels, self.laterals = num_classes, list(channels), list(laterals)
         self.aux_weight, self.align_corners = aux_weight, align_corners
         self.body = body(channels[-1], num_classes, [channels[i] for i in laterals], local)
         self.auxiliary = None
@@ -63,7 +64,12 @@ class ImageHead(Head):
         height, width = batch.image.shape[2:]
         self._check(levels, (height, width))
         x, pixels = to_tokens(levels[-1])
-        output = self.body(x, pixels, [to_tokens(levels[i])[0] for i in self.laterals])
+        options = {}
+        if self.body.needs_truth:
+            y = self._labels_of_features(batch.labels, (pixels.height, pixels.width)).flatten()
+            rows = torch.arange(len(x), device=x.device)
+            options["truth"] = class_shares(y, rows, len(x), self.num_classes)
+        output = self.body(x, pixels, [to_tokens(levels[i])[0] for i in self.laterals], **options)
         aux = dict(output.clouds)
         if output.embedding is not None:
             aux["embedding"] = to_image(output.embedding, pixels)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pcseg.errors import require
 from pcseg.heads.base import BodyFactory, Head, HeadOutput, require_factor
+from pcseg.losses.cloud_classes import class_shares
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.norms import BatchNorm
@@ -57,7 +58,7 @@ class PointHead(Head):
         finest = min([level, *laterals])
         require(finest == level, "head.laterals", finest, f"Choose levels that are not finer than {level}.")
         require_factor("head.aux_weight", aux_weight)
-        self.level, self.laterals = level, list(laterals)
+        self.num_classes, self.level, self.laterals = num_classes, level, list(laterals)
         self.aux_level, self.aux_weight = aux_level, aux_weight
         # made first, as in earlier versions: a seed keeps giving the same initial weights
         self.detail = nn.Linear(channels[0], num_classes) if level > 0 else None
@@ -71,6 +72,10 @@ class PointHead(Head):
         here = levels[self.level]
         laterals = [read_back(levels, i, self.level, levels[i].x) for i in self.laterals]
         options = {"weight": token_sizes(levels, self.level)} if self.body.weighted else {}
+        if self.body.needs_truth:
+            options["truth"] = class_shares(
+                batch.y, token_rows(levels, self.level), len(here.x), self.num_classes
+            )
         output = self.body(here.x, here.voxels, laterals, **options)
         logits = read_back(levels, self.level, 0, output.logits)
         if self.detail is not None:
@@ -138,8 +143,12 @@ def read_back(levels: list[Level], coarse: int, fine: int, x: Tensor) -> Tensor:
     return x
 
 
+def token_rows(levels: list[Level], level: int) -> Tensor:
+    """Return the voxel of ``level`` that contains each voxel of the finest level, ``(N,)`` int64."""
+    return read_back(levels, level, 0, torch.arange(len(levels[level].x), device=levels[0].x.device))
+
+
 def token_sizes(levels: list[Level], level: int) -> Tensor:
     """Return the number of voxels of the finest level that each voxel of ``level`` contains, ``(N,)``."""
-    count = len(levels[level].x)
-    rows = read_back(levels, level, 0, torch.arange(count, device=levels[0].x.device))
-    return torch.bincount(rows, minlength=count).to(levels[0].x)
+    rows = token_rows(levels, level)
+    return torch.bincount(rows, minlength=len(levels[level].x)).to(levels[0].x)

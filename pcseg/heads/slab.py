@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.heads.base import Body, BodyOutput, require_factor
+from pcseg.heads.base import Body, BodyOutput, require_supervision
+from pcseg.nn.class_centers import class_prob
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
-from pcseg.nn.slab_context import SlabContent, SlabContext, class_tables
+from pcseg.nn.slab_context import SlabContent, SlabContext
 from pcseg.nn.tokens import LocalConv, Sites, as_voxels
 from pcseg.ops.lines import AXES, check_line_options
 from pcseg.ops.slabs import voxel_slabs
@@ -23,9 +24,10 @@ class SlabBody(Body):
         width: Channels of the tokens.
         slab_width: Channels of the slabs.
         axes: Axes that slabs are cut along: 0, 1, 2 for x, y, z.
-        content: What tokens read from slabs, see :class:`~pcseg.nn.slab_context.SlabContext`.
+        content, heads: See :class:`~pcseg.nn.slab_context.SlabContext`.
+        true_classes: Pool the true classes of labeled tokens instead of the probabilities: an upper bound.
         detach: Whether the context passes no gradient to the region logits.
-        deep_weight: Factor of the cross-entropy of the region logits.
+        deep_weight: Factor of the cross-entropy of the region logits; 0 only if the context trains them.
         dropout: Rate of the channel dropout.
         norm: Makes the norms.
 
@@ -44,6 +46,8 @@ class SlabBody(Body):
         slab_width: int = 64,
         axes: Sequence[int] = AXES,
         content: SlabContent = "shares",
+        heads: int = 0,
+        true_classes: bool = False,
         detach: bool = False,
         deep_weight: float = 0.4,
         dropout: float = 0.1,
@@ -51,22 +55,34 @@ class SlabBody(Body):
     ) -> None:
         super().__init__()
         check_line_options(axes)
-        require_factor("deep_weight", deep_weight)
-        self.width, self.axes = width, tuple(axes)
+        require_supervision(deep_weight, context=content == "shares" and not detach and not true_classes)
+        self.width, self.axes, self.true_classes = width, tuple(axes), true_classes
         self.detach, self.deep_weight = detach, deep_weight
         self.reduce = ConvNorm(conv(in_channels, width, bias=False), norm(width))
         self.region = nn.Linear(width, num_classes)
         self.context = SlabContext(
-            width, num_classes, num_axes=len(self.axes), width=slab_width, content=content, norm=norm
+            width,
+            num_classes,
+            num_axes=len(self.axes),
+            width=slab_width,
+            content=content,
+            heads=heads,
+            norm=norm,
         )
         self.dropout = ChannelDropout(dropout)
         self.classify = nn.Linear(width, num_classes)
 
-    def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:
+    @property
+    def needs_truth(self) -> bool:
+        return self.true_classes
+
+    def forward(
+        self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = (), *, truth: Tensor | None = None
+    ) -> BodyOutput:
         x = self.reduce(x, sites)
         region = self.region(x)
         slabs = voxel_slabs(as_voxels(sites, body="SlabBody", parts="slabs"), axes=self.axes)
-        prob = region.detach() if self.detach else region
-        x = self.context(x, slabs, class_tables(prob.softmax(1), slabs))
+        prob = class_prob(region.detach() if self.detach else region, truth)
+        x = self.context(x, slabs, self.context.tables(x, prob, slabs))
         x = self.dropout(x, sites.ptr)
         return BodyOutput(logits=self.classify(x), features=x, deep_logits=region)

@@ -15,10 +15,25 @@ def class_counts(y: Tensor, ptr: Tensor, num_classes: int) -> Tensor:
     """
     num_clouds = len(ptr) - 1
     cloud = torch.arange(num_clouds, device=y.device).repeat_interleave(ptr.diff(), output_size=len(y))
+    return group_class_counts(y, cloud, num_clouds, num_classes)
+
+
+def group_class_counts(y: Tensor, group: Tensor, num_groups: int, num_classes: int) -> Tensor:
+    """Return :func:`class_counts` of tokens that belong to the groups ``group`` ``(N,)``, ``(num_groups, K)``."""
     counted = (y >= 0) & (y < num_classes)
-    bins = torch.where(counted, cloud * num_classes + y, num_clouds * num_classes)
-    counts = torch.bincount(bins, minlength=num_clouds * num_classes + 1)
-    return counts[:-1].view(num_clouds, num_classes)
+    bins = torch.where(counted, group * num_classes + y, num_groups * num_classes)
+    counts = torch.bincount(bins, minlength=num_groups * num_classes + 1)
+    return counts[:-1].view(num_groups, num_classes)
+
+
+def class_shares(y: Tensor, group: Tensor, num_groups: int, num_classes: int) -> Tensor:
+    """Return the shares of the classes among the labeled tokens of every group, ``(num_groups, K)`` float32.
+
+    Convention:
+        A group without labels has zeros. The arguments are those of :func:`group_class_counts`.
+    """
+    counts = group_class_counts(y, group, num_groups, num_classes).float()
+    return counts / counts.sum(1, keepdim=True).clamp(min=1)
 
 
 def class_presence(y: Tensor, ptr: Tensor, num_classes: int) -> Tensor:

@@ -4,17 +4,22 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
-from pcseg.errors import require_choice
+from pcseg.errors import require, require_choice
 from pcseg.nn.norms import BatchNorm, NormFactory, activation_after
 from pcseg.ops.segment import repeat_rows, segment_max
 from pcseg.ops.slabs import Slabs
 
-SlabContent = Literal["shares", "positions"]
-"""What tokens read from a slab: class shares and its position, or only its position (the control)."""
+SlabContent = Literal["shares", "features", "positions"]
+"""What tokens read from a slab besides its position: class shares, mean features, or nothing (the control)."""
 
 NUM_POSITION_FEATURES = 5
+
+REACH = 32
+"""Distance of slabs from which on the attention between them no longer depends on it."""
 
 
 class SlabContext(nn.Module):
@@ -36,12 +41,16 @@ class SlabContext(nn.Module):
         num_classes: K.
         num_axes: Number of axes A.
         width: Channels of u.
-        content: ``shares``, or ``positions``, which replaces m by zeros and keeps all parameters.
+        content: ``shares``; ``features``, for which m is the slab's mean of linearly projected tokens; or
+            ``positions``, which replaces m by zeros and keeps all parameters of ``shares``.
+        heads: Heads of the :class:`SlabAttention` that u passes before the norm; 0 leaves it out.
         norm: Makes the norm.
 
     Convention:
-        Time and memory are linear in the tokens: ``N (A K + C)`` numbers and one vector per slab. Class
-        shares of slabs locate the classes only if the axes are those of the room. Half precision is summed in float32.
+        Time and memory are linear in the tokens: ``N (A K + C)`` numbers and one vector per slab; attention adds
+        one number per head and pair of slabs of a cloud and axis. Class shares of slabs locate the classes only if
+        the axes are those of the room. Half precision is summed in float32. Tables are an argument of the forward
+        pass, so that a forward pre-hook can replace them.
     """
 
     def __init__(
@@ -52,12 +61,16 @@ class SlabContext(nn.Module):
         num_axes: int = 3,
         width: int = 64,
         content: SlabContent = "shares",
+        heads: int = 0,
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
         require_choice("content", content, SlabContent)
         self.content = content
-        self.describe = nn.Linear(2 * num_classes + NUM_POSITION_FEATURES, width)
+        self.enter = nn.Linear(channels, width) if content == "features" else None
+        inside = 2 * num_classes if self.enter is None else width
+        self.describe = nn.Linear(inside + NUM_POSITION_FEATURES, width)
+        self.attention = SlabAttention(width, num_axes=num_axes, heads=heads) if heads else None
         self.axis = nn.Parameter(0.02 * torch.randn(num_axes, width))
         self.normalize = nn.LayerNorm(width)
         self.own = nn.Linear(channels, channels, bias=False)
@@ -65,22 +78,71 @@ class SlabContext(nn.Module):
         self.norm = norm(channels)
         self.activation = activation_after(self.norm)
 
+    def tables(self, x: Tensor, prob: Tensor, slabs: Sequence[Slabs]) -> list[Tensor]:
+        """Return what slabs hold, one table per axis, from tokens ``(N, C)`` and class probabilities ``(N, K)``."""
+        if self.enter is not None:
+            return slab_means(self.enter(x), slabs)
+        tables = class_tables(prob, slabs)
+        return tables if self.content == "shares" else [torch.zeros_like(table) for table in tables]
+
     def forward(self, x: Tensor, slabs: Sequence[Slabs], tables: Sequence[Tensor]) -> Tensor:
         """Return tokens with context ``(N, C)``.
 
         Args:
             x: Tokens, ``(N, C)``.
             slabs: Slabs along each axis.
-            tables: Class shares and maxima of the slabs along each axis, ``(S, 2K)``, see :func:`class_tables`.
+            tables: Class shares and maxima ``(S, 2K)``, or mean features ``(S, width)``, of the slabs along each
+                axis, see :meth:`tables`.
         """
         y = self.own(x)
         for axis, (along, table) in enumerate(zip(slabs, tables, strict=True)):
-            if self.content == "positions":
-                table = torch.zeros_like(table)
             features = torch.cat([table, position_features(along, dtype=table.dtype)], 1).to(x.dtype)
-            u = self.normalize(self.describe(features) + self.axis[axis])
-            y = y + repeat_rows(self.read[axis](u), along.groups.id)
+            u = self.describe(features) + self.axis[axis]
+            if self.attention is not None:
+                u = self.attention(u, along, axis)
+            y = y + repeat_rows(self.read[axis](self.normalize(u)), along.groups.id)
         return self.activation(self.norm(y))
+
+
+class SlabAttention(nn.Module):
+    r"""A transformer layer between the slabs of a cloud along one axis.
+
+    .. math:: u \leftarrow u + W_o\,\mathrm{softmax}\bigl(q k^\top / \sqrt d + b_a(\Delta)\bigr) v, \qquad
+              u \leftarrow u + \mathrm{MLP}(\mathrm{LN}(u))
+
+    with q, k, v from LN(u) and a learned bias b of the distance :math:`\Delta` along the axis a, in slabs and up to
+    :data:`REACH` on each side.
+
+    Args:
+        width: Channels of u.
+        num_axes: Number of axes.
+        heads: Number of heads, which divides ``width``.
+    """
+
+    def __init__(self, width: int, *, num_axes: int, heads: int) -> None:
+        super().__init__()
+        require(heads >= 1 and width % heads == 0, "heads", heads, f"Choose a positive divisor of {width}.")
+        self.heads = heads
+        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.bias = nn.Parameter(torch.zeros(num_axes, heads, 2 * REACH + 1))
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, u: Tensor, slabs: Slabs, axis: int) -> Tensor:
+        """Return slabs ``u`` ``(S, width)`` along the axis of this number with what they attend to."""
+        if not len(u):  # pad_sequence rejects it
+            return u
+        _, counts = torch.unique_consecutive(slabs.cloud, return_counts=True)
+        sizes = counts.tolist()
+        level = pad_sequence([*slabs.ends[:, 0].split(sizes)], batch_first=True)  # (B, L)
+        offset = (level[:, :, None] - level[:, None]).clamp(-REACH, REACH) + REACH
+        inside = torch.arange(level.shape[1], device=u.device) < counts[:, None]
+        bias = self.bias[axis][:, offset].transpose(0, 1).masked_fill(~inside[:, None, None], -torch.inf)
+        qkv = pad_sequence([*self.qkv(self.first(u)).split(sizes)], batch_first=True)  # (B, L, 3 width)
+        q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        found = F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype)).transpose(1, 2).flatten(2)
+        u = u + self.out(found[inside])
+        return u + self.mlp(self.second(u))
 
 
 def class_tables(prob: Tensor, slabs: Sequence[Slabs]) -> list[Tensor]:
@@ -92,12 +154,18 @@ def class_tables(prob: Tensor, slabs: Sequence[Slabs]) -> list[Tensor]:
     prob = prob.to(torch.promote_types(prob.dtype, torch.float32))
     if not len(prob):  # segment_reduce rejects it
         return [torch.cat([prob, prob], 1) for _ in slabs]
-    tables = []
-    for along in slabs:
-        rows = prob.index_select(0, along.groups.order)
-        total = torch.segment_reduce(rows, "sum", lengths=along.counts, axis=0)
-        tables.append(torch.cat([total / along.counts[:, None], segment_max(rows, along.counts)], 1))
-    return tables
+    most = [segment_max(prob.index_select(0, along.groups.order), along.counts) for along in slabs]
+    return [torch.cat(parts, 1) for parts in zip(slab_means(prob, slabs), most)]
+
+
+def slab_means(x: Tensor, slabs: Sequence[Slabs]) -> list[Tensor]:
+    """Return the mean of tokens ``(N, C)`` in every slab of each axis, ``(S, C)``; half precision becomes float32."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    if not len(x):  # segment_reduce rejects it
+        return [x for _ in slabs]
+    rows = [x.index_select(0, along.groups.order) for along in slabs]
+    totals = [torch.segment_reduce(r, "sum", lengths=a.counts, axis=0) for r, a in zip(rows, slabs)]
+    return [total / along.counts[:, None] for total, along in zip(totals, slabs)]
 
 
 def position_features(slabs: Slabs, *, dtype: torch.dtype) -> Tensor:

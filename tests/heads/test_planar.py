@@ -67,6 +67,8 @@ PAIRS: dict[str, Pair] = {
     "encnet_paper": partial(ENC, sum_codewords=True, pure_gate=True, weighted=True, presence_weight=0.0),
     "slab": SLAB,
     "slab_positions": partial(SLAB, content="positions", axes=(1, 0), detach=True),
+    "slab_features": partial(SLAB, content="features", heads=1),
+    "slab_true": partial(SLAB, true_classes=True, heads=7),
     "fcn_deep": partial(pair_of, FCNBody, width=9, deep_weight=0.3, dropout=0.0),
     "ccnet": RCCA,
     "ccnet_thick": partial(RCCA, thickness=2, attention_width=8),
@@ -99,7 +101,7 @@ def check_pair(pair: Pair, size: tuple[int, int], *, training: bool, batch_size:
     by_image = [feature.clone().requires_grad_() for feature in features]
     by_point = [feature.clone().requires_grad_() for feature in features]
     y = torch.arange(batch_size * size[0] * size[1]).view(batch_size, *size) % (NUM_CLASSES + 1) - 1
-    expected = image(by_image, image_batch(by_image))
+    expected = image(by_image, image_batch(by_image, labels=y))
     levels, batch = planar_levels([by_point[2], by_point[0], by_point[1]], orders)
     batch.y = torch.cat([labels.flatten()[order] for labels, order in zip(y, orders)])
     found = point(levels, batch)

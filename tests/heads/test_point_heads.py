@@ -10,7 +10,7 @@ from helpers.head_contract import CHANNELS, NUM_CLASSES, PointHeadContract
 
 from pcseg.errors import UserError
 from pcseg.heads import Body, CTBody, EncBody, FCNBody, PointHead, PointwiseBody, RCCABody, SlabBody
-from pcseg.heads.points import token_sizes
+from pcseg.heads.points import token_rows, token_sizes
 
 WIDTHS = [CHANNELS] * 3
 
@@ -67,6 +67,11 @@ class TestSlabCoarse(PointHeadContract):
         return make(SlabBody, level=2, width=12, slab_width=6, dropout=0.0, fine=7)
 
 
+class TestSlabFeatures(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(SlabBody, level=1, width=12, slab_width=6, content="features", heads=2, dropout=0.0)
+
+
 class TestControlCoarse(PointHeadContract):
     def make(self) -> PointHead:
         return make(FCNBody, level=1, width=12, deep_weight=0.4, dropout=0.0, fine=7)
@@ -104,6 +109,11 @@ class TestCCNetThick(PointHeadContract):
         (lambda: make(CTBody, class_weight=-1.0), r"class_weight: -1\.0 is out of range"),
         (lambda: make(FCNBody, aux_weight=-1.0), r"head\.aux_weight: -1\.0 is out of range"),
         (lambda: make(RCCABody, axes=[]), r"axes: \[\]"),
+        (lambda: make(SlabBody, content="share"), "content: unknown value 'share'"),
+        (lambda: make(SlabBody, heads=5), "heads: 5 is out of range"),
+        (lambda: make(SlabBody, deep_weight=0, detach=True), r"deep_weight: 0 is .* Nothing else trains"),
+        (lambda: make(SlabBody, deep_weight=0, true_classes=True), "deep_weight: 0"),
+        (lambda: make(SlabBody, deep_weight=0, content="positions"), "deep_weight: 0"),
     ],
 )
 def test_bad_options_are_refused(make, message: str) -> None:
@@ -123,6 +133,25 @@ def test_weighted_tokens_count_their_voxels() -> None:
     assert not torch.allclose(
         head.body(here.x, here.voxels).logits[rows] + head.detail(levels[0].x), expected
     )
+
+
+def test_truth_is_the_share_of_the_labels_of_a_voxel() -> None:
+    levels, batch = make_levels([random_scene(60, CHANNELS), random_scene(40, CHANNELS, seed=1)])
+    rows = token_rows(levels, 2)
+    counts = torch.zeros(len(levels[2].x), NUM_CLASSES, dtype=torch.float64)
+    for row, label in zip(rows.tolist(), batch.y.tolist()):
+        if label >= 0:
+            counts[row, label] += 1
+    truth = (counts / counts.sum(1, keepdim=True).clamp(min=1)).float()
+    head = make(SlabBody, true_classes=True, width=12, slab_width=6, dropout=0.0).double().eval()
+    here = levels[2]
+    expected = head.body(here.x, here.voxels, truth=truth).logits[rows] + head.detail(levels[0].x)
+    torch.testing.assert_close(head(levels, batch).logits, expected)
+    batch.y = torch.full_like(batch.y, -1)  # without labels the probabilities remain
+    expected = head.body(here.x, here.voxels).logits[rows] + head.detail(levels[0].x)
+    torch.testing.assert_close(head(levels, batch).logits, expected)
+    head.body.true_classes = False  # as a study switches it
+    torch.testing.assert_close(head(levels, None).logits, expected)
 
 
 def test_losses_reach_a_weight_of_zero() -> None:

@@ -85,10 +85,12 @@ def build_head(config: dict[str, Any], channels: Any, num_classes: int) -> Any:
     return head
 
 
-def image_batch(levels: Sequence[Tensor], size: tuple[int, int] | None = None) -> Any:
+def image_batch(
+    levels: Sequence[Tensor], size: tuple[int, int] | None = None, labels: Tensor | None = None
+) -> Any:
     """A batch of images of ``size``, or of the size of the last feature; the values do not matter to heads."""
     rows, columns = levels[-1].shape[2:] if size is None else size
-    return SimpleNamespace(image=levels[-1].new_zeros(len(levels[-1]), 3, rows, columns))
+    return SimpleNamespace(image=levels[-1].new_zeros(len(levels[-1]), 3, rows, columns), labels=labels)
 
 
 def run_image_head(head: Any, levels: Sequence[Tensor], size: tuple[int, int] | None = None) -> HeadOutput:

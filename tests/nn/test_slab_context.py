@@ -1,12 +1,14 @@
 """Slab context against loops over slabs in float64."""
 
+import math
+
 import pytest
 import torch
 from helpers.grids import random_scene
 from torch import Tensor
 
 from pcseg.errors import UserError
-from pcseg.nn.slab_context import SlabContext, class_tables, position_features
+from pcseg.nn.slab_context import REACH, SlabAttention, SlabContext, class_tables, position_features
 from pcseg.ops.slabs import point_slabs, voxel_slabs
 from pcseg.ops.voxels import VoxelSet
 
@@ -25,26 +27,76 @@ def scene(sizes: list[int], *, channels: int = CHANNELS) -> tuple[VoxelSet, Tens
 
 
 def by_loops(module: SlabContext, x: Tensor, voxels: VoxelSet, prob: Tensor) -> Tensor:
-    """Return the output of :class:`SlabContext` by its formula, token by token."""
-    rows = []
-    for i in range(len(x)):
-        cloud = slice(int(voxels.ptr[voxels.batch[i]]), int(voxels.ptr[voxels.batch[i] + 1]))
-        y = module.own(x[i])
+    """Return the output of :class:`SlabContext` by its formula, slab by slab."""
+    y = module.own(x)
+    for cloud in range(voxels.num_clouds):
+        rows = torch.arange(int(voxels.ptr[cloud]), int(voxels.ptr[cloud + 1]))
         for axis in range(3):
-            line = voxels.grid_pos[cloud, axis]
-            here = line == voxels.grid_pos[i, axis]
-            inside = prob[cloud][here]
-            low, high = voxels.grid_pos[i, axis] - line.min(), line.max() - voxels.grid_pos[i, axis]
-            ends = torch.stack([low, high]).double()
-            fill = torch.log(1 + here.sum().double())[None] / 4
-            q = torch.cat([fill, torch.exp(-ends / 2), ends / 16])
-            m = torch.cat([inside.mean(0), inside.max(0).values])
-            if module.content == "positions":
-                m = torch.zeros_like(m)
-            u = module.normalize(module.describe(torch.cat([m, q])) + module.axis[axis])
-            y = y + module.read[axis](u)
-        rows.append(y)
-    return module.activation(module.norm(torch.stack(rows))) if rows else x
+            line = voxels.grid_pos[rows, axis]
+            levels = sorted(set(line.tolist()))
+            slabs = [rows[line == level] for level in levels]
+            u = [
+                module.describe(
+                    torch.cat([held(module, x[slab], prob[slab]), position(levels, i, len(slab))])
+                )
+                + module.axis[axis]
+                for i, slab in enumerate(slabs)
+            ]
+            if module.attention is not None:
+                u = attend_by_loops(module.attention, u, levels, axis)
+            for i, slab in enumerate(slabs):
+                y = y.index_add(0, slab, module.read[axis](module.normalize(u[i])).expand(len(slab), -1))
+    return module.activation(module.norm(y))
+
+
+def held(module: SlabContext, x: Tensor, prob: Tensor) -> Tensor:
+    """Return m of a slab with these tokens."""
+    if module.content == "features":
+        return module.enter(x).mean(0)
+    return torch.cat([prob.mean(0), prob.max(0).values]) * (module.content == "shares")
+
+
+def position(levels: list[int], i: int, tokens: int) -> Tensor:
+    """Return q of slab i of a cloud that has slabs at these levels."""
+    ends = torch.tensor([levels[i] - levels[0], levels[-1] - levels[i]]).double()
+    return torch.cat([torch.tensor([math.log(1 + tokens) / 4]), torch.exp(-ends / 2), ends / 16])
+
+
+def attend_by_loops(layer: SlabAttention, u: list[Tensor], levels: list[int], axis: int) -> list[Tensor]:
+    """Return slabs after the attention between them, pair by pair."""
+    projected = [layer.qkv(layer.first(row)).view(3, layer.heads, -1) for row in u]
+    found = []
+    for i, (query, _, _) in enumerate(projected):
+        parts = []
+        for head in range(layer.heads):
+            logits = torch.stack(
+                [
+                    query[head] @ key[head] / query.shape[1] ** 0.5
+                    + layer.bias[axis, head, max(-REACH, min(REACH, levels[i] - levels[j])) + REACH]
+                    for j, (_, key, _) in enumerate(projected)
+                ]
+            )
+            weight = logits.softmax(0)
+            parts.append(sum(weight[j] * value[head] for j, (_, _, value) in enumerate(projected)))
+        row = u[i] + layer.out(torch.cat(parts))
+        found.append(row + layer.mlp(layer.second(row)))
+    return found
+
+
+def make(content: str = "shares", **options: int) -> SlabContext:
+    """Return a module with parameters that are all at work."""
+    module = SlabContext(CHANNELS, CLASSES, content=content, **options).double()
+    for parameter in module.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return module
+
+
+def run(module: SlabContext, x: Tensor, voxels: VoxelSet, prob: Tensor) -> Tensor:
+    slabs = voxel_slabs(voxels)
+    return module(x, slabs, module.tables(x, prob, slabs))
+
+
+OPTIONS = [("shares", 0), ("features", 0), ("positions", 0), ("shares", 2), ("features", 3)]
 
 
 @pytest.fixture(autouse=True)
@@ -55,49 +107,69 @@ def float64() -> object:
     torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize("content", ["shares", "positions"])
+@pytest.mark.parametrize(("content", "heads"), OPTIONS)
 @pytest.mark.parametrize("sizes", [[40, 25], [1], [30, 0, 1], [0, 12], [0]])
-def test_equals_loops(sizes: list[int], content: str) -> None:
+def test_equals_loops(sizes: list[int], content: str, heads: int) -> None:
     voxels, x, prob = scene(sizes)
-    module = SlabContext(CHANNELS, CLASSES, width=5, content=content).double()
-    slabs = voxel_slabs(voxels)
-    found = module(x, slabs, class_tables(prob, slabs))
+    module = make(content, heads=heads, width=6)
+    found = run(module, x, voxels, prob)
     torch.testing.assert_close(found, by_loops(module, x, voxels, prob), rtol=1e-12, atol=1e-12)
 
 
-def test_gradients() -> None:
-    voxels, x, prob = scene([14, 9])
-    module = SlabContext(CHANNELS, CLASSES, width=3).double().eval()
-    slabs = voxel_slabs(voxels)
-
-    def run(x: Tensor, prob: Tensor) -> Tensor:
-        return module(x, slabs, class_tables(prob, slabs))
-
-    assert torch.autograd.gradcheck(run, (x.requires_grad_(), prob.requires_grad_()))
+def test_distant_slabs_share_a_bias() -> None:
+    voxels, x, prob = scene([20])
+    voxels = VoxelSet(voxels.grid_pos * 30, voxels.ptr)
+    module = make(heads=2, width=6)
+    expected = by_loops(module, x, voxels, prob)
+    torch.testing.assert_close(run(module, x, voxels, prob), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_clouds_do_not_see_each_other() -> None:
+@pytest.mark.parametrize(("content", "heads"), [("shares", 0), ("shares", 1), ("features", 1)])
+def test_gradients(content: str, heads: int) -> None:
+    voxels, x, prob = scene([7, 4])
+    module = make(content, heads=heads, width=3).eval()
+
+    def output(x: Tensor, prob: Tensor) -> Tensor:
+        return run(module, x, voxels, prob)
+
+    inputs = x.requires_grad_(), prob.requires_grad_()
+    assert torch.autograd.gradcheck(output, inputs, fast_mode=heads > 0)
+
+
+@pytest.mark.parametrize(("content", "heads"), OPTIONS)
+def test_clouds_do_not_see_each_other(content: str, heads: int) -> None:
     voxels, x, prob = scene([20, 30])
-    module = SlabContext(CHANNELS, CLASSES).double().eval()
-    slabs = voxel_slabs(voxels)
-    before = module(x, slabs, class_tables(prob, slabs))
+    module = make(content, heads=heads, width=6).eval()
+    before = run(module, x, voxels, prob)
     other = torch.cat([x[:20], torch.randn_like(x[20:])])
-    other_prob = torch.cat([prob[:20], prob[20:].flip(1)])
-    after = module(other, slabs, class_tables(other_prob, slabs))
+    after = run(module, other, voxels, torch.cat([prob[:20], prob[20:].flip(1)]))
     assert torch.equal(before[:20], after[:20])
     assert not torch.allclose(before[20:], after[20:])
 
 
-def test_order_of_tokens_does_not_matter() -> None:
+@pytest.mark.parametrize(("content", "heads"), OPTIONS)
+def test_order_of_tokens_does_not_matter(content: str, heads: int) -> None:
     voxels, x, prob = scene([30])
     order = torch.randperm(30)
-    module = SlabContext(CHANNELS, CLASSES).double().eval()
-    slabs = voxel_slabs(voxels)
-    shuffled = voxel_slabs(VoxelSet(voxels.grid_pos[order], voxels.ptr))
-    found = module(x[order], shuffled, class_tables(prob[order], shuffled))
-    torch.testing.assert_close(
-        found, module(x, slabs, class_tables(prob, slabs))[order], rtol=1e-12, atol=1e-12
-    )
+    module = make(content, heads=heads, width=6).eval()
+    found = run(module, x[order], VoxelSet(voxels.grid_pos[order], voxels.ptr), prob[order])
+    torch.testing.assert_close(found, run(module, x, voxels, prob)[order], rtol=1e-12, atol=1e-12)
+
+
+def test_a_hook_replaces_tables() -> None:
+    voxels, x, prob = scene([30, 12])
+    module = make().eval()
+
+    def with_true_shares(_module: object, inputs: tuple) -> tuple:
+        x, slabs, tables = inputs
+        assert torch.equal(tables[0], class_tables(prob, slabs)[0])
+        return x, slabs, class_tables(prob.flip(1), slabs)
+
+    handle = module.register_forward_pre_hook(with_true_shares)
+    found = run(module, x, voxels, prob)
+    handle.remove()
+    torch.testing.assert_close(found, run(module, x, voxels, prob.flip(1)))
+    assert not torch.allclose(found, run(module, x, voxels, prob))
 
 
 def test_raw_points_in_cells_equal_voxels() -> None:
@@ -121,13 +193,12 @@ def test_several_points_per_cell_count_separately() -> None:
     assert along_x[0].ends.tolist() == [[0, 9], [9, 0]]
 
 
-def test_bfloat16_is_close() -> None:
+@pytest.mark.parametrize(("content", "heads"), OPTIONS)
+def test_bfloat16_is_close(content: str, heads: int) -> None:
     voxels, x, prob = scene([300])
-    module = SlabContext(CHANNELS, CLASSES).double().eval()
-    slabs = voxel_slabs(voxels)
-    exact = module(x, slabs, class_tables(prob, slabs))
-    module = module.bfloat16()
-    found = module(x.bfloat16(), slabs, class_tables(prob.bfloat16(), slabs))
+    module = make(content, heads=heads, width=6).eval()
+    exact = run(module, x, voxels, prob)
+    found = run(module.bfloat16(), x.bfloat16(), voxels, prob.bfloat16())
     assert found.dtype == torch.bfloat16
     assert (found.double() - exact).abs().max() < 0.05 * exact.abs().max()
 
@@ -150,4 +221,8 @@ def test_bad_options() -> None:
     with pytest.raises(UserError, match="thickness"):
         point_slabs(torch.zeros(2, 3), torch.tensor([0, 2]), 0.0)
     with pytest.raises(UserError, match="content: unknown value 'share'"):
-        SlabContext(CHANNELS, CLASSES, content="share")  # pyright: ignore[reportArgumentType]
+        make("share")
+    with pytest.raises(UserError, match=r"heads: 3 is out of range\. Choose a positive divisor of 64"):
+        make(heads=3)
+    with pytest.raises(UserError, match="heads: -1 is out of range"):
+        make(heads=-1)
