@@ -41,20 +41,42 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
-    """A change of the trained first variant during prediction, one of ``studies.interventions.CHANGES``."""
+    """A change of a trained model during prediction; its names are in ``studies.interventions`` (CTNet) and
+    ``studies.slab_interventions``."""
 
     change: str
     note: str
 
 
 @dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """A claim that was written down before the study ran: ``row`` exceeds the best of ``against`` by ``least`` mIoU.
+
+    Rows are variants and interventions.
+    """
+
+    claim: str
+    row: str
+    against: tuple[str, ...]
+    least: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
-    """Variants that answer one question; they are compared with their base, or with the first."""
+    """Variants that answer one question; they are compared with their base, or with the first.
+
+    Args:
+        interventions: Changes of one trained variant.
+        intervened: Name of this variant; by default the first.
+        criteria: Claims that the table confirms or not.
+    """
 
     title: str
     question: str
     variants: tuple[Variant, ...]
     interventions: tuple[Intervention, ...] = ()
+    intervened: str = ""
+    criteria: tuple[Criterion, ...] = ()
 
 
 def chosen(variants: Sequence[Variant], names: Sequence[str] | None) -> tuple[Variant, ...]:
@@ -147,7 +169,7 @@ def _train_and_score(
 
 
 def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, jobs: int) -> list[Outcome]:
-    """Score the trained runs of the first variant with every intervention; finished scores are kept.
+    """Score the trained runs of one variant with every intervention; finished scores are kept.
 
     Args:
         study: The interventions.
@@ -155,8 +177,12 @@ def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, j
         out: Folder of the runs.
         jobs: Number of runs at a time.
     """
-    first, changes = outcomes[0].variant, [intervention.change for intervention in study.interventions]
-    folders = [out / first.name / f"seed_{seed}" for seed in range(len(outcomes[0].results))]
+    named = {outcome.variant.name: outcome for outcome in outcomes}
+    trained = named.get(study.intervened or outcomes[0].variant.name)
+    if trained is None:  # not among the chosen variants
+        return []
+    changes = [intervention.change for intervention in study.interventions]
+    folders = [out / trained.variant.name / f"seed_{seed}" for seed in range(len(trained.results))]
 
     def work(folder: Path) -> None:
         files = {change: folder / "interventions" / change / "results.json" for change in changes}
@@ -170,7 +196,7 @@ def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, j
         list(pool.map(work, folders))
     return [
         Outcome(
-            variant=replace(first, name=intervention.change, note=intervention.note),
+            variant=replace(trained.variant, name=intervention.change, note=intervention.note),
             results=[
                 json.loads((folder / "interventions" / intervention.change / "results.json").read_text())
                 for folder in folders

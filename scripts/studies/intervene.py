@@ -1,16 +1,19 @@
-"""Score a trained CTNet with replaced class features: ``python scripts/studies/intervene.py --ckpt … --out …``."""
+"""Score a model with replaced class features: ``python scripts/studies/intervene.py --ckpt … --out …``."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from studies.interventions import CHANGES, CloudContext, cloud_contexts, replaced_context
+from studies.interventions import CHANGES, cloud_contexts, replaced_context
+from studies.slab_interventions import SLAB_CHANGES, replaced_tables, slab_context_of, tables_of
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest
-from pcseg.data.rooms import with_height
+from pcseg.data.rooms import in_room_axes, with_height
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import group_by_voxel
@@ -36,9 +39,10 @@ def intervene(
     """Score a model once for every change, and write ``out/CHANGE/results.json`` as ``scripts/evaluate.py`` does.
 
     Args:
-        ckpt: Checkpoint of a CTNet.
+        ckpt: Checkpoint of a CTNet, or of a model with slab context.
         out: Folder of the results.
-        changes: Names of changes, all by default; see :data:`studies.interventions.CHANGES`.
+        changes: Names of changes, all by default; see :data:`studies.interventions.CHANGES` and
+            :data:`studies.slab_interventions.SLAB_CHANGES`.
         root: Prepared folder; default: the training data.
         splits: Areas or splits; default: the test splits of training.
         points_per_pass: Maximum number of voxels per room: class features are those of a whole room.
@@ -47,11 +51,13 @@ def intervene(
         UserError: As :func:`pcseg.evaluation.evaluate.evaluate`; a model without class features; an unknown change; one
             room only, or one that is too large.
     """
-    changes = list(CHANGES) if changes is None else changes
-    for name in changes:
-        if name not in CHANGES:
-            raise UserError(f"--changes: unknown change {name!r}. Choose from {', '.join(CHANGES)}.")
     model = load_checkpoint(ckpt)
+    slabs = slab_context_of(model.network.head) is not None
+    known: Mapping[str, Any] = SLAB_CHANGES if slabs else CHANGES
+    changes = list(known) if changes is None else changes
+    for name in changes:
+        if name not in known:
+            raise UserError(f"--changes: unknown change {name!r}. Choose from {', '.join(known)}.")
     root = root or Path(training_argument(model, "root", option="--root"))
     splits = splits or list(training_argument(model, "test_splits", option="--splits"))
     manifest = Manifest.read(root)
@@ -60,13 +66,15 @@ def intervene(
         raise UserError(f"{root}: {splits} hold one room. Class features of another room need two.")
     options = PointOptions(fragments=1, points_per_pass=points_per_pass)
     rooms = [load_sample(open_scene(root, entry, model), name=entry.name) for entry in entries]
+    rooms = [in_room_axes(room)[0] for room in rooms] if model.card.room_axes else rooms
     with torch.inference_mode():
         contexts = [context_of(model, room, points_per_pass) for room in rooms]
         counts: dict[str, list[torch.Tensor]] = {name: [] for name in changes}
         for number, room in enumerate(rooms):
             levels, batch, row = run_backbone(model, room)
             for name in changes:
-                with replaced_context(model.network.head, CHANGES[name](number, contexts)):
+                put_in = replaced_tables if slabs else replaced_context
+                with put_in(model.network.head, known[name](number, contexts)):
                     logits = model.network.head(levels, batch).logits
                 matrix = ConfusionMatrix(model.schema.num_classes)
                 matrix.update(logits.argmax(1)[row], torch.from_numpy(np.array(room.label)))
@@ -91,8 +99,8 @@ def run_backbone(model: LoadedModel, room: Sample) -> tuple[list[Level], PointBa
     return model.network.backbone(batch), batch, groups.inverse
 
 
-def context_of(model: LoadedModel, room: Sample, points_per_pass: int) -> CloudContext:
-    """Return what the channel context module computes for a room.
+def context_of(model: LoadedModel, room: Sample, points_per_pass: int) -> Any:
+    """Return what the context module computes for a room.
 
     Raises:
         UserError: The room has more than ``points_per_pass`` voxels.
@@ -102,7 +110,8 @@ def context_of(model: LoadedModel, room: Sample, points_per_pass: int) -> CloudC
         raise UserError(
             f"{room.name}: does not fit into one pass of {points_per_pass} voxels. Raise --points_per_pass."
         )
-    return cloud_contexts(model.network.head, levels, batch)[0]
+    head = model.network.head
+    return tables_of(head, levels, batch) if slab_context_of(head) else cloud_contexts(head, levels, batch)[0]
 
 
 if __name__ == "__main__":

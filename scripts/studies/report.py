@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from scipy import stats
 from studies.harness import Outcome, Study, Variant
 
 from pcseg.errors import UserError
@@ -142,7 +143,8 @@ def markdown(
             f"| {outcome.variant.note} |"
         )
     if interventions:
-        lines += _interventions_table(first, interventions)
+        lines += _interventions_table(rows.get(study.intervened, first), interventions)
+    lines += verdicts(study, [*outcomes, *interventions])
     lines += ["", "## Classes", ""]
     lines += _class_table(outcomes)
     return "\n".join(lines) + "\n"
@@ -150,18 +152,53 @@ def markdown(
 
 def difference(outcome: Outcome, first: Outcome, *, digits: int = 1) -> str:
     """Return the mean of the differences per seed, marked if within noise."""
-    pairs = [there - here for there, here in zip(outcome.mious, first.mious, strict=True)]
+    pairs = _pairs(outcome, first)
     return f"{'≈ ' if within_noise(pairs) else ''}{mean(pairs):+.{digits}f}"
 
 
+def verdicts(study: Study, outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the criteria of a study with the measured differences; those whose rows are missing are left out."""
+    rows = {outcome.variant.name: outcome for outcome in outcomes}
+    lines = [
+        "",
+        "## Criteria",
+        "",
+        "Written down before the runs; a criterion is met by the mean over the seeds.",
+        "",
+    ]
+    lines += ["| claim | required | measured | |", "|---|---|---|---|"]
+    known = [criterion for criterion in study.criteria if {criterion.row, *criterion.against} <= rows.keys()]
+    for criterion in known:
+        best = max((rows[name] for name in criterion.against), key=lambda outcome: mean(outcome.mious))
+        pairs = _pairs(rows[criterion.row], best)
+        met = "met" if mean(pairs) >= criterion.least else "not met"
+        seeds = ", ".join(f"{pair:+.1f}" for pair in pairs)
+        lines.append(
+            f"| {criterion.claim} | {criterion.row} − {best.variant.name} ≥ {criterion.least:g} "
+            f"| {interval(pairs)} ({seeds}) | {met} |"
+        )
+    return lines if known else []
+
+
+def interval(differences: Sequence[float]) -> str:
+    """Return the mean of paired differences with its 95 % interval of Student's t distribution."""
+    if len(differences) < 2:
+        return f"{mean(differences):+.1f}"
+    half = stats.t.ppf(0.975, len(differences) - 1) * stdev(differences) / math.sqrt(len(differences))
+    return f"{mean(differences):+.1f} ± {half:.1f}"
+
+
+def _pairs(outcome: Outcome, base: Outcome) -> list[float]:
+    return [there - here for there, here in zip(outcome.mious, base.mious, strict=True)]
+
+
 def _interventions_table(first: Outcome, interventions: Sequence[Outcome]) -> list[str]:
-    """Table of the trained models of the first variant with replaced class features or gates."""
+    """Table of the trained models of one variant with replaced class features or gates."""
     lines = [
         "",
         f"## Interventions on the trained {first.variant.name}",
         "",
-        "The same checkpoints, not retrained. During prediction, the class features that the spatial context "
-        "attends to, or the gate of the tokens, are replaced.",
+        "The same checkpoints, not retrained. What the context module passes on is replaced during prediction.",
         "",
         "| replacement | mIoU | Δ | |",
         "|---|---|---|---|",

@@ -9,7 +9,16 @@ from helpers.fakes import write_fake_building
 from studies import class_features
 from studies.cost import measure_costs, training_step
 from studies.ctnet_variants import CTVariantBody
-from studies.harness import Intervention, Outcome, Study, Variant, chosen, run_interventions, run_study
+from studies.harness import (
+    Criterion,
+    Intervention,
+    Outcome,
+    Study,
+    Variant,
+    chosen,
+    run_interventions,
+    run_study,
+)
 from studies.intervene import intervene
 from studies.interventions import CHANGES
 from studies.report import markdown, read_outcomes, within_noise, write_report
@@ -77,6 +86,24 @@ def test_interventions_are_compared_with_the_trained_model() -> None:
     assert "## Interventions on the trained ctnet" in table
     assert "| none | 50.0 ± 28.3 | |" in table
     assert "| zero | 40.0 ± 28.3 | -10.00 | none |" in table
+
+
+def test_criteria_compare_a_row_with_the_best_of_others() -> None:
+    scores = {"slab": (0.5, 0.56, 0.53), "deep": (0.48, 0.5, 0.49), "positions": (0.3, 0.6, 0.3)}
+    rows = [
+        Outcome(variant=Variant(name=name, config="a"), results=[result(iou, iou) for iou in ious])
+        for name, ious in scores.items()
+    ]
+    criteria = (
+        Criterion(claim="context helps", row="slab", against=("deep", "positions"), least=4.5),
+        Criterion(claim="more", row="slab", against=("deep",), least=3),
+        Criterion(claim="not run", row="slab", against=("other",), least=0),
+    )
+    table = markdown(Study(title="T", question="Q", variants=(), criteria=criteria), rows, command="C")
+    # differences 2, 6, 4: standard error 2 / sqrt(3), quantile 4.303 with two degrees of freedom
+    assert "| context helps | slab − deep ≥ 4.5 | +4.0 ± 5.0 (+2.0, +6.0, +4.0) | not met |" in table
+    assert "| more | slab − deep ≥ 3 | +4.0 ± 5.0 (+2.0, +6.0, +4.0) | met |" in table
+    assert "not run" not in table
 
 
 def test_rows_of_an_earlier_report_are_kept_if_made_the_same_way(tmp_path: Path) -> None:
