@@ -51,13 +51,12 @@ def intervene(
         UserError: As :func:`pcseg.evaluation.evaluate.evaluate`; a model without class features; an unknown change; one
             room only, or one that is too large.
     """
+    _require_known(changes or [], {**CHANGES, **SLAB_CHANGES})
     model = load_checkpoint(ckpt)
     slabs = slab_context_of(model.network.head) is not None
     known: Mapping[str, Any] = SLAB_CHANGES if slabs else CHANGES
     changes = list(known) if changes is None else changes
-    for name in changes:
-        if name not in known:
-            raise UserError(f"--changes: unknown change {name!r}. Choose from {', '.join(known)}.")
+    _require_known(changes, known)
     root = root or Path(training_argument(model, "root", option="--root"))
     splits = splits or list(training_argument(model, "test_splits", option="--splits"))
     manifest = Manifest.read(root)
@@ -89,6 +88,12 @@ def intervene(
         report = Report(provenance=provenance, names=model.schema.names, matrix=total, rooms=matrices)
         report.write(out / name)
         print(f"{name}: mIoU {100 * total.mean_iou():.2f}")
+
+
+def _require_known(changes: list[str], known: Mapping[str, Any]) -> None:
+    for name in changes:
+        if name not in known:
+            raise UserError(f"--changes: unknown change {name!r}. Choose from {', '.join(known)}.")
 
 
 def run_backbone(model: LoadedModel, room: Sample) -> tuple[list[Level], PointBatch, np.ndarray]:

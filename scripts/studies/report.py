@@ -174,7 +174,7 @@ def verdicts(study: Study, outcomes: Sequence[Outcome]) -> list[str]:
         met = "met" if mean(pairs) >= criterion.least else "not met"
         seeds = ", ".join(f"{pair:+.1f}" for pair in pairs)
         lines.append(
-            f"| {criterion.claim} | {criterion.row} − {best.variant.name} ≥ {criterion.least:g} "
+            f"| {criterion.claim} | {criterion.row} minus {best.variant.name} ≥ {criterion.least:g} "
             f"| {interval(pairs)} ({seeds}) | {met} |"
         )
     return lines if known else []

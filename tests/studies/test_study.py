@@ -101,8 +101,8 @@ def test_criteria_compare_a_row_with_the_best_of_others() -> None:
     )
     table = markdown(Study(title="T", question="Q", variants=(), criteria=criteria), rows, command="C")
     # differences 2, 6, 4: standard error 2 / sqrt(3), quantile 4.303 with two degrees of freedom
-    assert "| context helps | slab − deep ≥ 4.5 | +4.0 ± 5.0 (+2.0, +6.0, +4.0) | not met |" in table
-    assert "| more | slab − deep ≥ 3 | +4.0 ± 5.0 (+2.0, +6.0, +4.0) | met |" in table
+    assert "| context helps | slab minus deep ≥ 4.5 | +4.0 ± 5.0 (+2.0, +6.0, +4.0) | not met |" in table
+    assert "| more | slab minus deep ≥ 3 | +4.0 ± 5.0 (+2.0, +6.0, +4.0) | met |" in table
     assert "not run" not in table
 
 
