@@ -17,11 +17,11 @@ def test_guesses_of_some_rooms() -> None:
 
 @pytest.mark.slow
 def test_guesses_are_right_or_state_the_doubt() -> None:
-    rows = count(FAMILIES + UNSEEN, seed=5, each=2, rooms=range(60, 66), clouds="", workers=2)
+    rows = count(FAMILIES + UNSEEN, seed=5, each=1, rooms=range(60, 64), clouds="", workers=2)
     total = next(row for row in rows if row.family == "all")
-    assert total.right + total.abstained + total.wrong == 60
+    assert total.right + total.abstained + total.wrong == 30
     assert total.wrong == 0
-    assert total.right > 36
+    assert total.right > 18
 
 
 def test_room_above_the_origin_is_not_a_camera_view() -> None:
