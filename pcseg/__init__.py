@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pcseg.checkpoint import load_checkpoint as load_checkpoint
     from pcseg.data.io.clouds import Cloud as Cloud
     from pcseg.data.io.clouds import read_cloud as read_cloud
+    from pcseg.heads import CACBody as CACBody
     from pcseg.heads import CTBody as CTBody
     from pcseg.heads import EncBody as EncBody
     from pcseg.heads import FCNBody as FCNBody
@@ -32,6 +33,7 @@ _NAMES_IN = {
     "pcseg.checkpoint": ("LoadedModel", "load_checkpoint"),
     "pcseg.data.io.clouds": ("Cloud", "read_cloud"),
     "pcseg.heads": (
+        "CACBody",
         "CTBody",
         "EncBody",
         "FCNBody",

@@ -37,6 +37,8 @@ HEAD_NAMES = {
     "EncBody": "EncNet",
     "RCCABody": "CCNet",
     "FCNBody": "FCN",
+    "SlabBody": "slab",
+    "CACBody": "CAC",
     "LinearHead": "linear",
 }
 """Names of heads in tables by the class of the body or head."""

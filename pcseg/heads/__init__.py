@@ -1,6 +1,7 @@
 """Segmentation heads: one body per paper, and two adapters that put a body on points or on images."""
 
 from pcseg.heads.base import Body, BodyFactory, BodyOutput, Head, HeadOutput
+from pcseg.heads.cac import CACBody
 from pcseg.heads.ccnet import RCCABody
 from pcseg.heads.ctnet import CTBody, PointwiseBody
 from pcseg.heads.encnet import EncBody
@@ -14,6 +15,7 @@ __all__ = [
     "Body",
     "BodyFactory",
     "BodyOutput",
+    "CACBody",
     "CTBody",
     "EncBody",
     "FCNBody",

@@ -29,6 +29,7 @@ def make(name: str) -> ImageHead:
         "ctnet": published_ctnet(width=12, key_width=6, norm=None, init=False),
         "encnet": published_encnet(width=8, num_codewords=3, lateral=True, norm=None),
         "ccnet": published_ccnet(width=8, category_weight=1.0),
+        "cac": image_head(part("heads.CACBody", width=8)),
     }
     return build_head(heads[name], WIDTHS, K)
 
@@ -42,6 +43,7 @@ LOSSES = {
     "ctnet": {"class_frequency", "aux"},
     "encnet": {"presence", "aux"},
     "ccnet": {"category", "aux"},
+    "cac": {"teacher", "distill", "deep"},
 }
 
 
@@ -50,7 +52,7 @@ LOSSES = {
 def test_trains_at_the_size_of_the_image(name: str, batch_size: int) -> None:
     head = make(name)
     y = torch.randint(-1, K, (batch_size, 33, 45))
-    output = run_image_head(head, features(batch_size), (33, 45))
+    output = run_image_head(head, features(batch_size), (33, 45), y)
     assert output.logits.shape == (batch_size, K, 33, 45)
     losses = head.losses(output, SimpleNamespace(labels=y))
     assert losses.keys() == LOSSES[name]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pcseg.heads import (
     Body,
+    CACBody,
     CTBody,
     EncBody,
     FCNBody,
@@ -52,6 +53,7 @@ def pair_of(
 
 CT = partial(pair_of, CTBody, width=12, key_width=5)
 ENC = partial(pair_of, EncBody, width=10, num_codewords=3, dropout=0.0)
+CAC = partial(pair_of, CACBody, width=10, dropout=0.0)
 SLAB = partial(pair_of, SlabBody, width=12, slab_width=7, dropout=0.0)
 RCCA = partial(pair_of, RCCABody, width=16, dropout=0.0)
 PAIRS: dict[str, Pair] = {
@@ -69,6 +71,8 @@ PAIRS: dict[str, Pair] = {
     "slab_positions": partial(SLAB, content="positions", axes=(1, 0), detach=True),
     "slab_features": partial(SLAB, content="features", heads=1),
     "slab_true": partial(SLAB, true_classes=True, heads=7),
+    "cac": partial(CAC, confidence=0.3),
+    "cac_alone": partial(CAC, confidence=0.0, detach=False, teacher_weight=0.0, distill_weight=0.0),
     "fcn_deep": partial(pair_of, FCNBody, width=9, deep_weight=0.3, dropout=0.0),
     "ccnet": RCCA,
     "ccnet_thick": partial(RCCA, thickness=2, attention_width=8),

@@ -9,7 +9,7 @@ from helpers.grids import make_levels, random_scene
 from helpers.head_contract import CHANNELS, NUM_CLASSES, PointHeadContract
 
 from pcseg.errors import UserError
-from pcseg.heads import Body, CTBody, EncBody, FCNBody, PointHead, PointwiseBody, RCCABody, SlabBody
+from pcseg.heads import Body, CACBody, CTBody, EncBody, FCNBody, PointHead, PointwiseBody, RCCABody, SlabBody
 from pcseg.heads.points import token_rows, token_sizes
 
 WIDTHS = [CHANNELS] * 3
@@ -72,6 +72,16 @@ class TestSlabFeatures(PointHeadContract):
         return make(SlabBody, level=1, width=12, slab_width=6, content="features", heads=2, dropout=0.0)
 
 
+class TestCAC(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(CACBody, level=0, width=12, confidence=0.4, detach=False, dropout=0.0)
+
+
+class TestCACCoarse(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(CACBody, level=2, width=12, confidence=0.0, detach=False, dropout=0.0, fine=7)
+
+
 class TestControlCoarse(PointHeadContract):
     def make(self) -> PointHead:
         return make(FCNBody, level=1, width=12, deep_weight=0.4, dropout=0.0, fine=7)
@@ -109,6 +119,9 @@ class TestCCNetThick(PointHeadContract):
         (lambda: make(CTBody, class_weight=-1.0), r"class_weight: -1\.0 is out of range"),
         (lambda: make(FCNBody, aux_weight=-1.0), r"head\.aux_weight: -1\.0 is out of range"),
         (lambda: make(RCCABody, axes=[]), r"axes: \[\]"),
+        (lambda: make(CACBody, deep_weight=0), "deep_weight: 0"),
+        (lambda: make(CACBody, teacher_weight=0), r"distill_weight: 1\.0 is .* Without a teacher choose 0"),
+        (lambda: make(CACBody, confidence=2), "confidence: 2 is out of range"),
         (lambda: make(SlabBody, content="share"), "content: unknown value 'share'"),
         (lambda: make(SlabBody, heads=5), "heads: 5 is out of range"),
         (lambda: make(SlabBody, deep_weight=0, detach=True), r"deep_weight: 0 is .* Nothing else trains"),

@@ -93,9 +93,11 @@ def image_batch(
     return SimpleNamespace(image=levels[-1].new_zeros(len(levels[-1]), 3, rows, columns), labels=labels)
 
 
-def run_image_head(head: Any, levels: Sequence[Tensor], size: tuple[int, int] | None = None) -> HeadOutput:
+def run_image_head(
+    head: Any, levels: Sequence[Tensor], size: tuple[int, int] | None = None, labels: Tensor | None = None
+) -> HeadOutput:
     """The output of an image head, with logits ``(B, K, H, W)``."""
-    batch = image_batch(levels, size)
+    batch = image_batch(levels, size, labels)
     output = head(levels, batch)
     return HeadOutput(logits=as_image(output.logits, batch), aux=output.aux)
 
