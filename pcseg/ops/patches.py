@@ -30,6 +30,11 @@ class Run(NamedTuple):
     def rows(self) -> int:
         return self.count * self.length
 
+    @property
+    def keys(self) -> slice:
+        """Rows of the keys."""
+        return slice(self.first - self.borrowed, self.first + self.rows)
+
 
 @dataclass(frozen=True, eq=False)
 class Patches:

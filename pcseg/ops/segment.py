@@ -36,6 +36,12 @@ def _segment_csr() -> Callable[..., Tensor] | None:
     return segment_csr
 
 
+def segment_mean(x: Tensor, group: Tensor, count: int) -> Tensor:
+    """Return the mean of the rows of every group, ``(N, C)`` to ``(count, C)``; ``group`` ``(N,)`` holds no gaps."""
+    size = torch.bincount(group, minlength=count).to(x.dtype)
+    return x.new_zeros(count, x.shape[1]).index_add(0, group, x) / size[:, None]
+
+
 def permute_rows(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
     """Return ``x[order]``. Its gradient is gathered by ``inverse`` instead of scattered by ``order``."""
     return _PermuteRows.apply(x, order, inverse)

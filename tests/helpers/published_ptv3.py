@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pcseg.backbones.points.ptv3_blocks import PTv3Block
 from pcseg.backbones.points.ptv3_curves import CurveLevel
 from pcseg.backbones.points.ptv3_network import PTv3
+from pcseg.backbones.points.ptv3_rotary import RotaryPosition
 from pcseg.ops.patches import Patches
 from pcseg.ops.voxels import VoxelSet
 
@@ -60,11 +61,25 @@ class PublishedBlock(PTv3Block):
         return self.norm2(x + self.drop_path(self.scale2(self.mlp(x))))
 
 
+class RecordedRotary(RotaryPosition):
+    """Takes the random numbers of its coordinates from a list, in the order in which they are drawn."""
+
+    draws: list[Tensor]
+
+    def _uniform(self, bound: float, count: int) -> Tensor:
+        drawn = self.draws.pop(0)
+        assert drawn.shape == (count,)
+        assert drawn.abs().max() <= bound
+        return drawn
+
+
 class PublishedPTv3(PTv3):
     """A PTv3 with the options of the published code that no released weights use.
 
     Args:
         shuffles: Orders of the curves at every resolution, instead of the given one.
+        draws: Random shifts, logarithms of jitter and of rescaling, ``(layers, 3 or 1)`` each in the order of the
+            layers; the coordinates of rotary embeddings are then changed as in training.
     """
 
     def __init__(
@@ -77,6 +92,7 @@ class PublishedPTv3(PTv3):
         qkv_bias: bool = True,
         layer_scale: float | None = None,
         shuffles: Sequence[Tensor] | None = None,
+        draws: Sequence[Tensor] = (),
         **options: Any,
     ) -> None:
         super().__init__(in_channels, **options)
@@ -92,6 +108,18 @@ class PublishedPTv3(PTv3):
             attention.scale = attention.scale if qk_scale is None else qk_scale
             if not qkv_bias:
                 attention.qkv = nn.Linear(channels, 3 * channels, bias=False)
+
+        self.draws = draws
+
+    def eval(self) -> "PublishedPTv3":
+        super().eval()
+        if self.draws:
+            stages = [*self.enc, *reversed(self.dec)]
+            layers = [m for stage in stages for m in stage.modules() if isinstance(m, RotaryPosition)]
+            for number, layer in enumerate(layers):
+                layer.__class__ = RecordedRotary
+                layer.train().draws = [drawn[number] for drawn in self.draws]
+        return self
 
     def _curve_orders(self) -> Iterator[Tensor]:
         return super()._curve_orders() if self.shuffles is None else iter(self.shuffles)

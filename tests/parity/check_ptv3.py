@@ -1,6 +1,7 @@
 """Our Point Transformer V3 against Pointcept's: curves, all resolutions, the insides of blocks, and gradients."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pcseg.backbones.points.ptv3_network import Encoded, PTv3
+from pcseg.backbones.points.ptv3_rotary import Rotary
+from pcseg.nn.levels import Level
 from pcseg.ops.voxels import VoxelSet
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
@@ -23,15 +26,26 @@ RENAMED = {
 }  # fmt: skip
 SAME = ("enc_channels", "enc_depths", "dec_channels", "dec_depths", "mlp_ratio", "qkv_bias", "qk_scale", "pre_norm",
         "layer_scale", "mask_token", "drop_path")  # fmt: skip
+ROTARY = {"rope_base": "base", "shift_coords": "shift", "jitter_coords": "jitter", "rescale_coords": "rescale",
+          "dec_rope_enable": "decoder"}  # fmt: skip
+DRAWS = ("input.rope_shift", "input.rope_log_jitter", "input.rope_log_rescale")
 WITHOUT_EFFECT = ("in_channels", "enc_mode", "shuffle_orders", "dec_patch_size", "upcast_attention", "upcast_softmax",
-                  "traceable", "attn_drop", "proj_drop")  # fmt: skip
+                  "traceable", "attn_drop", "proj_drop", "freeze_encoder")  # fmt: skip
 """Taken otherwise, or without an effect on the numbers in evaluation."""
 
 
 def options(args: Mapping[str, Any], variant: str) -> dict[str, Any]:
     """Our constructor's arguments for those of the official one."""
-    assert not args.keys() - RENAMED.keys() - {*SAME, *WITHOUT_EFFECT}, "an argument that we do not know"
-    ours = {RENAMED.get(name, name): value for name, value in args.items() if name not in WITHOUT_EFFECT}
+    known = {*RENAMED, *SAME, *ROTARY, *WITHOUT_EFFECT}
+    assert not args.keys() - known, "an argument that we do not know"
+    ours = {
+        RENAMED.get(name, name): value
+        for name, value in args.items()
+        if name not in WITHOUT_EFFECT and name not in ROTARY
+    }
+    if args.get("rope_base"):
+        given = {ours: args[name] for name, ours in ROTARY.items() if args.get(name) is not None}
+        ours["rotary"] = Rotary(**given)
     if args.get("enc_mode"):
         ours |= {"dec_channels": (), "dec_depths": (), "dec_heads": ()}
     else:
@@ -44,7 +58,13 @@ def options(args: Mapping[str, Any], variant: str) -> dict[str, Any]:
 
 def build(golden: Golden, variant: str, dtype: torch.dtype) -> PTv3:
     args = golden.meta["args"]
-    network = PublishedPTv3(args["in_channels"], shuffles=shuffles_of(golden), **options(args, variant))
+    draws = [golden.tensor(key) for key in DRAWS if key in golden]
+    network = PublishedPTv3(
+        args["in_channels"], shuffles=shuffles_of(golden), draws=draws, **options(args, variant)
+    )
+    if args.get("freeze_encoder"):
+        for frozen in (network.stem, network.enc, network.pools):
+            frozen.requires_grad_(False)
     report = load_published_points(golden.section("weight."), network)
     assert not report.unexpected + report.missing + report.ignored
     return network.to(dtype).eval()
@@ -54,7 +74,14 @@ def batch_of(golden: Golden, dtype: torch.dtype) -> Data:
     offset = golden.tensor("input.offset").long()
     ptr = torch.cat([offset.new_zeros(1), offset])
     x = golden.tensor("input.feat", dtype).requires_grad_()
-    return Data(x=x, grid_pos=golden.tensor("input.grid_coord"), ptr=ptr)
+    pos = golden.tensor("input.coord", dtype)
+    if "input.grid_size" in golden:
+        corner = golden.tensor("input.coord").amin(0)
+        grid_pos = ((golden.tensor("input.coord") - corner) / float(golden["input.grid_size"])).int()
+        assert torch.equal(grid_pos, golden.tensor("output.grid_coord_input"))
+    else:
+        grid_pos = golden.tensor("input.grid_coord")
+    return Data(x=x, pos=pos.requires_grad_(), grid_pos=grid_pos, ptr=ptr)
 
 
 def shuffles_of(golden: Golden) -> list[Tensor] | None:
@@ -97,7 +124,7 @@ class Recorder:
 
 def close(actual: Tensor, golden: Golden, key: str, rows: Tensor | None = None) -> None:
     exact = actual.dtype == torch.float64 and key + "64" in golden
-    loose = any(golden.meta["args"].get(option) for option in INSIDE_FLOAT32)
+    loose = not is_utonia(golden) and any(golden.meta["args"].get(option) for option in INSIDE_FLOAT32)
     tolerance = TOLERANCE[torch.float64] if exact and not loose else TOLERANCE[torch.float32]
     if exact and loose:
         tolerance = 1e-5
@@ -106,8 +133,15 @@ def close(actual: Tensor, golden: Golden, key: str, rows: Tensor | None = None) 
     torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance, msg=lambda text: f"{key}: {text}")
 
 
-def check_levels(golden: Golden, encoded: list[Encoded], recorder: Recorder) -> None:
-    """Every intermediate result; those of coarser resolutions by their coordinates, whatever their order."""
+def is_utonia(golden: Golden) -> bool:
+    return "m3" in golden.meta["official_class"]
+
+
+def check_levels(golden: Golden, encoded: list[Encoded], recorder: Recorder) -> list[Tensor | None]:
+    """Every intermediate result; those of coarser resolutions by their coordinates, whatever their order.
+
+    Returns our row for every row of the file, of every resolution.
+    """
     rows: list[Tensor | None] = [None]
     for s, stage in enumerate(encoded[1:], 1):
         down = f"output.mid.enc.enc{s}.down"
@@ -118,6 +152,8 @@ def check_levels(golden: Golden, encoded: list[Encoded], recorder: Recorder) -> 
         assert torch.equal(parent, rows[s][golden.tensor(f"{down}.pooling_inverse")]), down
         assert sorted(set(stage.level.depths)) == [int(golden[f"{down}.serialized_depth"])], down
         check_order(golden, f"{down}.serialized", stage.level, rows[s])
+        if stage.level.coord is not None:
+            close(stage.level.coord, golden, f"{down}.coord", rows[s])
     for key in golden.arrays:
         if key.startswith("output.mid.") and key.endswith(".feat"):
             name = key.removeprefix("output.mid.").removesuffix(".feat")
@@ -126,6 +162,7 @@ def check_levels(golden: Golden, encoded: list[Encoded], recorder: Recorder) -> 
                 close(recorder.seen[name], golden, key, rows[int(place[3:])])
             else:
                 raise AssertionError(f"{key} is not compared")
+    return rows
 
 
 def check_order(golden: Golden, key: str, level: Any, rows: Tensor) -> None:
@@ -143,16 +180,30 @@ def mask_of(golden: Golden) -> Tensor | None:
     return golden.tensor("input.mask") if "input.mask" in golden else None
 
 
-def check_gradients(golden: Golden, out: Tensor, x: Tensor, network: PTv3) -> None:
+def check_gradients(golden: Golden, out: Tensor, batch: Data, network: PTv3) -> None:
     (out * golden.tensor("input.grad_out", out.dtype)).sum().backward()
-    assert x.grad is not None
-    torch.testing.assert_close(x.grad, golden.tensor("output.grad_feat64"), rtol=1e-9, atol=1e-9)
+    for name, tensor in (("feat", batch.x), ("coord", batch.pos)):
+        if f"output.grad_{name}64" in golden:
+            expected = golden.tensor(f"output.grad_{name}64")
+            torch.testing.assert_close(tensor.grad, expected, rtol=1e-9, atol=1e-9)
     for parameter in network.parameters():
         parameter.data = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
     gradients = published_state(network)
     names = golden["output.grad_norm_names"].tolist()
     for name, expected in zip(names, golden["output.grad_norms64"].tolist()):
         assert abs(float(gradients[name].norm()) - expected) <= 1e-9 * max(1.0, expected), name
+    for name, expected in golden.section("output.grad_param64.").items():
+        torch.testing.assert_close(gradients[name], expected, rtol=1e-9, atol=1e-9)
+
+
+def check_upcast(golden: Golden, levels: list[Level]) -> None:
+    """Features at the finest resolution: the first steps concatenate, the others copy."""
+    for key, expected in golden.section("output.upcast.").items():
+        x, steps = levels[-1].x, int(key.split(".")[0])
+        for step, (fine, coarse) in enumerate(reversed(list(pairwise(levels)))):
+            x = x[coarse.parent]
+            x = torch.cat([fine.x, x], 1) if step < steps else x
+        torch.testing.assert_close(x.float(), expected, rtol=0, atol=TOLERANCE[torch.float32])
 
 
 def check(golden: Golden, variant: str) -> None:
@@ -166,10 +217,12 @@ def check(golden: Golden, variant: str) -> None:
         encoded = network.encode(batch, mask=mask_of(golden))
         levels = network.decode(encoded)
         assert [level.x.shape[1] for level in levels] == network.out_channels
-        check_levels(golden, encoded, recorder)
-        close(levels[-1 if golden.meta["args"].get("enc_mode") else 0].x, golden, "output.feat")
+        rows = check_levels(golden, encoded, recorder)
+        out = levels[-1].x[rows[-1]] if golden.meta["args"].get("enc_mode") else levels[0].x
+        close(out, golden, "output.feat")
+        check_upcast(golden, levels)
         if "input.grad_out" in golden and dtype == torch.float64:
-            check_gradients(golden, levels[0].x, batch.x, network)
+            check_gradients(golden, out, batch, network)
 
 
 def check_rounded(golden: Golden) -> None:
@@ -219,4 +272,4 @@ def check_point_serialization(golden: Golden) -> None:
         assert torch.equal(found.inverse, inverse)
 
 
-CHECKS = {"ptv3": check_ptv3, "sonata": check_sonata, "point_serialization": check_point_serialization}
+CHECKS = {"ptv3": check_ptv3, "sonata": check_sonata, "utonia_enc": check_sonata, "utonia_dec": check_sonata, "point_serialization": check_point_serialization}

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcseg.backbones.points.ptv3_curves import CurveLevel
+from pcseg.backbones.points.ptv3_rotary import Rotary, RotaryPosition
 from pcseg.nn.norms import DropPath
 from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.nn.tokens import by_rows
@@ -24,6 +25,7 @@ class PTv3Block(nn.Module):
         curve: Number of the curve along which patches attend.
         mlp_ratio: Width of the MLP, as a multiple of ``channels``.
         relative_position: Add a learned bias of the relative position to the logits.
+        rotary: Rotate queries and keys by the coordinates of their voxels.
         drop_path: Probability that a branch is dropped for a voxel in training.
     """
 
@@ -36,14 +38,16 @@ class PTv3Block(nn.Module):
         patch_size: int = 1024,
         mlp_ratio: float = 4.0,
         relative_position: bool = False,
+        rotary: Rotary | None = None,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         self.position = ConditionalPosition(channels)
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.attention = PatchAttention(
-            channels, heads, curve=curve, patch_size=patch_size, relative_position=relative_position
-        )
+            channels, heads,
+            curve=curve, patch_size=patch_size, relative_position=relative_position, rotary=rotary,
+        )  # fmt: skip
         self.mlp = MLP(channels, int(channels * mlp_ratio))
         self.drop_path = DropPath(drop_path)
 
@@ -70,7 +74,14 @@ class PatchAttention(nn.Module):
     """Multi-head attention of every voxel over its patch of a curve; see :class:`PTv3Block` for the arguments."""
 
     def __init__(
-        self, channels: int, heads: int, *, curve: int, patch_size: int, relative_position: bool
+        self,
+        channels: int,
+        heads: int,
+        *,
+        curve: int,
+        patch_size: int,
+        relative_position: bool,
+        rotary: Rotary | None,
     ) -> None:
         super().__init__()
         self.heads, self.curve, self.patch_size = heads, curve, patch_size
@@ -78,25 +89,32 @@ class PatchAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
         self.relative = RelativePosition(patch_size, heads) if relative_position else None
+        self.rotary = None if rotary is None else RotaryPosition(channels, heads, rotary)
 
     def forward(self, x: Tensor, level: CurveLevel) -> Tensor:
         order, inverse = level.permutation(self.curve)
         patches = level.patches(self.patch_size)
         bias = None if self.relative is None else self.relative.between(level.voxels.grid_pos[order])
+        turns = None if self.rotary is None else self.rotary(level.coord)[order]
         if x.device.type == "cpu":
-            parts = [self._attend(run, keys, bias) for run, keys in split_runs(x, order, inverse, patches)]
+            parts = [
+                self._attend(run, keys, None if turns is None else turns[run.keys], bias)
+                for run, keys in split_runs(x, order, inverse, patches)
+            ]
             out = torch.cat(parts) if parts else x
         else:
-            query, key, value = self._project(permute_rows(x, order, inverse))
+            query, key, value = self._project(permute_rows(x, order, inverse), turns)
             out = patch_attention(query, key, value, patches, scale=self.scale, bias=bias)
             out = self.proj(out.flatten(1))
         return permute_rows(out, inverse, order)
 
-    def _attend(self, run: Run, rows: Tensor, bias: PairBias | None) -> Tensor:
-        query, key, value = self._project(rows)
+    def _attend(self, run: Run, rows: Tensor, turns: Tensor | None, bias: PairBias | None) -> Tensor:
+        query, key, value = self._project(rows, turns)
         return self.proj(attend_run(run, query[run.borrowed :], key, value, self.scale, bias).flatten(1))
 
-    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _project(self, x: Tensor, turns: Tensor | None) -> tuple[Tensor, ...]:
+        if self.rotary is not None and turns is not None:
+            return self.rotary.project(x, self.qkv, turns, self.heads)
         return self.qkv(x).view(len(x), 3, self.heads, x.shape[1] // self.heads).unbind(1)
 
     def extra_repr(self) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 from pcseg.errors import UserError
 from pcseg.ops.kernel_lookup import coarsen
 from pcseg.ops.patches import Patches, cut_patches
+from pcseg.ops.segment import segment_mean
 from pcseg.ops.serialization import MAX_DEPTH, Curve, bits_needed, check_coordinates, encode
 from pcseg.ops.voxels import VoxelSet
 
@@ -33,6 +34,7 @@ class CurveLevel:
         curves: Curves by number; block i of a stage uses the i-th.
         depths: Bits per axis of the codes of every cloud.
         origin: Subtracted from the coordinates of every cloud, ``(B, 3)``.
+        coord: Continuous coordinates for rotary position embeddings, ``(N, 3)``.
 
     Convention:
         Clouds are independent: a cloud gives the same alone and in any batch, and coordinates may have any sign.
@@ -42,10 +44,13 @@ class CurveLevel:
     curves: tuple[Curve, ...]
     depths: list[int]
     origin: Tensor
+    coord: Tensor | None = None
     _permutations: dict[Curve, Permutation] = field(default_factory=dict)
 
     @classmethod
-    def finest(cls, voxels: VoxelSet, curves: Sequence[Curve], *, strides: Sequence[int]) -> Self:
+    def finest(
+        cls, voxels: VoxelSet, curves: Sequence[Curve], *, strides: Sequence[int], coord: Tensor | None = None
+    ) -> Self:
         """Return the level of the input, given the strides of all coarser levels.
 
         Raises:
@@ -54,7 +59,8 @@ class CurveLevel:
         if voxels.num_clouds > MAX_CLOUDS:
             raise UserError(f"batch: has {voxels.num_clouds} clouds. Use at most {MAX_CLOUDS}.")
         origin = cls._origin(voxels, math.prod(strides))
-        return cls(voxels=voxels, curves=tuple(curves), depths=cls._depths(voxels, origin), origin=origin)
+        depths = cls._depths(voxels, origin)
+        return cls(voxels=voxels, curves=tuple(curves), depths=depths, origin=origin, coord=coord)
 
     @classmethod
     def _origin(cls, voxels: VoxelSet, cell: int) -> Tensor:
@@ -97,6 +103,9 @@ class CurveLevel:
             stride: Edge of a coarse voxel in voxels of this level.
             curves: Curves of the coarse level by number.
             fresh_depth: Measure the depth again; otherwise the coarse codes are these codes without their last bits.
+
+        Convention:
+            A coarse coordinate is the mean of those of the voxels of this level, whatever number of points they hold.
         """
         coarse = coarsen(self.voxels, stride, stride)
         origin = self.origin.div(stride, rounding_mode="floor")
@@ -104,5 +113,7 @@ class CurveLevel:
             depths = self._depths(coarse.voxels, origin)
         else:
             depths = [max(depth - (stride - 1).bit_length(), 0) for depth in self.depths]
-        level = type(self)(voxels=coarse.voxels, curves=tuple(curves), depths=depths, origin=origin)
+        coord = None if self.coord is None else segment_mean(self.coord, coarse.parent, len(coarse.voxels))
+        curves = tuple(curves)
+        level = type(self)(voxels=coarse.voxels, curves=curves, depths=depths, origin=origin, coord=coord)
         return level, coarse.parent

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pcseg.backbones.contract import PointBackbone, batch_voxels
 from pcseg.backbones.points.ptv3_blocks import PTv3Block
 from pcseg.backbones.points.ptv3_curves import CurveLevel
+from pcseg.backbones.points.ptv3_rotary import Rotary
 from pcseg.backbones.points.ptv3_stages import (
     ConvStem,
     GridPool,
@@ -58,6 +59,7 @@ class PTv3(PointBackbone):
         mlp_ratio: Width of the MLP of a block, as a multiple of the block's.
         relative_position: Add a learned bias of the relative position to the logits, as the published S3DIS model
             does. Needs memory proportional to voxels times ``patch_size``.
+        rotary: Rotary position embeddings of ``batch.pos``, as in Utonia.
         mask_token: Learn a feature for voxels that :meth:`forward` masks, as in self-supervised training.
         drop_path: Highest drop path rate in training; it grows from 0 with depth.
 
@@ -88,6 +90,7 @@ class PTv3(PointBackbone):
         curves: Sequence[Curve] = CURVES,
         mlp_ratio: float = 4.0,
         relative_position: bool = False,
+        rotary: Rotary | None = None,
         mask_token: bool = False,
         drop_path: float = 0.3,
     ) -> None:
@@ -99,8 +102,10 @@ class PTv3(PointBackbone):
         decoder = {"dec_channels": dec_channels, "dec_depths": dec_depths, "dec_heads": dec_heads}
         _check_lengths(stages, decoder_stages, **decoder)
         _check_values(variant, sizes, curves, strides)
-        _check_heads("enc_heads", enc_channels, enc_heads)
-        _check_heads("dec_heads", dec_channels, dec_heads)
+        decoder_rotary = rotary if rotary is not None and rotary.decoder else None
+        _check_heads("enc_heads", enc_channels, enc_heads, rotary)
+        _check_heads("dec_heads", dec_channels, dec_heads, decoder_rotary)
+        self.rotary = rotary
         self.variant: Variant = variant
         self.strides, self.curves = tuple(strides), tuple(curves)
         block = partial(PTv3Block, mlp_ratio=mlp_ratio, relative_position=relative_position)
@@ -116,12 +121,12 @@ class PTv3(PointBackbone):
         for s, rates in enumerate(_drop_rates(drop_path, enc_depths)):
             if s:
                 self.pools.append(GridPool(enc_channels[s - 1], enc_channels[s], norm))
-            make = partial(block, patch_size=sizes[s])
+            make = partial(block, patch_size=sizes[s], rotary=rotary)
             self.enc.append(PTv3Stage(enc_channels[s], enc_heads[s], rates, make))
         widths = [*dec_channels, enc_channels[-1]]
         for s, rates in enumerate(_drop_rates(drop_path, dec_depths)):
             self.unpools.append(GridUnpool(widths[s + 1], enc_channels[s], widths[s], norm))
-            make = partial(block, patch_size=sizes[s])
+            make = partial(block, patch_size=sizes[s], rotary=decoder_rotary)
             self.dec.append(PTv3Stage(widths[s], dec_heads[s], rates[::-1], make))
         self.out_channels = widths if dec_channels else list(enc_channels)
 
@@ -136,23 +141,32 @@ class PTv3(PointBackbone):
 
     def encode(self, batch: PointBatch, *, mask: Tensor | None = None) -> list[Encoded]:
         """Return the features of every encoder stage, finest first; ``mask`` as in :meth:`forward`."""
-        orders = self._curve_orders()
-        curves = _permuted(self.curves, next(orders))
-        level = self.level_type.finest(batch_voxels(batch), curves, strides=self.strides)
-        x = self.stem(batch.x + self.input_shift, level)
-        if mask is not None:
-            if self.mask_token is None:
-                raise UserError("mask: this network has no mask token. Build it with mask_token: true.")
-            x = torch.where(mask[:, None], self.mask_token.to(x.dtype), x)
-        encoded = [Encoded(self.enc[0](x, level), level, None)]
-        for pool, stage, stride in zip(self.pools, self.enc[1:], self.strides):
-            fine = encoded[-1]
-            # Sonata shuffles the list that it was given, PTv3 that of the finer resolution.
-            curves = _permuted(self.curves if self.variant == "sonata" else fine.level.curves, next(orders))
-            level, parent = fine.level.coarser(stride, curves, fresh_depth=self.variant == "sonata")
-            x = pool(fine.x, parent, len(level.voxels))
-            encoded.append(Encoded(stage(x, level), level, parent))
+        if mask is not None and self.mask_token is None:
+            raise UserError("mask: this network has no mask token. Build it with mask_token: true.")
+        encoded: list[Encoded] = []
+        for s, (level, parent) in enumerate(self.resolutions(batch)):
+            if parent is None:
+                x = self.stem(batch.x + self.input_shift, level)
+                if mask is not None:
+                    x = torch.where(mask[:, None], self.mask_token.to(x.dtype), x)
+            else:
+                x = self.pools[s - 1](encoded[-1].x, parent, len(level.voxels))
+            encoded.append(Encoded(self.enc[s](x, level), level, parent))
         return encoded
+
+    def resolutions(self, batch: PointBatch) -> list[tuple[CurveLevel, Tensor | None]]:
+        """Return the voxels and curves of every stage, finest first, and the row there of every finer voxel."""
+        orders = self._curve_orders()
+        coord = None if self.rotary is None else batch.pos * self.rotary.scale
+        curves = _permuted(self.curves, next(orders))
+        level = self.level_type.finest(batch_voxels(batch), curves, strides=self.strides, coord=coord)
+        found: list[tuple[CurveLevel, Tensor | None]] = [(level, None)]
+        for stride in self.strides:
+            # Sonata shuffles the list that it was given, PTv3 that of the finer resolution.
+            curves = _permuted(self.curves if self.variant == "sonata" else level.curves, next(orders))
+            level, parent = level.coarser(stride, curves, fresh_depth=self.variant == "sonata")
+            found.append((level, parent))
+        return found
 
     def decode(self, encoded: list[Encoded]) -> list[Level]:
         """Return the levels of :meth:`forward`, given the result of :meth:`encode`."""
@@ -212,7 +226,12 @@ def _check_values(variant: str, sizes: Sequence[int], curves: Sequence[str], str
     require(powers, "strides", list(strides), "Use powers of two, or the sonata variant.")
 
 
-def _check_heads(option: str, widths: Sequence[int], heads: Sequence[int]) -> None:
+def _check_heads(option: str, widths: Sequence[int], heads: Sequence[int], rotary: Rotary | None) -> None:
     for width, count in zip(widths, heads):
         if width % count:
             raise UserError(f"{option}: {count} heads do not divide a width of {width}. Change one of them.")
+        if rotary is not None and width // count % 6:
+            raise UserError(
+                f"{option}: {count} heads of a width of {width} have {width // count} channels each. Rotary "
+                "embeddings need a multiple of 6: pairs for each of 3 axes."
+            )

@@ -36,6 +36,7 @@ PTV3: tuple[Rename, ...] = (
     (r"\.position\.norm\.", ".cpe.2."),
     (r"(\.block\d+\.norm[12])\.", r"\1.0."),
     (r"\.attention\.relative\.table$", ".attn.rpe.rpe_table"),
+    (r"\.attention\.rotary\.", ".attn.rope."),
     (r"\.attention\.", ".attn."),
     (r"\.mlp\.", ".mlp.0."),
 )
