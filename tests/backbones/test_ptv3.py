@@ -12,12 +12,13 @@ from torch_geometric.data import Data
 from pcseg.backbones.points import ptv3_blocks
 from pcseg.backbones.points.ptv3 import Sonata, ptv3_base, ptv3_rpe, ptv3_small
 from pcseg.backbones.points.ptv3_network import PTv3
+from pcseg.backbones.points.ptv3_rotary import Rotary, RotaryPosition
 from pcseg.errors import UserError
 from pcseg.nn import tokens
 from pcseg.nn.levels import Level
 from pcseg.nn.norms import DropPath
 
-VARIANTS = ["ptv3", "sonata"]
+VARIANTS = ["ptv3", "sonata", "utonia"]
 
 
 def same(a: Tensor, b: Tensor) -> None:
@@ -28,7 +29,7 @@ def same(a: Tensor, b: Tensor) -> None:
 def test_levels(variant: str) -> None:
     backbone, batch = tiny(variant), batch_of(cloud(150), cloud(1, 1), cloud(90, 2))
     levels = backbone(batch)
-    assert [level.x.shape[1] for level in levels] == backbone.out_channels == [8, 16, 16]
+    assert [level.x.shape[1] for level in levels] == backbone.out_channels
     assert [level.stride for level in levels] == [1, 2, 4]
     assert torch.equal(levels[0].voxels.grid_pos, batch.grid_pos)
     assert levels[0].parent is None
@@ -53,7 +54,7 @@ def test_clouds_do_not_see_each_other(variant: str) -> None:
 def test_rows_may_come_in_any_order(variant: str) -> None:
     backbone, one = tiny(variant), cloud(80)
     order = torch.randperm(80)
-    shuffled = Data(x=one.x[order], grid_pos=one.grid_pos[order], num_nodes=80)
+    shuffled = Data(x=one.x[order], pos=one.pos[order], grid_pos=one.grid_pos[order], num_nodes=80)
     same(backbone(batch_of(shuffled))[0].x, backbone(batch_of(one))[0].x[order])
 
 
@@ -69,7 +70,7 @@ def test_moving_by_coarsest_voxels_changes_nothing() -> None:
 def test_tiny_clouds(variant: str, sizes: list[int], training: bool) -> None:
     backbone = tiny(variant).train(training)
     levels = backbone(batch_of(*(cloud(size, i) for i, size in enumerate(sizes))))
-    assert levels[0].x.shape == (sum(sizes), 8)
+    assert levels[0].x.shape == (sum(sizes), backbone.out_channels[0])
     assert all(level.x.isfinite().all() for level in levels)
     torch.stack([level.x.sum() for level in levels]).sum().backward()
 
@@ -92,7 +93,7 @@ def test_gradients_by_finite_differences(variant: str, options: dict) -> None:
     backbone, one = tiny(variant, **options), cloud(30, edge=4)
 
     def features(x: Tensor) -> Tensor:
-        levels = backbone(batch_of(Data(x=x, grid_pos=one.grid_pos, num_nodes=30)))
+        levels = backbone(batch_of(Data(x=x, pos=one.pos, grid_pos=one.grid_pos, num_nodes=30)))
         return torch.cat([level.x.flatten() for level in levels])
 
     assert torch.autograd.gradcheck(features, one.x.requires_grad_(), fast_mode=True, atol=1e-6)
@@ -150,6 +151,42 @@ def test_mask_token_hides_the_input() -> None:
     same(backbone(batch_of(one), mask=mask)[0].x, backbone(batch_of(other), mask=mask)[0].x)
     with pytest.raises(UserError, match="mask_token: true"):
         tiny("sonata")(batch_of(one), mask=mask)
+
+
+def rotated(seed: int = 0, move: float = 0.0, factor: float = 1.0, **options: float) -> Tensor:
+    """Return the features of a network whose rotary embeddings alone are in training mode."""
+    torch.manual_seed(5)
+    backbone, one = tiny("utonia", rotary=Rotary(**options)), cloud(60)
+    for module in backbone.modules():
+        if isinstance(module, RotaryPosition):
+            module.train()
+    one.pos = one.pos * factor + move
+    torch.manual_seed(seed)
+    return backbone(batch_of(one))[0].x
+
+
+def test_rotary_embeddings_see_differences_of_coordinates() -> None:
+    same(rotated(), rotated(move=3.7))
+    same(rotated(), rotated(seed=1, shift=2.0))
+    same(rotated(scale=2.0), rotated(factor=2.0))
+    assert not torch.allclose(rotated(), rotated(factor=2.0))
+
+
+@pytest.mark.parametrize("option", ["jitter", "rescale"])
+def test_rotary_coordinates_vary_in_training_by_its_seed(option: str) -> None:
+    assert torch.equal(rotated(**{option: 1.5}), rotated(**{option: 1.5}))
+    assert not torch.allclose(rotated(**{option: 1.5}), rotated(seed=1, **{option: 1.5}))
+
+
+def test_rotary_embeddings_of_the_encoder_alone() -> None:
+    backbone = tiny("utonia", rotary=Rotary(decoder=False), dec_heads=(4, 6))  # 3 and 2 channels per head
+    names = [name for name in backbone.state_dict() if name.endswith("inv_freq")]
+    assert len(names) == 4
+    assert not any(name.startswith("dec.") for name in names)
+    with pytest.raises(
+        UserError, match=r"dec_heads: 4 heads of a width of 12 have 3 channels each.*multiple of 6"
+    ):
+        tiny("utonia", dec_heads=(4, 6))
 
 
 def test_encoder_alone_and_strides_of_three() -> None:

@@ -141,13 +141,15 @@ class PTv3(PointBackbone):
 
     def encode(self, batch: PointBatch, *, mask: Tensor | None = None) -> list[Encoded]:
         """Return the features of every encoder stage, finest first; ``mask`` as in :meth:`forward`."""
-        if mask is not None and self.mask_token is None:
-            raise UserError("mask: this network has no mask token. Build it with mask_token: true.")
         encoded: list[Encoded] = []
         for s, (level, parent) in enumerate(self.resolutions(batch)):
             if parent is None:
                 x = self.stem(batch.x + self.input_shift, level)
                 if mask is not None:
+                    if self.mask_token is None:
+                        raise UserError(
+                            "mask: this network has no mask token. Build it with mask_token: true."
+                        )
                     x = torch.where(mask[:, None], self.mask_token.to(x.dtype), x)
             else:
                 x = self.pools[s - 1](encoded[-1].x, parent, len(level.voxels))
