@@ -19,7 +19,7 @@ from pcseg.training.segmentor import Segmentor
 from pcseg.training.train import train
 
 POINT_DATA = ("rooms", "s3dis", "scannet", "scannet/classes200")
-HEADS = ("linear", "fcn", "encnet", "ctnet", "ccnet", "slab", "cac")
+HEADS = ("linear", "fcn", "encnet", "ctnet", "ctnet_centers", "ctnet_slab", "ccnet", "slab", "cac")
 BACKBONES = ("sparse_unet_small", "sparse_unet_base", "ptv3_small", "ptv3", "sonata_linear", "sonata_decoder")
 IMAGE_DATA = ("ade20k", "cityscapes", "pascal_context", "rooms_frames", "scannet_frames", "voc")
 RECIPES = tuple(

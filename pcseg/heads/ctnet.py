@@ -1,16 +1,30 @@
 """The bodies of CTNet: channel context, then spatial context guided by class features."""
 
 from collections.abc import Sequence
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
-from pcseg.heads.base import Body, BodyOutput, require_factor
+from pcseg.errors import UserError, require_choice
+from pcseg.heads.base import Body, BodyOutput, require_factor, require_supervision
 from pcseg.losses.cloud_classes import class_frequency, class_frequency_loss
 from pcseg.nn.channel_context import ChannelContext, ChannelGate
+from pcseg.nn.class_centers import ClassCenters, class_prob, true_shares
 from pcseg.nn.norms import BatchNorm, ConvNorm, NormFactory, linear_norm
+from pcseg.nn.slab_context import SlabContext
 from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.nn.spatial_context import SpatialContext
-from pcseg.nn.tokens import LocalConv, Sites
+from pcseg.nn.tokens import LocalConv, Sites, as_voxels
+from pcseg.ops.slabs import voxel_slabs
+
+ClassFeatures = Literal["rank_one", "embedding", "centers", "slab"]
+"""Features of the classes that tokens read. ``rank_one``: M = p vᵀ, as published. ``embedding``: learned, the same for
+all clouds. ``centers``: centers of the classes of the cloud, :class:`~pcseg.nn.class_centers.ClassCenters`. ``slab``:
+class shares of slabs, :class:`~pcseg.nn.slab_context.SlabContext`, instead of the SCM."""
+
+EMBEDDING_STD = 0.02
+"""Spread of the class embedding at the start: that of p vᵀ for a dozen classes."""
 
 
 class CTBody(Body):
@@ -19,7 +33,12 @@ class CTBody(Body):
     Args:
         in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.base.Body`.
         width: Channels of the context modules; 512 in the released code.
-        key_width: Channels of queries, keys and values in the SCM; 256 in the released code.
+        key_width: Channels of queries, keys and values in the SCM, or of slabs; 256 in the released code.
+        class_features: What tokens read, see :data:`ClassFeatures`.
+        heads: Heads of the attention to class features; 1 in the released code.
+        true_classes: Compute shares and centers from the true classes of labeled tokens: an upper bound.
+        deep_weight: Factor of the cross-entropy of the region logits, from which centers and shares of slabs come; 0
+            only if the context trains them.
         class_weight: Factor of the CP-loss.
         class_batch_norm: Whether the class scores are normalized over the clouds of a batch, as published. Batch
             norm over two clouds keeps only their sign, so this is off by default.
@@ -36,6 +55,10 @@ class CTBody(Body):
         *,
         width: int = 128,
         key_width: int = 64,
+        class_features: ClassFeatures = "rank_one",
+        heads: int = 1,
+        true_classes: bool = False,
+        deep_weight: float = 0.4,
         class_weight: float = 0.1,
         class_batch_norm: bool = False,
         paddle_init: bool = False,
@@ -43,20 +66,56 @@ class CTBody(Body):
     ) -> None:
         super().__init__()
         require_factor("class_weight", class_weight)
-        self.width, self.class_weight = width, class_weight
+        require_choice("class_features", class_features, ClassFeatures)
+        if true_classes and class_features == "embedding":
+            raise UserError("true_classes: an embedding has no shares. Choose other class features.")
+        self.width, self.class_weight, self.true_classes = width, class_weight, true_classes
         self.reduce = ConvNorm(conv(in_channels, width, bias=True), norm(width))
         class_norm = norm if class_batch_norm else nn.Identity
         self.channel_context = ChannelContext(width, num_classes, class_norm=class_norm)
-        self.spatial_context = SpatialContext(width, key_width, conv=conv, norm=norm)
+        self.spatial_context = self.slab_context = self.embedding = self.centers = self.region = None
+        if class_features == "slab":
+            self.slab_context = SlabContext(width, num_classes, width=key_width, norm=norm)
+        else:
+            self.spatial_context = SpatialContext(width, key_width, conv=conv, heads=heads, norm=norm)
         self.classify = nn.Linear(width, num_classes)
+        if class_features == "embedding":
+            self.embedding = nn.Parameter(EMBEDDING_STD * torch.randn(num_classes, width))
+        if class_features == "centers":
+            self.centers = ClassCenters(width, num_classes)
+        if class_features in ("centers", "slab"):
+            require_supervision(deep_weight, context=not true_classes)
+            self.region, self.deep_weight = nn.Linear(width, num_classes), deep_weight
         if paddle_init:
             init_as_paddle(self)
 
-    def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:
-        x, class_prob, class_features = self.channel_context(self.reduce(x, sites), sites.ptr)
-        x = self.spatial_context(x, class_features, sites)
-        clouds = {"class_prob": class_prob, "class_features": class_features}
-        return BodyOutput(logits=self.classify(x), clouds=clouds, features=x)
+    @property
+    def needs_truth(self) -> bool:
+        return self.true_classes
+
+    def forward(
+        self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = (), *, truth: Tensor | None = None
+    ) -> BodyOutput:
+        x, shares, class_features = self.channel_context(self.reduce(x, sites), sites.ptr)
+        clouds = {"class_prob": shares}
+        region = None
+        if self.region is not None:
+            region = self.region(x)
+            prob = class_prob(region, truth)
+            if self.slab_context is not None:
+                slabs = voxel_slabs(as_voxels(sites, body="CTBody", parts="slabs"))
+                x = self.slab_context(x, slabs, self.slab_context.tables(x, prob, slabs))
+            elif self.centers is not None:
+                class_features = self.centers(x, prob, sites.ptr)
+        elif self.embedding is not None:
+            class_features = self.embedding.expand_as(class_features)
+        elif truth is not None:
+            vector = class_features.sum(1, keepdim=True)  # p vᵀ, and p sums to one
+            class_features = true_shares(shares, truth, sites.ptr)[:, :, None] * vector
+        if self.spatial_context is not None:
+            clouds["class_features"] = class_features
+            x = self.spatial_context(x, class_features, sites)
+        return BodyOutput(logits=self.classify(x), clouds=clouds, features=x, deep_logits=region)
 
     def cloud_losses(self, clouds: dict[str, Tensor], y: Tensor, ptr: Tensor) -> dict[str, Tensor]:
         prob = clouds["class_prob"]

@@ -23,6 +23,16 @@ def class_mass(weight: Tensor, ptr: Tensor) -> Tensor:
     return torch.stack([rows.sum(0) for rows in split_clouds(weight, ptr)])
 
 
+def true_shares(prob: Tensor, truth: Tensor, ptr: Tensor) -> Tensor:
+    """Return the class shares of clouds by the true classes of their tokens ``truth`` ``(N, K)``, ``(B, K)``.
+
+    A cloud without labels keeps its predicted shares ``prob`` ``(B, K)``.
+    """
+    mass = class_mass(truth, ptr).to(prob)
+    total = mass.sum(1, keepdim=True)
+    return (mass / total).where(total > 0, prob)
+
+
 def class_centers(x: Tensor, weight: Tensor, ptr: Tensor, *, prior: float) -> Tensor:
     r"""Return the centers of the classes of every cloud, ``(B, K, C)``.
 

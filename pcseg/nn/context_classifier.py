@@ -27,8 +27,7 @@ class ContextClassifier(nn.Module):
         norm: Makes the norm.
 
     Convention:
-        Centers are those of a cloud. The implementation of the authors for points averages the true centers over
-        all clouds of a batch.
+        Centers are those of a cloud. The implementations of the authors average the true centers over a batch.
     """
 
     def __init__(

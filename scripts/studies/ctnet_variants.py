@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pcseg.errors import UserError, require_choice
 from pcseg.heads.base import BodyOutput
-from pcseg.heads.ctnet import CTBody
+from pcseg.heads.ctnet import EMBEDDING_STD, CTBody
 from pcseg.nn.tokens import LocalConv, Sites
 
 Order = Literal["tandem", "channel", "spatial", "swapped"]
@@ -17,9 +17,6 @@ not gated. ``swapped``: spatial, then channel context."""
 
 ClassFeatures = Literal["rank_one", "embedding", "added"]
 """``rank_one``: M = p vᵀ, as published. ``embedding``: M = E, learned, the same for all clouds. ``added``: both."""
-
-EMBEDDING_STD = 0.02
-"""Spread of the class embedding at the start: that of p vᵀ for a dozen classes, so that neither drowns the other."""
 
 
 class CTVariantBody(CTBody):

@@ -11,6 +11,7 @@ from helpers.head_contract import CHANNELS, NUM_CLASSES, PointHeadContract
 from pcseg.errors import UserError
 from pcseg.heads import Body, CACBody, CTBody, EncBody, FCNBody, PointHead, PointwiseBody, RCCABody, SlabBody
 from pcseg.heads.points import token_rows, token_sizes
+from pcseg.nn.class_centers import class_prob
 
 WIDTHS = [CHANNELS] * 3
 
@@ -37,6 +38,21 @@ class TestCTNet(PointHeadContract):
 class TestCTNetCoarse(PointHeadContract):
     def make(self) -> PointHead:
         return make(CTBody, level=1, width=12, key_width=6, class_batch_norm=True)
+
+
+class TestCTNetEmbedding(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(CTBody, level=2, width=12, key_width=6, class_features="embedding", heads=2)
+
+
+class TestCTNetCenters(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(CTBody, level=0, width=12, key_width=6, class_features="centers", heads=3)
+
+
+class TestCTNetSlab(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(CTBody, level=2, width=12, key_width=6, class_features="slab")
 
 
 class TestEncNet(PointHeadContract):
@@ -119,6 +135,13 @@ class TestCCNetThick(PointHeadContract):
         (lambda: make(CTBody, class_weight=-1.0), r"class_weight: -1\.0 is out of range"),
         (lambda: make(FCNBody, aux_weight=-1.0), r"head\.aux_weight: -1\.0 is out of range"),
         (lambda: make(RCCABody, axes=[]), r"axes: \[\]"),
+        (lambda: make(CTBody, class_features="center"), r"class_features: unknown value 'center'\. Choose"),
+        (lambda: make(CTBody, class_features="embedding", true_classes=True), "an embedding has no shares"),
+        (
+            lambda: make(CTBody, class_features="centers", true_classes=True, deep_weight=0),
+            "deep_weight: 0 is out of range",
+        ),
+        (lambda: make(CTBody, heads=3), r"heads: 3 is out of range\. Choose a positive divisor of 64"),
         (lambda: make(CACBody, deep_weight=0), "deep_weight: 0"),
         (lambda: make(CACBody, teacher_weight=0), r"distill_weight: 1\.0 is .* Without a teacher choose 0"),
         (lambda: make(CACBody, confidence=2), "confidence: 2 is out of range"),
@@ -165,6 +188,30 @@ def test_truth_is_the_share_of_the_labels_of_a_voxel() -> None:
     torch.testing.assert_close(head(levels, batch).logits, expected)
     head.body.true_classes = False  # as a study switches it
     torch.testing.assert_close(head(levels, None).logits, expected)
+
+
+def test_class_features_of_true_classes() -> None:
+    """Shares and centers of labeled tokens; a cloud without labels keeps what is predicted."""
+    levels, _ = make_levels([random_scene(60, CHANNELS), random_scene(40, CHANNELS, seed=1)])
+    here = levels[1]
+    first = int(here.voxels.ptr[1])
+    label = torch.arange(first) % 3  # classes 3 and 4 do not occur
+    truth = torch.zeros(len(here.x), NUM_CLASSES).index_put((torch.arange(first), label), torch.ones(()))
+
+    def features(class_features: str) -> tuple[Body, torch.Tensor, torch.Tensor]:
+        body = make(CTBody, width=12, key_width=6, class_features=class_features).double().eval().body
+        outputs = [body(here.x, here.voxels, truth=t).clouds["class_features"] for t in (truth, None)]
+        return body, outputs[0], outputs[1]
+
+    _, found, predicted = features("rank_one")
+    shares = torch.bincount(label, minlength=NUM_CLASSES) / first
+    torch.testing.assert_close(found[0], shares[:, None] * predicted[0].sum(0))
+    torch.testing.assert_close(found[1], predicted[1])
+    body, found, predicted = features("centers")
+    x = body.channel_context(body.reduce(here.x, here.voxels), here.voxels.ptr).x
+    torch.testing.assert_close(found, body.centers(x, class_prob(body.region(x), truth), here.voxels.ptr))
+    torch.testing.assert_close(found[1], predicted[1])
+    assert not torch.allclose(found[0], predicted[0])
 
 
 def test_losses_reach_a_weight_of_zero() -> None:

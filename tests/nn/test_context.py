@@ -57,6 +57,23 @@ def test_classes_in_another_order_change_nothing_for_tokens() -> None:
     torch.testing.assert_close(found, module(x, classes, _Clouds()))
 
 
+def test_heads_attend_with_their_part_of_the_channels() -> None:
+    module = ClassAttention(6, 4, conv=_Pointwise, heads=2).double().eval()
+    x, classes = torch.randn(12, 6, dtype=torch.float64), torch.rand(3, 5, 6, dtype=torch.float64)
+    found, mean = module.attend(x, classes, _Clouds()), module.affinity(x, classes, _Clouds())
+    query = module.query(x, None)
+    for cloud, rows in enumerate((range(5), range(0), range(5, 12))):
+        key, value = module.key(classes[cloud]), module.value(classes[cloud])
+        for i in rows:
+            weights = [
+                torch.stack([query[i, part] @ k[part] / 2**0.5 for k in key]).softmax(0)
+                for part in (slice(0, 2), slice(2, 4))
+            ]
+            read = torch.cat([weights[0] @ value[:, :2], weights[1] @ value[:, 2:]])
+            torch.testing.assert_close(found[i], module.up(read[None])[0] + x[i])
+            torch.testing.assert_close(mean[i], (weights[0] + weights[1]) / 2)
+
+
 def test_criss_cross_starts_as_identity() -> None:
     module = CrissCrossAttention(16)
     x = torch.randn(6, 16)
