@@ -25,7 +25,7 @@ def convert_checkpoint(
     """Convert published weights and return a summary. The outcome of every name is written beside ``out``.
 
     Args:
-        source: Checkpoint of CCNet, EncNet, CTNet, VAN, SpUNet, Point Transformer V3, Sonata or Concerto.
+        source: Checkpoint of CCNet, EncNet, CTNet, VAN, SpUNet, Point Transformer V3, Sonata, Concerto or Utonia.
         out: File to write.
         config: Resolved training configuration of the model.
         num_classes: Expected number of classes; by default that of the checkpoint.
@@ -47,6 +47,7 @@ def convert_checkpoint(
     lines += [
         f"Wrote {out}. Start training from it with --init_from {out}.",
         f"Outcome of every name: {names}",
+        *([f"License of the weights: {conversion.license}."] if conversion.license else []),
     ]
     lines.append("It can be evaluated directly." if card else f"It cannot be evaluated directly: {reason}")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from pcseg.official.files import read_weights
 from pcseg.official.loading import LoadReport, first, load_published
 from pcseg.official.names.heads import inflate
 from pcseg.official.names.name_map import NameMap, State, prefix_before
-from pcseg.official.names.points import to_spconv2
+from pcseg.official.names.points import INPUT_BUFFERS, to_spconv2
 from pcseg.official.systems import System, differing_options, find_system
 
 ONLY_POINTS = ("detail.", "auxiliary.")
@@ -35,12 +35,14 @@ class Conversion:
         state: Parameters and buffers by the names of the model.
         report: Outcome of every name; ``missing`` ones keep their initial values in training.
         num_classes: Number of classes of the model, ``None`` for a backbone alone.
+        license: License of the weights if it excludes commercial use.
     """
 
     title: str
     state: dict[str, Tensor]
     report: LoadReport
     num_classes: int | None
+    license: str = ""
 
 
 def convert(
@@ -85,14 +87,17 @@ def convert(
             "--config, or pass --partial to accept these."
         )
     if isinstance(inner, PTv3):
-        inner.expect_unit_colors(_color_channel(config, inner))
-        report.missing.remove(f"{inside}.input_shift")
+        features = _features(config) or (["pos", "color"] if inner.variant == "sonata" else ["color"])
+        inner.expect_published_input(color=_channel("color", features), pos=_channel("pos", features))
+        own = {f"{inside}.{name}" for name in INPUT_BUFFERS}
+        report.missing = [name for name in report.missing if name not in own]
     weights = _loaded(model, report)
     if not with_head:
         report.missing += [f"head.{name}" for name in head.state_dict()]
     return Conversion(
-        title=system.title, state=weights, report=report, num_classes=classes if with_head else None
-    )
+        title=system.title, state=weights, report=report, num_classes=classes if with_head else None,
+        license=system.license,
+    )  # fmt: skip
 
 
 def inflate_head(
@@ -220,12 +225,11 @@ def _require_complete(source: Path, report: LoadReport, names: NameMap) -> None:
         raise UserError(f"{source}: lacks {first(holes)}. Name the backbone that it was trained with.")
 
 
-def _color_channel(config: Mapping[str, Any], backbone: PTv3) -> int | None:
-    """Return the first input channel of the color; without data in the configuration as published."""
-    features = _features(config) or (["pos", "color"] if backbone.variant == "sonata" else ["color"])
-    if "color" not in features:
+def _channel(name: str, features: list[str]) -> int | None:
+    """Return the first input channel of a feature, ``None`` without it."""
+    if name not in features:
         return None
-    return sum(WIDTHS[name] for name in features[: features.index("color")])
+    return sum(WIDTHS[other] for other in features[: features.index(name)])
 
 
 def _features(config: Mapping[str, Any]) -> list[str]:

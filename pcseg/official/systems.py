@@ -28,11 +28,13 @@ class System:
         title: Name in messages.
         mark: End of the name of a tensor that only this system has; for points the first weight, whose last axis
             is the number of input channels.
+        sign: End of a name that distinguishes the system from a later one with the same mark.
         backbone: Whether a module is the backbone that the weights are for.
         names: Returns the name map of the backbone, given ours and the checkpoint.
         head: Published names of the head, to ours.
         classifier: Name of the weight with one row per class, ``None`` for a backbone alone.
         absolute_gain: Norms scale by ``|weight| + eps``.
+        license: License of the weights if it excludes commercial use.
         options: Attributes of backbone and head, or class names of modules, with which the weights compute what was
             published. Their names and shapes fit other values too.
     """
@@ -44,6 +46,8 @@ class System:
     head: Names = field(default_factory=dict)
     classifier: str | None = None
     absolute_gain: bool = False
+    sign: str = ""
+    license: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def num_classes(self, state: State, *, source: str) -> int | None:
@@ -83,8 +87,10 @@ def _paddle_names(backbone: nn.Module, state: State) -> NameMap:
     return resnet_names(backbone, state)
 
 
-def _is_ptv3(variant: str) -> Callable[[nn.Module], bool]:
-    return lambda module: isinstance(module, PTv3) and module.variant == variant
+def _is_ptv3(variant: str, *, rotary: bool = False) -> Callable[[nn.Module], bool]:
+    return lambda module: (
+        isinstance(module, PTv3) and module.variant == variant and (module.rotary is not None) == rotary
+    )
 
 
 SYSTEMS = (
@@ -151,18 +157,28 @@ SYSTEMS = (
         classifier=f"{points.SPUNET_HEAD}.weight",
     ),
     System(
-        title="Point Transformer V3",
+        title=points.PTV3_TITLE,
         mark=points.PTV3_STEM,
         backbone=_is_ptv3("ptv3"),
         names=points.ptv3_names,
         classifier=f"{points.PTV3_HEAD}.weight",
     ),
     System(
-        title="Sonata or Concerto",
+        title=points.UTONIA,
+        mark=points.SONATA_STEM,
+        sign=points.UTONIA_ROPE,
+        backbone=_is_ptv3("sonata", rotary=True),
+        names=points.ptv3_names,
+        classifier=f"{points.PTV3_HEAD}.weight",
+        license=points.NON_COMMERCIAL,
+    ),
+    System(
+        title=points.SONATA,
         mark=points.SONATA_STEM,
         backbone=_is_ptv3("sonata"),
         names=points.ptv3_names,
         classifier=f"{points.PTV3_HEAD}.weight",
+        license=points.NON_COMMERCIAL,
     ),
 )
 
@@ -174,7 +190,8 @@ def find_system(state: State, *, source: str) -> System:
         UserError: The names match no system in :data:`SYSTEMS`.
     """
     for system in SYSTEMS:
-        if prefix_before(system.mark, state) is not None:
+        signed = any(name.endswith(system.sign) for name in state)
+        if signed and prefix_before(system.mark, state) is not None:
             return system
     known = ", ".join(system.title for system in SYSTEMS)
     raise UserError(

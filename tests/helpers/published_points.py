@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.official.loading import LoadReport, load_published
 from pcseg.official.names.points import (
+    INPUT_BUFFERS,
     PTV3,
     PTV3_HEAD,
     SPUNET,
@@ -42,7 +43,9 @@ def load_published_points(
             if f".{module}".endswith(f".{head}"):
                 names.names[name] = f"classify.{leaf}"
     report = load_published(model, state, names, strict=strict)
-    report.missing = [name for name in report.missing if name != "backbone.input_shift"]
+    report.missing = [
+        name for name in report.missing if name not in {f"backbone.{own}" for own in INPUT_BUFFERS}
+    ]
     return report
 
 
@@ -52,7 +55,7 @@ def published_state(backbone: nn.Module, classify: nn.Linear | None = None) -> d
     state = {
         layer_scale_name(published_name(name, PTV3 if is_ptv3 else SPUNET)): tensor.detach()
         for name, tensor in backbone.state_dict().items()
-        if name != "input_shift"
+        if name not in INPUT_BUFFERS
     }
     if classify is not None:
         head = PTV3_HEAD if is_ptv3 else SPUNET_HEAD

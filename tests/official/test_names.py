@@ -1,6 +1,7 @@
 """Published weights of PTv3, Sonata and Concerto: names, shapes, and equal outputs after loading."""
 
 import json
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,19 @@ from helpers.published_points import load_published_points, published_state
 from helpers.tiny_ptv3 import batch_of, cloud, tiny
 from torch import Tensor, nn
 
-from pcseg.backbones.points.ptv3 import Sonata, ptv3_base, ptv3_rpe
+from pcseg.backbones.points.ptv3 import Sonata, Utonia, ptv3_base, ptv3_rpe
 from pcseg.backbones.points.ptv3_network import PTv3
+from pcseg.backbones.points.ptv3_rotary import Rotary
 from pcseg.errors import UserError
 from pcseg.official.loading import LoadReport, load_backbone
-from pcseg.official.names.points import ptv3_names
+from pcseg.official.names.points import INPUT_BUFFERS, ptv3_names
 
-VARIANTS = ["ptv3", "sonata"]
+VARIANTS = ["ptv3", "sonata", "utonia"]
 PUBLISHED = {
+    "utonia_base": lambda: with_mask_token(Utonia(9)),
+    "utonia_small": lambda: with_mask_token(Utonia(9, size="small")),
+    "utonia_tiny": lambda: with_mask_token(Utonia(9, size="tiny")),
+    "utonia_base_decoder": lambda: Utonia(9, decoder=True),
     "ptv3_m1_base_indoor": lambda: ptv3_base(6),
     "ptv3_m1_rpe_indoor": lambda: ptv3_rpe(6),
     "sonata_m2_dec": lambda: Sonata(9, decoder=True),
@@ -28,9 +34,16 @@ PUBLISHED = {
 }  # fmt: skip
 
 
+def with_mask_token(backbone: PTv3) -> PTv3:
+    """Return a backbone with the token of self-supervised training, which the published encoders still have."""
+    backbone.mask_token = nn.Parameter(torch.zeros(1, backbone.out_channels[0]))
+    return backbone
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_names_and_shapes_equal_the_published_ones(name: str) -> None:
-    path = SHARED / "golden" / "points" / "official_state_dicts.json"
+    file = "utonia_state_dicts.json" if name.startswith("utonia") else "official_state_dicts.json"
+    path = SHARED / "golden" / "points" / file
     if not path.is_file():
         pytest.skip("no list of published names")
     facts = json.loads(path.read_text())[name]
@@ -61,10 +74,10 @@ def test_round_trip(variant: str, prefix: str, tmp_path: Path) -> None:
     one, other = (tiny(variant, relative_position=True).float() for _ in "12")
     report = load_file(other, save(tmp_path, published(one, prefix)))
     assert len(report.taken) == len(published_state(one))
-    assert report.missing == ["input_shift"]
+    assert report.missing == [name for name in INPUT_BUFFERS if name in one.state_dict()]
     assert not report.unexpected + report.ignored
     batch = batch_of(cloud(60))
-    batch.x = batch.x.float()
+    batch.x, batch.pos = batch.x.float(), batch.pos.float()
     assert torch.equal(one(batch)[0].x, other(batch)[0].x)
 
 
@@ -120,12 +133,36 @@ def test_decoder_is_ignored_only_without_a_decoder_here(tmp_path: Path) -> None:
 def test_unit_colors(tmp_path: Path) -> None:
     one, other = tiny("sonata"), tiny("sonata")
     load_file(other, save(tmp_path, published(one)))
-    other.expect_unit_colors(0)
+    other.expect_published_input(color=0, pos=None)
     batch = batch_of(cloud(60))
     expected = one(batch)[0].x
     batch.x = batch.x - 0.5
     torch.testing.assert_close(other(batch)[0].x, expected, rtol=1e-9, atol=1e-9)
     assert "input_shift" in other.state_dict(), "a checkpoint of ours brings it along"
+
+
+TITLES = {"ptv3": "Point Transformer V3", "sonata": "Sonata or Concerto", "utonia": "Utonia"}
+
+
+@pytest.mark.parametrize(("theirs", "ours"), list(permutations(VARIANTS, 2)))
+def test_weights_of_another_system(theirs: str, ours: str, tmp_path: Path) -> None:
+    path = save(tmp_path, published(tiny(theirs)))
+    with pytest.raises(UserError, match=f"it holds weights of {TITLES[theirs]}, not of {TITLES[ours]}"):
+        load_file(tiny(ours), path)
+
+
+def test_one_missing_frequency(tmp_path: Path) -> None:
+    state = published(tiny("utonia"))
+    del state["module.backbone.enc.enc0.block0.attn.rope.inv_freq"]
+    with pytest.raises(UserError, match=r"lacks enc\.0\.blocks\.0\.attention\.rotary\.inv_freq"):
+        load_file(tiny("utonia"), save(tmp_path, state))
+
+
+def test_frequencies_are_read_from_the_file(tmp_path: Path) -> None:
+    one, other = tiny("utonia", rotary=Rotary(base=100, scale=0.5)), tiny("utonia")
+    load_file(other, save(tmp_path, published(one)))
+    batch = batch_of(cloud(60))
+    assert torch.equal(one(batch)[0].x, other(batch)[0].x)
 
 
 def test_refusals_change_nothing(tmp_path: Path) -> None:

@@ -1,11 +1,17 @@
-"""Presets of Point Transformer V3, Sonata and Concerto, optionally with published weights."""
+"""Presets of Point Transformer V3, Sonata, Concerto and Utonia, optionally with published weights."""
 
+import logging
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from pcseg.backbones.points.ptv3_network import PTv3
+from pcseg.backbones.points.ptv3_rotary import Rotary
+from pcseg.official.hub import published_file
 from pcseg.official.loading import load_backbone
-from pcseg.official.names.points import ptv3_names
+from pcseg.official.names.points import NON_COMMERCIAL, ptv3_names
+
+logger = logging.getLogger(__name__)
 
 SONATA = {
     "small": ((32, 64, 128, 256, 512), (2, 2, 2, 6, 2)),
@@ -13,6 +19,13 @@ SONATA = {
     "large": ((64, 128, 256, 512, 768), (3, 3, 3, 12, 3)),
 }
 """Widths and numbers of blocks of the stages."""
+
+UTONIA = {
+    "tiny": ((18, 36, 72, 144, 216), (2, 2, 2, 6, 2)),
+    "small": ((36, 72, 144, 288, 432), (2, 2, 2, 6, 2)),
+    "base": ((54, 108, 216, 432, 576), (3, 3, 3, 12, 3)),
+}
+"""Widths, of heads with 18 channels, and numbers of blocks of the stages."""
 
 
 def ptv3_small(in_channels: int) -> PTv3:
@@ -42,7 +55,7 @@ def ptv3_base(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
     Args:
         pretrained: File of published weights, which expect the features ``[color, normal]``.
     """
-    return _with_weights(PTv3(in_channels), pretrained, color=0)
+    return _with_weights(PTv3(in_channels), pretrained)
 
 
 def ptv3_rpe(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
@@ -51,15 +64,23 @@ def ptv3_rpe(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
     Args:
         pretrained: File of published weights, which expect the features ``[color, normal]``.
     """
-    return _with_weights(PTv3(in_channels, patch_size=128, relative_position=True), pretrained, color=0)
+    return _with_weights(PTv3(in_channels, patch_size=128, relative_position=True), pretrained)
 
 
-def _with_weights(network: PTv3, pretrained: Path | None, *, color: int) -> PTv3:
-    """Fill a network with published weights, which expect color from 0 to 1 at channel ``color`` of the input."""
+def _with_weights(network: PTv3, pretrained: Path | None, *, pos: bool = False) -> PTv3:
+    """Fill a network with published weights for the features ``[color, normal]``, or ``[pos, color, normal]``."""
     if pretrained is not None:
-        load_backbone(network, Path(pretrained), ptv3_names)
-        network.expect_unit_colors(color)
+        load_backbone(network, published_file(Path(pretrained)), ptv3_names)
+        if network.variant == "sonata":
+            _report_license()
+        network.expect_published_input(color=3 if pos else 0, pos=0 if pos else None)
     return network
+
+
+@cache
+def _report_license() -> None:
+    """Log the license of Sonata, Concerto and Utonia, once per process."""
+    logger.warning("License of the pretrained weights: %s.", NON_COMMERCIAL)
 
 
 class Sonata(PTv3):
@@ -67,7 +88,8 @@ class Sonata(PTv3):
 
     Args:
         size: ``small`` (39 million parameters), ``base`` (108) or ``large`` (208).
-        pretrained: File of published weights, which expect the features ``[pos, color, normal]`` of 2 cm voxels.
+        pretrained: File of published weights, or ``sonata`` to download them. They expect the features
+            ``[pos, color, normal]`` of 2 cm voxels.
         decoder: Add the decoder of the fine-tuning configurations, for which no weights are published.
     """
 
@@ -90,4 +112,40 @@ class Sonata(PTv3):
             dec_depths=(2, 2, 2, 2) if decoder else (),
             dec_heads=(4, 6, 12, 24) if decoder else (),
         )
-        _with_weights(self, pretrained, color=3)
+        _with_weights(self, pretrained, pos=True)
+
+
+class Utonia(PTv3):
+    """The encoder of Utonia (Zhang et al., 2026) in its published sizes: a Sonata with rotary embeddings.
+
+    Args:
+        size: ``tiny`` (9 million parameters), ``small`` (37) or ``base`` (137; the one with published weights).
+        pretrained: File of published weights, or ``utonia`` to download them. They expect the features
+            ``[pos, color, normal]`` of voxels of 0.01 / ``scale`` meters.
+        decoder: Add the decoder of the fine-tuning configurations, for which no weights are published.
+        scale: Units of the network per meter: 0.5 indoors, 0.2 for outdoor LiDAR, 4 for table-top scenes.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        size: Literal["tiny", "small", "base"] = "base",
+        pretrained: Path | None = None,
+        decoder: bool = False,
+        scale: float = 0.5,
+    ) -> None:
+        channels, depths = UTONIA[size]
+        heads = [width // 18 for width in channels]
+        super().__init__(
+            in_channels,
+            variant="sonata",
+            enc_channels=channels,
+            enc_depths=depths,
+            enc_heads=heads,
+            dec_channels=channels[:-1] if decoder else (),
+            dec_depths=(2, 2, 2, 2) if decoder else (),
+            dec_heads=heads[:-1] if decoder else (),
+            rotary=Rotary(scale=scale, jitter=1.1, rescale=1.2),
+        )
+        _with_weights(self, pretrained, pos=True)

@@ -65,12 +65,14 @@ class PTv3(PointBackbone):
 
     Convention:
         Levels are the decoder's features, or the encoder's without a decoder. ``input_shift`` (F,) is added to the
-        input features, see :meth:`expect_unit_colors`. Curves are shuffled at every resolution in training only; the
-        published code shuffles them in evaluation too, which makes its output random. Voxels may come in any order,
-        and a cloud may be moved by voxels of the coarsest resolution without any effect.
+        input features, with ``rotary`` after a product with ``input_scale`` (F,), see
+        :meth:`expect_published_input`. Curves are shuffled at every resolution in training only; the published code
+        shuffles them in evaluation too, which makes its output random. Voxels may come in any order, and a cloud may
+        be moved by voxels of the coarsest resolution without any effect.
     """
 
     input_shift: Tensor
+    input_scale: Tensor
     level_type = CurveLevel
 
     def __init__(
@@ -110,6 +112,8 @@ class PTv3(PointBackbone):
         self.strides, self.curves = tuple(strides), tuple(curves)
         block = partial(PTv3Block, mlp_ratio=mlp_ratio, relative_position=relative_position)
         self.register_buffer("input_shift", torch.zeros(in_channels))
+        if rotary is not None:
+            self.register_buffer("input_scale", torch.ones(in_channels))
         if variant == "ptv3":
             norm, self.stem = batch_norm, ConvStem(in_channels, enc_channels[0], stem_kernel)
         else:
@@ -144,7 +148,8 @@ class PTv3(PointBackbone):
         encoded: list[Encoded] = []
         for s, (level, parent) in enumerate(self.resolutions(batch)):
             if parent is None:
-                x = self.stem(batch.x + self.input_shift, level)
+                x = batch.x if self.rotary is None else batch.x * self.input_scale
+                x = self.stem(x + self.input_shift, level)
                 if mask is not None:
                     if self.mask_token is None:
                         raise UserError(
@@ -183,15 +188,24 @@ class PTv3(PointBackbone):
             levels.append(Level(x=x, voxels=stage.level.voxels, stride=stride, parent=stage.parent))
         return levels
 
-    def expect_unit_colors(self, channel: int | None) -> None:
-        """Add 0.5 to the color in the three input channels from ``channel`` on, if any, and nothing to the others.
+    def expect_published_input(self, *, color: int | None, pos: int | None) -> None:
+        """Convert the features of this package to those of published weights: see the convention.
+
+        Args:
+            color: First of the three input channels of the color, if there are any.
+            pos: First of those of the position.
 
         Convention:
-            Published weights expect color from 0 to 1, while the data here has it from -0.5 to 0.5.
+            Published weights expect color from 0 to 1, while the data here has it from -0.5 to 0.5. Utonia's expect
+            positions in units of :attr:`Rotary.scale`, the others in meters.
         """
         self.input_shift.zero_()
-        if channel is not None:
-            self.input_shift[channel : channel + 3] = 0.5
+        if color is not None:
+            self.input_shift[color : color + 3] = 0.5
+        if self.rotary is not None:
+            self.input_scale.fill_(1.0)
+            if pos is not None:
+                self.input_scale[pos : pos + 3] = self.rotary.scale
 
     def _curve_orders(self) -> Iterator[Tensor]:
         """Yield the order of the curves at each resolution, random in training."""

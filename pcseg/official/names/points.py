@@ -1,10 +1,11 @@
-"""Names and layouts of the published point backbones: SpUNet, PTv3, Sonata and Concerto."""
+"""Names and layouts of the published point backbones: SpUNet, PTv3, Sonata, Concerto and Utonia."""
 
 import re
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from pcseg.errors import UserError
 from pcseg.official.names.name_map import NameMap, State, prefix_before
 
 Rename = tuple[str, str | Callable[[re.Match], str]]
@@ -40,12 +41,19 @@ PTV3: tuple[Rename, ...] = (
     (r"\.attention\.", ".attn."),
     (r"\.mlp\.", ".mlp.0."),
 )
-"""Pointcept's PT-v3m1 and PT-v3m2; the packages sonata and concerto use the latter."""
+"""Pointcept's PT-v3m1, PT-v3m2 (packages sonata and concerto) and PT-v3m3 (package utonia)."""
 
 PTV3_STEM, SONATA_STEM = "embedding.stem.conv.weight", "embedding.stem.linear.weight"
+UTONIA_ROPE = ".attn.rope.inv_freq"
+"""Only Utonia has rotary embeddings; otherwise its names are those of Sonata."""
+
+NON_COMMERCIAL = "CC BY-NC 4.0 (no commercial use)"
+PTV3_TITLE, SONATA, UTONIA = "Point Transformer V3", "Sonata or Concerto", "Utonia"
 SPUNET_STEM = "conv_input.0.weight"
 PTV3_HEAD, SPUNET_HEAD = "seg_head", "final"
 PTV3_DECODER = ("dec.", "unpools.")
+INPUT_BUFFERS = ("input_shift", "input_scale")
+"""Buffers that published weights do not have."""
 
 
 def published_name(name: str, renames: Sequence[Rename]) -> str:
@@ -67,7 +75,10 @@ def spunet_names(backbone: nn.Module, state: State) -> NameMap:
 
 
 def ptv3_names(backbone: nn.Module, state: State) -> NameMap:
-    """Return the name map of a PTv3, Sonata or Concerto.
+    """Return the name map of a PTv3, Sonata, Concerto or Utonia.
+
+    Raises:
+        UserError: The weights are those of another one of these.
 
     Convention:
         Ignored are the classifier, a mask token or decoder that ``backbone`` does not have, and in a
@@ -76,7 +87,13 @@ def ptv3_names(backbone: nn.Module, state: State) -> NameMap:
     """
     stem = next((stem for stem in (PTV3_STEM, SONATA_STEM) if prefix_before(stem, state) is not None), "")
     prefix = prefix_before(stem, state) or ""
-    ours = [name for name in backbone.state_dict() if name != "input_shift"]
+    ours = [name for name in backbone.state_dict() if name not in INPUT_BUFFERS]
+    found = ptv3_kind(state)
+    expected = ptv3_kind(
+        {published_name(name, PTV3): tensor for name, tensor in backbone.state_dict().items()}
+    )
+    if found and found != expected:
+        raise UserError(f"it holds weights of {found}, not of {expected}")
     ignored = [f"{prefix.removesuffix('backbone.')}{PTV3_HEAD}.", f"{prefix}embedding.mask_token"]
     if not any(name.startswith(PTV3_DECODER) for name in ours):
         ignored.append(f"{prefix}dec.")
@@ -86,9 +103,17 @@ def ptv3_names(backbone: nn.Module, state: State) -> NameMap:
     return NameMap(
         names={prefix + published_name(name, PTV3): name for name in ours},
         ignored=tuple(ignored),
-        optional=("input_shift", *(PTV3_DECODER if encoder_only else ())),
+        optional=(*INPUT_BUFFERS, *(PTV3_DECODER if encoder_only else ())),
         layout=from_kernel,
     )
+
+
+def ptv3_kind(state: State) -> str | None:
+    """Return the title of the system whose names a PTv3 has, ``None`` for other networks."""
+    if any(name.endswith(UTONIA_ROPE) for name in state):
+        return UTONIA
+    stems = {PTV3_TITLE: PTV3_STEM, SONATA: SONATA_STEM}
+    return next((title for title, stem in stems.items() if prefix_before(stem, state) is not None), None)
 
 
 def to_spconv2(state: State) -> State:
