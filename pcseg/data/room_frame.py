@@ -9,8 +9,17 @@ from pcseg.data.ground import Ground, Storey, find_ground, find_storeys, find_ti
 SAMPLE = 30_000
 """Number of points that a frame is found from."""
 
+DENSE = 60_000
+"""Number of points that refine the directions: scanners leave few points on walls that are far away."""
+
+PIECE = 0.1
+"""Length of the pieces of a wall that count alike, however many points they have, in meters."""
+
 CELL = (0.05, 0.5)
 """Smallest and largest edge of the columns that are searched for walls, in meters."""
+
+APART = 10
+"""Distance between pieces that are compared, in pieces."""
 
 SLAB = 0.25
 """Height of the slabs that a column is divided into, in meters."""
@@ -57,7 +66,7 @@ def find_room_frame(pos: np.ndarray) -> RoomFrame:
 
     The sum of squared histogram counts of wall columns, projected onto a direction and its perpendicular, is largest
     along the walls. Columns of voxels count as walls if they are occupied over a large part of the height, so low
-    furniture and the density of points matter little.
+    furniture and the density of points matter little. The median slope along the strongest walls refines the angle.
 
     Args:
         pos: ``(N, 3)``; rows that are not finite are ignored.
@@ -66,14 +75,16 @@ def find_room_frame(pos: np.ndarray) -> RoomFrame:
         Deterministic. ``yaw`` is defined modulo 90 degrees. It is ``None`` for round rooms, open terrain, a single
         wall, and clouds without upright surfaces.
     """
-    sample = pos[:: max(1, len(pos) // SAMPLE)]
-    sample = sample[np.isfinite(sample).all(axis=1)].astype(np.float64)
-    if len(sample) > 100:
-        low, high = np.percentile(sample[:: max(1, len(sample) // 10_000)], (0.5, 99.5), axis=0)
-        sample = sample[((sample >= low - 0.5) & (sample <= high + 0.5)).all(axis=1)]
-    level, tilt = find_tilt(sample)
-    sample = sample @ level.T
-    yaw, reason = find_walls(sample)
+    dense = pos[:: max(1, len(pos) // DENSE)]
+    dense = dense[np.isfinite(dense).all(axis=1)].astype(np.float64)
+    if len(dense) > 100:
+        low, high = np.percentile(dense[:: max(1, len(dense) // 10_000)], (0.5, 99.5), axis=0)
+        dense = dense[((dense >= low - 0.5) & (dense <= high + 0.5)).all(axis=1)]
+    every = max(1, len(dense) // SAMPLE)
+    level, tilt = find_tilt(dense[::every])
+    dense = dense @ level.T
+    sample = dense[::every]
+    yaw, reason = find_walls(sample, dense)
     turn = np.radians(-(yaw or 0.0))
     c, s = np.cos(turn), np.sin(turn)
     rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
@@ -85,8 +96,13 @@ def find_room_frame(pos: np.ndarray) -> RoomFrame:
     )
 
 
-def find_walls(pos: np.ndarray) -> tuple[float | None, str]:
-    """Return the yaw of the walls of a level cloud ``(N, 3)`` in degrees, or ``None`` and the reason."""
+def find_walls(pos: np.ndarray, dense: np.ndarray) -> tuple[float | None, str]:
+    """Return the yaw of the walls of a level cloud in degrees, or ``None`` and the reason.
+
+    Args:
+        pos: ``(N, 3)``, some points.
+        dense: ``(M, 3)``, more points of the same cloud.
+    """
     area = float(np.ptp(pos[:, :2], axis=0).prod()) if len(pos) else 0.0
     cell = float(np.clip(1.5 * np.sqrt(area / max(1, len(pos))), *CELL))
     column, slabs = _columns(pos, cell)
@@ -99,7 +115,8 @@ def find_walls(pos: np.ndarray) -> tuple[float | None, str]:
     if len(column) > 6000:
         some = np.random.default_rng(0).permutation(len(column))[:6000]
         column, weight = column[some], weight[some]
-    column -= column.mean(axis=0)
+    center = column.mean(axis=0)
+    column -= center
     angles = np.arange(0.0, 90.0)
     scores = _scores(column, weight, angles, 2 * cell)
     if scores.max() < MIN_CONTRAST * np.median(scores):
@@ -109,27 +126,44 @@ def find_walls(pos: np.ndarray) -> tuple[float | None, str]:
         return None, "upright surfaces run in one direction only"
     fine = angle + np.arange(-1.5, 1.51, 0.1)
     angle = float(fine[_scores(column, weight, fine, cell).argmax()])
-    for width in (2.5 * cell, 1.5 * cell):
-        angle += _correction(column, weight, angle, width)
+    low, high = np.quantile(pos[:, 2], (0.02, 0.98))
+    inner = np.abs(dense[:, 2] - (low + high) / 2) < 0.35 * (high - low)  # without floor and ceiling
+    middle = dense[inner, :2] - center
+    for reach in (0.3, 0.2, 0.1):
+        angle += _correction(middle, column, weight, angle, reach)
     return (angle + 45) % 90 - 45, ""
 
 
-def _correction(column: np.ndarray, weight: np.ndarray, angle: float, width: float) -> float:
-    """Return the angle in degrees between ``angle`` and lines fitted to the strongest walls."""
-    covariance = variance = 0.0
+def _correction(pos: np.ndarray, column: np.ndarray, weight: np.ndarray, angle: float, reach: float) -> float:
+    """Return the angle in degrees between ``angle`` and the direction of the strongest walls.
+
+    It is the median slope between pieces of walls that are one meter apart: only pairs across the end of a recess, a
+    door or a cupboard differ from it.
+    """
+    slopes = []
     one, other = _axes(angle)
     for normal, along in ((one, other), (other, -one)):
-        offset, position = column @ normal, column @ along
-        bins = np.floor((offset - offset.min()) / width).astype(np.int64)
+        across, offset, position = column @ normal, pos @ normal, pos @ along
+        bins = np.floor((across - across.min()) / reach).astype(np.int64)
         mass = np.bincount(bins, weight)
         for wall in np.flatnonzero(mass > 0.4 * mass.max()):
-            center = np.average(offset[bins == wall], weights=weight[bins == wall])
-            near = np.abs(offset - center) < width
-            w, x = weight[near], position[near]
-            x = x - np.average(x, weights=w)
-            covariance += float(np.sum(w * x * (offset[near] - center)))
-            variance += float(np.sum(w * x * x))
-    return -float(np.degrees(np.arctan(np.clip(covariance / max(variance, 1e-9), -0.02, 0.02))))
+            beside = offset - np.average(across[bins == wall], weights=weight[bins == wall])
+            near = np.abs(beside) < reach
+            middle = _medians(position[near], beside[near])
+            slopes.append((middle[APART:] - middle[:-APART]) / (APART * PIECE))
+    slope = np.concatenate(slopes)
+    slope = slope[np.isfinite(slope)]
+    return -float(np.degrees(np.clip(np.median(slope), -0.03, 0.03))) if len(slope) else 0.0
+
+
+def _medians(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the median ``y`` of each piece of ``x``, NaN where a piece has few points; ``y`` is at most 0.5."""
+    piece = np.floor((x - x.min(initial=0)) / PIECE).astype(np.int64)
+    count = np.bincount(piece)
+    known = count > 2
+    medians = np.full(len(count), np.nan)
+    medians[known] = y[np.argsort(piece + y)[(np.cumsum(count) - count + count // 2)[known]]]
+    return medians
 
 
 def _columns(pos: np.ndarray, edge: float) -> tuple[np.ndarray, np.ndarray]:
