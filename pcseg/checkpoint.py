@@ -3,6 +3,8 @@
 import hashlib
 import inspect
 import io
+import os
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -15,11 +17,22 @@ from jsonargparse import ArgumentParser
 from pcseg import __version__
 from pcseg.backbones.contract import PointBackbone  # noqa: F401 - named in the factory types below
 from pcseg.errors import UserError, reason
+from pcseg.files import atomic_path
 from pcseg.labels import LabelSchema
 from pcseg.network import BackboneChoice, HeadFactory, Network
 
 FORMAT_VERSION = 1
 KEY = "pcseg"
+
+SEAL = b"pcseg sha256 "
+"""Beginning of the comment of a checkpoint file; the hash of all bytes before the comment follows."""
+
+FREE_TO_CHANGE = ("data.init_args.root", "data.init_args.num_workers", "trainer.devices", "trainer.num_nodes",
+                  "trainer.accelerator", "trainer.progress_bar", "trainer.voxel_budget", "trainer.max_skipped_steps",
+                  "out", "resume", "init_from")  # fmt: skip
+"""Options that may differ between a run and its continuation."""
+
+OF_MACHINE = tuple(f"config.{name}" for name in FREE_TO_CHANGE)
 
 ModelKind = Literal["points", "images"]
 """Whether a model predicts the classes of points or of pixels."""
@@ -101,12 +114,26 @@ class Checkpoint:
 
     Args:
         content: Card, weights, and the state of training.
-        hash: First 16 hexadecimal digits of the SHA-256 of the file.
     """
 
     path: Path
     content: dict[str, Any]
-    hash: str
+
+    @cached_property
+    def hash(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of weights and card, equal for equal trainings.
+
+        *Convention*: folders, devices, and the voxel budget that the free memory allowed do not count.
+        """
+        card = {key: value for key, value in self.content.get(KEY, {}).items() if key != "recovery"}
+        words = sorted(
+            f"{key} {value!r}" for key, value in flat(card).items() if not key.startswith(OF_MACHINE)
+        )
+        digest = hashlib.sha256("\n".join(words).encode())
+        for name, value in sorted(self.content.get("state_dict", {}).items()):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:16]
 
     @cached_property
     def card(self) -> ModelCard:
@@ -144,6 +171,36 @@ class Checkpoint:
         return LoadedModel(network=network.eval(), card=card, schema=schema, hash=self.hash, path=self.path)
 
 
+def write_checkpoint(path: Path | str, content: dict[str, Any]) -> None:
+    """Write a checkpoint atomically, with the SHA-256 of the file in the comment at its end.
+
+    A checkpoint is a zip file, whose comment other programs ignore.
+
+    Raises:
+        UserError: The operating system refuses to write the file.
+    """
+    with atomic_path(path) as temporary:
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:  # torch raises it when the disk is full
+            raise OSError(reason(error)) from error
+        with temporary.open("r+b") as file:
+            file.seek(-2, os.SEEK_END)  # the length of the comment
+            file.write((len(SEAL) + 64).to_bytes(2, "little"))
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.write(SEAL + digest.encode())
+
+
+def _is_whole(data: bytes) -> bool:
+    """Return whether the checksum at the end of a checkpoint fits; files of older versions have none."""
+    start = len(data) - len(SEAL) - 64
+    if data[start - 2 : start] != (len(SEAL) + 64).to_bytes(2, "little"):
+        return SEAL not in data[-4096:] and zipfile.ZipFile(io.BytesIO(data)).testzip() is None
+    digest = hashlib.sha256(memoryview(data)[:start]).hexdigest()
+    return data[start:] == SEAL + digest.encode()
+
+
 def read_checkpoint(path: Path | str) -> Checkpoint:
     """Read a checkpoint without building its model.
 
@@ -155,14 +212,16 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         raise UserError(f"{path}: no such checkpoint. Train one with `pcseg train`.")
     try:
         data = path.read_bytes()
+        if not _is_whole(data):
+            raise UserError(f"{path}: damaged, its checksum differs. Restore a copy or train again.")
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except Exception as error:  # torch raises anything from EOFError to UnpicklingError for a damaged file
         raise UserError(
             f"{path}: not a readable checkpoint ({type(error).__name__}). Train again."
         ) from error
-    if not isinstance(content, dict):
-        content = {}
-    return Checkpoint(path, content, hashlib.sha256(data).hexdigest()[:16])
+    return Checkpoint(path, content if isinstance(content, dict) else {})
 
 
 def load_checkpoint(path: Path | str) -> LoadedModel:
@@ -250,3 +309,11 @@ def differing_keys(mine: Any, theirs: Any, prefix: str = "") -> list[str]:
             for name in differing_keys(mine.get(key), theirs.get(key), f"{prefix}.{key}" if prefix else key)
         ]
     return [] if mine == theirs else [prefix]
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the entries of a nested configuration by their dotted names."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    parts = (flat(part, f"{prefix}.{key}" if prefix else str(key)) for key, part in value.items())
+    return {name: leaf for part in parts for name, leaf in part.items()}

@@ -1,11 +1,16 @@
-"""Atomic file writing, where a file appears under its name only when it is complete, and reading of lists and YAML."""
+"""Output folders with one writer, files that appear only when they are complete, and reading of lists and YAML."""
 
 import codecs
 import json
+import logging
 import os
+import platform
 import re
+import secrets
+import sys
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +18,83 @@ import yaml
 
 from pcseg.errors import UserError, reason
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+logger = logging.getLogger("pcseg")
+
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
 
-    The file and its folder are flushed to disk before and after the rename, so that a crash of the machine
-    leaves the old file or the new one. If the block fails, the temporary file is removed. The folder of
-    ``path`` is created if it does not exist.
+    See :func:`atomic_paths`, which writes files that belong together.
+    """
+    with atomic_paths(path) as (temporary,):
+        yield temporary
+
+
+@contextmanager
+def atomic_paths(*paths: Path | str) -> Iterator[tuple[Path, ...]]:
+    """Yield a temporary path beside each of ``paths``; rename all of them when the block succeeds.
+
+    Files and folders are flushed to disk before and after the renames, so that a crash of the machine leaves the
+    old file or the new one. If the block fails, the temporary files are removed; those of a killed process are
+    removed by :func:`make_folder`. The folders of ``paths`` are created if they do not exist.
 
     Args:
-        path: File to write. The block must write the yielded path and close it.
+        paths: Files to write. The block must write the yielded paths and close them.
 
     Raises:
-        UserError: The operating system refuses to write the file.
+        UserError: The operating system refuses to write a file.
     """
-    path = Path(path)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    targets = tuple(map(Path, paths))
+    temporaries = tuple(_temporary(path) for path in targets)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for path in targets:
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            yield temporary
-            _flush(temporary)
-            os.replace(temporary, path)
-            _flush(path.parent)
+            yield temporaries
+            for temporary in temporaries:
+                _flush(temporary)
+            for temporary, path in zip(temporaries, targets):
+                os.replace(temporary, path)
+            for folder in {path.parent for path in targets}:
+                _flush(folder)
         finally:
-            temporary.unlink(missing_ok=True)
+            for temporary in temporaries:
+                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written ({reason(error)}). Free disk space or choose another folder."
+            f"{targets[0]}: cannot be written ({reason(error)}). Free disk space or choose another folder."
         ) from error
+
+
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _temporary(path: Path) -> Path:
+    """Return a name beside ``path`` that no other process and no other thread uses."""
+    return path.with_name(f".{path.name[:40]}.{_HOST}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary files in a folder and its subfolders whose process on this machine no longer runs."""
+    for path in (*folder.glob(f".*.{_HOST}.*.tmp"), *folder.glob(f"*/.*.{_HOST}.*.tmp")):
+        process = path.name.split(".")[-3]
+        if process.isdecimal() and not _is_running(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # os.kill would end it
+        return True
+    with suppress(OSError, OverflowError):
+        os.kill(process, 0)
+        return True
+    return False
 
 
 def _flush(path: Path) -> None:
@@ -73,17 +125,95 @@ def write_json(path: Path | str, content: object) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create an output folder. Call it before long work, so that a wrong path fails early.
+    """Create an output folder, and remove temporary files of killed processes.
+
+    Call it before long work, so that a wrong path fails early.
 
     Raises:
         UserError: The folder cannot be created or is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be created ({error.strerror}). Choose another folder.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{folder}: not writable. Choose another folder.")
+
+
+@contextmanager
+def output_folder(folder: Path, *, part: str = "", wait: bool = False) -> Iterator[None]:
+    """Create an output folder and keep other processes from writing into it until the block ends.
+
+    A folder that this call creates is removed again if the block fails and leaves it empty.
+
+    Args:
+        part: Name of the part of the folder that is written, such as the stem of a file; default: all of it.
+        wait: Wait for the other process instead of raising an error.
+
+    Raises:
+        UserError: Another process writes into the folder, or as :func:`make_folder`.
+
+    Convention:
+        The operating system releases a lock when its process ends, however it ends, and forked processes do not
+        inherit it. File systems without locks are not protected. Libraries such as ``filelock`` lock by ``flock``,
+        which the loading processes of a killed training would keep.
+    """
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
+    make_folder(folder)
+    path = folder / f".{part[:40]}.lock"
+    handle = None
+    try:
+        handle = _lock(folder, path, wait=wait)
+        yield
+    finally:
+        if handle is not None:
+            path.unlink(missing_ok=True)  # before it is released
+            os.close(handle)
+            _locked.discard(path.resolve())
+        with suppress(OSError):  # not empty
+            for made in created:
+                made.rmdir()
+
+
+_locked: set[Path] = set()
+"""Lock files of this process: the operating system lets a process lock a file twice."""
+
+
+def _lock(folder: Path, path: Path, *, wait: bool) -> int | None:
+    """Return the handle of a locked file, ``None`` on systems and file systems without locks."""
+    if fcntl is None:
+        return None
+    while True:
+        if path.resolve() in _locked:
+            raise UserError(f"{folder}: this process already writes into it. Choose another folder.")
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({reason(error)}). Choose another folder.") from error
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            owner = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
+            if not wait:
+                os.close(handle)
+                raise UserError(
+                    f"{folder}: {owner} writes into it. Wait until it ends or choose another folder."
+                ) from error
+            logger.warning("%s: %s writes into it. Waiting until it ends.", folder, owner)
+            fcntl.lockf(handle, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            os.close(handle)
+            path.unlink(missing_ok=True)
+            return None
+        if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+            words = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+            with suppress(OSError):  # a full disk
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"process {os.getpid()} ({words[:100]})".encode(), 0)
+            _locked.add(path.resolve())
+            return handle
+        os.close(handle)  # its owner has ended and removed the file
 
 
 _ENCODINGS = {

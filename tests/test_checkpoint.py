@@ -19,7 +19,7 @@ def ckpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def changed(checkpoint: Checkpoint, **card: object) -> Checkpoint:
     content = checkpoint.content | {KEY: checkpoint.content[KEY] | card}
-    return Checkpoint(checkpoint.path, content, checkpoint.hash)
+    return Checkpoint(checkpoint.path, content)
 
 
 def test_a_checkpoint_is_read_once(ckpt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,8 +39,8 @@ def test_what_does_not_fit_is_one_line(ckpt: Path, tmp_path: Path) -> None:
         (changed(checkpoint, format_version=9), r"checkpoint format 9, written by pcseg .* Use a matching version"),
         (changed(checkpoint, hue="red"), r"unknown fields hue, .* Update pcseg"),
         (changed(checkpoint, config={}), r"trained from Python without `config`"),
-        (Checkpoint(ckpt, {"weight": 1}, ""), r"not a pcseg checkpoint"),
-        (Checkpoint(ckpt, checkpoint.content | {"state_dict": weights}, ""), r"weights do not fit .*extra"),
+        (Checkpoint(ckpt, {"weight": 1}), r"not a pcseg checkpoint"),
+        (Checkpoint(ckpt, checkpoint.content | {"state_dict": weights}), r"weights do not fit .*extra"),
     ]:  # fmt: skip
         with pytest.raises(UserError, match=message) as error:
             damaged.model()

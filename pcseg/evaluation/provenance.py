@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 import pcseg
-from pcseg.checkpoint import LoadedModel, ModelCard
+from pcseg.checkpoint import LoadedModel, ModelCard, flat
 from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.errors import UserError
@@ -140,18 +140,11 @@ def recipe_hash(model: LoadedModel) -> str:
     """Return a hash of the training configuration without splits, paths and devices: equal for folds of one recipe."""
     config = {key: value for key, value in model.card.config.items() if key != "data"}
     config["data"] = model.card.data
-    return _hash({key: value for key, value in _flat(config).items() if not key.startswith(NOT_RECIPE)})
+    return _hash({key: value for key, value in flat(config).items() if not key.startswith(NOT_RECIPE)})
 
 
 def _hash(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    parts = (_flat(part, f"{prefix}.{key}" if prefix else str(key)) for key, part in value.items())
-    return {name: leaf for part in parts for name, leaf in part.items()}
 
 
 def kept_from_training(

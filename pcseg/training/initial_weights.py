@@ -4,12 +4,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from pcseg.checkpoint import KEY, Checkpoint, read_checkpoint
+from pcseg.checkpoint import KEY, Checkpoint, read_checkpoint, write_checkpoint
 from pcseg.errors import UserError
-from pcseg.files import atomic_path
 from pcseg.official.loading import load_published
 from pcseg.official.names.name_map import NameMap
 
@@ -45,8 +43,7 @@ def save_weights(
     }
     if card is not None:
         content[KEY] = card
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    write_checkpoint(path, content)
 
 
 def read_initial_weights(path: Path) -> Checkpoint:

@@ -1,6 +1,8 @@
 """Training: data, backbone, head and losses from one configuration, through the Lightning Trainer."""
 
+import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,13 @@ import lightning as L
 import rich
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from pcseg.checkpoint import KEY, Checkpoint, ModelCard, differing_keys, read_checkpoint
+from pcseg.checkpoint import FREE_TO_CHANGE, KEY, Checkpoint, ModelCard, differing_keys, read_checkpoint
 from pcseg.data.training_data import TrainingData
 from pcseg.data.worker_errors import name_worker_files
 from pcseg.errors import UserError
-from pcseg.files import make_folder, write_json
+from pcseg.files import output_folder, write_json
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.training.initial_weights import history, load_initial_weights, read_initial_weights
 from pcseg.training.recovery import Recovery
@@ -22,13 +25,10 @@ from pcseg.training.schedules import Schedule
 from pcseg.training.segmentor import BackboneChoice, HeadFactory, OptimizerFactory, Segmentor
 from pcseg.training.trainer import TrainerOptions, build_trainer, quiet_lightning
 
+logger = logging.getLogger("pcseg")
+
 LossFactory = Callable[[torch.Tensor], SegmentationLoss]
 """Called with the number of training points per class."""
-
-FREE_TO_CHANGE = ("data.init_args.root", "data.init_args.num_workers", "trainer.devices", "trainer.num_nodes",
-                  "trainer.accelerator", "trainer.progress_bar", "trainer.voxel_budget", "trainer.max_skipped_steps",
-                  "out", "resume", "init_from")  # fmt: skip
-"""Options that may differ between a run and its continuation."""
 
 
 def train(
@@ -71,25 +71,28 @@ def train(
     Raises:
         UserError: ``out`` holds another run, a checkpoint does not fit, or no rooms remain to train on.
     """
-    last = out / "last.ckpt"
     _require_validation_data(data, trainer)
-    initial = None if init_from is None or last.exists() else read_initial_weights(init_from)
-    card, steps = _model_card(data, config or {}, seed, last=last, resume=resume, initial=initial)
-    quiet_lightning()
-    torch.manual_seed(seed)
-    model = Segmentor(
-        backbone, head,
-        in_channels=data.in_channels, schema=data.schema,
-        loss=loss(data.class_counts), optimizer=optimizer, schedule=schedule,
-        head_lr_scale=head_lr_scale, lr_scales=lr_scales, seed=seed,
-        recovery=Recovery(out / "skipped_steps", budget=trainer.voxel_budget, max_skipped=trainer.max_skipped_steps),
-    )  # fmt: skip
-    if initial is not None:
-        load_initial_weights(model, initial)
-    make_folder(out)
-    write_json(out / "config.json", card.config)
-    data.seed = seed
-    best = _fit(model, data, card, trainer, last=last, steps=steps)
+    # other processes of this run write nothing but batches of non-finite steps
+    with nullcontext() if rank_zero_only.rank else output_folder(out):
+        start = _find_start(out, resume=resume)
+        initial = None if init_from is None or start else read_initial_weights(init_from)
+        card = _model_card(data, config or {}, seed, start=start, initial=initial)
+        quiet_lightning()
+        torch.manual_seed(seed)
+        model = Segmentor(
+            backbone, head,
+            in_channels=data.in_channels, schema=data.schema,
+            loss=loss(data.class_counts), optimizer=optimizer, schedule=schedule,
+            head_lr_scale=head_lr_scale, lr_scales=lr_scales, seed=seed,
+            recovery=Recovery(
+                out / "skipped_steps", budget=trainer.voxel_budget, max_skipped=trainer.max_skipped_steps
+            ),
+        )  # fmt: skip
+        if initial is not None:
+            load_initial_weights(model, initial)
+        write_json(out / "config.json", card.config)
+        data.seed = seed
+        best = _fit(model, data, card, trainer, out=out, start=start)
     if trainer.progress_bar and model.global_rank == 0 and best.best_model_score is not None:
         score = f"{best.best_model_path} is the best checkpoint, val/miou {float(best.best_model_score):.3f}"
         rich.get_console().print(score, soft_wrap=True, highlight=False)
@@ -97,22 +100,30 @@ def train(
 
 
 def _fit(
-    model: Segmentor, data: TrainingData, card: ModelCard, options: TrainerOptions, *, last: Path, steps: int
+    model: Segmentor,
+    data: TrainingData,
+    card: ModelCard,
+    options: TrainerOptions,
+    *,
+    out: Path,
+    start: Checkpoint | None,
 ) -> ModelCheckpoint:
     """Train ``model`` and return the callback that tracks the best checkpoint."""
-    out = last.parent
     best = ModelCheckpoint(
         dirpath=out, filename="best", monitor="val/miou", mode="max", enable_version_counter=False
     )
     # save_last would write this only where the best one changes
     latest = ModelCheckpoint(dirpath=out, filename="last", enable_version_counter=False)
+    steps = start.content["global_step"] if start else 0
     trainer = build_trainer(options, out, [best, latest, StoreCard(card, out)], steps=steps)
     try:
         with name_worker_files(data.worker_files):
-            trainer.fit(model, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+            path = start.path if start else None
+            trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
     except SystemExit as error:  # raised by Lightning on Ctrl-C, with the exit status of a failure
         if not trainer.interrupted:
             raise
+        last = out / "last.ckpt"
         kept = f"continue with --resume true from {last}" if last.exists() else "no checkpoint is saved yet"
         raise KeyboardInterrupt(kept) from error
     return best
@@ -146,16 +157,39 @@ def _require_validation_data(data: TrainingData, options: TrainerOptions) -> Non
             raise UserError(f"data: the {data.kind} to {purpose} on have no labels. Check data.*_splits.")
 
 
+def _find_start(out: Path, *, resume: bool) -> Checkpoint | None:
+    """Return the newest whole checkpoint of a run, ``None`` for a new run.
+
+    Raises:
+        UserError: The run is not to be resumed, or all its checkpoints are damaged.
+    """
+    paths = [path for name in ("last", "best") if (path := out / f"{name}.ckpt").exists()]
+    if paths and not resume:
+        raise UserError(f"{out}: contains a run. Choose another --out, or continue it with --resume true.")
+    damage: UserError | None = None
+    for path in paths:
+        try:
+            checkpoint = read_checkpoint(path)
+        except UserError as error:
+            damage = damage or error
+            continue
+        if damage is not None:
+            logger.warning("%s Training continues from %s.", damage, path)
+        return checkpoint
+    if damage is not None:
+        raise damage
+    return None
+
+
 def _model_card(
     data: TrainingData,
     config: dict[str, Any],
     seed: int,
     *,
-    last: Path,
-    resume: bool,
+    start: Checkpoint | None,
     initial: Checkpoint | None,
-) -> tuple[ModelCard, int]:
-    """Return the card of a new or resumed run, and how many steps the run has made."""
+) -> ModelCard:
+    """Return the card of a new run, or of one that continues from ``start``."""
     card = ModelCard(
         config=config,
         schema=data.schema.to_json(),
@@ -164,14 +198,9 @@ def _model_card(
         seed=seed,
         **data.card(),
     )
-    if not last.exists():
-        return replace(card, initial_weights=None if initial is None else history(initial)), 0
-    if not resume:
-        raise UserError(
-            f"{last.parent}: contains a run. Choose another --out, or continue it with --resume true."
-        )
-    checkpoint = read_checkpoint(last)
-    old = checkpoint.card
+    if start is None:
+        return replace(card, initial_weights=None if initial is None else history(initial))
+    old = start.card
     keys = differing_keys(old.config, card.config)
     keys = [key for key in keys if not key.startswith(FREE_TO_CHANGE)]
     if old.schema != card.schema:
@@ -180,6 +209,7 @@ def _model_card(
         keys.append("data (the manifest's hash)")
     if keys:
         raise UserError(
-            f"{last}: belongs to a run with other options: {', '.join(keys)}. Restore them or choose another --out."
+            f"{start.path}: belongs to a run with other options: {', '.join(keys)}. Restore them or choose another "
+            "--out."
         )
-    return replace(card, initial_weights=old.initial_weights), checkpoint.content["global_step"]
+    return replace(card, initial_weights=old.initial_weights)

@@ -5,16 +5,17 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning as L
 import rich
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins import LayerSync
+from lightning.pytorch.plugins import CheckpointIO, LayerSync
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from pcseg.checkpoint import read_checkpoint, write_checkpoint
 from pcseg.errors import UserError, reason
 from pcseg.nn.norms import synchronize_norms
 from pcseg.training.logs import EpochLines, MetricsTable
@@ -99,7 +100,7 @@ def build_trainer(
             precision=options.precision,
             accumulate_grad_batches=options.accumulate_grad_batches,
             gradient_clip_val=options.gradient_clip_val,
-            plugins=[SharedNorms()] if options.sync_batchnorm else None,
+            plugins=[SealedCheckpoints(), *([SharedNorms()] if options.sync_batchnorm else [])],
             check_val_every_n_epoch=options.check_val_every_n_epoch,
             log_every_n_steps=options.log_every_n_steps,
             enable_progress_bar=bar,
@@ -111,6 +112,22 @@ def build_trainer(
         )
     except MisconfigurationException as error:
         raise UserError(f"trainer: {reason(error)}") from error
+
+
+class SealedCheckpoints(CheckpointIO):
+    """Writes checkpoints by :func:`pcseg.checkpoint.write_checkpoint`. Lightning's own plugin moves a file from
+    ``TMPDIR``, which is not atomic between file systems."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        write_checkpoint(path, checkpoint)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: Any = True
+    ) -> dict[str, Any]:
+        return read_checkpoint(path).content
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
 
 
 class SharedNorms(LayerSync):
