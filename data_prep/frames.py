@@ -22,6 +22,7 @@ from data_prep.synthetic.generating import each_room, open_folder
 from data_prep.synthetic.plan import RoomPlan, plan_area
 from pcseg.cli import run
 from pcseg.errors import UserError
+from pcseg.files import output_folder
 from pcseg.labels import S3DIS
 
 NOTE = "frames.json"
@@ -75,12 +76,15 @@ def take_frames(
     focal = round(width / 2 / np.tan(np.radians(field_of_view) / 2), 3)
     pictures = Pictures(frames=frames, width=width, height=height, focal=focal)
     note = {"schema": json.loads(S3DIS.to_json()), "rooms": asdict(settings), "pictures": asdict(pictures)}
-    open_folder(out / NOTE, note, kind="frames")
-    todo = [plan for plan in plans if not room_folder(out, plan).is_dir()]
-    console = Console()
-    made = each_room(partial(photograph, out, settings=settings, pictures=pictures), todo, workers=workers)
-    for _ in track(made, "Rendering frames", total=len(todo), console=console, auto_refresh=False):
-        pass
+    with output_folder(out, wait=True):
+        open_folder(out / NOTE, note, kind="frames")
+        todo = [plan for plan in plans if not room_folder(out, plan).is_dir()]
+        console = Console()
+        made = each_room(
+            partial(photograph, out, settings=settings, pictures=pictures), todo, workers=workers
+        )
+        for _ in track(made, "Rendering frames", total=len(todo), console=console, auto_refresh=False):
+            pass
     console.print(
         f"{out}: frames of {len(todo)} rooms written, {len(plans) - len(todo)} already complete",
         soft_wrap=True,

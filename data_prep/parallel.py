@@ -1,15 +1,13 @@
 """Prepare many scenes in parallel: show progress, skip unchanged scenes, and keep the manifest up to date."""
 
-import glob
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,11 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.data.scenes import read_scene
 from pcseg.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from pcseg.files import output_folder
 
 SECONDS_BETWEEN_MANIFESTS = 5.0
 """A killed run loses at most the record of this much work."""
@@ -107,16 +101,15 @@ def prepare_scenes(
         A job that raises :class:`UserError` or :class:`OSError` fails alone and leaves no scene, not even the outdated
         one of an earlier run. Any other exception is a bug and ends the run.
     """
-    outcome, todo = _sort_out(jobs, out, empty)
+    with output_folder(out, wait=True):  # another run may be preparing other scenes of the folder
+        outcome, todo = _sort_out(jobs, out, empty, stays)
+        outcome.manifest.write(out)
+        _prepare(todo, out, outcome, workers=workers, console=console)
+    return outcome
 
-    def write() -> None:
-        with _exclusive(out):  # another run may be preparing other scenes of the folder
-            others = _other_entries(jobs, out, empty)
-            outcome.kept = [entry for entry in others if stays(entry)]
-            outcome.dropped += [entry for entry in others if not stays(entry)]  # not in the manifest again
-            outcome.manifest.write(out)
 
-    write()  # fails early if the folder is not writable
+def _prepare(todo: Sequence[Job], out: Path, outcome: Outcome, *, workers: int, console: Console) -> None:
+    """Run jobs and record their scenes in ``outcome`` and, every few seconds and at the end, in the manifest."""
     written = time.monotonic()
     with _progress(console) as progress:
         task = progress.add_task("", total=sum(job.size for job in todo), done=0, jobs=len(todo))
@@ -131,7 +124,7 @@ def prepare_scenes(
             done = len(outcome.prepared) + len(outcome.failures)
             progress.update(task, advance=job.size, done=done, refresh=True)
             if time.monotonic() - written > SECONDS_BETWEEN_MANIFESTS:
-                write()
+                outcome.manifest.write(out)
                 written = time.monotonic()
 
         try:
@@ -139,49 +132,25 @@ def prepare_scenes(
         except KeyboardInterrupt:
             raise KeyboardInterrupt("finished scenes are kept, run the command again to resume") from None
         finally:
-            write()
-    return outcome
+            outcome.manifest.write(out)
 
 
-def _sort_out(jobs: Sequence[Job], out: Path, empty: Manifest) -> tuple[Outcome, list[Job]]:
+def _sort_out(
+    jobs: Sequence[Job], out: Path, empty: Manifest, stays: Callable[[SceneEntry], bool]
+) -> tuple[Outcome, list[Job]]:
     """Return the outcome so far and the remaining jobs, the largest first so that processes end together."""
     known, todo, outcome = _known_entries(out, empty), [], Outcome(empty=empty)
     for job in jobs:
-        entry = known.get(job.path)
+        entry = known.pop(job.path, None)
         is_current = entry is not None and entry.source == job.source and entry.mean_color is not None
         if entry and is_current and _is_readable(out / job.path):
             outcome.skipped.append(entry)
         else:
             todo.append(job)
-            for left in glob.iglob(
-                f".{glob.escape(Path(job.path).name)}.*.tmp", root_dir=(out / job.path).parent
-            ):
-                (out / job.path).with_name(left).unlink(missing_ok=True)  # from a killed run
+    for entry in known.values():  # of scenes that no job names
+        if (out / entry.path).is_file():
+            (outcome.kept if stays(entry) else outcome.dropped).append(entry)
     return outcome, sorted(todo, key=lambda job: -job.size)
-
-
-def _other_entries(jobs: Sequence[Job], out: Path, empty: Manifest) -> list[SceneEntry]:
-    """Return the entries of scenes in the folder that no job names."""
-    named = {job.path for job in jobs}
-    known = _known_entries(out, empty).values()
-    return [entry for entry in known if entry.path not in named and (out / entry.path).is_file()]
-
-
-@contextmanager
-def _exclusive(out: Path) -> Iterator[None]:
-    """Lock a folder against other preparations, on systems and file systems that support it."""
-    try:
-        folder = os.open(out, os.O_RDONLY)
-    except OSError:  # missing, or Windows
-        yield
-        return
-    try:
-        with suppress(OSError):
-            if fcntl is not None:
-                fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def _known_entries(out: Path, empty: Manifest) -> dict[str, SceneEntry]:
@@ -226,10 +195,16 @@ def _run(jobs: Sequence[Job], workers: int, finish: Callable[[Job, SceneEntry | 
             finish(job, _attempt(job.work))
         return
     pool = ProcessPoolExecutor(min(workers, len(jobs)), initializer=start_worker)
+    futures = {pool.submit(_attempt, job.work): job for job in jobs}
     try:
-        futures = {pool.submit(_attempt, job.work): job for job in jobs}
-        for future in as_completed(futures):
-            finish(futures[future], future.result())
+        for future in as_completed(list(futures)):
+            finish(futures.pop(future), future.result())
+    except KeyboardInterrupt:
+        pool.shutdown(cancel_futures=True)  # running scenes are finished and recorded
+        for future, job in futures.items():
+            if future.done() and not future.cancelled():
+                finish(job, future.result())
+        raise
     except BrokenProcessPool as error:
         raise UserError(
             f"--workers {workers}: a worker process died, probably out of memory. Finished scenes are kept. "

@@ -26,6 +26,7 @@ from data_prep.synthetic.plan import RoomPlan, plan_area, quarter_turn
 from data_prep.synthetic.raw import write_room
 from pcseg.cli import run
 from pcseg.errors import UserError
+from pcseg.files import output_folder
 from pcseg.labels import S3DIS
 
 if TYPE_CHECKING:
@@ -103,18 +104,19 @@ def generate(
         )
     console = Console()
     settings = Settings(seed=seed, points=points, layout=layout, yaw=yaw, damage=damage)
-    open_folder(out / SETTINGS, asdict(settings), kind="rooms")
-    plans = [plan_area(seed, area, rooms) for area in range(1, areas + 1)]
-    if layout == "nonaligned":
-        for area in plans:
-            _write_angles(out, area, settings)
-    if layout == "scannet":
-        _write_lists(out, [plan for area in plans for plan in area])
-    todo = [plan for area in plans for plan in area if not _room_folder(out, plan, layout).is_dir()]
-    counts: Counter[str] = Counter()
-    made = each_room(partial(make_room, out, settings=settings), todo, workers=workers)
-    for count in track(made, "Scanning rooms", total=len(todo), console=console, auto_refresh=False):
-        counts += count
+    with output_folder(out, wait=True):
+        open_folder(out / SETTINGS, asdict(settings), kind="rooms")
+        plans = [plan_area(seed, area, rooms) for area in range(1, areas + 1)]
+        if layout == "nonaligned":
+            for area in plans:
+                _write_angles(out, area, settings)
+        if layout == "scannet":
+            _write_lists(out, [plan for area in plans for plan in area])
+        todo = [plan for area in plans for plan in area if not _room_folder(out, plan, layout).is_dir()]
+        counts: Counter[str] = Counter()
+        made = each_room(partial(make_room, out, settings=settings), todo, workers=workers)
+        for count in track(made, "Scanning rooms", total=len(todo), console=console, auto_refresh=False):
+            counts += count
     if todo:
         console.print(_histogram(counts))
     console.print(

@@ -16,6 +16,7 @@ from jsonargparse import ArgumentParser
 
 from pcseg import __version__
 from pcseg.backbones.contract import PointBackbone  # noqa: F401 - named in the factory types below
+from pcseg.config_names import flat
 from pcseg.errors import UserError, reason
 from pcseg.files import atomic_path
 from pcseg.labels import LabelSchema
@@ -297,23 +298,3 @@ def load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor], *, s
         module.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(f"{source}: its weights do not fit the model: {reason(error)}") from error
-
-
-def differing_keys(mine: Any, theirs: Any, prefix: str = "") -> list[str]:
-    """Return the dotted names of the entries in which two nested configurations differ."""
-    if isinstance(mine, dict) and isinstance(theirs, dict):
-        keys = sorted(mine.keys() | theirs.keys())
-        return [
-            name
-            for key in keys
-            for name in differing_keys(mine.get(key), theirs.get(key), f"{prefix}.{key}" if prefix else key)
-        ]
-    return [] if mine == theirs else [prefix]
-
-
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the entries of a nested configuration by their dotted names."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    parts = (flat(part, f"{prefix}.{key}" if prefix else str(key)) for key, part in value.items())
-    return {name: leaf for part in parts for name, leaf in part.items()}

@@ -1,7 +1,8 @@
-"""Configurations by name: ``s3dis/encnet`` stands for the YAML files that come with the package."""
+"""Configurations by name, where ``s3dis/encnet`` stands for shipped YAML files, and their entries."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pcseg.errors import UserError
 from pcseg.files import read_yaml
@@ -72,3 +73,23 @@ def expand_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
         names.append(value)
         words += [part for path in config_files(value) for part in ("--config", str(path))]
     return words, names
+
+
+def differing_keys(mine: Any, theirs: Any, prefix: str = "") -> list[str]:
+    """Return the dotted names of the entries in which two nested configurations differ."""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        keys = sorted(mine.keys() | theirs.keys())
+        return [
+            name
+            for key in keys
+            for name in differing_keys(mine.get(key), theirs.get(key), f"{prefix}.{key}" if prefix else key)
+        ]
+    return [] if mine == theirs else [prefix]
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the entries of a nested configuration by their dotted names."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    parts = (flat(part, f"{prefix}.{key}" if prefix else str(key)) for key, part in value.items())
+    return {name: leaf for part in parts for name, leaf in part.items()}

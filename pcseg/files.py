@@ -161,7 +161,7 @@ def output_folder(folder: Path, *, part: str = "", wait: bool = False) -> Iterat
     """
     created = [path for path in (folder, *folder.parents) if not path.exists()]
     make_folder(folder)
-    path = folder / f".{part[:40]}.lock"
+    path = folder / (f".{part[:40]}.lock" if part else ".lock")
     handle = None
     try:
         handle = _lock(folder, path, wait=wait)
@@ -170,14 +170,14 @@ def output_folder(folder: Path, *, part: str = "", wait: bool = False) -> Iterat
         if handle is not None:
             path.unlink(missing_ok=True)  # before it is released
             os.close(handle)
-            _locked.discard(path.resolve())
+            _locked.discard((os.getpid(), path.resolve()))
         with suppress(OSError):  # not empty
             for made in created:
                 made.rmdir()
 
 
-_locked: set[Path] = set()
-"""Lock files of this process: the operating system lets a process lock a file twice."""
+_locked: set[tuple[int, Path]] = set()
+"""Lock files by process: the operating system lets a process lock a file twice."""
 
 
 def _lock(folder: Path, path: Path, *, wait: bool) -> int | None:
@@ -185,7 +185,7 @@ def _lock(folder: Path, path: Path, *, wait: bool) -> int | None:
     if fcntl is None:
         return None
     while True:
-        if path.resolve() in _locked:
+        if (os.getpid(), path.resolve()) in _locked:
             raise UserError(f"{folder}: this process already writes into it. Choose another folder.")
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -211,7 +211,7 @@ def _lock(folder: Path, path: Path, *, wait: bool) -> int | None:
             with suppress(OSError):  # a full disk
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, f"process {os.getpid()} ({words[:100]})".encode(), 0)
-            _locked.add(path.resolve())
+            _locked.add((os.getpid(), path.resolve()))
             return handle
         os.close(handle)  # its owner has ended and removed the file
 

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def open_folder(note: Path, settings: dict[str, Any], *, kind: str) -> None:
-    """Create the folder of ``note``, or check that its contents were made with the same settings.
+    """Record the settings of a new folder, or check that its contents were made with the same settings.
 
     Args:
         note: File in the folder that records the settings.
@@ -25,22 +25,18 @@ def open_folder(note: Path, settings: dict[str, Any], *, kind: str) -> None:
         kind: Contents of the folder, in the plural.
 
     Raises:
-        UserError: The folder has other contents, or is not writable.
+        UserError: The folder has other contents.
     """
     out, text = note.parent, json.dumps(settings, indent=1) + "\n"
-    try:
-        if note.is_file():
-            if note.read_text() != text:
-                raise UserError(
-                    f"{note}: the {kind} here have other settings. Choose another folder or delete this one."
-                )
-        elif out.is_dir() and any(not file.name.startswith(".") for file in out.iterdir()):
-            raise UserError(f"{out}: holds other files. Choose an empty or a new folder.")
-        else:
-            out.mkdir(parents=True, exist_ok=True)
-            write_text(note, text)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror}). Choose another folder.") from error
+    if note.is_file():
+        if note.read_text() != text:
+            raise UserError(
+                f"{note}: the {kind} here have other settings. Choose another folder or delete this one."
+            )
+    elif any(not file.name.startswith(".") for file in out.iterdir()):
+        raise UserError(f"{out}: holds other files. Choose an empty or a new folder.")
+    else:
+        write_text(note, text)
 
 
 def each_room(make: Callable[..., Result], plans: Sequence[RoomPlan], *, workers: int) -> Iterator[Result]:

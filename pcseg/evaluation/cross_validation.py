@@ -21,7 +21,7 @@ from pcseg.errors import UserError
 from pcseg.evaluation.evaluate import evaluate
 from pcseg.evaluation.provenance import fold_differences
 from pcseg.evaluation.report import Report
-from pcseg.files import write_text
+from pcseg.files import output_folder, write_text
 from pcseg.inference.points import Fragments
 
 
@@ -53,8 +53,27 @@ def cross_validate(
     Raises:
         UserError: Training or evaluation of a fold failed, or the folds were not trained and scored alike.
     """
-    root = Path(config["data"]["init_args"]["root"])
-    folds = choose_folds(root, folds)
+    folds = choose_folds(Path(config["data"]["init_args"]["root"]), folds)
+    with output_folder(out):
+        reports = _run_folds(
+            config, folds, out, tta=tta, fragments=fragments, device=device, progress_bar=progress_bar
+        )
+        total = sum_folds(reports, source=str(out))
+        total.write(out)
+    return total
+
+
+def _run_folds(
+    config: dict[str, Any],
+    folds: Sequence[str],
+    out: Path,
+    *,
+    tta: bool,
+    fragments: Fragments,
+    device: str,
+    progress_bar: bool,
+) -> list[Report]:
+    """Train and score all folds and return their reports; those that failed are named when the others have ended."""
     failures, reports = [], []
     for fold in folds:
         run = out / fold
@@ -64,18 +83,20 @@ def cross_validate(
         if status != 0:
             failures.append(f"{fold} (training ended with status {status}, see above)")
             continue
-        report = evaluate(
-            ckpt=run / "best.ckpt", out=run / "evaluation", root=root, splits=[fold], tta=tta,
-            fragments=fragments, device=device, progress_bar=progress_bar,
-        )  # fmt: skip
-        reports.append(report)
+        try:
+            report = evaluate(
+                ckpt=run / "best.ckpt", out=run / "evaluation", root=Path(config["data"]["init_args"]["root"]),
+                splits=[fold], tta=tta, fragments=fragments, device=device, progress_bar=progress_bar,
+            )  # fmt: skip
+        except UserError as error:
+            failures.append(f"{fold} ({error})")
+        else:
+            reports.append(report)
     if failures:
         raise UserError(
             f"{out}: failed: {'; '.join(failures)}. Fix the cause and run the command again; finished folds are kept."
         )
-    total = sum_folds(reports, source=str(out))
-    total.write(out)
-    return total
+    return reports
 
 
 def choose_folds(root: Path, folds: Sequence[str] | None) -> list[str]:

@@ -6,6 +6,7 @@ from pcseg.checkpoint import load_checkpoint, refuse_options
 from pcseg.evaluation.images import evaluate_images
 from pcseg.evaluation.points import evaluate_points
 from pcseg.evaluation.report import Report
+from pcseg.files import output_folder
 from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions
 from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
@@ -66,16 +67,17 @@ def evaluate(
     refuse_options(evaluate, model, of_images if model.kind == "points" else of_points)
     model.network.to(choose_device(device))
     chosen = [splits] if isinstance(splits, str) else splits
-    if model.kind == "points":
-        options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
-        report = evaluate_points(
-            model, out=out, root=root, splits=chosen, options=options, protocol=protocol, tta=tta,
-            boundary=boundary, baselines=baselines, progress_bar=progress_bar,
-        )  # fmt: skip
-    else:
-        windows = ImageOptions(scales=scales, flip=flip)
-        report = evaluate_images(
-            model, out=out, root=root, splits=chosen, options=windows, progress_bar=progress_bar
-        )
-    report.write(out)
+    with output_folder(out):
+        if model.kind == "points":
+            options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
+            report = evaluate_points(
+                model, out=out, root=root, splits=chosen, options=options, protocol=protocol, tta=tta,
+                boundary=boundary, baselines=baselines, progress_bar=progress_bar,
+            )  # fmt: skip
+        else:
+            windows = ImageOptions(scales=scales, flip=flip)
+            report = evaluate_images(
+                model, root=root, splits=chosen, options=windows, progress_bar=progress_bar
+            )
+        report.write(out)
     return report

@@ -14,7 +14,6 @@ from pcseg.errors import UserError
 from pcseg.evaluation.baselines import most_frequent_class
 from pcseg.evaluation.provenance import code_record, kept_from_training, model_record, training_argument
 from pcseg.evaluation.report import Report
-from pcseg.files import make_folder
 from pcseg.inference.images import ImageOptions, image_model
 from pcseg.metrics.confusion import ConfusionMatrix
 
@@ -22,7 +21,6 @@ from pcseg.metrics.confusion import ConfusionMatrix
 def evaluate_images(
     loaded: LoadedModel,
     *,
-    out: Path,
     root: Path | None,
     splits: Sequence[str] | None,
     options: ImageOptions,
@@ -36,7 +34,6 @@ def evaluate_images(
     loaded.schema.require_same(reader.schema, this=str(loaded.path), that=str(root))
     splits = list(splits or loaded.card.data.get("test_splits") or reader.test_splits)
     pictures = labeled_pictures(reader, splits)
-    make_folder(out)
     matrix = ConfusionMatrix(loaded.schema.num_classes)
     console = Console(stderr=True)
     for picture in track(pictures, "Predicting", console=console, disable=not progress_bar):

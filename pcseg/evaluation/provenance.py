@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 import pcseg
-from pcseg.checkpoint import LoadedModel, ModelCard, flat
+from pcseg.checkpoint import LoadedModel, ModelCard
+from pcseg.config_names import flat
 from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.errors import UserError

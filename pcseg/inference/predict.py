@@ -17,7 +17,7 @@ from pcseg.data.alignment import Units, Up
 from pcseg.data.images.files import read_colors
 from pcseg.data.io.clouds import CLOUD_READERS, Cloud, read_cloud
 from pcseg.errors import UserError
-from pcseg.files import atomic_path, make_folder
+from pcseg.files import atomic_path, output_folder
 from pcseg.inference.clouds import CloudPrediction, class_shares, output_paths, predict_cloud
 from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions, image_model
@@ -120,14 +120,16 @@ def predict_file(
     image_options = ImageOptions(scales=scales, flip=flip)
     content = read_source(source, model, columns=columns)
     output_paths(source, out, model.kind)
-    make_folder(out)
-    with Progress(console=Console(stderr=True), disable=not progress_bar) as progress:
+    with (
+        output_folder(out, part=source.stem),
+        Progress(console=Console(stderr=True), disable=not progress_bar) as progress,
+    ):
         task = progress.add_task(escape(source.name), total=1)
         prediction = predict(
             content, model, units=units, up=up, point_options=point_options, image_options=image_options,
             device=device, on_progress=lambda share: progress.update(task, completed=share),
         )  # fmt: skip
-    paths = prediction.write(out, palette=palette)
+        paths = prediction.write(out, palette=palette)
     return [*prediction.remarks, f"wrote {paths[0]} and {paths[1]}"]
 
 

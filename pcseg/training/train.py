@@ -13,7 +13,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from pcseg.checkpoint import FREE_TO_CHANGE, KEY, Checkpoint, ModelCard, differing_keys, read_checkpoint
+from pcseg.checkpoint import FREE_TO_CHANGE, KEY, Checkpoint, ModelCard, read_checkpoint
+from pcseg.config_names import differing_keys
 from pcseg.data.training_data import TrainingData
 from pcseg.data.worker_errors import name_worker_files
 from pcseg.errors import UserError

@@ -6,7 +6,7 @@ import numpy as np
 
 from pcseg.evaluation.comparison import Comparison, load_models
 from pcseg.evaluation.comparison_report import ComparisonReport
-from pcseg.files import make_folder
+from pcseg.files import output_folder
 from pcseg.inference.images import ImageOptions
 from pcseg.inference.points import Fragments, PointOptions
 from pcseg.views.render.pages import save_image
@@ -64,15 +64,17 @@ def compare(
         point_options=point_options,
         image_options=image_options,
     )
-    make_folder(out)
-    for number, (entry, sample, labels) in enumerate(comparison.rooms(progress_bar=progress_bar)):
-        if number < pictures:
-            pos = np.array(sample.pos)  # drawing needs a writable array, not a memory map
-            schema = next(iter(comparison.models.values())).schema
-            room = Subject(name=entry.name, pos=pos, color=sample.color, label=sample.label, schema=schema)
-            picture = models_picture(room, labels)
-            save_image(picture, out / f"{entry.split}_{entry.name}.png")
-    comparison.report.write(out)
+    with output_folder(out):
+        for number, (entry, sample, labels) in enumerate(comparison.rooms(progress_bar=progress_bar)):
+            if number < pictures:
+                pos = np.array(sample.pos)  # drawing needs a writable array, not a memory map
+                schema = next(iter(comparison.models.values())).schema
+                room = Subject(
+                    name=entry.name, pos=pos, color=sample.color, label=sample.label, schema=schema
+                )
+                picture = models_picture(room, labels)
+                save_image(picture, out / f"{entry.split}_{entry.name}.png")
+        comparison.report.write(out)
     return comparison.report
 
 

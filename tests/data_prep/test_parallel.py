@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -65,17 +66,23 @@ def test_bug_keeps_its_traceback(tmp_path: Path, workers: int) -> None:
     assert (tmp_path / "manifest.json").is_file()
 
 
-def test_two_runs_at_a_time_keep_each_others_scenes(tmp_path: Path) -> None:
-    def other() -> SceneEntry:  # what prepares other areas of the same folder meanwhile
-        prepare_scenes(
-            written(tmp_path, "x", "y"), tmp_path, empty=EMPTY, workers=1, console=Console(quiet=True)
-        )
+def test_second_run_waits_and_keeps_the_scenes_of_the_first(tmp_path: Path) -> None:
+    second = get_context("fork").Process(target=run_alone, args=(tmp_path, written(tmp_path, "x", "y")))
+
+    def other() -> SceneEntry:  # starts the second run and gives it time to find the folder in use
+        second.start()
+        second.join(timeout=0.5)
+        assert second.is_alive()
         return write(tmp_path, "b")
 
-    jobs = [*written(tmp_path, "a"), *jobs_of(b=other), *written(tmp_path, "c")]
-    outcome = run(tmp_path, jobs, workers=1)
+    run(tmp_path, [*written(tmp_path, "a"), *jobs_of(b=other), *written(tmp_path, "c")], workers=1)
+    second.join()
     assert [scene.name for scene in Manifest.read(tmp_path).scenes] == [*"abcxy"]
-    assert Manifest.read(tmp_path) == outcome.manifest
+    assert not list(tmp_path.glob(".*"))
+
+
+def run_alone(out: Path, jobs: list[Job]) -> None:
+    run(out, jobs, workers=1)
 
 
 def write(out: Path, name: str) -> SceneEntry:

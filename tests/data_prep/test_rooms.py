@@ -144,7 +144,7 @@ def test_a_folder_of_something_else_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(UserError, match="holds other files"):
         small(tmp_path)
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="cannot be created"):
         small(tmp_path / "thesis.tex" / "raw")
     with pytest.raises(UserError, match="--points 3"):
         small(tmp_path / "raw", points=3)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from multiprocessing import get_context
 from pathlib import Path
 
 import h5py
@@ -17,7 +18,10 @@ from pcseg.cli import run
 from pcseg.data.manifest import MANIFEST_NAME, Manifest
 from pcseg.data.scenes import read_scene
 from pcseg.errors import UserError
+from pcseg.files import atomic_path
 from pcseg.labels import S3DIS
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 ROOMS = ("Area_1/hallway_1", "Area_1/office_1", "Area_5/office_1")
 
@@ -195,10 +199,19 @@ def test_interrupted_run_resumes(raw: Path, out: Path, monkeypatch: pytest.Monke
     assert done == files_in(out) - {MANIFEST_NAME}
     assert "Area_5/office_1.h5" not in done
     (out / "Area_5").mkdir()
-    (out / "Area_5" / ".office_1.h5.123.tmp").write_bytes(b"half")  # of a run that was killed
+    temporary = get_context("fork").Process(target=die_while_writing, args=(out / "Area_5" / "office_1.h5",))
+    temporary.start()
+    temporary.join()
+    assert files_in(out) - done - {MANIFEST_NAME}
     monkeypatch.setattr(s3dis, "read_room", read_room)
     prepare(raw, out, workers=1)
     assert files_in(out) == {MANIFEST_NAME, *(f"{room}.h5" for room in ROOMS)}
+
+
+def die_while_writing(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"half")
+        os._exit(1)
 
 
 def test_another_release_does_not_mix(raw: Path, out: Path, tmp_path: Path) -> None:
@@ -279,7 +292,7 @@ def test_wrong_folders_are_explained(raw: Path, out: Path, tmp_path: Path) -> No
 
 def test_output_that_is_a_file(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="cannot be created"):
         prepare(raw, tmp_path / "out", workers=1)
 
 
