@@ -68,7 +68,7 @@ def write_inputs(words: list[str]) -> None:
 
 def head_in(path: Path) -> str:
     """Return the head that the path of a checkpoint names."""
-    (head,) = {"ctnet", "encnet", "ccnet"} & set(path.parts)
+    (head,) = {"ctnet", "encnet", "ccnet", "slab"} & set(path.parts)
     return head
 
 

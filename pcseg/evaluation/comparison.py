@@ -36,6 +36,7 @@ HEAD_NAMES = {
     "CTBody": "CTNet",
     "EncBody": "EncNet",
     "RCCABody": "CCNet",
+    "SlabBody": "slab context",
     "FCNBody": "FCN",
     "SlabBody": "slab",
     "CACBody": "CAC",

@@ -20,6 +20,7 @@ class Slabs:
     """The occupied slabs along one axis, in ascending (cloud, coordinate).
 
     Args:
+        axis: 0, 1, 2 for x, y, z.
         groups: Tokens of every slab.
         cloud: Cloud of every slab, ``(S,)`` int64.
         ends: Steps from every slab to the lowest and to the highest one of its cloud, ``(S, 2)`` int64.
@@ -28,6 +29,7 @@ class Slabs:
         Steps count empty slabs, too: they are distances in multiples of the thickness.
     """
 
+    axis: int
     groups: Groups
     cloud: Tensor
     ends: Tensor
@@ -43,7 +45,9 @@ def voxel_slabs(voxels: VoxelSet, *, axes: Sequence[int] = AXES) -> list[Slabs]:
     check_line_options(axes)
     clouds = voxels.batch, voxels.num_clouds
     return [
-        voxels.cached(("slabs", axis), lambda axis=axis: _slabs_along(voxels.local_pos[:, axis], *clouds))
+        voxels.cached(
+            ("slabs", axis), lambda axis=axis: _slabs_along(axis, voxels.local_pos[:, axis], *clouds)
+        )
         for axis in axes
     ]
 
@@ -73,10 +77,10 @@ def point_slabs(pos: Tensor, ptr: Tensor, thickness: float, *, axes: Sequence[in
         raise UserError(
             f"pos: is not finite, or a cloud has more than {MAX_CELLS} slabs. Check the thickness."
         )
-    return [_slabs_along(cells[:, axis].long(), batch, num_clouds) for axis in axes]
+    return [_slabs_along(axis, cells[:, axis].long(), batch, num_clouds) for axis in axes]
 
 
-def _slabs_along(coordinate: Tensor, batch: Tensor, num_clouds: int) -> Slabs:
+def _slabs_along(axis: int, coordinate: Tensor, batch: Tensor, num_clouds: int) -> Slabs:
     """Return the slabs of tokens with a non-negative ``coordinate`` ``(N,)`` in the clouds ``batch`` ``(N,)``."""
     length = int(coordinate.max()) + 1 if len(coordinate) else 1
     groups = group_by(batch * length + coordinate)
@@ -86,4 +90,5 @@ def _slabs_along(coordinate: Tensor, batch: Tensor, num_clouds: int) -> Slabs:
         level.new_zeros(num_clouds).scatter_reduce(0, cloud, level, reduce, include_self=False)[cloud]
         for reduce in ("amin", "amax")
     ]
-    return Slabs(groups=groups, cloud=cloud, ends=torch.stack([level - bounds[0], bounds[1] - level], 1))
+    ends = torch.stack([level - bounds[0], bounds[1] - level], 1)
+    return Slabs(axis=axis, groups=groups, cloud=cloud, ends=ends)

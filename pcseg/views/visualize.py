@@ -14,6 +14,7 @@ from pcseg.files import make_folder
 from pcseg.labels import Palette
 from pcseg.views.interactive.browser import MAX_POINTS, BrowserView
 from pcseg.views.interactive.page import write_page
+from pcseg.views.interactive.picking import describe
 from pcseg.views.interactive.window import show
 from pcseg.views.layers.coloring import By, Coloring, available
 from pcseg.views.layers.head_layers import HEAD_MAPS, browse_layers, center_point, make_layers, nearest_point
@@ -71,9 +72,12 @@ def visualize(
         columns: Names of all columns of the file in order, such as x,y,z,red,green,blue; - ignores a column.
         up: Axis of the file that points up.
         by: Meaning of the colors; default: prediction, color or height, the first that exists. affinity (CTNet),
-            codeword (EncNet), attention (CCNet), gain and context (charts, with --png) need --ckpt.
-        of: Name of a single class, for --by affinity, or number of a single codeword, for --by codeword.
-        pick: Point whose attention is shown, "[x, y, z]" in meters with z up (in an image "[column, row, 0]").
+            codeword (EncNet), attention (CCNet), slabs (slab context), gain and context (charts, with --png) need
+            --ckpt.
+        of: Name of a single class, for --by affinity and --by slabs, or number of a single codeword, for --by
+            codeword.
+        pick: Point whose values are printed and whose attention is shown, "[x, y, z]" in meters with z up (in an
+            image "[column, row, 0]").
         palette: Colors of the classes; colorblind is distinct for color-blind readers.
         png: Picture to write; the suffix gives the format (.png, .jpg, .webp).
         sheet: Draw four panels side by side: color, true label, prediction and error.
@@ -94,8 +98,8 @@ def visualize(
         raise UserError(
             "--by context: draws charts. Use it with --png FILE and without --html and --browser."
         )
-    if of is not None and by not in ("affinity", "codeword"):
-        raise UserError(f"--of {of}: needs --by affinity or --by codeword.")
+    if of is not None and by not in ("affinity", "codeword", "slabs"):
+        raise UserError(f"--of {of}: needs --by affinity, --by codeword or --by slabs.")
     if size is not None and min(size) < MIN_SIZE:
         raise UserError(f"--size {list(size)}: too small. Use at least [{MIN_SIZE}, {MIN_SIZE}].")
     prepare_outputs(png, html)
@@ -103,6 +107,9 @@ def visualize(
         cloud, prediction=prediction, ckpt=ckpt, baseline=baseline, units=units, up=up, columns=columns
     )
     point = find_pick(subject, pick)
+    if pick is not None and point is not None:
+        for heading, text in describe(subject, point):
+            report(f"{heading}: {text}")
     viewpoint = Viewpoint(view=view, eye=eye, look_at=look_at)
     by = by or next(kind for kind in ("prediction", "rgb", "height") if kind in available(subject))
     coloring = Coloring(by=by, of=of, point=point, palette=palette)
@@ -188,9 +195,9 @@ def draw(
     by, palette = coloring.by, coloring.palette
     if sheet:
         return sheet_picture(subject, viewpoint=viewpoint, size=size or (1840, 1040), palette=palette)
-    size = size or (1280, 720)
     if by == "context":
         return context_picture(subject, size=size, palette=palette)
+    size = size or (1280, 720)
     layers = make_layers(subject, coloring)
     title = layers[0].heading if len(layers) == 1 else by
     if by in HEAD_MAPS and subject.maps is not None:
@@ -201,7 +208,7 @@ def draw(
 
 def charts_of(subject: Subject, palette: Palette) -> Image.Image | None:
     """Draw the charts of the whole cloud if its head computes any."""
-    if subject.maps is None or subject.maps.channel is None:
+    if subject.maps is None or (subject.maps.channel is None and subject.maps.slabs is None):
         return None
     return context_picture(subject, palette=palette)
 

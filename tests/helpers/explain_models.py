@@ -8,7 +8,7 @@ from helpers.fakes import ConvBackbone, fake_room
 
 from pcseg.checkpoint import LoadedModel, ModelCard
 from pcseg.data.io.clouds import Cloud
-from pcseg.heads import CTBody, EncBody, LinearHead, PointHead, RCCABody
+from pcseg.heads import CTBody, EncBody, LinearHead, PointHead, RCCABody, SlabBody
 from pcseg.labels import S3DIS
 from pcseg.training.segmentor import HeadFactory, Segmentor
 
@@ -20,10 +20,11 @@ HEADS: dict[str, HeadFactory] = {
     "ctnet": partial(PointHead, level=0, body=partial(CTBody, width=16, key_width=8)),
     "encnet": partial(PointHead, level=0, body=partial(EncBody, width=16, num_codewords=4)),
     "ccnet": partial(PointHead, level=0, body=partial(RCCABody, width=16)),
+    "slab": partial(PointHead, level=0, body=partial(SlabBody, width=16, slab_width=8)),
 }
 
 
-def make_model(head: HeadFactory, *, grid_size: float = 0.3) -> LoadedModel:
+def make_model(head: HeadFactory, *, grid_size: float = 0.3, room_axes: bool = False) -> LoadedModel:
     """Return a model without zero parameters; the attention of an untrained CCNet head would be switched off."""
     network = Segmentor(ConvBackbone, head, in_channels=4, schema=S3DIS).eval()
     generator = torch.Generator().manual_seed(0)
@@ -31,6 +32,6 @@ def make_model(head: HeadFactory, *, grid_size: float = 0.3) -> LoadedModel:
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
     card = ModelCard(
         config={}, schema=S3DIS.to_json(), features=["color", "height"], grid_size=grid_size, in_channels=4,
-        manifest_hash="", seed=0,
+        manifest_hash="", seed=0, room_axes=room_axes,
     )  # fmt: skip
     return LoadedModel(network=network, card=card, schema=S3DIS, hash="abc", path=Path("model.ckpt"))

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from helpers.fake_images import save
-from helpers.heads import head_factory, point_head, published_ccnet, published_ctnet, published_encnet
+from helpers.heads import (
+    head_factory,
+    image_head,
+    part,
+    point_head,
+    published_ccnet,
+    published_ctnet,
+    published_encnet,
+)
 
 from pcseg.backbones.images.resnet import ResNet
 from pcseg.backbones.points.sparse_unet import SparseUNet
@@ -34,12 +42,18 @@ UNET = {"channels": [8, 8, 8, 8], "layers": [1, 1, 1, 1], "base_channels": 8}
 RESNET = {"depths": [1, 1, 1, 1], "widths": [8, 8, 8, 8], "stem": "s", "stem_width": 8}
 POINT_HEADS = {
     name: point_head(body)
-    for name, body in (("ctnet", "CTBody"), ("encnet", "EncBody"), ("ccnet", "RCCABody"))
+    for name, body in (
+        ("ctnet", "CTBody"),
+        ("encnet", "EncBody"),
+        ("ccnet", "RCCABody"),
+        ("slab", "SlabBody"),
+    )
 }
 IMAGE_HEADS = {
     "ctnet": published_ctnet(width=16, key_width=8, norm=None, init=False),
     "encnet": published_encnet(width=16, norm=None),
     "ccnet": published_ccnet(width=16),
+    "slab": image_head(part("heads.SlabBody", width=16, slab_width=8)),
 }
 """Point heads have the widths of the texts' models, for charts show them."""
 
@@ -103,8 +117,8 @@ def write_office_frame(color: Path, *, size: tuple[int, int] = (48, 64)) -> None
     save(depth, scene / "depth" / f"{color.stem}.png")
     (scene / "pose").mkdir(exist_ok=True)
     np.savetxt(scene / "pose" / f"{color.stem}.txt", pose)
-    for part in ("color", "depth"):
-        np.savetxt(scene / f"intrinsics_{part}.txt", matrix)
+    for name in ("color", "depth"):
+        np.savetxt(scene / f"intrinsics_{name}.txt", matrix)
     (scene.parents[1] / "frames.json").write_text(json.dumps({"schema": json.loads(S3DIS.to_json())}))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pcseg.labels import S3DIS
-from pcseg.views.layers.head_maps import Attended, HeadMaps
+from pcseg.views.layers.head_maps import Attended, HeadMaps, SlabShares
 from pcseg.views.subject import Subject
 
 CEILING, FLOOR, WALL, BOARD = (S3DIS.names.index(name) for name in ("ceiling", "floor", "wall", "board"))
@@ -42,6 +42,18 @@ def attend(token: int) -> list[Attended]:
     return [Attended(row / row.sum(), row) for row in reached]
 
 
+def room_slabs(
+    rng: np.random.Generator, *, axis: int, name: str, count: int, length: float, slab: np.ndarray
+) -> SlabShares:
+    """Return slabs along one axis with random shares; a tenth of every slab has no label."""
+    predicted, true = rng.dirichlet(np.ones(S3DIS.num_classes), (2, count)).astype(np.float32)
+    thickness = length / count
+    return SlabShares(
+        axis=axis, name=name, unit="m", start=thickness * np.arange(count), thickness=thickness, slab=slab,
+        predicted=predicted, true=0.9 * true,
+    )  # fmt: skip
+
+
 def explained_room(count: int = 4000) -> Subject:
     """Return floor, ceiling and two walls of a room with random maps of every head; the last point has no token."""
     rng = np.random.default_rng(0)
@@ -67,6 +79,10 @@ def explained_room(count: int = 4000) -> Subject:
         frequency=rng.dirichlet(np.ones(number)),
         assignment=rng.dirichlet(np.ones(5), TOKENS).astype(np.float32),
         smoothing=-rng.uniform(0, 1, 5),
+        slabs=[
+            room_slabs(rng, axis=0, name="x", count=TOKENS, length=6, slab=np.arange(TOKENS)),
+            room_slabs(rng, axis=2, name="z", count=3, length=2.8, slab=np.arange(TOKENS) % 3),
+        ],
         attend=attend,
         baseline=np.full_like(probability, 1 / number),
     )

@@ -99,6 +99,20 @@ def test_page_of_a_model_has_its_charts(tmp_path: Path, scene: Path) -> None:
     assert titles[int(first[1])] == "affinity to wall"
 
 
+def test_slabs_and_the_values_of_a_point(
+    tmp_path: Path, scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_point_model(tmp_path / "slab.ckpt", "slab")
+    png, pick = tmp_path / "a.png", ["--pick", "[0, 0, 1]"]
+    visualize(scene, "--ckpt", tmp_path / "slab.ckpt", "--by", "slabs", "--of", "wall", *pick, "--png", png)
+    assert {f"share of wall in slabs along {axis}" for axis in "xyz"} < set(words(png))
+    printed = capsys.readouterr().out
+    for axis in "xyz":
+        assert re.search(rf"slab along {axis}: \S+ to \S+ m: .*; true: ", printed)
+    visualize(scene, "--ckpt", tmp_path / "slab.ckpt", "--by", "context", "--png", png)
+    assert {"office_1: class shares of slabs, slab context", "class shares along z"} < set(words(png))
+
+
 def test_camera(tmp_path: Path, scene: Path) -> None:
     pictures = []
     for number, eye in enumerate(("[1, 1, 1.5]", "[1.5, 1.8, 1.2]")):
@@ -154,7 +168,7 @@ def test_images(tmp_path: Path) -> None:
         (["--by", "gain", "--html", "a.html"], "nothing to color by gain"),
         (
             ["--by", "rgb", "--of", "wall", "--png", "a.png"],
-            "--of wall: needs --by affinity or --by codeword",
+            "--of wall: needs --by affinity, --by codeword or --by slabs",
         ),
         (["--by", "context"], "--by context: draws charts. Use it with --png FILE"),
         (["--by", "context", "--html", "a.html"], "with --png FILE"),

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pcseg.views.layers.head_maps import largest
+from pcseg.views.layers.slab_layers import slab_text
 from pcseg.views.subject import Subject
 
 CONE = 0.006
@@ -35,7 +37,7 @@ def point_on_ray(
 
 
 def describe(subject: Subject, point: int) -> list[tuple[str, str]]:
-    """Return headings and texts of a point: position, classes, largest probabilities, affinities and codewords."""
+    """Return headings and texts of a point: position, classes, largest probabilities, and what the head computes."""
     names = subject.schema.names if subject.schema else ()
     x, y, z = subject.pos[point]
     found = [("position", f"{x:.2f}, {y:.2f}, {z:.2f} m")]
@@ -53,20 +55,18 @@ def describe(subject: Subject, point: int) -> list[tuple[str, str]]:
     if maps is None or maps.row[point] < 0:
         return found
     row, token = int(maps.row[point]), int(maps.point_token[point])
-    found.append(("probabilities", _largest(maps.probability[row], names)))
+    found.append(("probabilities", largest(maps.probability[row], names, MAX_ENTRIES)))
     if maps.baseline is not None:
-        found.append(("probabilities of the baseline", _largest(maps.baseline[row], names)))
+        found.append(("probabilities of the baseline", largest(maps.baseline[row], names, MAX_ENTRIES)))
     if maps.affinity is not None:
-        found.append(("affinity", _largest(maps.affinity[token], names)))
+        found.append(("affinity", largest(maps.affinity[token], names, MAX_ENTRIES)))
     if maps.assignment is not None:
         codewords = tuple(f"codeword {i}" for i in range(maps.assignment.shape[1]))
-        found.append(("codewords", _largest(maps.assignment[token], codewords)))
+        found.append(("codewords", largest(maps.assignment[token], codewords, MAX_ENTRIES)))
+    for shares in maps.slabs or ():
+        slab = int(shares.slab[token])
+        found.append((f"slab along {shares.name}", slab_text(shares, slab, names)))
     return found
-
-
-def _largest(values: np.ndarray, names: tuple[str, ...]) -> str:
-    order = np.argsort(-values, kind="stable")[:MAX_ENTRIES]
-    return ", ".join(f"{names[i]} {values[i]:.2f}" for i in order)
 
 
 def _class_name(names: tuple[str, ...], label: int) -> str:

@@ -13,7 +13,7 @@ from pcseg.views.subject import Subject
 
 By = Literal[
     "rgb", "label", "prediction", "error", "confidence", "height",
-    "affinity", "codeword", "attention", "gain", "context",
+    "affinity", "codeword", "slabs", "attention", "gain", "context",
 ]  # fmt: skip
 """The first six need a cloud and its prediction, the others (:mod:`pcseg.views.layers.head_layers`) a model."""
 
@@ -46,7 +46,7 @@ class Coloring:
 
     Args:
         by: Kind of layer.
-        of: A single class for ``affinity``, or the number of a single codeword for ``codeword``.
+        of: A single class for ``affinity`` and ``slabs``, or the number of a single codeword for ``codeword``.
         point: Row of the point whose ``attention`` is shown; default: the point nearest the center.
         palette: Colors of the classes.
     """
@@ -189,6 +189,13 @@ def error_layer(label: np.ndarray, prediction: np.ndarray) -> Layer:
     known = counts[0] + counts[1]
     legend = shares_legend(names, colors, counts, np.array([known, known, len(label)]))
     return Layer(by="error", title=TITLES["error"], index=index, table=colors, names=names, legend=legend)
+
+
+def choose_column(of: str, choices: Sequence[str], *, kind: str) -> int:
+    """Return the number of the class or codeword that ``--of`` names, or raise :class:`UserError`."""
+    if of not in choices:
+        raise UserError(f"--of {of}: unknown {kind}. Choose from: {', '.join(choices)}.")
+    return choices.index(of)
 
 
 def shares_legend(

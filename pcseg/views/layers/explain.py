@@ -1,6 +1,6 @@
 """Compute the internal maps of a head in one forward pass, read from the paper modules that ran."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,14 +13,24 @@ from torch import Tensor, nn
 from pcseg.checkpoint import LoadedModel
 from pcseg.errors import UserError
 from pcseg.evaluation.comparison import head_name
-from pcseg.losses.cloud_classes import class_frequency, class_presence
+from pcseg.losses.cloud_classes import class_frequency, class_presence, class_shares
 from pcseg.network import Network
 from pcseg.nn.channel_context import ChannelContext
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.nn.encoding import ContextEncoding
+from pcseg.nn.slab_context import SlabContext, slab_means
 from pcseg.nn.spatial_context import ClassAttention
 from pcseg.ops.attention import Step, effective_attention, effective_reach
-from pcseg.views.layers.head_maps import Attended, HeadMaps
+from pcseg.ops.slabs import Slabs
+from pcseg.views.layers.head_maps import Attended, HeadMaps, SlabShares, TokenGrid
+
+
+class Pass(NamedTuple):
+    """One forward pass: its tokens, the labels of the rows of the logits, ``None`` without labels, and K."""
+
+    grid: TokenGrid
+    y: Tensor | None
+    num_classes: int
 
 
 class Call(NamedTuple):
@@ -42,12 +52,12 @@ def require_comparable(baseline: LoadedModel, model: LoadedModel, **setting: tup
 
 
 def explain_pass(
-    network: Network, batch: Any, *, row: np.ndarray, tokens: Callable[[Any], np.ndarray]
+    network: Network, batch: Any, *, row: np.ndarray, tokens: Callable[[Any], TokenGrid]
 ) -> HeadMaps:
     """Run a network once and return the maps of its head.
 
     ``row`` has the row of the logits that each point reads, ``(N,)``. ``tokens`` is called with the levels of the
-    backbone and returns the token that each row of the logits reads, ``(V,)``.
+    backbone.
 
     Convention:
         Maps come from the modules of :data:`MAPS_OF`, anywhere in the head, so custom heads that use these
@@ -56,17 +66,18 @@ def explain_pass(
     with torch.inference_mode(), recording(network.head) as calls:
         levels = network.backbone(batch)
         logits = network.head(levels, batch).logits
+        labeled = bool((batch.y >= 0).any())
+        seen = Pass(tokens(levels), batch.y if labeled else None, logits.shape[1])
         maps: dict[str, Any] = {}
         for module, made in calls.items():
             if made:
-                maps |= MAPS_OF[type(module)](module, made)
+                maps |= MAPS_OF[type(module)](module, made, seen)
         return HeadMaps(
             head=head_name(network.head),
             row=row,
             probability=logits.float().softmax(1).cpu().numpy(),
-            token=tokens(levels),
+            token=seen.grid.token,
             **maps,
-            **targets_of(maps, batch.y, logits.shape[1]),
         )
 
 
@@ -86,14 +97,18 @@ def recording(head: nn.Module) -> Iterator[dict[nn.Module, list[Call]]]:
             handle.remove()
 
 
-def channel_maps(module: ChannelContext, calls: list[Call]) -> dict[str, Any]:
+def channel_maps(module: ChannelContext, calls: list[Call], seen: Pass) -> dict[str, Any]:
     """Return the maps of CTNet's channel context module."""
     call = calls[0]
     gate = module.gate(*call.args, **call.kwargs)[0]
-    return {"channel": _array(gate), "class_prob": _array(call.output.class_prob[0])}
+    return {
+        "channel": _array(gate),
+        "class_prob": _array(call.output.class_prob[0]),
+        "frequency": _target(class_frequency, seen),
+    }
 
 
-def affinity_maps(module: ClassAttention, calls: list[Call]) -> dict[str, Any]:
+def affinity_maps(module: ClassAttention, calls: list[Call], seen: Pass) -> dict[str, Any]:
     """Return the maps of the class attention in CTNet's spatial context module."""
     x, class_features, sites = calls[0].args
     features = class_features[0]
@@ -106,7 +121,7 @@ def affinity_maps(module: ClassAttention, calls: list[Call]) -> dict[str, Any]:
     }
 
 
-def encoding_maps(module: ContextEncoding, calls: list[Call]) -> dict[str, Any]:
+def encoding_maps(module: ContextEncoding, calls: list[Call], seen: Pass) -> dict[str, Any]:
     """Return the maps of EncNet's context encoding module."""
     call = calls[0]
     presence = call.output.presence
@@ -115,10 +130,11 @@ def encoding_maps(module: ContextEncoding, calls: list[Call]) -> dict[str, Any]:
         "smoothing": _array(module.encoding.smoothing),
         "channel": _array(module.gate(module.encode(*call.args, **call.kwargs))[0].sigmoid()),
         "presence": None if presence is None else _array(presence[0].sigmoid()),
+        "present": _target(class_presence, seen),
     }
 
 
-def attention_maps(module: CrissCrossAttention, calls: list[Call]) -> dict[str, Any]:
+def attention_maps(module: CrissCrossAttention, calls: list[Call], seen: Pass) -> dict[str, Any]:
     """Return the attention of CCNet; it is computed for one token at a time."""
     steps: list[Step] = []
     for call in calls:
@@ -128,25 +144,52 @@ def attention_maps(module: CrissCrossAttention, calls: list[Call]) -> dict[str, 
     return {"attend": partial(_attend, steps)}
 
 
-MAPS_OF: dict[type[nn.Module], Callable[[Any, list[Call]], dict[str, Any]]] = {
+def slab_maps(module: SlabContext, calls: list[Call], seen: Pass) -> dict[str, Any]:
+    """Return the class shares of slabs; axes along which all tokens share a slab are left out, unless all do.
+
+    Convention:
+        True shares are means over the tokens of a slab, as those that the head reads.
+    """
+    if module.content != "shares":
+        return {}
+    slabs: Sequence[Slabs] = calls[0].args[1]
+    tables: Sequence[Tensor] = calls[0].args[2]
+    grid, true = seen.grid, None
+    if seen.y is not None:
+        token = torch.from_numpy(grid.token).to(seen.y.device)
+        shares = class_shares(seen.y, token, len(calls[0].output), seen.num_classes)
+        true = [_array(means) for means in slab_means(shares, slabs)]
+    found = [
+        SlabShares(
+            axis=along.axis,
+            name=grid.axes[along.axis],
+            unit=grid.unit,
+            start=grid.low[along.axis] + grid.edge[along.axis] * along.ends[:, 0].cpu().numpy(),
+            thickness=grid.edge[along.axis],
+            slab=along.groups.id.cpu().numpy(),
+            predicted=_array(table[:, : seen.num_classes]),
+            true=None if true is None else true[number],
+        )
+        for number, (along, table) in enumerate(zip(slabs, tables))
+    ]
+    return {"slabs": [shares for shares in found if len(shares.start) > 1] or found}
+
+
+MAPS_OF: dict[type[nn.Module], Callable[[Any, list[Call], Pass], dict[str, Any]]] = {
     ChannelContext: channel_maps,
     ClassAttention: affinity_maps,
     ContextEncoding: encoding_maps,
     CrissCrossAttention: attention_maps,
+    SlabContext: slab_maps,
 }
 """Modules that have maps, and how to read them from their calls."""
 
 
-def targets_of(maps: dict[str, Any], y: Tensor, num_classes: int) -> dict[str, Any]:
-    """Return the training targets of class probabilities and presence; empty without labels."""
-    if not bool((y >= 0).any()):
-        return {}
-    y, ptr = y.flatten(), torch.tensor([0, y.numel()], device=y.device)
-    if "class_prob" in maps:
-        return {"frequency": _array(class_frequency(y, ptr, num_classes)[0])}
-    if "assignment" in maps:
-        return {"present": class_presence(y, ptr, num_classes)[0].bool().cpu().numpy()}
-    return {}
+def _target(of: Callable[[Tensor, Tensor, int], Tensor], seen: Pass) -> np.ndarray | None:
+    """Return the training target of predictions for the whole cloud, ``(K,)``; ``None`` without labels."""
+    if seen.y is None:
+        return None
+    return of(seen.y, torch.tensor([0, len(seen.y)], device=seen.y.device), seen.num_classes)[0].cpu().numpy()
 
 
 def _attend(steps: list[Step], token: int) -> list[Attended]:

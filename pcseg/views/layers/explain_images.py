@@ -18,7 +18,7 @@ from pcseg.inference.images import ImageModel, image_model
 from pcseg.labels import IGNORE_INDEX
 from pcseg.network import Network
 from pcseg.views.layers.explain import explain_pass, require_comparable
-from pcseg.views.layers.head_maps import HeadMaps
+from pcseg.views.layers.head_maps import HeadMaps, TokenGrid
 from pcseg.views.subject import Subject
 
 
@@ -70,11 +70,17 @@ def _explain(network: Network, images: ImageModel, colors: np.ndarray, label: np
     )
     height, width = label.shape
 
-    def tokens(features: Sequence[Tensor]) -> np.ndarray:
+    def tokens(features: Sequence[Tensor]) -> TokenGrid:
         # a pixel reads the token that contains its center
         rows, columns = features[-1].shape[2:]
         y = ((np.arange(height) + 0.5) * rows / height).astype(np.int64)
         x = ((np.arange(width) + 0.5) * columns / width).astype(np.int64)
-        return (y[:, None] * columns + x).ravel()
+        return TokenGrid(
+            token=(y[:, None] * columns + x).ravel(),
+            low=[0, 0, 0],
+            edge=[width / columns, height / rows, 1],
+            axes=["columns", "rows", "image"],
+            unit="pixels",
+        )
 
     return explain_pass(network, batch, row=np.arange(label.size), tokens=tokens)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from pcseg.checkpoint import LoadedModel
 from pcseg.data.alignment import Frame, Units, Up
@@ -11,12 +10,12 @@ from pcseg.data.io.clouds import Cloud, cloud_frame
 from pcseg.data.rooms import with_height
 from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import group_by_voxel
-from pcseg.heads.points import PointHead, read_back
+from pcseg.heads.points import PointHead, token_rows
 from pcseg.inference.clouds import make_sample, usable_rows
 from pcseg.inference.device import device_of
 from pcseg.nn.levels import Level
 from pcseg.views.layers.explain import explain_pass, require_comparable
-from pcseg.views.layers.head_maps import HeadMaps
+from pcseg.views.layers.head_maps import HeadMaps, TokenGrid
 from pcseg.views.subject import Subject, make_subject
 
 
@@ -45,7 +44,9 @@ def explain_cloud(
     maps, row = _explain(model, cloud, rows, frame, remarks)
     if baseline is not None:
         require_comparable(baseline, model, grid_size=(baseline.grid_size, model.grid_size))
-        maps = replace(maps, baseline=_explain(baseline, cloud, rows, frame, [])[0].probability)
+        other, other_row = _explain(baseline, cloud, rows, frame, [])
+        first = np.unique(row, return_index=True)[1]  # of two models, one can see the room in other axes
+        maps = replace(maps, baseline=other.probability[other_row[first]])
     row_of_all = np.full(len(cloud), -1, dtype=np.int64)
     row_of_all[rows] = row
     maps = replace(maps, row=row_of_all[cloud.finite])
@@ -73,7 +74,15 @@ def _explain(
     head = model.network.head
     level: int = head.level if isinstance(head, PointHead) else 0
 
-    def tokens(levels: list[Level]) -> np.ndarray:
-        return read_back(levels, level, 0, torch.arange(len(levels[level].x), device=device)).cpu().numpy()
+    def tokens(levels: list[Level]) -> TokenGrid:
+        stride = levels[level].stride
+        corner = groups.origin + stride * levels[level].voxels.corner[0].cpu().numpy()
+        return TokenGrid(
+            token=token_rows(levels, level).cpu().numpy(),
+            low=(corner * model.grid_size).tolist(),
+            edge=[stride * model.grid_size] * 3,
+            axes=[f"{axis} of the room" if model.card.room_axes else axis for axis in "xyz"],
+            unit="m",
+        )
 
     return explain_pass(model.network, batch, row=groups.inverse, tokens=tokens), groups.inverse

@@ -13,11 +13,13 @@ from pcseg.views.layers.coloring import (
     Layer,
     available,
     category_layer,
+    choose_column,
     make_layer,
     value_layer,
 )
 from pcseg.views.layers.head_maps import HeadMaps
 from pcseg.views.layers.palette import Color, distinct_colors
+from pcseg.views.layers.slab_layers import slab_layers
 from pcseg.views.subject import Subject
 
 UNREACHED: Color = (205, 210, 215)
@@ -32,6 +34,7 @@ MAX_CODEWORDS = 6
 HEAD_MAPS: dict[By, tuple[str, str]] = {
     "affinity": ("affinity", "CTNet heads have one"),
     "codeword": ("assignment", "EncNet heads have them"),
+    "slabs": ("slabs", "SlabBody has them unless its content hides the shares"),
     "attention": ("attend", "CCNet heads have one"),
     "gain": ("baseline", "Pass --baseline FILE, a checkpoint to compare with"),
 }
@@ -47,8 +50,9 @@ def make_layers(subject: Subject, coloring: Coloring) -> list[Layer]:
     """Return the layers of one coloring: one for fields of the subject, several for most maps of a head.
 
     ``affinity`` gives the class with the highest affinity, then the affinity to each class that occurs; ``codeword``
-    the same for codewords; ``attention`` what the point attends to after 1, 2, ... recurrences; ``gain`` the
-    probability of the true class (without labels: the predicted class) minus that of the baseline.
+    the same for codewords; ``slabs`` one layer per axis; ``attention`` what the point attends to after 1, 2, ...
+    recurrences; ``gain`` the probability of the true class (without labels: the predicted class) minus that of the
+    baseline.
 
     Raises:
         UserError: The subject or the head has nothing to color by, or the class or codeword is unknown.
@@ -63,6 +67,8 @@ def make_layers(subject: Subject, coloring: Coloring) -> list[Layer]:
         return affinity_layers(subject, maps, coloring)
     if by == "codeword":
         return codeword_layers(maps, coloring.of)
+    if by == "slabs":
+        return slab_layers(subject, maps, coloring)
     if by == "gain":
         return [gain_layer(subject, maps)]
     point = center_point(subject) if coloring.point is None else coloring.point
@@ -82,8 +88,9 @@ def browse_layers(subject: Subject, coloring: Coloring) -> tuple[list[Layer], in
     layers = [layer for by in kinds for layer in make_layers(subject, replace(coloring, by=by, of=None))]
     if coloring.of is None:
         return layers, [layer.by for layer in layers].index(coloring.by)
-    (first,) = make_layers(subject, coloring)
-    return [first, *(layer for layer in layers if layer.title != first.title)], 0
+    first = make_layers(subject, coloring)
+    titles = {layer.title for layer in first}
+    return [*first, *(layer for layer in layers if layer.title not in titles)], 0
 
 
 def affinity_layers(subject: Subject, maps: HeadMaps, coloring: Coloring) -> list[Layer]:
@@ -136,10 +143,7 @@ def table_layers(
         layers = [category_layer(largest, by, titles[0], names=names, colors=colors, token=token)]
     else:
         choices = [name.removeprefix("codeword ") for name in names]
-        if of not in choices:
-            kind = "class" if by == "affinity" else by
-            raise UserError(f"--of {of}: unknown {kind}. Choose from: {', '.join(choices)}.")
-        shown = np.array([choices.index(of)])
+        shown = np.array([choose_column(of, choices, kind="class" if by == "affinity" else by)])
     for k in shown.tolist():
         high = max(float(np.percentile(weights[:, k], 99.5)), 1e-9)
         values, title = np.append(weights[:, k] / high, np.nan), f"{titles[1]}{names[k]}"

@@ -1,6 +1,6 @@
 """Internal maps of a head for one cloud or image, as arrays that layers and charts show."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -16,6 +16,56 @@ class Attended(NamedTuple):
 
     weight: np.ndarray
     reached: np.ndarray
+
+
+def largest(values: np.ndarray, names: Sequence[str], number: int) -> str:
+    """Return the names of the largest values, with these values."""
+    order = np.argsort(-values, kind="stable")[:number]
+    return ", ".join(f"{names[i]} {values[i]:.2f}" for i in order)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TokenGrid:
+    """The tokens that the rows of the logits read, and their positions.
+
+    Args:
+        token: Token of every row, ``(V,)``.
+        low: Lower ends of the slabs of tokens with the lowest coordinate along each axis.
+        edge: Edges of a token.
+        axes: Names of the axes.
+        unit: Unit of ``low`` and ``edge``: ``m`` or ``pixels``.
+    """
+
+    token: np.ndarray
+    low: Sequence[float]
+    edge: Sequence[float]
+    axes: Sequence[str]
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SlabShares:
+    """Class shares of the S slabs along one axis, in ascending order.
+
+    Args:
+        axis: Number of the axis.
+        name: Its name.
+        unit: Unit of ``start`` and ``thickness``.
+        start: Lower end of every slab, ``(S,)``.
+        thickness: Thickness of a slab.
+        slab: Slab of every token, ``(T,)``.
+        predicted: Shares that the head reads, ``(S, K)``.
+        true: Shares of the labels, ``(S, K)``; unlabeled parts are missing in their sum. ``None`` without labels.
+    """
+
+    axis: int
+    name: str
+    unit: str
+    start: np.ndarray
+    thickness: float
+    slab: np.ndarray
+    predicted: np.ndarray
+    true: np.ndarray | None = None
 
 
 @dataclass(kw_only=True)
@@ -38,6 +88,7 @@ class HeadMaps:
         present: Whether the cloud contains a class, ``(K,)`` bool, if the cloud has labels.
         assignment: EncNet: weight of every codeword in a token, ``(T, M)``; rows sum to 1.
         smoothing: EncNet: smoothing factor of every codeword, ``(M,)``.
+        slabs: Slab context: class shares of the slabs along each axis.
         attend: CCNet: takes a token and returns what it attends to after 1, 2, ... recurrences.
         baseline: Probabilities of another model, like ``probability``, for comparison.
     """
@@ -55,6 +106,7 @@ class HeadMaps:
     present: np.ndarray | None = None
     assignment: np.ndarray | None = None
     smoothing: np.ndarray | None = None
+    slabs: list[SlabShares] | None = None
     attend: Callable[[int], list[Attended]] | None = None
     baseline: np.ndarray | None = None
 

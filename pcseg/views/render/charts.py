@@ -1,6 +1,6 @@
 """Charts of what a head computes for a whole cloud: class similarities, presence, channel factors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from PIL import Image
 from pcseg.errors import UserError
 from pcseg.labels import Palette, class_colors
 from pcseg.views.layers.head_maps import HeadMaps
+from pcseg.views.render.slab_charts import draw_slabs
 from pcseg.views.subject import Subject
 
 if TYPE_CHECKING:
@@ -29,49 +30,44 @@ Series = Sequence[tuple[str, str, np.ndarray]]
 
 
 def context_picture(
-    subject: Subject, *, size: tuple[int, int] = (1280, 720), palette: Palette = "canonical"
+    subject: Subject, *, size: tuple[int, int] | None = None, palette: Palette = "canonical"
 ) -> Image.Image:
-    """Draw class similarities and probabilities (CTNet), presence and codewords (EncNet), channel factors.
+    """Draw class similarities and probabilities (CTNet), presence and codewords (EncNet), channel factors, slabs.
+
+    The default size is 1280 x 720 pixels, twice as high for a head with channel factors and slabs.
 
     Raises:
-        UserError: There is no model, or its head computes nothing for the whole cloud.
+        UserError: There is no model, or its head computes nothing to draw.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.text import Text
-
-    small, normal = (pixels * _unit(size) * 72 / DPI for pixels in (13, 15))
-    style: Any = {
-        "font.size": normal, "axes.titlesize": normal, "xtick.labelsize": small, "ytick.labelsize": small,
-    }  # fmt: skip
-    with matplotlib.rc_context(style):
-        figure = context_figure(subject, size=size, palette=palette)
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    texts = [text.get_text() for text in figure.findobj(Text) if text.get_visible()]  # type: ignore[union-attr]
-    image.info["Description"] = "\n".join(dict.fromkeys(filter(None, texts)))
-    return image
+    maps = subject.maps
+    if maps is None or subject.schema is None:
+        raise UserError(f"{subject.name}: --by context shows the internals of a head. Pass --ckpt FILE.")
+    parts = [
+        make for make, has in ((context_figure, maps.channel), (slab_figure, maps.slabs)) if has is not None
+    ]
+    if not parts:
+        raise UserError(
+            f"{subject.name}: {maps.head} computes no context of the whole {subject.kind}. Use CTNet, EncNet or slab "
+            "context."
+        )
+    width, height = size or (1280, 720 * len(parts))
+    page = Image.new("RGB", (width, height))
+    texts: list[str] = []
+    for number, make in enumerate(parts):
+        top, bottom = (height * i // len(parts) for i in (number, number + 1))
+        page.paste(_rendered(make, subject, (width, bottom - top), palette, texts), (0, top))
+    page.info["Description"] = "\n".join(dict.fromkeys(filter(None, texts)))
+    return page
 
 
 def context_figure(subject: Subject, *, size: tuple[int, int], palette: Palette) -> "Figure":
-    """Return the figure of :func:`context_picture`."""
-    from matplotlib.figure import Figure
-
+    """Return the charts of CTNet and EncNet."""
     maps, whole = subject.maps, subject.kind
-    if maps is None or subject.schema is None:
-        raise UserError(f"{subject.name}: --by context shows the internals of a head. Pass --ckpt FILE.")
-    if maps.channel is None:
-        raise UserError(
-            f"{subject.name}: {maps.head} computes no context of the whole {whole}. Use CTNet or EncNet."
-        )
-    (width, height), unit = size, _unit(size)
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    assert maps is not None
+    assert maps.channel is not None
+    assert subject.schema is not None
     colors = class_colors(subject.schema, palette)[:-1] / 255
-    title = f"{subject.name}: context of the whole {whole}, {maps.head}"
-    at = (12 * unit / width, 1 - 8 * unit / height)
-    figure.text(*at, title, va="top", fontsize=22 * unit * 72 / DPI, parse_math=False)
-    top = 1 - 70 * unit / height
+    figure, top = _figure(f"{subject.name}: context of the whole {whole}, {maps.head}", size)
     grid = figure.add_gridspec(
         2, 1, left=0.04, right=0.985, bottom=0.05, top=top, height_ratios=(2.6, 1), hspace=0.26
     )
@@ -88,6 +84,14 @@ def context_figure(subject: Subject, *, size: tuple[int, int], palette: Palette)
         draw_class_bars(_axes(figure, above[-1], bars_title), series, subject.schema.names, colors)
     kind = "channel vector" if maps.class_prob is not None else "scaling factors"
     draw_bars(_axes(figure, grid[1], f"{kind} ({len(maps.channel)} channels)"), maps.channel)
+    return figure
+
+
+def slab_figure(subject: Subject, *, size: tuple[int, int], palette: Palette) -> "Figure":
+    """Return the charts of slabs."""
+    assert subject.maps is not None
+    figure, top = _figure(f"{subject.name}: class shares of slabs, {subject.maps.head}", size)
+    draw_slabs(figure, subject, palette=palette, box=(0.06, 0.085, 0.99, top))
     return figure
 
 
@@ -155,6 +159,37 @@ def _axes(figure: "Figure", cell: "SubplotSpec", title: str) -> "Axes":
     axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+def _figure(title: str, size: tuple[int, int]) -> "tuple[Figure, float]":
+    """Return a figure with a title, and the upper end of its charts."""
+    from matplotlib.figure import Figure
+
+    (width, height), unit = size, _unit(size)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    at = (12 * unit / width, 1 - 8 * unit / height)
+    figure.text(*at, title, va="top", fontsize=22 * unit * 72 / DPI, parse_math=False)
+    return figure, 1 - 70 * unit / height
+
+
+def _rendered(
+    make: Callable[..., "Figure"], subject: Subject, size: tuple[int, int], palette: Palette, texts: list[str]
+) -> Image.Image:
+    """Return a figure as an image, and append its texts to ``texts``."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    small, normal = (pixels * _unit(size) * 72 / DPI for pixels in (13, 15))
+    style: Any = {
+        "font.size": normal, "axes.titlesize": normal, "xtick.labelsize": small, "ytick.labelsize": small,
+    }  # fmt: skip
+    with matplotlib.rc_context(style):
+        figure = make(subject, size=size, palette=palette)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    texts += [text.get_text() for text in figure.findobj(Text) if text.get_visible()]  # type: ignore[union-attr]
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def _unit(size: tuple[int, int]) -> float:

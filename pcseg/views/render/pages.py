@@ -165,7 +165,8 @@ def distinct_legends(layers: Sequence[Layer]) -> list[Layer]:
     found: dict[object, Layer] = {}
     for layer in layers:
         if layer.legend or layer.scale:
-            found.setdefault((layer.scale, tuple(layer.legend), layer.table.tobytes()), layer)
+            scale = (layer.scale, layer.table.tobytes()) if layer.scale else None
+            found.setdefault((scale, tuple(layer.legend)), layer)
     return list(found.values())
 
 

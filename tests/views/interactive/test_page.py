@@ -98,7 +98,14 @@ def test_page_in_a_browser(tmp_path: Path) -> None:
         assert not rings(page)
         x, y = center_of(shown, FLOOR)
         page.mouse.click(x, y)
-        assert "true label floor" in page.inner_text("#picked")
+        picked = page.inner_text("#picked")
+        assert "true label floor" in picked
+        position = re.search(r"position (\S+), (\S+), (\S+) m", picked)
+        assert position is not None
+        point = nearest_point(ROOM, [float(value) for value in position.groups()])
+        for layer in LAYERS:
+            if layer.by == "slabs":
+                assert f"{layer.title} {layer.names[layer.token[point]]}" in picked
         page.evaluate(DRAWN)
         assert list(rings(page)) == ["clicked"]
         np.testing.assert_allclose(rings(page)["clicked"], (x, y), atol=6)

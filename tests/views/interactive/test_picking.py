@@ -7,6 +7,8 @@ from helpers.view_rooms import EXPLAINED as ROOM
 
 from pcseg.labels import S3DIS
 from pcseg.views.interactive.picking import describe, point_on_ray
+from pcseg.views.layers.coloring import Coloring
+from pcseg.views.layers.head_layers import make_layers
 
 
 def test_a_ray_picks_the_first_surface() -> None:
@@ -25,6 +27,9 @@ def test_description_of_a_point() -> None:
     assert text["affinity"].startswith(f"{S3DIS.names[affinity.argmax()]} {affinity.max():.2f}")
     assert text["true label"] == S3DIS.names[ROOM.label[0]]
     assert "probabilities of the baseline" in text
+    for shares, layer in zip(ROOM.maps.slabs, make_layers(ROOM, Coloring(by="slabs")), strict=True):
+        slab = int(shares.slab[ROOM.maps.point_token[0]])
+        assert text[f"slab along {shares.name}"] == layer.names[slab]
     assert "probabilities" not in dict(describe(ROOM, len(ROOM) - 1))
 
 

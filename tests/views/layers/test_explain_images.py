@@ -14,6 +14,7 @@ from pcseg.inference.predict import predict_file
 from pcseg.views.layers.coloring import available
 from pcseg.views.layers.explain_images import explain_image
 from pcseg.views.layers.head_layers import head_layer_kinds
+from pcseg.views.layers.slab_layers import slab_of_points
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,8 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("head", "field"), [("ctnet", "affinity"), ("encnet", "assignment"), ("ccnet", "attend")]
+    ("head", "field"),
+    [("ctnet", "affinity"), ("encnet", "assignment"), ("ccnet", "attend"), ("slab", "slabs")],
 )
 def test_the_pass_is_that_of_prediction(head: str, field: str, frame: Path, tmp_path: Path) -> None:
     write_image_model(tmp_path / "model.ckpt", head)
@@ -33,9 +35,9 @@ def test_the_pass_is_that_of_prediction(head: str, field: str, frame: Path, tmp_
     np.testing.assert_array_equal(subject.prediction, read_indices(tmp_path / "out" / "000000.png").ravel())
     maps = subject.maps
     assert maps is not None
-    assert [name for name in ("affinity", "assignment", "attend") if getattr(maps, name) is not None] == [
-        field
-    ]
+    assert [
+        name for name in ("affinity", "assignment", "attend", "slabs") if getattr(maps, name) is not None
+    ] == [field]
     raw = read_indices(frame.parents[1] / "label" / "000000.png").ravel()
     np.testing.assert_array_equal(subject.label, raw - 1)
     assert "error" in available(subject)
@@ -44,6 +46,22 @@ def test_the_pass_is_that_of_prediction(head: str, field: str, frame: Path, tmp_
         np.testing.assert_allclose(maps.frequency.argmax(), share.argmax())
     if maps.present is not None:
         np.testing.assert_array_equal(maps.present, share > 0)
+
+
+def test_slabs_of_images_are_columns_and_rows(frame: Path, tmp_path: Path) -> None:
+    write_image_model(tmp_path / "slab.ckpt", "slab")
+    subject = explain_image(load_checkpoint(tmp_path / "slab.ckpt"), frame)
+    maps = subject.maps
+    assert maps is not None
+    assert maps.slabs is not None
+    assert [shares.name for shares in maps.slabs] == ["columns", "rows"]
+    y, x = np.divmod(np.arange(len(subject)), 64)
+    for shares, at in zip(maps.slabs, (x, y)):
+        assert shares.start[0] == 0
+        offset = at + 0.5 - shares.start[slab_of_points(shares, maps)]
+        assert offset.min() > 0
+        assert offset.max() < shares.thickness
+        assert len(shares.start) * shares.thickness == pytest.approx(at.max() + 1)
 
 
 def test_images_other_than_frames_have_no_labels(frame: Path, tmp_path: Path) -> None:

@@ -1,21 +1,30 @@
 """Maps of point heads: they are what the modules compute, in the pass of prediction."""
 
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from helpers.explain_models import CLOUD, HEADS, ROOM, make_model
+from helpers.office import office, write_point_model
 from torch import nn
 
+from pcseg.checkpoint import load_checkpoint
+from pcseg.data.io.clouds import Cloud
+from pcseg.data.room_frame import find_room_frame
+from pcseg.data.transforms.geometry import rotation
 from pcseg.errors import UserError
-from pcseg.heads import Head, HeadOutput
+from pcseg.heads import Head, HeadOutput, PointHead, SlabBody
 from pcseg.inference.clouds import predict_cloud
-from pcseg.labels import LabelSchema
+from pcseg.labels import S3DIS, LabelSchema
 from pcseg.nn.encoding import ContextEncoding
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.spatial_context import ClassAttention
 from pcseg.views.layers.explain_points import explain_cloud
+from pcseg.views.layers.slab_layers import slab_of_points
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -90,6 +99,84 @@ def test_maps_of_ccnet() -> None:
         assert share.sum() == pytest.approx(1, abs=1e-4)
         assert within[token]
         assert (share[~within] == 0).all()
+
+
+def test_maps_of_slabs() -> None:
+    model = make_model(HEADS["slab"])
+    region = model.network.head.body.region  # type: ignore[union-attr]
+    logits: list[torch.Tensor] = []
+    handle = region.register_forward_hook(lambda _, args, output: logits.append(output))
+    subject = explain_cloud(model, CLOUD)
+    handle.remove()
+    maps = subject.maps
+    prob = torch.softmax(logits[0].double(), 1).numpy()
+    label = {int(row): k for row, k in zip(maps.row[::-1], CLOUD.label[::-1])}  # the first point of a voxel
+    assert [shares.name for shares in maps.slabs] == ["x", "y", "z"]
+    for shares in maps.slabs:
+        cell = np.floor(CLOUD.pos[:, shares.axis].astype(np.float64) / 0.3).astype(int)
+        assert len(shares.start) == len(np.unique(cell))
+        assert shares.unit == "m"
+        for slab, number in enumerate(np.unique(cell)):
+            assert shares.start[slab] == pytest.approx(0.3 * number)
+            rows = np.unique(maps.row[cell == number])
+            assert set(slab_of_points(shares, maps)[cell == number]) == {slab}
+            mean, true = np.zeros(13), np.zeros(13)
+            for row in rows:
+                mean += prob[row] / len(rows)
+                true[label[int(row)]] += 1 / len(rows)
+            np.testing.assert_allclose(shares.predicted[slab], mean, atol=1e-6)
+            np.testing.assert_allclose(shares.true[slab], true, atol=1e-6)
+    assert explain_cloud(model, replace(CLOUD, label=None)).maps.slabs[0].true is None
+
+
+def test_unlabeled_parts_are_missing_in_true_shares() -> None:
+    label = np.where(np.arange(len(CLOUD)) % 3 == 0, -1, CLOUD.label).astype(np.int16)
+    maps = explain_cloud(make_model(HEADS["slab"], grid_size=0.01), replace(CLOUD, label=label)).maps
+    labeled = label[np.unique(maps.row, return_index=True)[1]] >= 0
+    for shares in maps.slabs:
+        counts = np.bincount(shares.slab)
+        assert (shares.true * counts[:, None]).sum() == pytest.approx(labeled.sum(), abs=0.01)
+
+
+def test_slabs_of_shares_only() -> None:
+    for content in ("positions", "features"):
+        head = partial(PointHead, level=0, body=partial(SlabBody, width=16, content=content))
+        assert explain_cloud(make_model(head), CLOUD).maps.slabs is None
+
+
+def test_slabs_lie_along_the_axes_that_the_model_sees(tmp_path: Path) -> None:
+    """Tokens of four voxels in a rotated room: slabs follow its walls, and the cloud stays where it is."""
+    write_point_model(tmp_path / "slab.ckpt", "slab")
+    model = load_checkpoint(tmp_path / "slab.ckpt")
+    arrays = office(6000)
+    pos = (arrays["pos"] @ rotation("z", np.deg2rad(30)).T + (7, -3, 0)).astype(np.float32)
+    cloud = Cloud(source=Path("room.h5"), pos=pos, color=arrays["color"], label=arrays["label"], schema=S3DIS)
+    for room_axes in (False, True):
+        seen = replace(model, card=replace(model.card, room_axes=room_axes))
+        subject = explain_cloud(seen, cloud)
+        np.testing.assert_array_equal(subject.pos, pos)
+        matrix = find_room_frame(pos).rotation if room_axes else np.eye(3)
+        assert (abs(matrix[0, 1]) > 0.4) == room_axes
+        for shares, axis in zip(subject.maps.slabs, "xyz", strict=True):
+            assert shares.name == (f"{axis} of the room" if room_axes else axis)
+            assert shares.thickness == pytest.approx(0.4)
+            offset = pos @ matrix[shares.axis] - shares.start[slab_of_points(shares, subject.maps)]
+            assert -1e-4 < offset.min() < offset.max() < 0.4 + 1e-4
+            length = np.array([5, 4, 2.8])[shares.axis]
+            assert not room_axes or length <= 0.4 * len(shares.start) < length + 0.9
+
+
+def test_baseline_that_sees_other_axes() -> None:
+    model, turned = make_model(HEADS["linear"]), make_model(HEADS["slab"], room_axes=True)
+    arrays = office(3000)
+    pos = (arrays["pos"] @ rotation("z", np.deg2rad(20)).T).astype(np.float32)
+    cloud = Cloud(source=Path("room.ply"), pos=pos, color=arrays["color"])
+    options: dict[str, Any] = {"units": "m", "up": "z"}
+    maps = explain_cloud(model, cloud, baseline=turned, **options).maps
+    other = explain_cloud(turned, cloud, **options).maps
+    assert maps.baseline.shape == maps.probability.shape
+    same = (maps.baseline[maps.row] == other.probability[other.row]).all(axis=1)
+    assert set(maps.row[same]) == set(maps.row), "every row is that of one of its points"
 
 
 def test_baseline() -> None:

@@ -50,6 +50,39 @@ def test_codewords() -> None:
         make_layers(ROOM, Coloring(by="codeword", of="5"))
 
 
+def test_slabs() -> None:
+    token = MAPS.point_token
+    for layer, shares in zip(make_layers(ROOM, Coloring(by="slabs")), MAPS.slabs, strict=True):
+        mean = shares.predicted[shares.slab].mean(axis=0)
+        expected = [int(np.argmax(row - mean)) for row in shares.predicted]
+        colors = np.array([S3DIS.colors[expected[shares.slab[t]]] if t >= 0 else UNLABELED for t in token])
+        np.testing.assert_array_equal(layer.color, colors)
+        assert {text for text, _ in layer.legend} >= {S3DIS.names[k] for k in expected}
+        first = np.argsort(-shares.predicted[1])[:3], np.argsort(-shares.true[1])[:3]
+        found, true = layer.names[1].split("; true: ")
+        assert found.startswith(
+            f"{shares.start[1]:.2f} to {shares.start[2]:.2f} m: {S3DIS.names[first[0][0]]}"
+        )
+        for text, values, order in ((found, shares.predicted[1], first[0]), (true, shares.true[1], first[1])):
+            assert text.endswith(", ".join(f"{S3DIS.names[k]} {values[k]:.2f}" for k in order))
+
+
+def test_share_of_a_class_in_slabs() -> None:
+    layers = make_layers(ROOM, Coloring(by="slabs", of="wall"))
+    k = S3DIS.names.index("wall")
+    high = max(shares.predicted[:, k].max() for shares in MAPS.slabs)
+    for layer, shares in zip(layers, MAPS.slabs, strict=True):
+        assert layer.title == f"share of wall in slabs along {shares.name}"
+        assert layer.span == (0.0, pytest.approx(high))
+        entry = np.rint(254 * shares.predicted[:, k] / high).astype(int)[shares.slab][MAPS.point_token]
+        np.testing.assert_array_equal(layer.color[:-1], color_scale(255)[entry][:-1])
+        assert tuple(layer.color[-1]) == UNLABELED
+    with pytest.raises(UserError, match=r"--of lamp: unknown class\. Choose from: ceiling"):
+        make_layers(ROOM, Coloring(by="slabs", of="lamp"))
+    browsed, first = browse_layers(ROOM, Coloring(by="slabs", of="wall"))
+    assert [layer.title for layer in browsed[first : first + 2]] == [layer.title for layer in layers]
+
+
 def test_attention_of_a_picked_point() -> None:
     point = nearest_point(ROOM, (3.1, 4, 1))
     one, two, three = make_layers(ROOM, Coloring(by="attention", point=point))
@@ -78,9 +111,9 @@ def test_gain() -> None:
 
 
 def test_missing_maps() -> None:
-    assert head_layer_kinds(MAPS) == ["affinity", "codeword", "attention", "gain"]
+    assert head_layer_kinds(MAPS) == ["affinity", "codeword", "slabs", "attention", "gain"]
     bare = replace(ROOM, maps=replace(MAPS, affinity=None, baseline=None))
-    assert head_layer_kinds(bare.maps) == ["codeword", "attention"]
+    assert head_layer_kinds(bare.maps) == ["codeword", "slabs", "attention"]
     with pytest.raises(UserError, match="CTNet heads have one"):
         make_layers(bare, Coloring(by="affinity"))
     with pytest.raises(UserError, match="--baseline"):

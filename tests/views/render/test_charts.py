@@ -5,16 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.view_rooms import EXPLAINED as ROOM
+from helpers.view_rooms import TOKENS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS, LabelSchema
-from pcseg.views.render.charts import context_figure, context_picture
+from pcseg.views.render.charts import context_figure, context_picture, slab_figure
 from pcseg.views.subject import Subject
 
 MAPS = ROOM.maps
 assert MAPS is not None
+assert MAPS.slabs is not None
 
 
 def charts(subject: Subject) -> dict[str, Axes]:
@@ -57,6 +60,70 @@ def test_encnet() -> None:
     np.testing.assert_array_equal(truth, present)
 
 
+def slab_charts(subject: Subject) -> list[Axes]:
+    return slab_figure(subject, size=(1280, 720), palette="canonical").axes
+
+
+def edges_of(axes: Axes) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the tops and the edges of stacked areas, the highest first."""
+    data = [patch.get_data() for patch in axes.patches if isinstance(patch, StepPatch)]
+    return [(found.values, found.edges) for found in data]
+
+
+def test_slabs() -> None:
+    along_x, along_z = MAPS.slabs
+    gap = replace(
+        along_x, start=along_x.start + 0.5 * (np.arange(TOKENS) > 4)
+    )  # an empty slab after the fifth
+    *charts, legend = slab_charts(replace(ROOM, maps=replace(MAPS, slabs=[gap, along_z])))
+    assert [axes.get_title("left") for axes in charts] == [
+        "class shares along x",
+        "",
+        "class shares along z",
+        "",
+    ]
+    assert [axes.get_ylabel() for axes in charts] == ["predicted", "true", "z in m", ""]
+    assert [axes.get_xlabel() for axes in charts] == ["", "x in m", "predicted", "true"]
+    tables = gap.predicted, gap.true, along_z.predicted, along_z.true
+    for axes, table in zip(charts, tables, strict=True):
+        upright = len(table) == 3
+        stacks = edges_of(axes)
+        assert len(stacks) == 13
+        for k, (tops, edges) in zip(reversed(range(13)), stacks):
+            height = [sum(float(share) for share in row[: k + 1]) for row in table]
+            if not upright:
+                height.insert(5, 0)
+            np.testing.assert_allclose(tops, height, atol=1e-6)
+            np.testing.assert_allclose(edges[[0, -1]], (0, 2.8 if upright else 6.5))
+        assert axes.get_xlim() == ((0, 1) if upright else (0, 6.5))
+        assert axes.get_ylim() == ((0, pytest.approx(2.8)) if upright else (0, 1))
+        assert axes.patches[0].get_facecolor()[:3] == tuple(np.array(S3DIS.colors[-1]) / 255)
+    texts = legend.get_legend().get_texts()
+    assert [text.get_text() for text in texts] == list(S3DIS.names)[::-1]
+    unlabeled = replace(MAPS, slabs=[replace(along_x, true=None)])
+    assert [axes.get_ylabel() for axes in slab_charts(replace(ROOM, maps=unlabeled))] == ["predicted", ""]
+
+
+def test_rows_of_an_image_count_downwards() -> None:
+    rows = replace(MAPS.slabs[1], axis=1, name="rows", unit="pixels")
+    chart, *_ = slab_charts(replace(ROOM, pixels=(40, 100), maps=replace(MAPS, slabs=[rows])))
+    assert chart.get_ylim() == (pytest.approx(2.8), 0)
+    assert chart.get_ylabel() == "rows in pixels"
+
+
+def test_of_many_classes_of_slabs_the_largest_are_named() -> None:
+    number = 200
+    names = tuple(f"$kind {i}" for i in range(number))
+    schema = LabelSchema(name="many", names=names, colors=tuple((i, 0, 0) for i in range(number)))
+    shares = np.full((TOKENS, number), 1 / number)
+    shares[3, 7], shares[5, 9] = 0.3, 0.001
+    slabs = replace(MAPS.slabs[0], predicted=shares, true=None)
+    *_, legend = slab_charts(replace(ROOM, schema=schema, maps=replace(MAPS, slabs=[slabs])))
+    texts = [text.get_text() for text in legend.get_legend().get_texts()]
+    assert "$kind 7" in texts
+    assert texts[-1] == f"and {number - len(texts) + 1} more"
+
+
 def test_of_many_classes_the_largest_are_drawn() -> None:
     number = 200
     names = tuple(f"kind {i}" for i in range(number))
@@ -77,20 +144,23 @@ def test_of_many_classes_the_largest_are_drawn() -> None:
     assert {"kind 3", "kind 150", "kind 180", "kind 199"} <= set(shown)
     assert shown == sorted(shown, key=names.index)
     assert axes.get_xlabel() == f"and {number - len(shown)} more, each at most 0.001"
-    small = context_picture(subject, size=(320, 180))
+    small = context_picture(replace(subject, maps=replace(maps, slabs=None)), size=(320, 180))
     assert small.size == (320, 180)
     assert "scan: context of the whole image, Head" in small.info["Description"]
 
 
 def test_charts_fill_their_page() -> None:
     page = np.asarray(context_picture(ROOM, palette="colorblind"))
-    assert page.shape == (720, 1280, 3)
-    for part in (page[60:480, :900], page[60:480, 960:], page[540:, :]):
+    assert page.shape == (1440, 1280, 3)
+    slabs = page[780:1380]
+    for part in (page[60:480, :900], page[60:480, 960:], page[540:720], slabs[:, 80:620], slabs[:, 710:1080]):
         assert 0.02 < (part != 255).any(axis=-1).mean() < 0.95
 
 
 def test_heads_without_context_are_refused() -> None:
-    with pytest.raises(UserError, match=r"Head computes no context of the whole cloud\. Use CTNet or EncNet"):
-        context_picture(replace(ROOM, maps=replace(MAPS, channel=None)))
+    with pytest.raises(
+        UserError, match=r"Head computes no context of the whole cloud\. Use CTNet, EncNet or slab"
+    ):
+        context_picture(replace(ROOM, maps=replace(MAPS, channel=None, slabs=None)))
     with pytest.raises(UserError, match="Pass --ckpt"):
         context_picture(replace(ROOM, maps=None))
