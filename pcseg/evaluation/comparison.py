@@ -38,7 +38,6 @@ HEAD_NAMES = {
     "RCCABody": "CCNet",
     "SlabBody": "slab context",
     "FCNBody": "FCN",
-    "SlabBody": "slab",
     "CACBody": "CAC",
     "LinearHead": "linear",
 }

@@ -202,7 +202,7 @@ def draw(
     title = layers[0].heading if len(layers) == 1 else by
     if by in HEAD_MAPS and subject.maps is not None:
         title = f"{subject.maps.head}, {title}"
-    mark = coloring.point if by == "attention" else None
+    mark = coloring.point if by in ("attention", "slabs") else None
     return layers_picture(subject, layers, title=title, viewpoint=viewpoint, size=size, mark=mark)
 
 

@@ -18,6 +18,12 @@ CLOUD = Cloud(source=Path("room.h5"), pos=ROOM["pos"], color=ROOM["color"], labe
 HEADS: dict[str, HeadFactory] = {
     "linear": LinearHead,
     "ctnet": partial(PointHead, level=0, body=partial(CTBody, width=16, key_width=8)),
+    "ctnet slab": partial(
+        PointHead, level=0, body=partial(CTBody, width=16, key_width=8, class_features="slab")
+    ),
+    "ctnet centers": partial(
+        PointHead, level=0, body=partial(CTBody, width=16, key_width=8, class_features="centers")
+    ),
     "encnet": partial(PointHead, level=0, body=partial(EncBody, width=16, num_codewords=4)),
     "ccnet": partial(PointHead, level=0, body=partial(RCCABody, width=16)),
     "slab": partial(PointHead, level=0, body=partial(SlabBody, width=16, slab_width=8)),

@@ -54,6 +54,18 @@ def test_maps_of_ctnet() -> None:
     assert maps.attend is maps.assignment is maps.presence is None
 
 
+def test_maps_of_other_class_features() -> None:
+    """CTNet has channel factors with all class features, and slabs instead of affinities with those of slabs."""
+    slab, centers = (
+        explain_cloud(make_model(HEADS[f"ctnet {name}"]), CLOUD).maps for name in ("slab", "centers")
+    )
+    assert slab.channel is not None
+    assert [len(shares.predicted.T) for shares in slab.slabs] == [13, 13, 13]
+    assert slab.affinity is None
+    assert centers.slabs is None
+    np.testing.assert_allclose(centers.affinity.sum(axis=1), 1, rtol=1e-5)
+
+
 def test_class_attention_splits_at_its_affinity() -> None:
     attention = ClassAttention(8, 4, conv=lambda a, b, bias: _Linear(a, b, bias)).double().eval()
     x, features = torch.randn(7, 8, dtype=torch.float64), torch.randn(2, 5, 8, dtype=torch.float64)
