@@ -75,12 +75,12 @@ class TestEncNetWeighted(PointHeadContract):
 
 class TestSlab(PointHeadContract):
     def make(self) -> PointHead:
-        return make(SlabBody, level=0, width=12, slab_width=6, dropout=0.0)
+        return make(SlabBody, level=0, width=12, slab_width=6, heads=0, dropout=0.0)
 
 
 class TestSlabCoarse(PointHeadContract):
     def make(self) -> PointHead:
-        return make(SlabBody, level=2, width=12, slab_width=6, dropout=0.0, fine=7)
+        return make(SlabBody, level=2, width=12, slab_width=6, heads=3, dropout=0.0, fine=7)
 
 
 class TestSlabFeatures(PointHeadContract):
@@ -179,7 +179,7 @@ def test_truth_is_the_share_of_the_labels_of_a_voxel() -> None:
         if label >= 0:
             counts[row, label] += 1
     truth = (counts / counts.sum(1, keepdim=True).clamp(min=1)).float()
-    head = make(SlabBody, true_classes=True, width=12, slab_width=6, dropout=0.0).double().eval()
+    head = make(SlabBody, true_classes=True, width=12, slab_width=8, dropout=0.0).double().eval()
     here = levels[2]
     expected = head.body(here.x, here.voxels, truth=truth).logits[rows] + head.detail(levels[0].x)
     torch.testing.assert_close(head(levels, batch).logits, expected)

@@ -25,10 +25,12 @@ class IndoorGeometry(Transform):
 
     Args:
         rotate: Maximum rotation about z in degrees, applied to half of the samples.
+        quarter_turns: These are also rotated by a random multiple of 90 degrees.
         elastic: Apply :class:`~pcseg.data.transforms.ElasticDistortion`.
     """
 
     rotate: float = 180.0
+    quarter_turns: bool = False
     elastic: bool = False
 
     def steps(self) -> list[Transform]:
@@ -36,7 +38,7 @@ class IndoorGeometry(Transform):
         steps: list[Transform] = [
             CenterShift(),
             RandomDropout(p=0.2, ratio=0.2),
-            RandomRotate(axis="z", degrees=self.rotate, p=0.5),
+            RandomRotate(axis="z", degrees=self.rotate, quarter_turns=self.quarter_turns, p=0.5),
             RandomRotate(axis="x", degrees=180 / 64, p=0.5),
             RandomRotate(axis="y", degrees=180 / 64, p=0.5),
             RandomScale(low=0.9, high=1.1),
