@@ -109,8 +109,6 @@ def test_slabs_and_the_values_of_a_point(
     printed = capsys.readouterr().out
     for axis in "xyz":
         assert re.search(rf"slab along {axis}: \S+ to \S+ m: .*; true: ", printed)
-    visualize(scene, "--ckpt", tmp_path / "slab.ckpt", "--by", "context", "--png", png)
-    assert {"office_1: class shares of slabs, slab context", "class shares along z"} < set(words(png))
 
 
 def test_camera(tmp_path: Path, scene: Path) -> None:

@@ -34,7 +34,7 @@ MAX_CODEWORDS = 6
 HEAD_MAPS: dict[By, tuple[str, str]] = {
     "affinity": ("affinity", "CTNet heads have one"),
     "codeword": ("assignment", "EncNet heads have them"),
-    "slabs": ("slabs", "SlabBody has them unless its content hides the shares"),
+    "slabs": ("slabs", "Heads that read class shares of slabs have them"),
     "attention": ("attend", "CCNet heads have one"),
     "gain": ("baseline", "Pass --baseline FILE, a checkpoint to compare with"),
 }

@@ -19,9 +19,11 @@ class Attended(NamedTuple):
 
 
 def largest(values: np.ndarray, names: Sequence[str], number: int) -> str:
-    """Return the names of the largest values, with these values."""
-    order = np.argsort(-values, kind="stable")[:number]
-    return ", ".join(f"{names[i]} {values[i]:.2f}" for i in order)
+    """Return the names of the largest values, with these values; others than the first are not printed as 0.00."""
+    first, *others = np.argsort(-values, kind="stable")[:number]
+    return ", ".join(
+        f"{names[i]} {values[i]:.2f}" for i in (first, *others) if i == first or values[i] >= 0.005
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -68,11 +68,12 @@ def context_figure(subject: Subject, *, size: tuple[int, int], palette: Palette)
     assert subject.schema is not None
     colors = class_colors(subject.schema, palette)[:-1] / 255
     figure, top = _figure(f"{subject.name}: context of the whole {whole}, {maps.head}", size)
-    grid = figure.add_gridspec(
-        2, 1, left=0.04, right=0.985, bottom=0.05, top=top, height_ratios=(2.6, 1), hspace=0.26
-    )
     matrices, (bars_title, series) = list(maps.similarity.items()), class_series(maps, whole)
-    widths = (*[1.0] * len(matrices), 0.8) if matrices else (1.0, 1.0)
+    widths = (*[1.0] * len(matrices), 0.8) if matrices else (1.0,) if maps.assignment is None else (1.0, 1.0)
+    left = 0.04 if len(widths) > 1 else 0.09  # names of classes
+    grid = figure.add_gridspec(
+        2, 1, left=left, right=0.985, bottom=0.05, top=top, height_ratios=(2.6, 1), hspace=0.26
+    )
     above = grid[0].subgridspec(1, len(widths), width_ratios=widths, wspace=0.22)
     for number, (name, matrix) in enumerate(matrices):
         draw_matrix(_axes(figure, above[number], f"cosine similarity of {name}"), matrix, colors)

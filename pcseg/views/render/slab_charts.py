@@ -34,9 +34,10 @@ def draw_slabs(
     colors = class_colors(subject.schema, palette)[:-1] / 255
     upright = 2 if subject.pixels is None else 1
     lying = [shares for shares in maps.slabs if shares.axis != upright]
+    widths = 1.5 if lying else 0.01, 1 if len(lying) < len(maps.slabs) else 0.01, 0.32
     left, bottom, right, top = box
     grid = figure.add_gridspec(
-        1, 3, left=left, right=right, bottom=bottom, top=top, width_ratios=(1.5, 1, 0.32), wspace=0.19
+        1, 3, left=left, right=right, bottom=bottom, top=top, width_ratios=widths, wspace=0.19
     )
     rows = grid[0].subgridspec(max(len(lying), 1), 1, hspace=0.34)
     for number, shares in enumerate(lying):

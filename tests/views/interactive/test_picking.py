@@ -9,6 +9,7 @@ from pcseg.labels import S3DIS
 from pcseg.views.interactive.picking import describe, point_on_ray
 from pcseg.views.layers.coloring import Coloring
 from pcseg.views.layers.head_layers import make_layers
+from pcseg.views.layers.head_maps import largest
 
 
 def test_a_ray_picks_the_first_surface() -> None:
@@ -31,6 +32,11 @@ def test_description_of_a_point() -> None:
         slab = int(shares.slab[ROOM.maps.point_token[0]])
         assert text[f"slab along {shares.name}"] == layer.names[slab]
     assert "probabilities" not in dict(describe(ROOM, len(ROOM) - 1))
+
+
+def test_values_that_round_to_zero_are_left_out() -> None:
+    assert largest(np.array([0.004, 0.7, 0.006]), "abc", 3) == "b 0.70, c 0.01"
+    assert largest(np.array([0.001, 0.004]), "ab", 2) == "b 0.00"
 
 
 def test_pixels_are_described_by_row_and_column() -> None:

@@ -124,6 +124,14 @@ def test_of_many_classes_of_slabs_the_largest_are_named() -> None:
     assert texts[-1] == f"and {number - len(texts) + 1} more"
 
 
+def test_ctnet_with_slabs() -> None:
+    maps = replace(MAPS, similarity={}, assignment=None)
+    assert list(charts(replace(ROOM, maps=maps))) == [
+        "class probability of the cloud",
+        "channel vector (32 channels)",
+    ]
+
+
 def test_of_many_classes_the_largest_are_drawn() -> None:
     number = 200
     names = tuple(f"kind {i}" for i in range(number))
