@@ -276,12 +276,14 @@ def instantiate_parts(config: dict[str, Any], *, source: str) -> tuple[BackboneC
 
 
 def without_pretrained(config: Any) -> Any:
-    """Return the configuration of a backbone without the ``pretrained`` files of pcseg's own backbones."""
+    """Return the configuration of a backbone of pcseg without files that only training reads and writes."""
     if not isinstance(config, dict):
         return config
     ours = str(config.get("class_path", "")).startswith("pcseg.")
     return {
-        key: without_pretrained({k: v for k, v in value.items() if k != "pretrained"} if ours else value)
+        key: without_pretrained(
+            {k: v for k, v in value.items() if k not in ("pretrained", "cache")} if ours else value
+        )
         if key == "init_args"
         else without_pretrained(value)
         for key, value in config.items()

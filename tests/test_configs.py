@@ -20,7 +20,8 @@ from pcseg.training.train import train
 
 POINT_DATA = ("rooms", "s3dis", "scannet", "scannet/classes200")
 HEADS = ("linear", "fcn", "encnet", "ctnet", "ctnet_centers", "ctnet_slab", "ccnet", "slab", "cac")
-BACKBONES = ("sparse_unet_small", "sparse_unet_base", "ptv3_small", "ptv3", "sonata_linear", "sonata_decoder")
+BACKBONES = ("sparse_unet_small", "sparse_unet_base", "ptv3_small", "ptv3", "sonata_linear", "sonata_decoder",
+             "utonia_linear", "utonia_decoder", "utonia_finetune")  # fmt: skip
 IMAGE_DATA = ("ade20k", "cityscapes", "pascal_context", "rooms_frames", "scannet_frames", "voc")
 RECIPES = tuple(
     f"{data}/{path.stem}"
@@ -79,7 +80,9 @@ def test_every_file_is_covered() -> None:
     "data", [data if data == "rooms" else pytest.param(data, marks=pytest.mark.slow) for data in POINT_DATA]
 )
 def test_every_combination_of_points_builds(data: str, backbone: str) -> None:
-    for head in HEADS:
+    """Every backbone with every head on one data set; on the others every backbone and head occur once."""
+    number = BACKBONES.index(backbone)
+    for head in HEADS if data == "rooms" else HEADS[number : number + 1]:
         model = build(f"{data}/{backbone}/{head}")
         assert type(model.head).__name__ == ("LinearHead" if head == "linear" else "PointHead")
         assert sum(parameter.numel() for parameter in model.parameters()) > 100_000
@@ -123,7 +126,10 @@ def train_two_steps(name: str, data: str, root: Path) -> None:
     small = ["--data.batch_size", "2", "--data.num_workers", "0", "--data.root", str(root)]
     if data in IMAGE_DATA:
         small += ["--data.crop_size", "[64, 64]"]
-    elif "sonata" in name and data in ("rooms", "s3dis"):  # the test data has no normals
+    elif ("sonata" in name or "utonia" in name) and data in (
+        "rooms",
+        "s3dis",
+    ):  # the test data has no normals
         small += ["--data.features", "[pos, color, height]"]
     parts = parser().instantiate(parse(name, *small))
     data_module = parts.data

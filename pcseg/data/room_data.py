@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,10 @@ def has_labels(room: SceneEntry) -> bool:
     return any(room.class_histogram)
 
 
+def _same_room(index: int, _: np.random.Generator, *, files: RoomFiles, grid_size: float) -> Any:
+    return files.whole(index, grid_size=grid_size)
+
+
 class RoomData(TrainingData):
     """Rooms of a prepared folder for training, validation and test.
 
@@ -44,6 +49,10 @@ class RoomData(TrainingData):
         point_transforms: Augmentations of all points of a room, before grid sampling; default: IndoorGeometry.
         voxel_transforms: Augmentations after grid sampling and cropping, which must not move points; default:
             IndoorColor.
+        whole_rooms: Train on whole rooms without augmentation, with the same points in every epoch, for
+            cached features of a frozen encoder.
+        missing_color: Color that prediction gives to clouds without colors: the mean of the training data, or zero
+            as in the training of published encoders.
         max_voxels: Maximum number of voxels of a training sample; larger ones are cropped to a sphere.
         crop_center: Center of a crop: any point, or a point of a random class, which shows rare classes more often.
         batch_size: Number of samples in a batch of one process.
@@ -75,6 +84,8 @@ class RoomData(TrainingData):
         val_rooms: Sequence[str] | None = None,
         point_transforms: list[Transform] | None = None,
         voxel_transforms: list[Transform] | None = None,
+        whole_rooms: bool = False,
+        missing_color: Literal["mean", "zero"] = "mean",
         max_voxels: int = 100_000,
         crop_center: CropCenter = "point",
         batch_size: int = 4,
@@ -90,6 +101,8 @@ class RoomData(TrainingData):
         self.in_channels = num_features(self.features)
         self.point_transforms = [IndoorGeometry()] if point_transforms is None else point_transforms
         self.voxel_transforms = [IndoorColor()] if voxel_transforms is None else voxel_transforms
+        self.fixed = whole_rooms
+        self.missing_color = missing_color
         self.max_voxels = max_voxels
         self.crop_center: CropCenter = crop_center
         self.mix_prob = mix_prob
@@ -114,6 +127,8 @@ class RoomData(TrainingData):
         require(self.grid_size > 0, "data.grid_size", self.grid_size, "Give the edge of a voxel in meters.")
         require(0 <= self.mix_prob <= 1, "data.mix_prob", self.mix_prob, "Use a value between 0 and 1.")
         require(0 <= val_fraction <= 1, "data.val_fraction", val_fraction, "Use a value between 0 and 1.")
+        if self.mix_prob > 0 and self.fixed:
+            raise UserError("data.mix_prob: mixes whole rooms at random. Set it to 0 for data.whole_rooms.")
         if self.mix_prob > 0 and self.batch_size == 1:
             raise UserError("data.mix_prob: samples are mixed in pairs. Use a data.batch_size of at least 2.")
 
@@ -167,6 +182,8 @@ class RoomData(TrainingData):
             "room_axes": self.room_axes,
         }
         color = replace(self.manifest, scenes=self.train_rooms).mean_color
+        if self.missing_color == "zero":
+            color = [0.0, 0.0, 0.0]
         if color is None:  # a manifest of an older version; the card's default is gray
             return fields
         mean = [round(value, 1) for value in color]
@@ -175,6 +192,9 @@ class RoomData(TrainingData):
     def train_dataset(self, seed: int) -> TrainingSamples:
         """Return rooms that are augmented, grid sampled, cropped to ``max_voxels``, and augmented again."""
         files = self._files(self.train_rooms)
+        if self.fixed:
+            whole = partial(_same_room, files=files, grid_size=self.grid_size)
+            return TrainingSamples(make=whole, count=len(files), seed=seed)
         sampling = GridSample(grid_size=self.grid_size)
         crop = SphereCrop(max_points=self.max_voxels, center=self.crop_center)
         make = partial(

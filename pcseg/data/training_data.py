@@ -75,6 +75,9 @@ class TrainingData(L.LightningDataModule, ABC):
     kind: str
     """Plural name of the items in messages."""
 
+    fixed: bool = False
+    """Whether training samples are the same in every epoch."""
+
     seed: int = 0
     """Seed of order and augmentations; :func:`pcseg.training.train.train` sets it."""
 

@@ -91,6 +91,7 @@ def train(
         )  # fmt: skip
         if initial is not None:
             load_initial_weights(model, initial)
+        _require_fixed_samples(data, model)
         write_json(out / "config.json", card.config)
         data.seed = seed
         best = _fit(model, data, card, trainer, out=out, start=start)
@@ -180,6 +181,14 @@ def _find_start(out: Path, *, resume: bool) -> Checkpoint | None:
     if damage is not None:
         raise damage
     return None
+
+
+def _require_fixed_samples(data: TrainingData, model: Segmentor) -> None:
+    """Refuse a cache of features that would grow with every step."""
+    if not data.fixed and any(getattr(part, "cache", None) is not None for part in model.modules()):
+        raise UserError(
+            "cache: features of random samples are never used again. Pass --data.whole_rooms true, or no cache."
+        )
 
 
 def _model_card(

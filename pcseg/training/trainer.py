@@ -25,6 +25,7 @@ IGNORED_WARNINGS = (
     ".*isinstance.treespec, LeafSpec.*",  # between lightning and torch
     ".*Checkpoint directory.*exists.*",  # train() checks this
     ".*log_every_n_steps.*",
+    ".*in eval mode at the start of training.*",  # frozen backbones
     ".*sync_dist=True.*",  # pcseg sums over processes itself
     ".*all_gather is deprecated.*",  # between lightning and torch
     "Grad strides do not match bucket view strides",  # 1x1 convolutions in channels_last: a copy of few numbers

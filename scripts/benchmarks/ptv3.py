@@ -1,8 +1,9 @@
-"""Point Transformer V3 against the published formulation of its layers, and Hilbert codes against arrays of bits.
+"""Point Transformer V3 and Utonia against the published formulation, and Hilbert codes against arrays of bits.
 
 On a GPU, points per second and memory of forward and of a training step.
 """
 
+from collections.abc import Callable
 from copy import deepcopy
 
 import torch
@@ -11,6 +12,7 @@ from benchmarks.harness import Row, gpu_row, measure
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from pcseg.backbones.points.ptv3 import Utonia
 from pcseg.backbones.points.ptv3_blocks import PatchAttention, PTv3Block
 from pcseg.backbones.points.ptv3_curves import CurveLevel
 from pcseg.backbones.points.ptv3_network import PTv3
@@ -26,6 +28,7 @@ def run() -> list[Row]:
     rows = [codes()]
     for patch_size in PATCH_SIZES:
         rows.append(forward(patch_size))
+    rows += utonia()
     if torch.cuda.is_available():
         for voxels in GPU_VOXELS:
             rows += on_gpu(voxels)
@@ -67,6 +70,35 @@ def forward(patch_size: int) -> Row:
     return measure(case, ours, PUBLISHED, theirs, rounds=3)
 
 
+def utonia() -> list[Row]:
+    """Measure the base encoder of Utonia, and the cost of its rotary embeddings."""
+    grid_pos = surface_voxels()
+    torch.manual_seed(0)
+    model = Utonia(9).eval()
+    batch = Data(
+        x=torch.randn(len(grid_pos), 9),
+        pos=0.02 * grid_pos,
+        grid_pos=grid_pos,
+        ptr=torch.tensor([0, len(grid_pos)]),
+    )
+    without = deepcopy(model)
+    without.rotary = None
+    for module in without.modules():
+        if isinstance(module, PatchAttention):
+            module.rotary = None
+
+    def call(network: PTv3) -> Callable[[], Tensor]:
+        return lambda: torch.inference_mode()(network)(batch)[-1].x
+
+    published = as_published(model)
+    torch.testing.assert_close(call(model)(), call(published)(), rtol=1e-3, atol=1e-3)
+    case = f"Utonia, base encoder, {len(grid_pos):,} voxels, forward"
+    return [
+        measure(case, call(model), f"{PUBLISHED}, rotary embeddings in both", call(published), rounds=3),
+        measure(case, call(model), "the same encoder without rotary embeddings", call(without), rounds=7),
+    ]
+
+
 def as_published(model: PTv3) -> PTv3:
     """Return a copy whose layers compute as the published code does."""
     published = deepcopy(model)
@@ -93,9 +125,19 @@ class MaterializedAttention(PatchAttention):
             padding = torch.cat([order, order[begin - size + rest : begin]])
         qkv = self.qkv(x)[padding].reshape(-1, size, 3, self.heads, x.shape[1] // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        if self.rotary is not None and level.coord is not None:
+            coord = level.coord[padding].view(-1, 1, size, 3, 1)
+            angle = (coord * self.rotary.inv_freq).repeat(1, 1, 1, 1, 2).flatten(-2)
+            query, key = (x * angle.cos() + half_turn(x) * angle.sin() for x in (query, key))
         weights = ((query * self.scale) @ key.transpose(-2, -1)).softmax(-1)
         out = (weights @ value).transpose(1, 2).reshape(len(padding), -1)
         return self.proj(out[inverse])
+
+
+def half_turn(x: Tensor) -> Tensor:
+    """Return ``[-hi, lo]`` for the channels ``[lo, hi]`` of each of the three axes."""
+    low, high = x.unflatten(-1, (3, 2, -1)).unbind(-2)
+    return torch.stack([-high, low], -2).flatten(-3)
 
 
 class WholeBlock(PTv3Block):

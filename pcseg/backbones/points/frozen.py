@@ -2,13 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from pcseg.backbones.contract import PointBackbone
+from pcseg.backbones.points.feature_cache import FeatureCache
+from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.errors import UserError
 from pcseg.nn.levels import Level, PointBatch
+
+PTV3_DECODER = ("unpools", "dec")
+"""Starts of the names of the modules of a PTv3 outside of its encoder."""
 
 
 class Frozen(PointBackbone):
@@ -18,14 +24,24 @@ class Frozen(PointBackbone):
         backbone: Builds the backbone with its weights.
         learn: Names of modules of the backbone that are trained. ``[unpools, dec]`` of a PTv3 is decoder probing; no
             name is linear probing, with a linear head.
+        cache: Folder for the features of a frozen encoder of a PTv3, which are then computed once per cloud. Training
+            needs ``data.whole_rooms``, or every sample is a new cloud.
+
+    Raises:
+        UserError: ``learn`` names no module, or there is no frozen encoder to cache.
 
     Convention:
         Frozen modules stay in evaluation mode: running statistics are fixed, nothing is dropped, curves are not
-        shuffled.
+        shuffled. A frozen encoder processes clouds one by one, with and without a cache.
     """
 
     def __init__(
-        self, in_channels: int, *, backbone: Callable[[int], PointBackbone], learn: Sequence[str] = ()
+        self,
+        in_channels: int,
+        *,
+        backbone: Callable[[int], PointBackbone],
+        learn: Sequence[str] = (),
+        cache: Path | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone(in_channels)
@@ -41,6 +57,15 @@ class Frozen(PointBackbone):
         self.backbone.requires_grad_(False)
         for module in self._trained():
             module.requires_grad_(True)
+        self.cache = None if cache is None else Path(cache)
+        self.features: FeatureCache | None = None
+        if isinstance(self.backbone, PTv3) and all(name.startswith(PTV3_DECODER) for name in learn):
+            self.features = FeatureCache(self.backbone, self.cache)
+        elif cache is not None:
+            raise UserError(
+                f"cache: the encoder of {type(self.backbone).__name__} is not a frozen PTv3. Freeze a PTv3, and "
+                "put Upcast around it."
+            )
         self.train()
 
     def train(self, mode: bool = True) -> "Frozen":
@@ -52,6 +77,8 @@ class Frozen(PointBackbone):
 
     def forward(self, batch: PointBatch) -> list[Level]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.learn)):
+            if self.features is not None and isinstance(self.backbone, PTv3):
+                return self.backbone.decode(self.features.encode(batch))
             return self.backbone(batch)
 
     def _trained(self) -> list[nn.Module]:

@@ -109,7 +109,7 @@ class PTv3(PointBackbone):
         _check_heads("dec_heads", dec_channels, dec_heads, decoder_rotary)
         self.rotary = rotary
         self.variant: Variant = variant
-        self.strides, self.curves = tuple(strides), tuple(curves)
+        self.strides, self.curves, self.enc_channels = tuple(strides), tuple(curves), tuple(enc_channels)
         block = partial(PTv3Block, mlp_ratio=mlp_ratio, relative_position=relative_position)
         self.register_buffer("input_shift", torch.zeros(in_channels))
         if rotary is not None:
