@@ -279,15 +279,10 @@ def without_pretrained(config: Any) -> Any:
     """Return the configuration of a backbone of pcseg without files that only training reads and writes."""
     if not isinstance(config, dict):
         return config
-    ours = str(config.get("class_path", "")).startswith("pcseg.")
-    return {
-        key: without_pretrained(
-            {k: v for k, v in value.items() if k not in ("pretrained", "cache")} if ours else value
-        )
-        if key == "init_args"
-        else without_pretrained(value)
-        for key, value in config.items()
-    }
+    if "init_args" in config and str(config.get("class_path", "")).startswith("pcseg."):
+        arguments = config["init_args"].items()
+        config = config | {"init_args": {k: v for k, v in arguments if k not in ("pretrained", "cache")}}
+    return {key: without_pretrained(value) for key, value in config.items()}
 
 
 def load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor], *, source: str) -> None:
