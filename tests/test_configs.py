@@ -88,6 +88,19 @@ def test_every_combination_of_points_builds(data: str, backbone: str) -> None:
         assert sum(parameter.numel() for parameter in model.parameters()) > 100_000
 
 
+@pytest.mark.parametrize(
+    "name", ["s3dis/slab/axes", "s3dis/ccnet/axes/laptop", "scannet/slab/axes", "scannet/ccnet/axes"]
+)
+def test_axes_follow_the_walls(name: str) -> None:
+    """Rooms are rotated into their axes, and augmentations keep them up to a few degrees."""
+    options = parse(name).data.init_args
+    (geometry,) = options.point_transforms
+    assert options.room_axes
+    assert geometry.init_args.rotate <= 5
+    assert geometry.init_args.quarter_turns
+    assert geometry.init_args.elastic == name.startswith("scannet")
+
+
 @pytest.mark.parametrize("name", [f"{data}/{head}/laptop" for data in ("s3dis", "scannet") for head in HEADS])
 def test_every_head_builds_on_a_laptop(name: str) -> None:
     assert sum(parameter.numel() for parameter in build(name).parameters()) < 20_000_000
