@@ -150,10 +150,12 @@ def test_unlabeled_parts_are_missing_in_true_shares() -> None:
         assert (shares.true * counts[:, None]).sum() == pytest.approx(labeled.sum(), abs=0.01)
 
 
-def test_slabs_of_shares_only() -> None:
+def test_slabs_of_shares_along_the_axes_of_the_head() -> None:
     for content in ("positions", "features"):
         head = partial(PointHead, level=0, body=partial(SlabBody, width=16, content=content))
         assert explain_cloud(make_model(head), CLOUD).maps.slabs is None
+    head = partial(PointHead, level=0, body=partial(SlabBody, width=16, axes=(2, 0)))
+    assert [shares.name for shares in explain_cloud(make_model(head), CLOUD).maps.slabs] == ["z", "x"]
 
 
 def test_slabs_lie_along_the_axes_that_the_model_sees(tmp_path: Path) -> None:
