@@ -29,6 +29,8 @@ class RCCABody(Body):
         axes: Directions of the lines: 0, 1, 2 for x, y, z. Images have x and y.
         thickness: Edge of the cross-section of a line in voxels; 1 is the published attention. Thicker lines are
             shifted by half their thickness in every second recurrence, so that no border persists.
+        heads, scaled: See :class:`~pcseg.nn.criss_cross.CrissCrossAttention`.
+        relative: Whether the attention sees relative positions along ``axes``.
         category_weight: Factor of the category-consistent loss of the journal version; 0 removes its branch.
         dropout: Rate of the channel dropout.
         norm: Makes the norms; the released code has :class:`~pcseg.nn.norms.InPlaceABN`.
@@ -46,6 +48,9 @@ class RCCABody(Body):
         recurrence: int = 3,
         axes: Sequence[int] = AXES,
         thickness: int = 1,
+        heads: int = 1,
+        scaled: bool = False,
+        relative: bool = False,
         category_weight: float = 0.0,
         dropout: float = 0.1,
         norm: NormFactory = BatchNorm,
@@ -55,11 +60,13 @@ class RCCABody(Body):
         check_line_options(axes, thickness)
         require_factor("category_weight", category_weight)
         self.width = width
-        self.axes, self.thickness = tuple(axes), thickness
+        self.axes, self.thickness, self.relative = tuple(axes), thickness, relative
         self.recurrence, self.category_weight = recurrence, category_weight
         inner = width if attention_width is None else attention_width
         self.before = ConvNorm(conv(in_channels, inner, bias=False), norm(inner))
-        self.attention = CrissCrossAttention(inner)
+        self.attention = CrissCrossAttention(
+            inner, heads=heads, scaled=scaled, relative_axes=len(self.axes) if relative else 0
+        )
         self.after = ConvNorm(conv(inner, inner, bias=False), norm(inner))
         self.merge = ConvNorm(conv(in_channels + inner, width, bias=False), norm(width))
         self.dropout = ChannelDropout(dropout)
@@ -68,9 +75,12 @@ class RCCABody(Body):
 
     def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:
         lines = self._lines(sites)
+        position = None
+        if self.relative:
+            position = as_voxels(sites, body="RCCABody", parts="positions").local_pos[:, self.axes]
         context = self.before(x, sites)
         for step in range(self.recurrence):
-            context = self.attention(context, lines[step % len(lines)])
+            context = self.attention(context, lines[step % len(lines)], position)
         embedding = None if self.embed is None else self.embed(context)
         context = self.after(context, sites)  # frees the attention's output before the large convolution
         x = self.dropout(self.merge([x, context], sites), sites.ptr)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from pcseg.heads.base import Body, BodyOutput, require_factor
 from pcseg.losses.cloud_classes import class_presence, presence_loss
-from pcseg.nn.encoding import ContextEncoding
+from pcseg.nn.encoding import Assignment, ContextEncoding
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory, linear_norm
 from pcseg.nn.tokens import LocalConv, Sites
 
@@ -20,6 +20,7 @@ class EncBody(Body):
         num_codewords: Size of the codebook.
         reference_size: Number of tokens that encodings are scaled to, so that they do not depend on the size of
             the cloud; ``None``: not scaled, as in the paper.
+        assignment, restart: See :class:`~pcseg.nn.encoding.EncodingLayer`.
         sum_codewords, pure_gate: See :class:`~pcseg.nn.encoding.ContextEncoding`.
         weighted: Weight each token by the number of voxels of the finest level that it contains, so that encodings
             measure the cloud and not its tokens. No effect on images, whose pixels all weigh the same.
@@ -38,6 +39,8 @@ class EncBody(Body):
         width: int = 128,
         num_codewords: int = 32,
         reference_size: int | None = 3600,
+        assignment: Assignment = "distance",
+        restart: bool = False,
         sum_codewords: bool = False,
         pure_gate: bool = False,
         weighted: bool = False,
@@ -60,6 +63,8 @@ class EncBody(Body):
             num_codewords,
             num_classes=num_classes if presence_weight > 0 else None,
             reference_size=reference_size,
+            assignment=assignment,
+            restart=restart,
             sum_codewords=sum_codewords,
             pure_gate=pure_gate,
             norm=norm,

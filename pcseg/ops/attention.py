@@ -139,7 +139,7 @@ def _logits(query: Tensor, key: Tensor, block: GroupBlock, earlier: list[Groups]
 
 
 Step = tuple[Tensor, Tensor, Support]
-"""Queries ``(N, D)``, keys ``(N, D)`` and the tokens that each token attends to."""
+"""Queries and keys, ``(N, D)`` or ``(N, H, D)`` for H heads, and the tokens that each token attends to."""
 
 
 def seen_by(weight: Tensor, query: Tensor, key: Tensor, support: Support) -> Tensor:
@@ -149,12 +149,15 @@ def seen_by(weight: Tensor, query: Tensor, key: Tensor, support: Support) -> Ten
 
     Args:
         weight: :math:`s`, ``(N,)``; only groups with a nonzero weight are processed.
-        query: ``(N, D)``.
-        key: ``(N, D)``.
+        query: ``(N, D)``, or ``(N, H, D)`` for H heads, of which A is the mean.
+        key: As ``query``.
 
     Returns:
         ``(N,)``, with the same sum as ``weight``.
     """
+    if query.ndim == 3:
+        heads = [seen_by(weight, q, k, support) for q, k in zip(query.unbind(1), key.unbind(1))]
+        return torch.stack(heads).mean(0)
     own = _dot(query, key)
     weight = torch.cat([weight.to(own.dtype), own.new_zeros(1)])  # one more entry for padding (-1)
     norm = torch.cat([own, own.new_zeros(1)])

@@ -73,6 +73,8 @@ PAIRS: dict[str, Pair] = {
     "encnet": partial(ENC, auxiliary=partial(FCNBody, dropout=0.0)),
     "encnet_lateral": partial(ENC, lateral=True, reference_size=None, norm=BiasedBatchNorm),
     "encnet_paper": partial(ENC, sum_codewords=True, pure_gate=True, weighted=True, presence_weight=0.0),
+    "encnet_shared": partial(ENC, assignment="shared", restart=True),
+    "encnet_cosine": partial(ENC, assignment="cosine"),
     "slab": SLAB,
     "slab_positions": partial(SLAB, content="positions", axes=(1, 0), detach=True),
     "slab_features": partial(SLAB, content="features", heads=1),
@@ -82,6 +84,7 @@ PAIRS: dict[str, Pair] = {
     "fcn_deep": partial(pair_of, FCNBody, width=9, deep_weight=0.3, dropout=0.0),
     "ccnet": RCCA,
     "ccnet_thick": partial(RCCA, thickness=2, attention_width=8),
+    "ccnet_heads": partial(RCCA, width=48, heads=2, scaled=True, relative=True),
     "ccnet_rows": partial(RCCA, axes=(0,), recurrence=1),
     "ccnet_published": partial(
         RCCA, recurrence=2, norm=InPlaceABN, category_weight=0.5,

@@ -73,6 +73,23 @@ class TestEncNetWeighted(PointHeadContract):
         return make(EncBody, level=1, width=12, num_codewords=4, weighted=True, dropout=0.0)
 
 
+class TestEncNetCosine(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(
+            EncBody, level=2, width=12, num_codewords=4, assignment="cosine", restart=True, dropout=0.0
+        )
+
+
+class TestEncNetShared(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(EncBody, level=2, width=12, num_codewords=4, assignment="shared", dropout=0.0)
+
+
+class TestCCNetHeads(PointHeadContract):
+    def make(self) -> PointHead:
+        return make(RCCABody, level=1, width=48, heads=4, scaled=True, relative=True, dropout=0.0)
+
+
 class TestSlab(PointHeadContract):
     def make(self) -> PointHead:
         return make(SlabBody, level=0, width=12, slab_width=6, heads=0, dropout=0.0)
@@ -130,6 +147,9 @@ class TestCCNetThick(PointHeadContract):
         (lambda: make(RCCABody, recurrence=0), "recurrence: 0"),
         (lambda: make(RCCABody, width=4), "channels: 4 is out of range"),
         (lambda: make(RCCABody, thickness=0), "thickness: 0"),
+        (lambda: make(RCCABody, heads=5), "heads: 5 is out of range"),
+        (lambda: make(RCCABody, width=16, relative=True), "channels: 16 is out of range"),
+        (lambda: make(EncBody, assignment="cos"), "assignment: unknown value 'cos'"),
         (lambda: make(RCCABody, axes=[0, 3]), r"axes: \[0, 3\]"),
         (lambda: make(EncBody, presence_weight=-0.1), r"presence_weight: -0\.1 is out of range"),
         (lambda: make(CTBody, class_weight=-1.0), r"class_weight: -1\.0 is out of range"),

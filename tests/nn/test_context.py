@@ -7,6 +7,7 @@ from pcseg.errors import UserError
 from pcseg.nn.channel_context import ChannelContext, ChannelGate
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.nn.spatial_context import ClassAttention
+from pcseg.ops.attention import effective_attention
 from pcseg.ops.lines import pixel_lines
 
 PTR = torch.tensor([0, 5, 5, 12])
@@ -80,6 +81,55 @@ def test_criss_cross_starts_as_identity() -> None:
     assert torch.equal(module(x, pixel_lines(1, 2, 3)), x)
 
 
+@pytest.mark.parametrize(
+    ("heads", "scaled", "axes"), [(1, True, 0), (4, False, 0), (2, True, 2), (1, False, 2)]
+)
+def test_options_of_criss_cross_attention_equal_loops(heads: int, scaled: bool, axes: int) -> None:
+    module = CrissCrossAttention(24, reduction=3, heads=heads, scaled=scaled, relative_axes=axes).double()
+    torch.nn.init.ones_(module.gamma)
+    x, (height, width) = torch.randn(6, 24, dtype=torch.float64), (2, 3)
+    position = torch.tensor([[i % width, i // width] for i in range(6)])
+    query, key = (layer(x).view(6, heads, 8) for layer in (module.query, module.key))
+    value = module.value(x).view(6, heads, -1)
+
+    def logit(head: int, i: int, j: int) -> torch.Tensor:
+        q, k, total = query[i, head], key[j, head], torch.zeros((), dtype=torch.float64)
+        for pair in range(4):
+            angle = torch.zeros((), dtype=torch.float64)
+            if axes:  # two frequencies per axis, of 1 and 0.1 radians per voxel
+                angle = (position[j] - position[i])[pair // 2] * 10.0 ** -(pair % 2)
+            turned = torch.complex(k[2 * pair], k[2 * pair + 1]) * torch.polar(torch.ones_like(angle), angle)
+            total = total + (torch.complex(q[2 * pair], -q[2 * pair + 1]) * turned).real
+        return total / (8**0.5 if scaled else 1)
+
+    found = module(x, pixel_lines(1, height, width), position)
+    for i in range(6):
+        seen = [j for j in range(6) if (position[i] == position[j]).any()]
+        parts = []
+        for head in range(heads):
+            weights = torch.stack([logit(head, i, j) for j in seen]).softmax(0)
+            parts.append((weights[:, None] * value[seen, head]).sum(0))
+        torch.testing.assert_close(found[i], x[i] + torch.cat(parts))
+
+
+def test_positions_are_relative() -> None:
+    module = CrissCrossAttention(32, heads=2, relative_axes=2).double()
+    torch.nn.init.ones_(module.gamma)
+    x, position = torch.randn(6, 32, dtype=torch.float64), torch.randint(9, (6, 2))
+    lines = pixel_lines(1, 2, 3)
+    found = module(x, lines, position)
+    torch.testing.assert_close(module(x, lines, position + 17), found)
+    assert not torch.allclose(module(x, lines, 2 * position), found)
+
+
+def test_attention_of_heads_is_their_mean() -> None:
+    query, key = torch.randn(2, 6, 3, 4, dtype=torch.float64)
+    lines = pixel_lines(1, 2, 3)
+    found = effective_attention([(query, key, lines)], 2)[0]
+    each = [effective_attention([(query[:, h], key[:, h], lines)], 2)[0] for h in range(3)]
+    torch.testing.assert_close(found, torch.stack(each).mean(0))
+
+
 def test_recurrence_golden_numbers() -> None:
     """Query, key and value are the features; two rounds of x + attention(x) on a 2x3 image."""
     module = CrissCrossAttention(1, reduction=1).double()
@@ -97,3 +147,7 @@ def test_recurrence_golden_numbers() -> None:
 def test_too_few_channels_are_refused() -> None:
     with pytest.raises(UserError, match=r"channels: 7 is out of range\. Use at least 8"):
         CrissCrossAttention(7)
+    with pytest.raises(UserError, match=r"channels: 32 is out of range\. Use at least 48"):
+        CrissCrossAttention(32, relative_axes=3)
+    with pytest.raises(UserError, match=r"heads: 3 is out of range\. Choose a positive divisor of 32"):
+        CrissCrossAttention(32, heads=3)

@@ -33,6 +33,57 @@ def test_formula_and_gradients() -> None:
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("assignment", ["shared", "cosine"])
+def test_assignments_equal_loops(assignment: str) -> None:
+    encoding = EncodingLayer(4, 3, assignment=assignment).double()
+    x = 5 + torch.randn(12, 4, dtype=torch.float64)
+    found = encoding.assign(x)
+    for i, token in enumerate(x):
+        if assignment == "shared":
+            logits = [encoding.smoothing[0] * (token - d).square().sum() for d in encoding.codewords]
+        else:
+            logits = [10 * (token @ d) / (token.norm() * d.norm()) for d in encoding.codewords]
+        torch.testing.assert_close(found[i], torch.stack(logits).softmax(0))
+    residual = x[:5, None] - encoding.codewords
+    expected = (found[:5, :, None] * residual).sum(0)
+    torch.testing.assert_close(encoding(x, PTR)[0], expected)
+    inputs = [x.requires_grad_(), encoding.smoothing, encoding.codewords]
+    assert torch.autograd.gradcheck(lambda *_: encoding(x, PTR), inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("assignment", ["distance", "shared", "cosine"])
+def test_dead_codewords_restart_on_tokens(assignment: str) -> None:
+    encoding = EncodingLayer(4, 3, assignment=assignment, restart=True).double()
+    before, x = encoding.codewords.detach().clone(), torch.randn(12, 4, dtype=torch.float64)
+    encoding.usage.copy_(torch.tensor([0.5, 0.02, 0.48]))  # an even share is 1/3
+    encoding.eval()(x, PTR)
+    assert torch.equal(encoding.codewords, before)
+    encoding.train()(torch.full_like(x, torch.nan), PTR)
+    assert torch.equal(encoding.codewords, before)
+    torch.testing.assert_close(encoding.usage, torch.tensor([0.5, 0.02, 0.48], dtype=torch.float64))
+    encoding(x, PTR).sum().backward()
+    assert torch.equal(encoding.codewords[[0, 2]], before[[0, 2]])
+    assert (encoding.codewords[1] == x).all(1).any()
+    share = encoding.assign(x).mean(0)
+    torch.testing.assert_close(
+        encoding.usage, 0.99 * torch.tensor([0.5, 1 / 3, 0.48], dtype=torch.float64) + 0.01 * share
+    )
+    encoding(x[:0], torch.tensor([0, 0]))
+
+
+def test_a_shared_factor_does_not_collapse() -> None:
+    """Tokens far from all codewords: with a factor per codeword, the largest one takes nearly all of them."""
+    torch.manual_seed(0)
+    x = 0.7 * torch.randn(50, 128)  # squares sum up to about 60
+    largest = {}
+    for assignment in ("distance", "shared", "cosine"):
+        layers = [EncodingLayer(128, 32, assignment=assignment) for _ in range(20)]
+        shares = [layer.assign(x).amax(1).mean().item() for layer in layers]
+        largest[assignment] = sum(shares) / len(shares)
+    assert largest["distance"] > 0.6
+    assert largest["shared"] < largest["cosine"] < 0.3
+
+
 def test_golden_numbers() -> None:
     encoding = EncodingLayer(2, 2).double()
     encoding.codewords.data = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)

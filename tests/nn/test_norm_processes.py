@@ -11,6 +11,7 @@ import torch.multiprocessing as mp
 from torch import nn
 
 from pcseg.errors import UserError
+from pcseg.nn.encoding import EncodingLayer
 from pcseg.nn.norms import (
     BatchNorm,
     BiasedBatchNorm,
@@ -48,6 +49,7 @@ def check_all(rank: int) -> None:
         check(rank, rows, more, kind)
     check_pytorchs_own(rank)
     check_single_precision(rank)
+    check_codewords(rank)
 
 
 def check(rank: int, rows: tuple[int, int], more: tuple[int, ...], kind: Any) -> None:
@@ -85,6 +87,18 @@ def check_pytorchs_own(rank: int) -> None:
     images = torch.randn(4, 2, 6, 7, dtype=torch.float64)
     torch.testing.assert_close(shared(images[2 * rank :][:2]), model(images)[2 * rank :][:2])
     torch.testing.assert_close(shared[1][0].running_var, model[1][0].running_var)
+
+
+def check_codewords(rank: int) -> None:
+    """Dead codewords restart on a token of the first process, also if the second one has no tokens."""
+    layer = EncodingLayer(C, 3, restart=True)
+    layer.usage[1] = 0
+    rows = 8 - 8 * rank
+    layer(torch.randn(rows, C), torch.tensor([0, rows]))
+    found = [torch.empty_like(layer.codewords.data) for _ in range(2)]
+    torch.distributed.all_gather(found, layer.codewords.data)
+    assert torch.equal(*found)
+    assert layer.codewords[1].norm() > 0.5  # a token, not the small initial codeword
 
 
 def check_single_precision(rank: int) -> None:

@@ -127,7 +127,7 @@ def encoding_maps(module: ContextEncoding, calls: list[Call], seen: Pass) -> dic
     presence = call.output.presence
     return {
         "assignment": _array(module.encoding.assign(module.project(call.args[0]).float())),
-        "smoothing": _array(module.encoding.smoothing),
+        "smoothing": _array(module.encoding.smoothing.expand(len(module.encoding.codewords))),
         "channel": _array(module.gate(module.encode(*call.args, **call.kwargs))[0].sigmoid()),
         "presence": None if presence is None else _array(presence[0].sigmoid()),
         "present": _target(class_presence, seen),
@@ -138,9 +138,10 @@ def attention_maps(module: CrissCrossAttention, calls: list[Call], seen: Pass) -
     """Return the attention of CCNet; it is computed for one token at a time."""
     steps: list[Step] = []
     for call in calls:
-        x, lines = call.args
-        query, key, _ = module.project(x)
-        steps.append((query.float(), key.float(), lines))
+        x, lines, *position = call.args
+        query, key, _ = module.project(x, *position)
+        query, key = (part.float().unflatten(1, (module.heads, -1)) for part in (query, key))
+        steps.append((query, key, lines))
     return {"attend": partial(_attend, steps)}
 
 
