@@ -1,11 +1,13 @@
 """The meaning of columns without names, from their values; what values cannot decide is refused."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from pcseg.data.io.columns import AXES
+from pcseg.data.normals import fit_planes, make_tree
 from pcseg.errors import UserError
 
 _SAMPLE = 10_000
@@ -13,6 +15,12 @@ _SAMPLE = 10_000
 
 _FEW_ROWS = 100
 """With fewer rows, small integers may be dark colors by chance."""
+
+_FEW_STEPS = 20
+"""With fewer steps, coordinates may rise or stay by chance."""
+
+_MANY_ROWS = 1000
+"""Number of rows from which on surfaces are recognized."""
 
 _MOST_UNKNOWN = 6
 """Number of columns besides position, normal and color; more of them are features or weights."""
@@ -62,7 +70,7 @@ def guess_names(columns: Sequence[np.ndarray], path: Path) -> tuple[list[str], s
         raise _ambiguous(
             path, f"{len(free)} of {width} columns have neither names nor values that are recognized"
         )
-    _check_positions(columns[0], sample, free, path)
+    _check_positions(columns, sample, free, path)
     return names, f"columns: no header, read as {', '.join(names)}; --columns changes this"
 
 
@@ -115,36 +123,120 @@ def _is_color(triple: np.ndarray) -> bool | None:
         return False if classes.all() and len(rows) >= _FEW_ROWS else None
     if rows.max() > 1:
         return False
-    levels = rows * 255  # fractions of bytes, with at least three digits
+    return True if _is_fraction(rows) else None
+
+
+def _is_fraction(rows: np.ndarray) -> bool:
+    """Return whether three columns are fractions of bytes, with at least three digits."""
+    levels = rows * 255
+    decimal = len(rows) > 1 and not (rows == np.rint(rows)).all(axis=0).any()
     return (
-        True if not whole.any() and len(rows) > 1 and np.abs(levels - np.rint(levels)).max() < 0.15 else None
+        decimal and 0 <= rows.min() <= rows.max() <= 1 and bool(np.abs(levels - np.rint(levels)).max() < 0.15)
     )
 
 
-def _check_positions(first: np.ndarray, sample: list[np.ndarray], free: list[int], path: Path) -> None:
-    """Refuse tables whose first columns are an index, a class, a row and column of a grid, or a color.
+def _check_positions(
+    columns: Sequence[np.ndarray], sample: list[np.ndarray], free: list[int], path: Path
+) -> None:
+    """Refuse tables whose first columns are an index, a time, a class, a row and column of a grid, a color or another
+    value, and whose coordinates may follow.
 
     Args:
-        first: The first column.
+        columns: All columns.
         sample: Some finite values of every column.
         free: Columns that are neither positions nor normals nor colors.
         path: File to name in messages.
     """
-    start = first[:1000]
-    counts = len(start) > 2 and start[0] in (0, 1) and bool((np.diff(start) == 1).all())
-    if counts and len(sample) > 3 and (len(start) >= _FEW_ROWS or not _is_whole(sample[3])):
-        raise _ambiguous(path, "column 1 counts the lines, and the file has no header")
     integers = [index for index in range(3) if _is_whole(sample[index]) and np.ptp(sample[index]) > 0]
-    decimals = [
-        index
-        for index in free
-        if len(sample[index]) and not _is_whole(sample[index]) and np.abs(sample[index]).max() > 1
-    ]
+    decimals = [index for index in free if _is_decimal(sample[index])]
+    flat = np.abs(np.concatenate(sample[:3])).max(initial=0) <= 1  # then so may be a coordinate
+    if decimals or (flat and not all(_is_whole(sample[index]) for index in free)):
+        twin = next(
+            (k for k in (1, 2) for other in range(k) if np.array_equal(columns[k], columns[other])), None
+        )
+        if twin is not None:
+            raise _ambiguous(path, f"column {twin + 1} repeats another one, and the file has no header")
+        series = [index for index in range(3) if _is_series(columns[index])]
+    else:
+        series = [0] if free and len(columns[0]) >= _FEW_ROWS and _steps_alike(columns[0]) else []
+    if series and not _is_grid(columns[:3]):
+        what = "counts or rises like a time" if np.ptp(sample[series[0]]) else "is constant"
+        raise _ambiguous(path, f"column {series[0] + 1} {what}, and the file has no header")
     if integers and decimals and (len(integers) < 3 or len(decimals) > 2):
         raise _ambiguous(
             path,
             f"column {integers[0] + 1} holds integers and column {decimals[0] + 1} decimals, without a header",
         )
+    first = np.stack([column[:_SAMPLE] for column in columns[:3]], axis=1)
+    if len(decimals) > 2 and (_is_normal(first) or _is_fraction(first)):
+        raise _ambiguous(path, "columns 1 to 3 may be normals or colors, and the file has no header")
+    strange = _find_strange(columns, decimals)
+    if strange is not None:
+        raise _ambiguous(
+            path, f"the points lie on surfaces without column {strange + 1}, and the file has no header"
+        )
+
+
+def _is_decimal(values: np.ndarray) -> bool:
+    """Return whether values have fractions and are larger than those of colors, normals and probabilities."""
+    return bool(len(values)) and not _is_whole(values) and bool(np.abs(values).max() > 1)
+
+
+def _is_series(column: np.ndarray) -> bool:
+    """Return whether values are constant, rise or fall throughout, or step alike, as times and indices do."""
+    some = _finite(column[:: max(1, len(column) // _SAMPLE)])
+    steps = np.diff(some)
+    throughout = len(steps) >= _FEW_STEPS and bool((steps >= 0).all() or (steps <= 0).all())
+    alike = throughout or _steps_alike(column)
+    if alike or len(some) < _FEW_ROWS:
+        return alike
+    some = np.sort(some)  # in a shuffled table
+    even = np.abs(some - np.linspace(some[0], some[-1], len(some))).max() < 0.05 * (some[-1] - some[0])
+    return bool(even) and _are_alike(np.diff(np.sort(column)))
+
+
+def _steps_alike(column: np.ndarray) -> bool:
+    """Return whether nearly all changes from row to row are the same up to rounding."""
+    steps = np.diff(_finite(column[:1000]))
+    return _are_alike(steps[steps != 0])
+
+
+def _are_alike(steps: np.ndarray) -> bool:
+    middle = np.median(steps) if len(steps) > 1 else 0.0
+    return bool(middle) and bool(np.mean(np.abs(steps - middle) < abs(middle) / 20) > 0.9)
+
+
+def _is_grid(columns: Sequence[np.ndarray]) -> bool:
+    """Return whether one coordinate steps alike while another one stays, as in rasters of heights."""
+    stays = [np.mean(np.diff(column[:1000]) == 0) > 0.5 and np.ptp(column) > 0 for column in columns]
+    return any(stays) and any(_steps_alike(column) for column, stay in zip(columns, stays) if not stay)
+
+
+def _find_strange(columns: Sequence[np.ndarray], decimals: list[int]) -> int | None:
+    """Return one of the first three columns with which points never lie on surfaces, though they do with others."""
+    others = [index for index in decimals if not _is_series(columns[index])][:3]
+    if not others or len(columns[0]) < _MANY_ROWS:
+        return None
+    step = max(1, len(columns[0]) // (_SAMPLE // 2))
+    flat = {
+        triple: _flatness(np.stack([columns[k][::step] for k in triple], axis=1))
+        for triple in combinations((0, 1, 2, *others), 3)
+    }
+    for index in range(3):
+        with_it, without = (max(flat[t] for t in flat if (index in t) == inside) for inside in (True, False))
+        if without > with_it + 0.2:
+            return index
+    return None
+
+
+def _flatness(pos: np.ndarray) -> float:
+    """Return the share of points ``(N, 3)`` whose neighbors lie in a plane, whatever the scale of each axis."""
+    pos = pos[np.isfinite(pos).all(axis=1)]
+    if len(pos) < _FEW_ROWS:
+        return 0.0
+    pos = (pos - pos.mean(axis=0)) / np.maximum(pos.std(axis=0), 1e-12)
+    _, scatter = fit_planes(make_tree(pos), pos[:: max(1, len(pos) // 1000)])
+    return float(np.mean(scatter[:, 0] < 0.05 * scatter[:, 1]))
 
 
 def _is_whole(values: np.ndarray) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.corpus import arrays, e57, las, pcd, ply, text
+from helpers.corpus import arrays, e57, headerless, las, pcd, ply, text
 from helpers.corpus.rows import Row
 from helpers.damage import clear
 from numpy.typing import ArrayLike
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from pcseg.data.io.clouds import from_table, read_table
 from pcseg.errors import UserError
 
-ROWS = [*text.ROWS, *arrays.ROWS, *e57.ROWS, *las.ROWS, *pcd.ROWS, *ply.ROWS]
+ROWS = [*text.ROWS, *headerless.ROWS, *arrays.ROWS, *e57.ROWS, *las.ROWS, *pcd.ROWS, *ply.ROWS]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row.file.rpartition('.')[2]}: {row.id}" for row in ROWS])

@@ -132,7 +132,7 @@ TABLES = [
     row("one-hot", "a.npy", npy(np.eye(13)[LABEL]), refusal="one-hot"),
     row("probabilities", "a.npy", npy(RNG.dirichlet(np.ones(4), 120)), refusal="probabilities"),
     row("complex numbers", "a.npy", npy(POS.astype(complex)), refusal="complex128"),
-    row("index first", "a.npy", npy(np.column_stack([np.arange(120), POS])), refusal="column 1 counts the lines"),
+    row("index first", "a.npy", npy(np.column_stack([np.arange(120), POS])), refusal="column 1 counts"),
     row("one table", "a.npz", npz(scan=TABLE), color=COLOR),
     row("two tables", "a.npz", npz(a=TABLE, b=TABLE), refusal="no columns x, y and z"),
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from helpers.corpus.headerless import BYTES, MANY
 from helpers.corpus.rows import Row
 
 POS = [[0.5, 1.5, 2.5], [-1, 2, 3], [4, 5, 6.25]]
@@ -137,58 +138,6 @@ MARKS = [
     refused("cut UTF-16", b"\xff\xfe1\x00 \x00\xd8", "not a text file"),
 ]  # fmt: skip
 
-RNG = np.random.default_rng(0)
-MANY = RNG.uniform(-5, 5, (120, 3)).round(4)
-BYTES = RNG.integers(0, 256, (120, 3))
-NORMALS = (lambda n: n / np.linalg.norm(n, axis=1, keepdims=True))(RNG.normal(size=(120, 3)))
-CLASSES = RNG.integers(0, 13, (120, 2))
-
-
-def nameless(id: str, *parts: np.ndarray, file: str = "a.txt", separator: str = " ", **truth: Any) -> Row:
-    """A table of 120 points without a header, written by NumPy."""
-
-    def write(path: Path) -> None:
-        np.savetxt(path, np.column_stack(parts), delimiter=separator, fmt="%.10g")
-
-    return Row(id=id, file=file, content=write, **({} if "refusal" in truth else {"pos": MANY}) | truth)
-
-
-INTENSITY = RNG.integers(0, 256, 120)
-GUESSED = [
-    nameless("x y z", MANY, remarks=("no header",)),
-    nameless("color", MANY, BYTES, color=BYTES, remarks=("red, green, blue",)),
-    nameless("color as fractions", MANY, BYTES / 255, color=BYTES),
-    nameless("normals", MANY, NORMALS, normal=NORMALS),
-    nameless("normals and color", MANY, NORMALS, BYTES, color=BYTES, normal=NORMALS),
-    nameless("color and class", MANY, BYTES, CLASSES[:, 0], color=BYTES, columns={"column 7": CLASSES[:, 0]}),
-    nameless("color, class and object", MANY, BYTES, CLASSES, color=BYTES),
-    nameless("Semantic3D", MANY, -INTENSITY * 7.0, BYTES, color=BYTES),
-    nameless("class", MANY, CLASSES[:, 0], columns={"column 4": CLASSES[:, 0]}),
-    nameless("class and object", MANY, CLASSES, separator=","),
-    nameless("three numbers of classes", MANY, CLASSES, CLASSES[:, 1], separator=";"),
-    nameless("gray", MANY, np.full((120, 3), 128), color=np.full((120, 3), 128)),
-    nameless("intensity, class and object", MANY, INTENSITY, CLASSES, refusal="columns 4 to 6 may be a color"),
-    nameless("four bytes", MANY, INTENSITY, BYTES, refusal="color may begin in column 4 or 5"),
-    nameless("three fractions", MANY, RNG.uniform(0, 1, (120, 3)), refusal="--columns"),
-    nameless("index", np.arange(120), MANY, refusal="column 1 counts the lines"),
-    nameless("index from 1", np.arange(1, 121), MANY, BYTES, refusal="column 1 counts the lines"),
-    nameless("class first", CLASSES[:, 0], MANY, refusal="column 1 holds integers"),
-    nameless("row and column first", np.arange(120) // 11, np.arange(120) % 11, MANY, refusal="holds integers"),
-    nameless("color first", BYTES, MANY, refusal="holds integers"),
-    nameless("integers in millimeters", (MANY * 1000).round(), BYTES, pos=(MANY * 1000).round(), color=BYTES),
-    nameless("floor at zero", MANY * [1, 1, 0], BYTES, pos=MANY * [1, 1, 0], color=BYTES),
-    nameless("pts", MANY, INTENSITY, BYTES, file="a.pts", color=BYTES, columns={"intensity": INTENSITY}),
-    nameless("pts with intensity", MANY, -INTENSITY, file="a.pts", columns={"intensity": -INTENSITY}),
-    nameless("xyzn", MANY, NORMALS, file="a.xyzn", normal=NORMALS),
-    nameless("xyzrgb", MANY, BYTES / 255, file="a.xyzrgb", color=BYTES),
-    nameless("thousands as columns", MANY[:, :1].round() * 1000, abs(MANY[:, 1:2]), MANY[:, :1].round() * 100,
-             abs(MANY[:, 2:]) * 9, separator=",", file="a.csv", refusal="holds integers"),
-    nameless("columns named by the user", BYTES, CLASSES[:, 0], MANY,
-        names=("red", "green", "blue", "-", "X", "Y", "Z"),
-             color=BYTES, absent=("column 4",)),
-    nameless("too few names", MANY, BYTES, names=("x", "y", "z"), refusal="has 6 columns, but --columns names 3"),
-]  # fmt: skip
-
 numbered = pd.DataFrame(np.column_stack([MANY, BYTES]))
 WRITTEN = [
     full("pandas", by_pandas(frame(), index=False)),
@@ -213,7 +162,7 @@ WRITTEN = [
     Row(id="pandas, numbers as names", file="a.csv", content=by_pandas(numbered, index=False), pos=MANY, color=BYTES,
         atol=1e-6),
     Row(id="pandas, index and numbers as names", file="a.csv",
-        content=by_pandas(numbered), refusal="counts the lines"),
+        content=by_pandas(numbered), refusal="column 1 counts"),
     full("fractions Rf Gf Bf", by_pandas(frame(**dict(zip(("red", "green", "blue"), np.array(COLOR).T / 255)))
                                          .set_axis([*"XYZ", "Rf", "Gf", "Bf", "label"], axis=1), index=False)),
     Row(id="normals of CloudCompare", file="a.asc",
@@ -272,4 +221,4 @@ FIELDS = [
     refused("other separator", b"1,2,3\n4 5 6\n", "line 2", "a.txt"),
 ]  # fmt: skip
 
-ROWS = [*HEADERS, *FIRST_LINES, *MARKS, *GUESSED, *WRITTEN, *SCANS, *FIELDS]
+ROWS = [*HEADERS, *FIRST_LINES, *MARKS, *WRITTEN, *SCANS, *FIELDS]
