@@ -46,7 +46,7 @@ class SlabBody(Body):
         slab_width: int = 64,
         axes: Sequence[int] = AXES,
         content: SlabContent = "shares",
-        heads: int = 4,
+        heads: int = 0,
         true_classes: bool = False,
         detach: bool = False,
         deep_weight: float = 0.4,

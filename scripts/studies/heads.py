@@ -34,10 +34,10 @@ HEADS = (
     ),
     Variant(name="slab", config=SLAB, note="slabs that hold class shares"),
     Variant(
-        name="slab-alone",
+        name="slab-attention",
         config=SLAB,
-        options=(f"{BODY}.heads", "0"),
-        note="the same without attention between slabs",
+        options=(f"{BODY}.heads", "4"),
+        note="the same with attention between slabs",
     ),
     Variant(
         name="slab-fine",

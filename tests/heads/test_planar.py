@@ -54,7 +54,7 @@ def pair_of(
 CT = partial(pair_of, CTBody, width=12, key_width=5)
 ENC = partial(pair_of, EncBody, width=10, num_codewords=3, dropout=0.0)
 CAC = partial(pair_of, CACBody, width=10, dropout=0.0)
-SLAB = partial(pair_of, SlabBody, width=12, slab_width=7, heads=0, dropout=0.0)
+SLAB = partial(pair_of, SlabBody, width=12, slab_width=7, dropout=0.0)
 RCCA = partial(pair_of, RCCABody, width=16, dropout=0.0)
 PAIRS: dict[str, Pair] = {
     "fcn": partial(pair_of, FCNBody, dropout=0.0),

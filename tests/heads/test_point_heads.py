@@ -92,7 +92,7 @@ class TestCCNetHeads(PointHeadContract):
 
 class TestSlab(PointHeadContract):
     def make(self) -> PointHead:
-        return make(SlabBody, level=0, width=12, slab_width=6, heads=0, dropout=0.0)
+        return make(SlabBody, level=0, width=12, slab_width=6, dropout=0.0)
 
 
 class TestSlabCoarse(PointHeadContract):
