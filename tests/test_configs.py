@@ -106,6 +106,26 @@ def test_every_head_builds_on_a_laptop(name: str) -> None:
     assert sum(parameter.numel() for parameter in build(name).parameters()) < 20_000_000
 
 
+@pytest.mark.parametrize(
+    ("head", "options"),
+    [
+        ("ctnet", "class_features=embedding heads=2"),
+        ("ctnet_centers", "true_classes=true deep_weight=0.3"),
+        ("encnet", "assignment=cosine restart=true sum_codewords=true pure_gate=true weighted=true"),
+        ("ccnet", "scaled=true heads=2 relative=true"),
+        ("slab", "content=features heads=2 detach=true"),
+        ("slab", "content=shares heads=0 true_classes=true"),
+        ("cac", "confidence=0.5 temperature=10 detach=false teacher_weight=0.5 distill_weight=0"),
+    ],
+)
+def test_options_of_bodies_are_options_of_training(head: str, options: str) -> None:
+    words = [f"--head.init_args.body.init_args.{option}" for option in options.split()]
+    body = parse(f"rooms/{head}", *words).head.init_args.body.init_args
+    for option in options.split():
+        name, value = option.split("=")
+        assert str(body[name]).lower() in (value, f"{value}.0")
+
+
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.slow
 def test_every_image_recipe_builds(name: str) -> None:

@@ -56,7 +56,7 @@ def union_attention(query: Tensor, key: Tensor, value: Tensor, support: Support)
 
     Convention:
         Logits are not divided by :math:`\sqrt{D}`. Logits, weights and sums of half precision inputs are float32:
-        unscaled logits overflow float16.
+        unscaled logits overflow float16. NaN or Inf in one cloud can reach others, through the padding of groups.
     """
     return _UnionAttention.apply(query, key, value, support)
 

@@ -182,6 +182,14 @@ def test_raw_points_in_cells_equal_voxels() -> None:
         assert torch.equal(by_points.ends, by_voxels.ends)
 
 
+def test_a_cloud_thinner_than_a_slab_is_one_slab() -> None:
+    ptr = torch.tensor([0, 4, 4, 5])
+    for along in point_slabs(torch.rand(5, 3), ptr, 2.0):
+        assert along.counts.tolist() == [4, 1]
+        assert along.cloud.tolist() == [0, 2]
+        assert not along.ends.any()
+
+
 def test_several_points_per_cell_count_separately() -> None:
     pos = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [0.2, 5, 0], [9.0, 0, 0]])
     prob = torch.eye(4)
