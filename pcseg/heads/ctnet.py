@@ -69,7 +69,8 @@ class CTBody(Body):
         require_choice("class_features", class_features, ClassFeatures)
         if true_classes and class_features == "embedding":
             raise UserError("true_classes: an embedding has no shares. Choose other class features.")
-        self.width, self.class_weight, self.true_classes = width, class_weight, true_classes
+        self.width, self.class_weight = width, class_weight
+        self.class_features, self.true_classes = class_features, true_classes
         self.reduce = ConvNorm(conv(in_channels, width, bias=True), norm(width))
         class_norm = norm if class_batch_norm else nn.Identity
         self.channel_context = ChannelContext(width, num_classes, class_norm=class_norm)

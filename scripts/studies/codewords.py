@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pcseg.cli import make_parser, run
-from pcseg.config_names import config_files
+from pcseg.config_names import expand_configs
 from pcseg.files import write_text
 from pcseg.nn.encoding import EncodingLayer
 from pcseg.training.segmentor import Segmentor
@@ -81,8 +81,7 @@ def measures(assign: Tensor) -> Tensor:
 
 def _one(data: Path, options: tuple[str, ...], seed: int, batches: int, steps: int) -> Tensor:
     """Return the measures of one network."""
-    words = [word for path in config_files(CONFIG) for word in ("--config", str(path))]
-    words += ["--out", "unused", "--data.root", str(data), "--data.num_workers", "0"]
+    words, _ = expand_configs(["--config", CONFIG, "--data.root", str(data), "--out", "unused"])
     torch.manual_seed(seed)
     parser = make_parser(train)
     parts = parser.instantiate(parser.parse_args([*words, *(f"{BODY}{option}" for option in options)]))

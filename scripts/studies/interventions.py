@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pcseg.errors import UserError
 from pcseg.heads.base import Head
+from pcseg.heads.ctnet import CTBody
 from pcseg.losses.cloud_classes import class_frequency
 from pcseg.nn.channel_context import ChannelContext, ChannelContextOutput
 from pcseg.nn.levels import Level, PointBatch
@@ -49,8 +50,13 @@ def channel_context_of(model: nn.Module) -> ChannelContext:
     """Return the channel context module of a model.
 
     Raises:
-        UserError: It has none.
+        UserError: It has none, or tokens do not read its class features.
     """
+    for body in model.modules():
+        if isinstance(body, CTBody) and body.class_features != "rank_one":
+            raise UserError(
+                f"--ckpt: a CTNet with class features {body.class_features!r}. Pass one with 'rank_one'."
+            )
     found = [module for module in model.modules() if isinstance(module, ChannelContext)]
     if len(found) != 1:
         raise UserError(f"--ckpt: {len(found)} channel context modules found. Pass a CTNet.")

@@ -5,7 +5,14 @@ from functools import partial
 import pytest
 import torch
 from helpers.fakes import ConvBackbone
-from studies.interventions import CHANGES, CloudContext, Replacement, cloud_contexts, replaced_context
+from studies.interventions import (
+    CHANGES,
+    CloudContext,
+    Replacement,
+    channel_context_of,
+    cloud_contexts,
+    replaced_context,
+)
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
@@ -55,6 +62,13 @@ def contexts(model: Segmentor) -> list[CloudContext]:
 def logits(model: torch.nn.Module, seed: int, replacement: Replacement) -> Tensor:
     with torch.no_grad(), replaced_context(model, replacement):
         return model(batch_of(room(seed))).logits
+
+
+@pytest.mark.parametrize("class_features", ["embedding", "centers", "slab"])
+def test_other_class_features_are_refused(class_features: str) -> None:
+    head = PointHead([4], 5, body=partial(CTBody, class_features=class_features), level=0)
+    with pytest.raises(UserError, match=f"a CTNet with class features '{class_features}'"):
+        channel_context_of(head)
 
 
 def test_contexts_are_the_output_of_the_module(model: Segmentor, contexts: list[CloudContext]) -> None:
