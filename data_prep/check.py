@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jsonargparse.typing import PositiveInt
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
 from rich.table import Table
 
 from data_prep.image_check import check_split
@@ -17,21 +17,24 @@ from data_prep.summary import by_kind, print_lines
 from pcseg.data.alignment import Units, Up
 from pcseg.data.images.readers import IMAGE_READERS, ImageSet
 from pcseg.data.inspect_cloud import CloudReport, inspect_file
-from pcseg.data.manifest import MANIFEST_NAME, Manifest
+from pcseg.data.manifest import MANIFEST_NAME, Manifest, verified_scene
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
+from pcseg.values import NameList, PositiveInt, Processes, checked
 
 
+@checked("--")
 def check(
     data: list[Path],
     *,
     images: ImageSet | None = None,
-    splits: list[str] | str | None = None,
-    limit: PositiveInt | None = None,  # pyright: ignore[reportInvalidTypeForm]
-    workers: PositiveInt = 1,  # pyright: ignore[reportInvalidTypeForm]
+    splits: NameList | str | None = None,
+    limit: PositiveInt | None = None,
+    workers: Processes = 1,
     units: Units = "auto",
     up: Up = "auto",
     columns: str | None = None,
+    verify: bool = False,
 ) -> list[str]:
     """Check scans or data for training: print what is understood and what looks wrong.
 
@@ -48,6 +51,7 @@ def check(
         units: Unit of a scan.
         up: Axis of a scan that points up.
         columns: Names of all columns of a scan in order, such as x,y,z,red,green,blue,label; - ignores a column.
+        verify: Only compare the scenes of prepared folders with the checksums in their manifests.
 
     Raises:
         UserError: A file cannot be used; the others are checked first.
@@ -62,7 +66,7 @@ def check(
     for path in data:
         try:
             if path.is_dir() or path.suffix.lower() in (".yaml", ".yml"):
-                lines += check_data(path)
+                lines += verify_folder(path) if verify else check_data(path)
             else:
                 lines.append(print_report(inspect_file(path, units=units, up=up, columns=columns)))
         except UserError as error:
@@ -93,6 +97,23 @@ def print_report(report: CloudReport) -> str:
             console.print(table)
     print_lines([f"warning: {report.source.name}: {text}" for text in report.warnings], console)
     return conclusion(report.source, 1, len(report.warnings))
+
+
+def verify_folder(root: Path) -> list[str]:
+    """Compare every scene of a prepared folder with its checksum; raise :class:`UserError` if one differs."""
+    manifest = Manifest.read(root)
+    damaged = []
+    for entry in track(manifest.scenes, "Verifying", console=Console(stderr=True)):
+        try:
+            verified_scene(root, entry, manifest.schema)
+        except UserError as error:
+            damaged.append(str(error))
+    print_lines([f"error: {text}" for text in damaged], Console())
+    if damaged:
+        raise UserError(
+            f"{root}: {len(damaged)} of {len(manifest.scenes)} scenes are damaged. See the lines above."
+        )
+    return [f"{root}: all {len(manifest.scenes)} scenes have the content that was prepared"]
 
 
 def check_data(data: Path) -> list[str]:

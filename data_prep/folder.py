@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
 from data_prep.outputs import require_other_folder
@@ -23,6 +22,7 @@ from pcseg.data.normals import estimate_normals
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX
+from pcseg.values import Processes, checked
 
 PREPARATION = 2
 """Part of every fingerprint; increased when this module changes the scenes that it writes."""
@@ -46,11 +46,12 @@ class LabeledCloud:
     instance: np.ndarray
 
 
+@checked("--")
 def prepare(
     description: Path,
     out: Path,
     *,
-    workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
+    workers: Processes = NUM_PROCESSORS,
     normals: bool = False,
 ) -> None:
     """Prepare your own labeled clouds: write one HDF5 file per cloud and a manifest.
@@ -130,7 +131,8 @@ def prepare_cloud(
     ignored = (f"{file.name}: {lost} points without a position",) if lost else ()
     auto = "auto" in (spec.units, spec.up)
     remarks = (*cloud.remarks, *(frame.remarks if auto else ()))
-    return describe_scene(read_scene(out / path), folder=out, source=source, ignored=ignored, remarks=remarks)
+    scene = read_scene(out / path, mapped=True)
+    return describe_scene(scene, folder=out, source=source, ignored=ignored, remarks=remarks)
 
 
 def read_labeled(spec: FolderSpec, file: Path) -> LabeledCloud:

@@ -9,9 +9,9 @@ import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from jsonargparse.typing import PositiveInt
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -24,6 +24,7 @@ from pcseg.cli import run
 from pcseg.errors import UserError
 from pcseg.files import output_folder
 from pcseg.labels import S3DIS
+from pcseg.values import Few, Processes, Range, checked
 
 NOTE = "frames.json"
 """File in the folder of the frames with their settings and classes."""
@@ -43,15 +44,16 @@ class Pictures:
     focal: float
 
 
+@checked("--")
 def take_frames(
     raw: Path,
     out: Path,
     *,
-    frames: PositiveInt = 16,  # pyright: ignore[reportInvalidTypeForm]
-    width: PositiveInt = 320,  # pyright: ignore[reportInvalidTypeForm]
-    height: PositiveInt = 240,  # pyright: ignore[reportInvalidTypeForm]
-    field_of_view: float = 70.0,
-    workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
+    frames: Few = 16,
+    width: Few = 320,
+    height: Few = 240,
+    field_of_view: Annotated[float, Range(10, 120)] = 70.0,
+    workers: Processes = NUM_PROCESSORS,
 ) -> None:
     """Render frames of generated rooms: color, label, depth, pose and intrinsics.
 
@@ -69,8 +71,6 @@ def take_frames(
     Raises:
         UserError: ``raw`` has no generated rooms, or ``out`` holds other files.
     """
-    if not 10 <= field_of_view <= 120:
-        raise UserError(f"--field_of_view {field_of_view}: out of range. Use 10 to 120 degrees.")
     settings = read_settings(raw)
     plans = find_plans(raw, settings)
     focal = round(width / 2 / np.tan(np.radians(field_of_view) / 2), 3)

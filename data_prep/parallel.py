@@ -168,7 +168,7 @@ def _known_entries(out: Path, empty: Manifest) -> dict[str, SceneEntry]:
 
 def _is_readable(path: Path) -> bool:
     try:
-        read_scene(path)
+        read_scene(path, mapped=True)
     except UserError:
         return False
     return True

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from jsonargparse.typing import NonNegativeInt, PositiveInt
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -28,6 +27,7 @@ from pcseg.cli import run
 from pcseg.errors import UserError
 from pcseg.files import output_folder
 from pcseg.labels import S3DIS
+from pcseg.values import Few, PositiveInt, Processes, Seed, checked
 
 if TYPE_CHECKING:
     from data_prep.synthetic.model import RoomModel
@@ -62,14 +62,15 @@ class Settings:
         return 0 if self.layout == "aligned" else quarter_turn(self.seed, area)
 
 
+@checked("--")
 def generate(
     out: Path,
     *,
-    areas: PositiveInt = 6,  # pyright: ignore[reportInvalidTypeForm]
-    rooms: PositiveInt = 4,  # pyright: ignore[reportInvalidTypeForm]
-    seed: NonNegativeInt = 0,  # pyright: ignore[reportInvalidTypeForm]
-    points: PositiveInt = 400_000,  # pyright: ignore[reportInvalidTypeForm]
-    workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
+    areas: Few = 6,
+    rooms: Few = 4,
+    seed: Seed = 0,
+    points: PositiveInt = 400_000,
+    workers: Processes = NUM_PROCESSORS,
     layout: Literal["aligned", "nonaligned", "scannet"] = "aligned",
     yaw: int | None = None,
     damage: bool = False,

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
 from data_prep.outputs import require_other_folder
@@ -38,6 +37,7 @@ from pcseg.data.normals import estimate_normals
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, S3DIS
+from pcseg.values import Processes, checked
 
 PREPARATION = 2
 """Part of every fingerprint; increased when this module changes the scenes that it writes."""
@@ -55,12 +55,13 @@ class RoomPoints:
     ignored: tuple[str, ...]
 
 
+@checked("--")
 def prepare(
     raw: Path,
     out: Path,
     *,
     areas: list[str] | str | None = None,
-    workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
+    workers: Processes = NUM_PROCESSORS,
     normals: bool = False,
     align: bool = False,
     classes: dict[str, str] | None = None,
@@ -129,7 +130,11 @@ def prepare_room(room: RawRoom, out: Path, *, source: str, normals: bool = False
         schema=S3DIS,
     )
     return describe_scene(
-        read_scene(path), folder=out, source=source, repairs=points.repairs, ignored=points.ignored
+        read_scene(path, mapped=True),
+        folder=out,
+        source=source,
+        repairs=points.repairs,
+        ignored=points.ignored,
     )
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jsonargparse.typing import PositiveInt
 from rich.console import Console
 
 from data_prep.outputs import require_other_folder
@@ -36,6 +35,7 @@ from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.data.schemas import SCANNET20_BENCHMARK, SCANNET200_BENCHMARK, Benchmark
 from pcseg.errors import UserError
+from pcseg.values import Processes, checked
 
 PREPARATION = 1
 """Part of every fingerprint; increased when this module changes the scenes that it writes."""
@@ -66,6 +66,7 @@ class Options:
         return "scannet" if self.classes == 20 else "scannet200"
 
 
+@checked("--")
 def prepare(
     raw: Path,
     out: Path,
@@ -73,7 +74,7 @@ def prepare(
     classes: Literal[20, 200] = 20,
     splits: list[str] | str | None = None,
     lists: Path | None = None,
-    workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
+    workers: Processes = NUM_PROCESSORS,
     normals: bool = True,
     align: bool = False,
 ) -> None:
@@ -155,7 +156,9 @@ def prepare_scan(
     schema = options.benchmark.schema
     write_scene(path, **arrays, dataset=options.dataset, scene=scan.name, schema=schema)
     space = scan.name[: scan.name.index("_")]  # of scene<space>_<visit>
-    return describe_scene(read_scene(path), folder=out, source=source, space=space, ignored=ignored)
+    return describe_scene(
+        read_scene(path, mapped=True), folder=out, source=source, space=space, ignored=ignored
+    )
 
 
 def read_scan(

@@ -18,8 +18,9 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from pcseg.config_names import expand_configs, run_name
-from pcseg.errors import exit_on_user_error
+from pcseg.errors import UserError, exit_on_user_error
 from pcseg.help_pages import help_parser, summary_of
+from pcseg.values import check_numbers
 
 # torch_geometric scripts functions when it is imported, which torch >= 2.13 calls deprecated
 warnings.filterwarnings("ignore", message=".*torch.jit.script.*is deprecated.*")
@@ -44,6 +45,9 @@ COMMANDS = {
 
 CONFIG = "config"
 """Parameter of a command that receives the resolved configuration as a plain dictionary."""
+
+MOST_WORDS = 400
+"""Number of characters of a message of jsonargparse that are shown."""
 
 UNKNOWN_OPTION = re.compile(
     r"(?:Option '|unrecognized arguments: (--)|Group '(?P<group>[\w.]+)' does not accept option ')(?P<name>[\w.]+)"
@@ -125,12 +129,15 @@ def training_config(args: Sequence[str]) -> dict[str, Any]:
     if not names:
         parser.error("--config: give the configuration of the model")
     parser.set_defaults({"out": Path("runs", run_name(names))})
-    return as_dict(parser, parser.parse_args(_with_values(parser, words)))
+    config = as_dict(parser, parser.parse_args(_with_values(parser, words)))
+    check_numbers(config)
+    return config
 
 
 def _parse(parser: ArgumentParser, words: list[str]) -> tuple[dict[str, Any], Namespace]:
     """Return the arguments as a function takes them, and as they were given."""
     config = parser.parse_args(_with_values(parser, words))
+    check_numbers(config.as_dict())
     if "torch" in sys.modules and "seed" in config:  # objects of the configuration draw random weights
         sys.modules["torch"].manual_seed(config.seed)
     values = vars(parser.instantiate(config))
@@ -197,8 +204,11 @@ class ShortErrorParser(ArgumentParser):
             owner = self.prog if is_command else self.owner
             text = f"{dashes}{option}: not an option of {owner}. Choose from: {', '.join(choices)}."
         else:
-            lines = [line for line in str(message).splitlines() if line.strip()]
-            text = "\n".join(lines[:6]) + (f"\nTry: {self.prog} --help" if is_command else "")
+            key = re.search(r'Parser key "([^"]+)":', str(message))
+            words = " ".join(str(message).replace(key[0] if key else "", "").split())
+            text = f"{key[1]}: {words}" if key else words
+            text = f"{text[:MOST_WORDS]}{' …' * (len(text) > MOST_WORDS)}"
+            text += f" Try: {self.prog} --help" if is_command else ""
         print(f"pcseg: error: {text}", file=sys.stderr)
         sys.exit(2)
 
@@ -231,6 +241,9 @@ def as_dict(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
 
 def _with_values(parser: ArgumentParser, args: list[str]) -> list[str]:
     """Write ``--flag`` as ``--flag=true``: jsonargparse requires a value for every option."""
+    for option, value in zip(["", *args], args):
+        if not value or (value.startswith("--") and value.endswith("=")):
+            raise UserError(f"{option if not value else value[:-1]}: is empty. Give a value or leave it out.")
     actions = [action for action in parser._actions if getattr(action, "_typehint", None) is bool]
     flags = {option for action in actions for option in action.option_strings}
     values = {"true", "false", "yes", "no"}

@@ -25,7 +25,9 @@ def config_files(name: str) -> list[Path]:
         UserError: No such file or configuration.
     """
     if Path(name).is_file():
-        read_yaml(Path(name))  # keys that occur twice are errors
+        empty = [key for key, value in flat(read_yaml(Path(name))).items() if value == ""]
+        if empty:
+            raise UserError(f"{name}: {empty[0]} is empty. Give a value, or null for the default.")
         return [Path(name)]
     first, *overlays = name.removesuffix(".yaml").removeprefix("./").removeprefix("configs/").split("/")
     folder = CONFIGS / first

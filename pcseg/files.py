@@ -28,10 +28,7 @@ logger = logging.getLogger("pcseg")
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
-
-    See :func:`atomic_paths`, which writes files that belong together.
-    """
+    """Yield a temporary path beside ``path`` and rename it when the block succeeds, see :func:`atomic_paths`."""
     with atomic_paths(path) as (temporary,):
         yield temporary
 
@@ -41,11 +38,9 @@ def atomic_paths(*paths: Path | str) -> Iterator[tuple[Path, ...]]:
     """Yield a temporary path beside each of ``paths``; rename all of them when the block succeeds.
 
     Files and folders are flushed to disk before and after the renames, so that a crash of the machine leaves the
-    old file or the new one. If the block fails, the temporary files are removed; those of a killed process are
+    old file or the new one. The block must write the yielded paths and close them. If it
+    fails, the temporary files are removed; those of a killed process are
     removed by :func:`make_folder`. The folders of ``paths`` are created if they do not exist.
-
-    Args:
-        paths: Files to write. The block must write the yielded paths and close them.
 
     Raises:
         UserError: The operating system refuses to write a file.
@@ -125,9 +120,7 @@ def write_json(path: Path | str, content: object) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create an output folder, and remove temporary files of killed processes.
-
-    Call it before long work, so that a wrong path fails early.
+    """Create an output folder, before long work, and remove temporary files of killed processes.
 
     Raises:
         UserError: The folder cannot be created or is not writable.
@@ -257,17 +250,38 @@ def read_lines(path: Path) -> list[str]:
 def read_yaml(path: Path) -> Any:
     """Read a YAML file with every value and key as the text that is written: ``no``, ``010`` and dates stay strings.
 
-    Raises:
-        UserError: Not YAML, or a key occurs twice.
+    Empty values, ``~`` and ``null`` are ``None`` unless they are quoted.
 
-    Convention:
-        Empty values, ``~`` and ``null`` are ``None`` unless they are quoted.
+    Raises:
+        UserError: Not YAML, a key occurs twice, or an anchor contains itself.
     """
     try:
         with path.open("rb") as stream:
-            return yaml.load(stream, _TextLoader)
+            content = yaml.load(stream, _TextLoader)
+        if _count_nodes(content, {}) > MOST_NODES:
+            raise ValueError("its anchors repeat too many values")
+        return content
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({reason(error)}). Check the file.") from error
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not YAML ({reason(error)}). Fix the syntax.") from error
+
+
+MOST_NODES = 100_000
+"""Number of values of a YAML file with every anchor written out."""
+
+
+def _count_nodes(value: Any, known: dict[int, int]) -> int:
+    """Return the number of values; raise :class:`ValueError` if a value contains itself."""
+    if not isinstance(value, dict | list):
+        return 1
+    if known.setdefault(id(value), 0) == 0:
+        known[id(value)] = -1  # while its own values are counted
+        children = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count_nodes(child, known) for child in children)
+    if known[id(value)] < 0:
+        raise ValueError("an anchor contains itself")
+    return known[id(value)]
 
 
 class _TextLoader(yaml.BaseLoader):

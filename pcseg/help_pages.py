@@ -98,6 +98,8 @@ class Source(NamedTuple):
             return f"{self.type_text(node.left)} | {self.type_text(node.right)}"
         if not isinstance(node, ast.Subscript):
             return ast.unparse(node)
+        if ast.unparse(node.value) == "Annotated" and isinstance(node.slice, ast.Tuple):
+            return self.type_text(node.slice.elts[0])
         items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         if ast.unparse(node.value) == "Literal":
             values = ", ".join(ast.unparse(item).strip("'") for item in items)

@@ -12,6 +12,9 @@ from pcseg.errors import UserError
 IGNORE_INDEX = -1
 """Label of unlabeled points everywhere in code; other values are mapped when a file is read."""
 
+MAX_CLASSES = 2**15
+"""Labels are stored with 16 bits."""
+
 Palette = Literal["canonical", "colorblind"]
 """Colors of the data set, or colors that color-blind readers can distinguish."""
 
@@ -44,6 +47,15 @@ class LabelSchema:
     colors: tuple[tuple[int, int, int], ...]
 
     def __post_init__(self) -> None:
+        wrong = [name for name in self.names if not name.strip() or not name.isprintable()]
+        if wrong:
+            raise UserError(
+                f"label schema {self.name!r}: class name {wrong[0][:40]!r} is empty or has several lines. Rename it."
+            )
+        if len(self.names) > MAX_CLASSES:
+            raise UserError(
+                f"label schema {self.name!r}: {len(self.names)} classes. Use at most {MAX_CLASSES}."
+            )
         if len(set(self.names)) != len(self.names):
             raise UserError(
                 f"label schema {self.name!r}: class names are not unique ({list(self.names)}). Rename or merge classes."
@@ -68,10 +80,14 @@ class LabelSchema:
         try:
             fields = json.loads(text)
             colors = tuple((int(r), int(g), int(b)) for r, g, b in fields["colors"])
-            return cls(name=str(fields["name"]), names=tuple(map(str, fields["names"])), colors=colors)
+            if not all(0 <= value <= 255 for color in colors for value in color):
+                raise ValueError("colors are not in 0..255")
+            if not all(isinstance(name, str) for name in fields["names"]):
+                raise ValueError("names are not strings")
+            return cls(name=str(fields["name"]), names=tuple(fields["names"]), colors=colors)
         except UserError as error:
             raise UserError(f"{source}: {error}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(f"{source}: not a label schema ({error}). Prepare the data again.") from error
 
     def require_same(self, other: "LabelSchema", *, this: str, that: str) -> None:
@@ -95,6 +111,11 @@ S3DIS = LabelSchema(
     ),
 )  # fmt: skip
 """S3DIS in the canonical order and colors (PointNet)."""
+
+
+def is_file_name(text: str) -> bool:
+    """Return whether a text names a file in a folder, and nothing outside of it."""
+    return text not in ("", ".", "..") and "/" not in text and "\\" not in text and text.isprintable()
 
 
 def class_colors(schema: LabelSchema, palette: Palette = "canonical") -> np.ndarray:

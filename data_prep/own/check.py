@@ -11,9 +11,10 @@ from data_prep.folder import read_labeled
 from data_prep.own.spec import FolderSpec
 from pcseg.data.inspect_cloud import inspect_cloud
 from pcseg.data.io.clouds import Cloud, read_cloud
-from pcseg.data.manifest import Manifest
+from pcseg.data.manifest import Manifest, verified_scene
+from pcseg.data.scenes import check_labels
 from pcseg.errors import UserError
-from pcseg.labels import IGNORE_INDEX, LabelSchema
+from pcseg.labels import LabelSchema
 
 
 @dataclass(kw_only=True)
@@ -65,25 +66,13 @@ def check_prepared(root: Path, manifest: Manifest) -> Iterator[FileCheck]:
     for entry in manifest.scenes:
         check = FileCheck(name=entry.path, split=entry.split)
         try:
-            cloud = read_cloud(root / entry.path, allow_empty=True)
-            if cloud.schema is None or cloud.label is None:
-                raise UserError(f"{root / entry.path}: not a prepared scene. Prepare the data again.")
-            manifest.schema.require_same(cloud.schema, this=str(root), that=str(cloud.source))
-            outside = (cloud.label < IGNORE_INDEX) | (cloud.label >= manifest.schema.num_classes)
-            if outside.any():
-                value = cloud.label[outside][0]
-                raise UserError(
-                    f"{cloud.source}: label {value} is not one of its classes. Prepare the data again."
-                )
-            if len(cloud) != entry.num_points:
-                raise UserError(
-                    f"{cloud.source}: holds {len(cloud)} points, but the manifest lists {entry.num_points}. "
-                    "Prepare the data again."
-                )
+            scene = verified_scene(root, entry, manifest.schema)
+            check_labels(scene.path, scene.label, scene.schema)
+            cloud = read_cloud(scene.path, allow_empty=True)
         except UserError as error:
             check.errors.append(str(error))
         else:
-            check_cloud(check, cloud, cloud.label, manifest.schema, units="auto", up="auto")
+            check_cloud(check, cloud, scene.label, manifest.schema, units="auto", up="auto")
         yield check
 
 

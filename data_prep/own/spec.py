@@ -13,7 +13,7 @@ from pcseg.data.alignment import Units, Up
 from pcseg.data.io.columns import AXES, INSTANCE_NAMES, Columns, label_columns, normalize_name, parse_names
 from pcseg.errors import UserError
 from pcseg.files import read_yaml
-from pcseg.labels import IGNORE_INDEX, LabelSchema
+from pcseg.labels import IGNORE_INDEX, LabelSchema, is_file_name
 
 FIELDS = ("pos", "color", "normal", "label", "instance")
 
@@ -149,6 +149,8 @@ def read_spec(path: Path) -> FolderSpec:
     if not root.is_dir():
         raise UserError(f"{path}: root {root} is not a directory. Correct it.")
     name = str(content.get("name", path.stem))
+    if not is_file_name(name):
+        raise UserError(f"{path}: name: {name[:40]!r} is not a name. Use one line without slashes.")
     names, values = _names(content["names"], path)
     colors = _colors(content.get("colors"), names, path)
     ignore = content.get("ignore", [])
@@ -185,9 +187,9 @@ def _names(given: Any, path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
         )
     names = tuple(name for _, name in pairs)
     numbers = [number for number, _ in pairs]
-    if not all(isinstance(name, str) and name for name in names):
+    if not all(isinstance(name, str) and name.strip() and name.isprintable() for name in names):
         raise UserError(
-            f'{path}: names: an empty value is no name. Put names such as "~" or "null" in quotes.'
+            f'{path}: names: a name is empty or has several lines. Put names such as "~" or "null" in quotes.'
         )
     twice = [number for position, number in enumerate(numbers) if number in numbers[:position]]
     if twice:
@@ -231,7 +233,7 @@ def _split(given: Any, path: Path) -> dict[str, tuple[str, ...]] | None:
     for name, values in patterns.items():
         if not all(isinstance(value, str) and value and not value.startswith("/") for value in values):
             raise UserError(f"{path}: split {name!r}: invalid pattern. Use strings relative to root.")
-        if not name or "/" in name or name.startswith("."):
+        if not is_file_name(name) or name.startswith("."):
             raise UserError(f"{path}: split {name!r}: invalid name. Use the name of a folder.")
     return patterns
 
@@ -262,6 +264,8 @@ def _fields(given: Any, path: Path) -> dict[str, str | tuple[str, ...]]:
 def _integer(value: Any, key: str, path: Path) -> int:
     if not isinstance(value, str) or not re.fullmatch(r"[-+]?(0|[1-9]\d*)", value):  # 010 is 8 or 10
         raise UserError(f"{path}: {key}: {value!r} is not an integer such as 10. Correct it.")
+    if len(value) > 18:
+        raise UserError(f"{path}: {key}: {value[:20]}… is out of range. Use at most 18 digits.")
     return int(value)
 
 

@@ -4,13 +4,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pcseg.data.scenes import FORMAT_VERSION, Scene
+from pcseg.data.scenes import FORMAT_VERSION, Scene, read_scene
 from pcseg.errors import UserError, reason
 from pcseg.files import write_json
-from pcseg.labels import IGNORE_INDEX, LabelSchema
+from pcseg.labels import IGNORE_INDEX, LabelSchema, is_file_name
 
 MANIFEST_NAME = "manifest.json"
 
@@ -33,13 +34,14 @@ class SceneEntry:
         path: File relative to the manifest, with ``/`` as separator.
         split: Area or split.
         class_histogram: Number of points per class of the schema; the other points are unlabeled.
-        content: SHA-256 of the arrays, equal on every machine.
+        content: SHA-256 of schema and arrays, equal on every machine.
         source: Fingerprint of the raw files and options; a scene whose fingerprint is unchanged is skipped.
         mean_color: Mean color in 0..255, ``None`` for an empty scene or in a manifest of an older version.
         space: Name of the physical space, if several scenes can show it; these are held out together.
         repairs: Damaged lines of the source that were repaired.
         ignored: Source files, points or labels that were skipped.
         remarks: Decisions of the reader that a user should know.
+        rest: SHA-256 of the bytes of the file that belong to no array, ``None`` in a manifest of an older version.
     """
 
     path: str
@@ -54,6 +56,7 @@ class SceneEntry:
     repairs: tuple[Repair, ...] = ()
     ignored: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    rest: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +128,7 @@ class Manifest:
             "mean_color": self.mean_color,
             "scenes": [asdict(scene) for scene in self.scenes],
         }
-        write_json(path, fields)
+        write_json(path, {"checksum": _checksum(fields), **fields})
 
     @classmethod
     def read(cls, folder: Path | str) -> "Manifest":
@@ -144,31 +147,106 @@ class Manifest:
                 raise UserError(
                     f"{path}: has format version {version}, expected {FORMAT_VERSION}. Prepare the data again."
                 )
-            return cls(
-                dataset=str(fields["dataset"]),
-                release=str(fields["release"]),
-                schema=LabelSchema.from_json(json.dumps(fields["schema"]), source=str(path)),
-                scenes=tuple(_read_entry(entry) for entry in fields["scenes"]),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            schema = LabelSchema.from_json(json.dumps(fields["schema"]), source=str(path))
+            _check_fields(fields)
+            scenes = tuple(_read_entry(entry, schema.num_classes) for entry in fields["scenes"])
+            for names in (
+                [scene.path for scene in scenes],
+                [f"{scene.split}/{scene.name}" for scene in scenes],
+            ):
+                _check(len(set(names)) == len(names), "two scenes have the same name")
+            return cls(dataset=fields["dataset"], release=fields["release"], schema=schema, scenes=scenes)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise UserError(
                 f"{path}: damaged ({type(error).__name__}: {reason(error)}). Prepare the data again."
             ) from error
 
 
-def _read_entry(fields: dict) -> SceneEntry:
+_FIELDS = {"format_version", "dataset", "release", "schema", "hash", "num_scenes", "num_points", "class_histogram",
+           "mean_color", "scenes"}  # fmt: skip
+
+
+def _checksum(fields: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _check(valid: bool, problem: str) -> None:
+    if not valid:
+        raise ValueError(problem)
+
+
+def _check_fields(fields: dict[str, Any]) -> None:
+    """Check the values of a manifest besides its scenes; manifests of older versions have no checksum."""
+    rest = {key: value for key, value in fields.items() if key != "checksum"}
+    _check(fields.get("checksum", _checksum(rest)) == _checksum(rest), "its checksum differs")
+    _check(rest.keys() <= _FIELDS, f"unknown fields {sorted(rest.keys() - _FIELDS)}")
+    _check(isinstance(fields["scenes"], list), "scenes is not a list")
+    for key in ("dataset", "release"):
+        _check(isinstance(fields[key], str), f"{key} is not a string")
+
+
+def _read_entry(fields: dict[str, Any], num_classes: int) -> SceneEntry:
+    """Return an entry whose values have the right types and ranges, and whose names stay inside a folder."""
     color = fields.get("mean_color")
     if color is not None:
         red, green, blue = map(float, color)
+        _check(all(0 <= value <= 255 for value in (red, green, blue)), f"mean_color is {color}")
         color = (red, green, blue)
     lists = {
         "mean_color": color,
-        "class_histogram": tuple(map(int, fields["class_histogram"])),
+        "class_histogram": tuple(fields["class_histogram"]),
         "repairs": tuple(Repair(**repair) for repair in fields["repairs"]),
         "ignored": tuple(fields["ignored"]),
         "remarks": tuple(fields.get("remarks", ())),
     }
-    return SceneEntry(**{**fields, **lists})
+    entry = SceneEntry(**{**fields, **lists})
+    words = (entry.path, entry.split, entry.name, entry.content, entry.source, *entry.ignored, *entry.remarks)
+    _check(all(isinstance(word, str) for word in words), "a name is not a string")
+    for word in (entry.space, entry.rest):
+        _check(word is None or isinstance(word, str), "a name is not a string")
+    for part in (entry.name, *entry.path.split("/")):
+        _check(is_file_name(part), f"{part!r} is not a name of a file")
+    _check(entry.path.startswith(f"{entry.split}/"), f"{entry.path} is not in {entry.split!r}")
+    counts = (entry.num_points, *entry.class_histogram)
+    _check(
+        all(type(count) is int and 0 <= count < 2**63 for count in counts), f"{entry.path}: a count is wrong"
+    )
+    _check(len(entry.class_histogram) == num_classes, f"{entry.path}: not one count per class")
+    _check(sum(entry.class_histogram) <= entry.num_points, f"{entry.path}: more labels than points")
+    return entry
+
+
+_verified: dict[tuple[Path, SceneEntry], tuple[int, int, int]] = {}
+"""Size, time of change and inode of the files whose hashes this process has compared."""
+
+
+def verified_scene(root: Path, entry: SceneEntry, schema: LabelSchema | None = None) -> Scene:
+    """Read a scene of a prepared folder and, on first use, compare it with the manifest.
+
+    A file is compared again when its size, time of change or inode differ.
+
+    Args:
+        root: The prepared folder.
+        entry: The scene.
+        schema: Label schema that the scene must have.
+
+    Raises:
+        UserError: As :func:`read_scene`, other classes, or other content than when the scene was prepared.
+    """
+    path = root / entry.path
+    state = path.stat() if path.is_file() else None
+    scene = read_scene(path)
+    if schema is not None:
+        schema.require_same(scene.schema, this=str(root), that=str(path))
+    signature = (state.st_size, state.st_mtime_ns, state.st_ino) if state else (0, 0, 0)
+    if _verified.get((path, entry)) != signature:
+        content, rest = scene.hashes()
+        if scene.num_points != entry.num_points or content != entry.content or entry.rest not in (None, rest):
+            raise UserError(
+                f"{path}: damaged or changed, its checksum differs from the manifest. Prepare the data again."
+            )
+        _verified[path, entry] = signature
+    return scene
 
 
 def describe_scene(
@@ -184,23 +262,21 @@ def describe_scene(
     """Return the manifest entry of a scene that was written under ``folder``/<area or split>/."""
     relative = scene.path.relative_to(folder)
     label = scene.label[scene.label != IGNORE_INDEX]
-    digest = hashlib.sha256(scene.schema.to_json().encode())
-    for name, array in scene.arrays().items():
-        digest.update(f"{name}{array.shape}".encode())
-        digest.update(array.data)
+    content, rest = scene.hashes()
     return SceneEntry(
         path=relative.as_posix(),
         split=relative.parts[0],
         name=scene.name,
         num_points=scene.num_points,
         class_histogram=tuple(np.bincount(label, minlength=scene.schema.num_classes).tolist()),
-        content=digest.hexdigest(),
+        content=content,
         source=source,
         mean_color=_mean_color(scene.color),
         space=space,
         repairs=repairs,
         ignored=ignored,
         remarks=remarks,
+        rest=rest,
     )
 
 

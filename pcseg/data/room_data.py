@@ -17,8 +17,9 @@ from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.data.rooms import RoomFiles
 from pcseg.data.training_data import TrainingData, TrainingSamples, WholeItems, hold_out
 from pcseg.data.transforms import CropCenter, GridSample, IndoorColor, IndoorGeometry, SphereCrop, Transform
-from pcseg.errors import UserError, require
+from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
+from pcseg.values import Epochs, Few, Names, PositiveInt, PositiveMeters, Probability, Workers, checked
 
 logger = logging.getLogger(__name__)
 
@@ -70,28 +71,29 @@ class RoomData(TrainingData):
 
     kind = "rooms"
 
+    @checked("data.")
     def __init__(
         self,
         root: Path,
         *,
-        grid_size: float = 0.05,
-        features: Sequence[str] = ("color", "height"),
+        grid_size: PositiveMeters = 0.05,
+        features: Names = ("color", "height"),
         room_axes: bool = False,
         test_splits: Sequence[str] = ("Area_5",),
-        train_splits: Sequence[str] | None = None,
-        val_splits: Sequence[str] | None = None,
-        val_fraction: float = 0.1,
-        val_rooms: Sequence[str] | None = None,
+        train_splits: Names | None = None,
+        val_splits: Names | None = None,
+        val_fraction: Probability = 0.1,
+        val_rooms: Names | None = None,
         point_transforms: list[Transform] | None = None,
         voxel_transforms: list[Transform] | None = None,
         whole_rooms: bool = False,
         missing_color: Literal["mean", "zero"] = "mean",
-        max_voxels: int = 100_000,
+        max_voxels: PositiveInt = 100_000,
         crop_center: CropCenter = "point",
-        batch_size: int = 4,
-        loop: int = 1,
-        mix_prob: float = 0.0,
-        num_workers: int = 0,
+        batch_size: Few = 4,
+        loop: Epochs = 1,
+        mix_prob: Probability = 0.0,
+        num_workers: Workers = 0,
     ) -> None:
         super().__init__(batch_size=batch_size, loop=loop, num_workers=num_workers)
         self.root = Path(root)
@@ -106,7 +108,10 @@ class RoomData(TrainingData):
         self.max_voxels = max_voxels
         self.crop_center: CropCenter = crop_center
         self.mix_prob = mix_prob
-        self._check_numbers(val_fraction)
+        if mix_prob > 0 and whole_rooms:
+            raise UserError("data.mix_prob: mixes whole rooms at random. Set it to 0 for data.whole_rooms.")
+        if mix_prob > 0 and batch_size == 1:
+            raise UserError("data.mix_prob: samples are mixed in pairs. Use a data.batch_size of at least 2.")
         self.manifest = Manifest.read(self.root)
         self.test_rooms = self._in_splits(test_splits, "test_splits")
         others = [split for split in self.manifest.splits if split not in {*test_splits, *(val_splits or ())}]
@@ -121,16 +126,6 @@ class RoomData(TrainingData):
             self.val_rooms = self._held_out(rooms, val_fraction)
         self.train_rooms = tuple(room for room in rooms if room not in self.val_rooms)
         self._check_rooms()
-
-    def _check_numbers(self, val_fraction: float) -> None:
-        require(self.max_voxels >= 1, "data.max_voxels", self.max_voxels, "Use at least 1.")
-        require(self.grid_size > 0, "data.grid_size", self.grid_size, "Give the edge of a voxel in meters.")
-        require(0 <= self.mix_prob <= 1, "data.mix_prob", self.mix_prob, "Use a value between 0 and 1.")
-        require(0 <= val_fraction <= 1, "data.val_fraction", val_fraction, "Use a value between 0 and 1.")
-        if self.mix_prob > 0 and self.fixed:
-            raise UserError("data.mix_prob: mixes whole rooms at random. Set it to 0 for data.whole_rooms.")
-        if self.mix_prob > 0 and self.batch_size == 1:
-            raise UserError("data.mix_prob: samples are mixed in pairs. Use a data.batch_size of at least 2.")
 
     def _check_rooms(self) -> None:
         """Check that no test room is trained or validated on and that at least one room remains to train on."""
@@ -218,6 +213,7 @@ class RoomData(TrainingData):
             root=self.root,
             entries=entries,
             needs_normals="normal" in self.features,
+            schema=self.schema,
             room_axes=self.room_axes,
         )
 

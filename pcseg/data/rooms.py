@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.data.features import ground_height
-from pcseg.data.manifest import SceneEntry
+from pcseg.data.manifest import SceneEntry, verified_scene
 from pcseg.data.room_frame import find_room_frame
 from pcseg.data.sample import Sample, load_sample
-from pcseg.data.scenes import read_scene
 from pcseg.data.transforms import GridSample, Transform, apply_all
 from pcseg.data.transforms.geometry import turn
 from pcseg.data.worker_errors import note_file
 from pcseg.errors import UserError
+from pcseg.labels import LabelSchema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,7 @@ class RoomFiles:
     Args:
         entries: Manifest entries of the scenes.
         needs_normals: Reject scenes without normals.
+        schema: Label schema that every scene must have.
         room_axes: Rotate every room into its axes, see :func:`in_room_axes`.
         rotations: Rotations found so far, so that each room is searched once per process.
 
@@ -34,6 +35,7 @@ class RoomFiles:
     root: Path
     entries: tuple[SceneEntry, ...]
     needs_normals: bool = False
+    schema: LabelSchema | None = None
     room_axes: bool = False
     rotations: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
 
@@ -48,7 +50,7 @@ class RoomFiles:
         """
         entry = self.entries[index]
         note_file(self.root / entry.path)
-        scene = read_scene(self.root / entry.path)
+        scene = verified_scene(self.root, entry, self.schema)
         if self.needs_normals and scene.normal is None:
             raise UserError(
                 f"{scene.path}: the scene has no normals, which data.features asks for. Prepare the data with "

@@ -1,5 +1,6 @@
-"""Prepared scenes: one HDF5 file per scene, read through a memory map."""
+"""Prepared scenes: one HDF5 file per scene, and hashes of its content."""
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ FIELDS: Mapping[str, tuple[np.dtype, tuple[int, ...]]] = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
-    """One room or scan, as read-only arrays that are memory-mapped from its file.
+    """One room or scan, as read-only arrays.
 
     Args:
         name: Name of the scene, unique in its area or split.
@@ -37,10 +38,10 @@ class Scene:
         label: ``(N,)`` int16, a class of ``schema`` or ``IGNORE_INDEX``.
         instance: ``(N,)`` int32, the object of each point, -1 for none.
         normal: ``(N, 3)`` float32 unit vectors, or ``None``.
+        rest: The bytes of the file that belong to no array.
 
     Convention:
-        Rows are in the order of the source. Data is read on access and no file handle stays open, so a scene
-        can be opened before a fork. Pickling copies the arrays: pass ``path`` to other processes instead.
+        Rows are in the order of the source. No file handle stays open, so a scene can be opened before a fork.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Scene:
     label: np.ndarray
     instance: np.ndarray
     normal: np.ndarray | None
+    rest: bytes
 
     @property
     def num_points(self) -> int:
@@ -60,6 +62,14 @@ class Scene:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays by name, without ``normal`` if there is none."""
         return {name: array for name in FIELDS if (array := getattr(self, name)) is not None}
+
+    def hashes(self) -> tuple[str, str]:
+        """Return the SHA-256 of schema and arrays, equal on every machine, and that of the rest of the file."""
+        digest = hashlib.sha256(self.schema.to_json().encode())
+        for name, array in self.arrays().items():
+            digest.update(f"{name}{array.shape}".encode())
+            digest.update(array.data)
+        return digest.hexdigest(), hashlib.sha256(self.rest).hexdigest()
 
 
 def write_scene(
@@ -147,10 +157,15 @@ def check_labels(path: Path, label: np.ndarray, schema: LabelSchema) -> None:
         )
 
 
-def read_scene(path: Path | str) -> Scene:
-    """Open a prepared scene as memory maps.
+def read_scene(path: Path | str, *, mapped: bool = False) -> Scene:
+    """Read a prepared scene.
 
     Layout and sizes are checked here; :func:`check_scene` checks the values.
+
+    Args:
+        path: The file.
+        mapped: Map the file into memory instead of reading it. The process is killed if another one truncates the
+            file meanwhile.
 
     Raises:
         UserError: No such file, not a prepared scene, a missing or wrong dataset, a truncated file, or another
@@ -171,9 +186,9 @@ def read_scene(path: Path | str) -> Scene:
         raise UserError(
             f"{path}: cannot be read as HDF5 ({reason(error)}). Prepare the data again."
         ) from error
-    arrays = _map(path, locations)
+    arrays, rest = _cut(path, locations, mapped=mapped)
     _check_lengths(path, arrays)
-    return Scene(path=path, **attributes, **{"normal": None, **arrays})
+    return Scene(path=path, rest=rest, **attributes, **{"normal": None, **arrays})
 
 
 def check_scene(scene: Scene) -> None:
@@ -214,11 +229,14 @@ def _locate(path: Path, file: h5py.File, name: str) -> tuple[tuple[int, ...], in
     return dataset.shape, offset or 0
 
 
-def _map(path: Path, locations: Mapping[str, tuple[tuple[int, ...], int]]) -> dict[str, np.ndarray]:
-    """Map the whole file once and return its arrays as views."""
-    raw = np.memmap(path, dtype=np.uint8, mode="r")
-    arrays = {}
-    for name, (shape, offset) in locations.items():
+def _cut(
+    path: Path, locations: Mapping[str, tuple[tuple[int, ...], int]], *, mapped: bool
+) -> tuple[dict[str, np.ndarray], bytes]:
+    """Read the whole file once and return its arrays as views, and the bytes that belong to none."""
+    raw = np.memmap(path, dtype=np.uint8, mode="r") if mapped else np.fromfile(path, dtype=np.uint8)
+    raw.flags.writeable = False
+    arrays, rest, last = {}, [], 0
+    for name, (shape, offset) in sorted(locations.items(), key=lambda item: item[1][1]):
         dtype, _ = FIELDS[name]
         end = offset + dtype.itemsize * math.prod(shape)
         if end > len(raw):
@@ -226,4 +244,6 @@ def _map(path: Path, locations: Mapping[str, tuple[tuple[int, ...], int]]) -> di
                 f"{path}: truncated, {name} ends at byte {end} of {len(raw)}. Prepare the data again."
             )
         arrays[name] = raw[offset:end].view(dtype).reshape(shape)
-    return arrays
+        rest.append(raw[last:offset])
+        last = max(end, last)
+    return arrays, b"".join(part.tobytes() for part in (*rest, raw[last:]))

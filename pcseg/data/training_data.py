@@ -13,8 +13,8 @@ from torch.utils.data import Dataset
 
 from pcseg.data.loaders import BatchLoader, EpochLoader, EpochSampler, SampleKey, ShardSampler
 from pcseg.data.worker_errors import WorkerFiles
-from pcseg.errors import require
 from pcseg.labels import LabelSchema
+from pcseg.values import Epochs, Few, Workers, checked
 
 T = TypeVar("T")
 
@@ -81,11 +81,9 @@ class TrainingData(L.LightningDataModule, ABC):
     seed: int = 0
     """Seed of order and augmentations; :func:`pcseg.training.train.train` sets it."""
 
-    def __init__(self, *, batch_size: int, loop: int, num_workers: int) -> None:
+    @checked("data.")
+    def __init__(self, *, batch_size: Few, loop: Epochs, num_workers: Workers) -> None:
         super().__init__()
-        require(batch_size >= 1, "data.batch_size", batch_size, "Use at least 1.")
-        require(loop >= 1, "data.loop", loop, "Use at least 1.")
-        require(num_workers >= 0, "data.num_workers", num_workers, "Use at least 0.")
         self.batch_size, self.loop, self.num_workers = batch_size, loop, num_workers
         self.worker_files: list[WorkerFiles] = []
 

@@ -23,13 +23,15 @@ from pcseg.evaluation.provenance import fold_differences
 from pcseg.evaluation.report import Report
 from pcseg.files import output_folder, write_text
 from pcseg.inference.points import Fragments
+from pcseg.values import NameList, checked
 
 
+@checked("--")
 def cross_validate(
     *,
     config: dict[str, Any],
     out: Path,
-    folds: list[str] | None = None,
+    folds: NameList | None = None,
     tta: bool = False,
     fragments: Fragments = "all",
     device: str = "auto",

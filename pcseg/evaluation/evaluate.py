@@ -11,20 +11,22 @@ from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions
 from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
 from pcseg.inference.tta import EvaluationProtocol
+from pcseg.values import Meters, NameList, PositiveInt, checked
 
 
+@checked("--")
 def evaluate(
     *,
     ckpt: Path,
     out: Path,
     root: Path | None = None,
-    splits: list[str] | str | None = None,
+    splits: NameList | str | None = None,
     fragments: Fragments = "all",
-    points_per_pass: int = POINTS_PER_PASS,
-    margin: float = 1.0,
+    points_per_pass: PositiveInt = POINTS_PER_PASS,
+    margin: Meters = 1.0,
     protocol: EvaluationProtocol | None = None,
     tta: bool = False,
-    boundary: float = 0.05,
+    boundary: Meters = 0.05,
     baselines: bool = False,
     scales: tuple[float, ...] = (1.0,),
     flip: bool = False,

@@ -1,6 +1,6 @@
 """Evaluate point models: predict every original point of a split, store the predictions, and count."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,11 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from pcseg.checkpoint import LoadedModel
-from pcseg.data.manifest import Manifest, SceneEntry
+from pcseg.data.manifest import Manifest, SceneEntry, verified_scene
 from pcseg.data.predictions import SavedPrediction, read_prediction, write_prediction
 from pcseg.data.rooms import in_room_axes
 from pcseg.data.sample import load_sample
-from pcseg.data.scenes import Scene, check_scene, read_scene
+from pcseg.data.scenes import Scene, check_scene
 from pcseg.data.schemas import benchmark_of
 from pcseg.errors import UserError
 from pcseg.evaluation.baselines import require_sklearn, score_baselines
@@ -42,7 +42,7 @@ def evaluate_points(
 ) -> Report:
     """Score a point model; see :func:`pcseg.evaluation.evaluate.evaluate` for the arguments."""
     root = root or Path(training_argument(model, "root", option="--root"))
-    splits = list(splits or training_argument(model, "test_splits", option="--splits"))
+    splits = list(training_argument(model, "test_splits", option="--splits") if splits is None else splits)
     manifest = Manifest.read(root)
     model.schema.require_same(manifest.schema, this=str(model.path), that=str(root))
     entries = entries_in(manifest, splits, root=root)
@@ -61,16 +61,16 @@ def evaluate_points(
         for some in dict.fromkeys((passes, SINGLE_PASS))
     ]
     folders = [out / "predictions" / model.hash / record["predictions"] for record in records]
-    scenes = [open_scene(root, entry, model) for entry in entries]  # all at once, so that errors come early
-    names = [f"{entry.split}/{entry.name}" for entry in entries]
-    predicted = stored_labels(model, dict(zip(names, scenes)), folders, options, passes, progress_bar)
+    for entry in entries:  # all of them first, so that errors come early
+        open_scene(root, entry, model)
     num_classes, counts, near = model.schema.num_classes, [], None
-    for scene, labels in zip(scenes, predicted):
-        truth = np.array(scene.label)
-        pairs = [(torch.from_numpy(label), torch.from_numpy(truth)) for label in labels]
+    for scene, labels in predicted_scenes(model, root, entries, folders, options, passes, progress_bar):
+        pairs = [(torch.from_numpy(label), torch.from_numpy(np.array(scene.label))) for label in labels]
         counts.append(torch.stack([confusion(*pair, num_classes) for pair in pairs]))
         if boundary:
-            found = boundary_counts(scene.pos, labels[0], truth, num_classes=num_classes, width=boundary)
+            found = boundary_counts(
+                scene.pos, labels[0], scene.label, num_classes=num_classes, width=boundary
+            )
             near = found if near is None else near + found
     rooms = torch.stack(counts)  # (rooms, all passes and the first alone, K, K + 1)
     return Report(
@@ -94,37 +94,34 @@ def entries_in(manifest: Manifest, splits: Sequence[str], *, root: Path) -> tupl
 
 
 def open_scene(root: Path, entry: SceneEntry, model: LoadedModel) -> Scene:
-    """Open a scene; raise :class:`UserError` unless it has the classes of the model and the size in the manifest."""
-    scene = read_scene(root / entry.path)
+    """Open a scene and compare it with the manifest; raise :class:`UserError` unless it has the model's classes."""
+    scene = verified_scene(root, entry)
     model.schema.require_same(scene.schema, this=str(model.path), that=str(scene.path))
-    if scene.num_points != entry.num_points:
-        raise UserError(
-            f"{scene.path}: has {scene.num_points} points, but the manifest lists {entry.num_points}. Prepare the "
-            "data again."
-        )
     return scene
 
 
-def stored_labels(
+def predicted_scenes(
     model: LoadedModel,
-    scenes: Mapping[str, Scene],
+    root: Path,
+    entries: Sequence[SceneEntry],
     folders: Sequence[Path],
     options: PointOptions,
     passes: Sequence[TTAPass],
     progress_bar: bool,
-) -> Iterator[list[np.ndarray]]:
-    """Yield the predicted labels of every scene, one array per folder, and store those that are not stored yet."""
+) -> Iterator[tuple[Scene, list[np.ndarray]]]:
+    """Yield every scene and its predicted labels, one array per folder; store those that are not stored yet."""
     for folder in folders:
         make_folder(folder)
     with Progress(console=Console(stderr=True), disable=not progress_bar) as progress:
-        bar = progress.add_task("", total=len(scenes))
-        for number, (name, scene) in enumerate(scenes.items()):
+        bar = progress.add_task("", total=len(entries))
+        for number, entry in enumerate(entries):
+            scene, name = open_scene(root, entry, model), f"{entry.split}/{entry.name}"
             progress.update(
-                bar, completed=number, description=escape(f"{name} ({number + 1} of {len(scenes)})")
+                bar, completed=number, description=escape(f"{name} ({number + 1} of {len(entries)})")
             )
             files = [folder / f"{name}.npz" for folder in folders]
             try:
-                if not all(file.exists() for file in files):
+                if not all(is_stored(file, scene, name, model) for file in files):
                     predict_and_store(
                         model, scene, files, name=name, options=options, passes=passes,
                         on_progress=lambda share, done=number: progress.update(bar, completed=done + share),
@@ -133,7 +130,16 @@ def stored_labels(
                 raise KeyboardInterrupt(
                     "finished scenes are stored; run the command again to resume"
                 ) from None
-            yield [read_prediction(file).label for file in files]
+            yield scene, [read_prediction(file).label for file in files]
+
+
+def is_stored(file: Path, scene: Scene, name: str, model: LoadedModel) -> bool:
+    """Return whether a file holds the prediction of a model for a scene; damaged files do not."""
+    try:
+        saved = read_prediction(file)
+    except UserError:
+        return False
+    return (saved.source, saved.checkpoint, len(saved.label)) == (name, model.hash, scene.num_points)
 
 
 def predict_and_store(

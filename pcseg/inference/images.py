@@ -1,6 +1,6 @@
 """Predict whole images: sliding windows, several scales and mirror images, averaged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,10 @@ from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.errors import UserError
 from pcseg.inference.device import device_of, evaluating
 from pcseg.labels import IGNORE_INDEX
+from pcseg.values import Few, Scales, Share, checked
 
 
+@checked("--")
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
     """Scales, mirror image and windows with which an image is predicted.
@@ -32,18 +34,10 @@ class ImageOptions:
         UserError: A number is out of range.
     """
 
-    scales: Sequence[float] = (1.0,)
+    scales: Scales = (1.0,)
     flip: bool = False
-    overlap: float = 1 / 3
-    batch_size: int = 4
-
-    def __post_init__(self) -> None:
-        if not self.scales or min(self.scales) <= 0:
-            raise UserError(f"--scales {list(self.scales)}: out of range. Give one or more factors above 0.")
-        if not 0 <= self.overlap < 1:
-            raise UserError(f"--overlap {self.overlap}: out of range. Choose a share in [0, 1).")
-        if self.batch_size < 1:
-            raise UserError(f"--batch_size {self.batch_size}: out of range. Choose 1 or more.")
+    overlap: Share = 1 / 3
+    batch_size: Few = 4
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Predict the class of every point of a scene of any size."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,17 +18,24 @@ from pcseg.inference.blocks import Block, cut_into_blocks
 from pcseg.inference.device import device_of, evaluating
 from pcseg.inference.tta import SINGLE_PASS, SceneTransform
 from pcseg.ops.voxels import VoxelSet
+from pcseg.values import Meters, PositiveInt, checked
 
-Fragments = int | Literal["all"]
+logger = logging.getLogger("pcseg")
+
+Fragments = PositiveInt | Literal["all"]
 """Number of forward passes per scene; see :func:`predict_scene`."""
 
 POINTS_PER_PASS = 400_000
 """Default maximum number of voxels per forward pass."""
 
+MOST_FRAGMENTS = 128
+"""Maximum number of forward passes of ``fragments="all"``; more points of one voxel add nothing new."""
+
 CHUNK = 1_000_000
 """Number of points whose scores are gathered at a time."""
 
 
+@checked("--")
 @dataclass(frozen=True, kw_only=True)
 class PointOptions:
     """Split of a scene into forward passes.
@@ -43,16 +51,8 @@ class PointOptions:
     """
 
     fragments: Fragments = 1
-    points_per_pass: int = POINTS_PER_PASS
-    margin: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.fragments != "all" and not (isinstance(self.fragments, int) and self.fragments >= 1):
-            raise UserError(f"--fragments {self.fragments}: out of range. Choose 'all', 1 or more.")
-        if self.points_per_pass < 1:
-            raise UserError(f"--points_per_pass {self.points_per_pass}: out of range. Choose 1 or more.")
-        if not self.margin >= 0:
-            raise UserError(f"--margin {self.margin}: out of range. Choose 0 or more.")
+    points_per_pass: PositiveInt = POINTS_PER_PASS
+    margin: Meters = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,6 +107,10 @@ def predict_scene(
         UserError: The scene has NaN coordinates or lacks a feature, or the model returns NaN.
 
     Convention:
+        ``fragments="all"`` makes at most :data:`MOST_FRAGMENTS` passes, and none for voxels that are far fuller than
+        all others (see :func:`most_fragments`). The points of a voxel that no pass uses get the mean score of those
+        that are used, and a warning names their number.
+
         All fragments of a block have the same voxels, so they share one :class:`VoxelSet` as ``batch.voxels``:
         kernel maps built in the first pass are reused. ``batch.grid_pos`` starts at the corner of the scene, not
         of the block, so coarse voxels of a block are those of the whole scene.
@@ -136,6 +140,17 @@ def predict_scene(
     assert total is not None, "no passes"
     mean = _decide(total, slice(None), probabilities=probabilities, name=sample.name)
     return replace(mean, first=first)
+
+
+def most_fragments(count: np.ndarray) -> int:
+    """Return the number of passes that ``fragments="all"`` makes for voxels with ``count`` points, ``(V,)``.
+
+    This is the number of points in the fullest voxel that has at most four times as many as 99 % of the voxels, or
+    16. A fuller one, such as that of a scanner's own position, would multiply the time of the whole scene.
+    """
+    usual = np.partition(count, 99 * (len(count) - 1) // 100)[99 * (len(count) - 1) // 100]
+    counted = count[count <= max(4 * usual, 16)]
+    return int(min(counted.max() if len(counted) else 16, MOST_FRAGMENTS))
 
 
 def _decide(scores: Tensor, row: np.ndarray | slice, *, probabilities: bool, name: str) -> Prediction:
@@ -174,12 +189,23 @@ class _SceneRunner:
         except UserError as error:
             raise UserError(f"{sample.name}: {error}") from error
         scores: Tensor | None = None
-        for target, probability in self._run_all(sample, groups, advance):
+        most = most_fragments(groups.count) if self.by_point else int(self.options.fragments)
+        full = groups.count > most if self.by_point else np.zeros(0, bool)
+        if full.any():
+            logger.warning(
+                "%s: %d voxels have more than %d points, up to %d. %d of their points are not shown to the model and "
+                "get the mean of their voxel.",
+                sample.name, full.sum(), most, groups.num_fragments, (groups.count[full] - most).sum(),
+            )  # fmt: skip
+        for target, probability in self._run_all(sample, groups, most, advance):
             if scores is None:
                 rows = groups.num_points if self.by_point else groups.num_voxels
                 scores = torch.zeros(rows, probability.shape[1])
             scores[torch.from_numpy(target)] += probability
         assert scores is not None
+        for voxel in np.flatnonzero(full).tolist():
+            shown = groups.ptr[voxel] + most
+            scores[shown : groups.ptr[voxel + 1]] = scores[groups.ptr[voxel] : shown].mean(dim=0)
         return scores, _inverse(groups.order) if self.by_point else groups.inverse
 
     def add_scores(self, total: Tensor | None, sample: Sample, advance: Callable[[float], None]) -> Tensor:
@@ -194,7 +220,7 @@ class _SceneRunner:
         return total
 
     def _run_all(
-        self, sample: Sample, groups: VoxelGroups, advance: Callable[[float], None]
+        self, sample: Sample, groups: VoxelGroups, most: int, advance: Callable[[float], None]
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Yield the scores of every forward pass and their rows: points sorted by voxel, or voxels."""
         sample = sample if sample.height is not None else with_height(sample)
@@ -202,9 +228,7 @@ class _SceneRunner:
         ordered = sample.take(groups.order)
         margin = int(np.ceil(self.options.margin / self.grid_size))
         blocks = cut_into_blocks(groups.grid_pos, max_voxels=self.options.points_per_pass, margin=margin)
-        fragments = [int(groups.count[block.rows[block.core]].max()) for block in blocks]
-        if self.options.fragments != "all":
-            fragments = [min(self.options.fragments, most) for most in fragments]
+        fragments = [min(most, int(groups.count[block.rows[block.core]].max())) for block in blocks]
         done = 0
         for block, number in zip(blocks, fragments):
             for shown, probability in self._run_block(block, number, groups, ordered):

@@ -23,6 +23,7 @@ from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions, image_model
 from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
 from pcseg.labels import LabelSchema, Palette, class_colors
+from pcseg.values import Meters, PositiveInt, checked
 
 OVERLAY_WEIGHT = 0.55
 """Weight of the class colors in an overlay."""
@@ -67,6 +68,7 @@ class ImagePrediction:
         return index, overlay
 
 
+@checked("--")
 def predict_file(
     source: Path,
     *,
@@ -76,8 +78,8 @@ def predict_file(
     up: Up = "auto",
     columns: str | None = None,
     fragments: Fragments = 1,
-    points_per_pass: int = POINTS_PER_PASS,
-    margin: float = 1.0,
+    points_per_pass: PositiveInt = POINTS_PER_PASS,
+    margin: Meters = 1.0,
     scales: tuple[float, ...] = (1.0,),
     flip: bool = False,
     palette: Palette = "canonical",

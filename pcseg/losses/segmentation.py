@@ -1,5 +1,7 @@
 """The segmentation loss: a weighted sum of cross-entropy and Lovász-softmax, reported by name."""
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,7 @@ from pcseg.errors import UserError, require
 from pcseg.losses.cross_entropy import WeightScheme, class_weights_from_counts, cross_entropy
 from pcseg.losses.lovasz import lovasz_softmax
 from pcseg.losses.ohem import hard_labels
+from pcseg.values import PositiveInt, Range, Share, Weight, checked
 
 
 class SegmentationLoss(nn.Module):
@@ -31,27 +34,21 @@ class SegmentationLoss(nn.Module):
 
     weight: Tensor | None
 
+    @checked("loss.")
     def __init__(
         self,
         class_counts: Tensor,
         *,
-        ce: float = 1.0,
-        lovasz: float = 1.0,
-        lovasz_every: int = 1,
-        label_smoothing: float = 0.0,
-        class_weights: list[float] | WeightScheme | None = None,
-        hard_threshold: float | None = None,
-        min_hard: int = 100_000,
+        ce: Weight = 1.0,
+        lovasz: Weight = 1.0,
+        lovasz_every: PositiveInt = 1,
+        label_smoothing: Share = 0.0,
+        class_weights: list[Weight] | WeightScheme | None = None,
+        hard_threshold: Annotated[float, Range(0, 1, "low")] | None = None,
+        min_hard: PositiveInt = 100_000,
     ) -> None:
         super().__init__()
-        hard = hard_threshold is None or 0 < hard_threshold <= 1
-        require(hard, "loss.hard_threshold", hard_threshold, "Choose a value in (0, 1].")
-        require(
-            0 <= label_smoothing < 1, "loss.label_smoothing", label_smoothing, "Choose a value in [0, 1)."
-        )
-        factors = min(ce, lovasz) >= 0 and max(ce, lovasz) > 0
-        require(factors, "loss.ce, loss.lovasz", f"{ce}, {lovasz}", "Choose factors >= 0, not both 0.")
-        require(lovasz_every >= 1, "loss.lovasz_every", lovasz_every, "Choose 1 or more.")
+        require(ce + lovasz > 0, "loss.ce, loss.lovasz", f"{ce}, {lovasz}", "Choose a factor above 0.")
         if isinstance(class_weights, list) and len(class_weights) != len(class_counts):
             raise UserError(
                 f"loss.class_weights: {len(class_weights)} values for {len(class_counts)} classes. "

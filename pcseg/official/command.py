@@ -11,14 +11,16 @@ from pcseg.errors import UserError
 from pcseg.files import write_text
 from pcseg.official.convert import convert, inflate_head
 from pcseg.training.initial_weights import save_weights
+from pcseg.values import Few, checked
 
 
+@checked("--")
 def convert_checkpoint(
     source: Path,
     out: Path,
     *,
     config: dict[str, Any],
-    num_classes: int | None = None,
+    num_classes: Few | None = None,
     inflate: bool = False,
     partial: bool = False,
 ) -> str:

@@ -4,6 +4,8 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from pcseg.values import Positive, Share, checked
+
 
 class Schedule(ABC):
     """Maps progress (0 at the first step, 1 at the last) to a factor on the base learning rate."""
@@ -13,6 +15,7 @@ class Schedule(ABC):
         """Return the factor at ``progress``."""
 
 
+@checked("schedule.")
 @dataclass(frozen=True, kw_only=True)
 class OneCycle(Schedule):
     """Cosine warm-up to the base rate, then cosine decay (Smith & Topin, 2019; torch's ``OneCycleLR``).
@@ -23,9 +26,9 @@ class OneCycle(Schedule):
         final_div: The last rate is the *first* rate divided by this.
     """
 
-    warmup: float = 0.05
-    div: float = 10.0
-    final_div: float = 1000.0
+    warmup: Share = 0.05
+    div: Positive = 10.0
+    final_div: Positive = 1000.0
 
     def __call__(self, progress: float) -> float:
         first = 1 / self.div
@@ -34,6 +37,7 @@ class OneCycle(Schedule):
         return _cosine(1.0, first / self.final_div, (progress - self.warmup) / max(1 - self.warmup, 1e-12))
 
 
+@checked("schedule.")
 @dataclass(frozen=True, kw_only=True)
 class Poly(Schedule):
     """Polynomial decay ``(1 - progress) ** power`` (image systems use 0.9).
@@ -44,8 +48,8 @@ class Poly(Schedule):
             as in mmsegmentation.
     """
 
-    power: float = 0.9
-    warmup: float = 0.0
+    power: Positive = 0.9
+    warmup: Share = 0.0
 
     def __call__(self, progress: float) -> float:
         decay = (1 - min(progress, 1.0)) ** self.power

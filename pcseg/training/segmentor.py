@@ -166,6 +166,23 @@ class Segmentor(Network, L.LightningModule):
             if changes[name]:
                 self.log(f"train/{name}", float(changes[name]), rank_zero_only=True)
 
+    def on_validation_epoch_start(self) -> None:
+        """Require weights that a finite loss has trained, so that no other checkpoint is ever the best one.
+
+        Raises:
+            UserError: All steps so far were skipped, or a weight is NaN or infinite.
+        """
+        if self.trainer.state.fn != "fit":
+            return
+        steps, skipped = self.trainer.global_step, self.recovery.skipped
+        if skipped and skipped >= steps:
+            raise UserError(
+                f"optimizer: no step of {steps} had a finite loss and gradient. Lower optimizer.lr or check the data."
+            )
+        for name, parameter in self.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise UserError(f"optimizer: {name} is no longer finite. Lower optimizer.lr and train again.")
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         try:
             with self.recovery.precision(self.device.type):

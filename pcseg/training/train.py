@@ -17,7 +17,7 @@ from pcseg.checkpoint import FREE_TO_CHANGE, KEY, Checkpoint, ModelCard, read_ch
 from pcseg.config_names import differing_keys
 from pcseg.data.training_data import TrainingData
 from pcseg.data.worker_errors import name_worker_files
-from pcseg.errors import UserError
+from pcseg.errors import UserError, reason
 from pcseg.files import output_folder, write_json
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.training.initial_weights import history, load_initial_weights, read_initial_weights
@@ -25,6 +25,7 @@ from pcseg.training.recovery import Recovery
 from pcseg.training.schedules import Schedule
 from pcseg.training.segmentor import BackboneChoice, HeadFactory, OptimizerFactory, Segmentor
 from pcseg.training.trainer import TrainerOptions, build_trainer, quiet_lightning
+from pcseg.values import Seed, Weight, check_numbers, checked
 
 logger = logging.getLogger("pcseg")
 
@@ -32,6 +33,7 @@ LossFactory = Callable[[torch.Tensor], SegmentationLoss]
 """Called with the number of training points per class."""
 
 
+@checked("")
 def train(
     *,
     data: TrainingData,
@@ -41,10 +43,10 @@ def train(
     loss: LossFactory = SegmentationLoss,
     optimizer: OptimizerFactory = torch.optim.AdamW,
     schedule: Schedule | None = None,
-    head_lr_scale: float = 1.0,
-    lr_scales: dict[str, float] | None = None,
+    head_lr_scale: Weight = 1.0,
+    lr_scales: dict[str, Weight] | None = None,
     trainer: TrainerOptions = TrainerOptions(),  # noqa: B008 - read only
-    seed: int = 0,
+    seed: Seed = 0,
     resume: bool = False,
     init_from: Path | None = None,
     config: dict[str, Any] | None = None,
@@ -73,6 +75,7 @@ def train(
         UserError: ``out`` holds another run, a checkpoint does not fit, or no rooms remain to train on.
     """
     _require_validation_data(data, trainer)
+    _check_optimizer(optimizer)
     # other processes of this run write nothing but batches of non-finite steps
     with nullcontext() if rank_zero_only.rank else output_folder(out):
         start = _find_start(out, resume=resume)
@@ -144,6 +147,16 @@ class StoreCard(Callback):
         checkpoint[KEY] = replace(self.card, recovery=state).as_dict()
         if trainer.is_global_zero and any([*state["voxel_budgets"], state["skipped_steps"]]):
             write_json(self.out / "recovery.json", state)
+
+
+def _check_optimizer(factory: OptimizerFactory) -> None:
+    """Make an optimizer of one parameter, so that its settings are checked before anything is written."""
+    try:
+        optimizer = factory([torch.nn.Parameter(torch.zeros(1, 1))])
+    except (ValueError, TypeError) as error:
+        raise UserError(f"optimizer: {reason(error)}. Correct optimizer.init_args.") from error
+    for group in optimizer.param_groups:
+        check_numbers({key: value for key, value in group.items() if key != "params"}, prefix="optimizer.")
 
 
 def _require_validation_data(data: TrainingData, options: TrainerOptions) -> None:

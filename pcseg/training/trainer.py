@@ -19,6 +19,7 @@ from pcseg.checkpoint import read_checkpoint, write_checkpoint
 from pcseg.errors import UserError, reason
 from pcseg.nn.norms import synchronize_norms
 from pcseg.training.logs import EpochLines, MetricsTable
+from pcseg.values import Epochs, Few, Positive, PositiveInt, Processes, Share, checked
 
 IGNORED_WARNINGS = (
     ".*does not have many workers.*",  # set in the configuration
@@ -32,39 +33,47 @@ IGNORED_WARNINGS = (
 )
 
 
+@checked("trainer.")
 @dataclass(kw_only=True)
 class TrainerOptions:
     """Duration, device and precision of training."""
 
-    max_epochs: int = 100
+    max_epochs: Epochs = 100
     """Number of epochs; each shows every room or image ``loop`` times."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Type of device."""
-    devices: int | Literal["auto"] = 1
+    devices: Processes | Literal["auto", -1] = 1
     """Number of processes per node; each uses one device."""
-    num_nodes: int = 1
+    num_nodes: Processes = 1
     """Number of machines."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Floating-point precision; 16-mixed scales the loss."""
-    accumulate_grad_batches: int = 1
+    accumulate_grad_batches: Few = 1
     """Number of batches per optimizer step."""
-    gradient_clip_val: float | None = None
+    gradient_clip_val: Positive | None = None
     """Maximum norm of the gradient; default: no clipping."""
-    ema_decay: float | None = None
+    ema_decay: Share | None = None
     """Decay of the moving average of the weights that is validated and saved; default: no average."""
     sync_batchnorm: bool = False
     """Compute batch statistics over the batches of all processes, on any device."""
-    check_val_every_n_epoch: int = 1
+    check_val_every_n_epoch: Epochs = 1
     """Number of epochs between validations."""
-    log_every_n_steps: int = 10
+    log_every_n_steps: PositiveInt = 10
     """Number of steps between log entries."""
     progress_bar: bool = True
     """Show progress, mIoU and remaining time; one line per epoch if the output is not a terminal."""
-    voxel_budget: int | None = None
+    voxel_budget: PositiveInt | None = None
     """Maximum number of voxels in a batch per process; larger batches are cropped. Out-of-memory errors lower it."""
-    max_skipped_steps: int = 5
+    max_skipped_steps: PositiveInt = 5
     """Number of steps with a non-finite loss or gradient until training switches to 32 bit; then the number of
     consecutive ones that end it."""
+
+    def __post_init__(self) -> None:
+        if self.check_val_every_n_epoch > self.max_epochs:
+            raise UserError(
+                f"trainer.check_val_every_n_epoch: {self.check_val_every_n_epoch} of {self.max_epochs} epochs would "
+                "never validate. Use at most trainer.max_epochs."
+            )
 
     @property
     def num_processes(self) -> int:

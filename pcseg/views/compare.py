@@ -9,11 +9,13 @@ from pcseg.evaluation.comparison_report import ComparisonReport
 from pcseg.files import output_folder
 from pcseg.inference.images import ImageOptions
 from pcseg.inference.points import Fragments, PointOptions
+from pcseg.values import Count, NameList, checked
 from pcseg.views.render.pages import save_image
 from pcseg.views.render.pictures import models_picture
 from pcseg.views.subject import Subject
 
 
+@checked("--")
 def compare(
     root: Path,
     frames: Path,
@@ -21,12 +23,12 @@ def compare(
     plain: Path,
     images: list[Path] | Path,
     context: list[Path] | Path | None = None,
-    splits: list[str] | str | None = None,
+    splits: NameList | str | None = None,
     out: Path = Path("runs/comparison"),
     fragments: Fragments = 1,
     scales: tuple[float, ...] = (1.0,),
     flip: bool = False,
-    pictures: int = 1,
+    pictures: Count = 1,
     device: str = "auto",
     progress_bar: bool = True,
 ) -> ComparisonReport:

@@ -12,6 +12,7 @@ from pcseg.data.predictions import find_prediction, read_prediction
 from pcseg.errors import UserError
 from pcseg.files import make_folder
 from pcseg.labels import Palette
+from pcseg.values import Few, Port, PositiveInt, checked
 from pcseg.views.interactive.browser import MAX_POINTS, BrowserView
 from pcseg.views.interactive.page import write_page
 from pcseg.views.interactive.picking import describe
@@ -31,6 +32,7 @@ MIN_SIZE = 64
 """Smallest width and height of a picture: a smaller one has no room for its legend."""
 
 
+@checked("--")
 def visualize(
     cloud: Path,
     *,
@@ -46,12 +48,12 @@ def visualize(
     palette: Palette = "canonical",
     png: Path | None = None,
     sheet: bool = False,
-    size: tuple[int, int] | None = None,
+    size: tuple[Few, Few] | None = None,
     html: Path | None = None,
     browser: bool = False,
     host: str = "127.0.0.1",
-    port: int = 8080,
-    max_points: int = MAX_POINTS,
+    port: Port = 8080,
+    max_points: PositiveInt = MAX_POINTS,
     view: View = "inside",
     eye: Position | None = None,
     look_at: Position | None = None,

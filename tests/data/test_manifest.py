@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pcseg.data.manifest import MANIFEST_NAME, Manifest, Repair, SceneEntry, describe_scene
+from pcseg.data.manifest import MANIFEST_NAME, Manifest, Repair, SceneEntry, describe_scene, verified_scene
 from pcseg.data.scenes import read_scene, write_scene
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
@@ -55,13 +55,13 @@ def test_hash_depends_on_the_content_only(tmp_path: Path) -> None:
 
 def test_mean_color_is_weighted_by_points_and_absent_in_old_manifests(tmp_path: Path) -> None:
     first = replace(entry_of(tmp_path), num_points=30, mean_color=(10.0, 20.0, 30.0))
-    second = replace(first, num_points=10, mean_color=(50.0, 20.0, 70.0))
+    second = replace(first, path="Area_1/b.h5", name="b", num_points=10, mean_color=(50.0, 20.0, 70.0))
     manifest = Manifest(dataset="s3dis", release="r", schema=S3DIS, scenes=(first, second))
     assert manifest.mean_color == (20, 20, 40)
     manifest.write(tmp_path)
     fields = json.loads((tmp_path / MANIFEST_NAME).read_text())
     assert fields["mean_color"] == [20, 20, 40]
-    del fields["mean_color"], fields["scenes"][0]["mean_color"]
+    del fields["mean_color"], fields["scenes"][0]["mean_color"], fields["checksum"]
     (tmp_path / MANIFEST_NAME).write_text(json.dumps(fields))
     old = Manifest.read(tmp_path)
     assert old.mean_color is None
@@ -96,13 +96,45 @@ def test_wrong_manifests_are_named(tmp_path: Path, text: str | None, message: st
 
 @pytest.mark.parametrize(
     "change",
-    [{"shade": 1}, {"mean_color": [1, "x", 2]}, {"repairs": [{"line": 1}]}, {"class_histogram": ["x"]}],
-)
-def test_damaged_entries_are_named(tmp_path: Path, change: dict) -> None:
+    [
+        {"shade": 1}, {"mean_color": [1, "x", 2]}, {"mean_color": [1, 2, 999]}, {"repairs": [{"line": 1}]},
+        {"class_histogram": ["x"]}, {"class_histogram": [1, 2]}, {"class_histogram": [-1] * 13},
+        {"class_histogram": [9] * 13}, {"num_points": True}, {"num_points": -1}, {"num_points": 4.0},
+        {"num_points": 10**30}, {"path": "../../a.h5", "split": ".."}, {"name": "../../escape"}, {"name": ""},
+        {"path": "/etc/a.h5", "split": ""}, {"split": "Area_2"}, {"name": "a\nb"}, {"content": 5}, {"space": 5},
+        {"rest": []},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("with_checksum", [True, False])
+def test_damaged_entries_are_named(tmp_path: Path, change: dict, with_checksum: bool) -> None:
     manifest = Manifest(dataset="s3dis", release="r", schema=S3DIS, scenes=(entry_of(tmp_path),))
     manifest.write(tmp_path)
     fields = json.loads((tmp_path / MANIFEST_NAME).read_text())
     fields["scenes"][0].update(change)
+    if not with_checksum:  # as in a manifest of an older version
+        del fields["checksum"]
     (tmp_path / MANIFEST_NAME).write_text(json.dumps(fields))
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match="checksum differs" if with_checksum else "damaged"):
         Manifest.read(tmp_path)
+
+
+def test_scenes_have_different_names(tmp_path: Path) -> None:
+    entry = entry_of(tmp_path)
+    Manifest(dataset="s3dis", release="r", schema=S3DIS, scenes=(entry, entry)).write(tmp_path)
+    with pytest.raises(UserError, match="two scenes have the same name"):
+        Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"content": "0" * 64}, {"rest": "0" * 64}, {"num_points": 3}])
+def test_scene_is_compared_with_its_entry(tmp_path: Path, change: dict) -> None:
+    entry = entry_of(tmp_path)
+    assert verified_scene(tmp_path, entry, S3DIS).num_points == 4
+    assert verified_scene(tmp_path, replace(entry, rest=None)).num_points == 4  # of an older version
+    with pytest.raises(UserError, match=r"office_1\.h5: damaged or changed"):
+        verified_scene(tmp_path, replace(entry, **change))
+    reversed_names = replace(S3DIS, names=S3DIS.names[::-1])
+    with pytest.raises(UserError, match="label schemas differ"):
+        verified_scene(tmp_path, entry, reversed_names)
+    entry_of(tmp_path, label=5)  # changed after it was verified
+    with pytest.raises(UserError, match="damaged or changed"):
+        verified_scene(tmp_path, entry)

@@ -18,7 +18,7 @@ from pcseg.data.sample import Sample
 from pcseg.data.voxels import group_by_voxel
 from pcseg.errors import UserError
 from pcseg.heads.base import HeadOutput
-from pcseg.inference.points import PointOptions, Prediction, predict_scene
+from pcseg.inference.points import PointOptions, Prediction, most_fragments, predict_scene
 from pcseg.inference.tta import SINGLE_PASS, SceneTransform
 from pcseg.ops.voxels import VoxelSet
 
@@ -213,5 +213,43 @@ def test_a_model_that_returns_nan_is_an_error() -> None:
     "options", [{"fragments": 0}, {"fragments": "some"}, {"points_per_pass": 0}, {"margin": -1}]
 )
 def test_options_out_of_range(options: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"--[a-z_]+ .*: out of range\. Choose"):
+    with pytest.raises(UserError, match=r"^--[a-z_]+: .*\. Use "):
         PointOptions(**options)
+
+
+def with_full_voxel(sample: Sample, number: int) -> Sample:
+    """Return a scene with ``number`` more points in the voxel of its first point, colored at random."""
+    rng = np.random.default_rng(0)
+    full = sample.take(np.zeros(number, np.int64))
+    color = rng.uniform(0, 255, (number, 3)).astype(np.float32)
+    arrays = {name: np.concatenate([array, full.arrays()[name]]) for name, array in sample.arrays().items()}
+    return replace(sample, **arrays | {"color": np.concatenate([sample.color, color])})
+
+
+def test_full_voxel_costs_no_passes_and_its_points_get_its_mean(caplog: pytest.LogCaptureFixture) -> None:
+    model, plain = PointModel(), room()
+    sample = with_full_voxel(plain, 100_000)
+    predict(model, plain)
+    passes = len(model.rows)
+    prediction = predict(model, sample)
+    assert passes <= len(model.rows) - passes <= passes + 1
+    most = len(model.rows) - passes
+    assert f"1 voxels have more than {most} points" in caplog.text
+    groups = group_by_voxel(sample.pos, 0.2)
+    voxel = int(groups.count.argmax())
+    members = groups.order[groups.ptr[voxel] : groups.ptr[voxel + 1]]
+    with torch.no_grad():
+        own = model.linear(features_of(sample)).softmax(1).double().numpy()
+    expected = own.copy()
+    expected[members[most:]] = sum(own[row] for row in members[:most]) / most
+    assert prediction.probability is not None
+    np.testing.assert_allclose(prediction.probability, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [([3, 1, 2], 3), ([1] * 200 + [16], 16), ([1] * 200 + [17], 1), ([5] * 200 + [20], 20), ([5] * 200 + [21], 5),
+     ([100_000], 128), ([30] * 300 + [90, 5000], 90)],
+)  # fmt: skip
+def test_number_of_passes(count: list[int], expected: int) -> None:
+    assert most_fragments(np.array(count)) == expected

@@ -181,7 +181,7 @@ def test_errors_come_before_the_work(
             predict_file(source, ckpt=model, out=tmp_path)
     assert not before.exists()
     assert capfd.readouterr() == ("", "")
-    with pytest.raises(UserError, match=r"--margin -1: out of range"):
+    with pytest.raises(UserError, match=r"--margin: -1 is out of range"):
         predict_file(tmp_path / "no_such.xyz", ckpt=ckpt, out=tmp_path, margin=-1, progress_bar=False)
 
 

@@ -17,10 +17,12 @@ from torch_geometric.data import Batch, Data
 
 from pcseg.checkpoint import read_checkpoint
 from pcseg.data import rooms
+from pcseg.data.manifest import SceneEntry
 from pcseg.data.room_data import RoomData
+from pcseg.data.scenes import Scene
 from pcseg.errors import UserError
 from pcseg.heads.linear import LinearHead
-from pcseg.labels import S3DIS
+from pcseg.labels import S3DIS, LabelSchema
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.training.recovery import SNAPSHOT_STEPS, Recovery, crop_batch, num_voxels
 from pcseg.training.segmentor import Segmentor
@@ -446,14 +448,14 @@ def test_cropped_batches_are_spheres_with_matching_rows() -> None:
 def test_the_error_of_a_killed_worker_names_its_file(
     building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = rooms.read_scene
+    original = rooms.verified_scene
 
-    def read_scene(path: Path):
-        if path.name == "office_4.h5":
+    def verified_scene(root: Path, entry: SceneEntry, schema: LabelSchema | None) -> Scene:
+        if entry.name == "office_4":
             os.kill(os.getpid(), signal.SIGKILL)
-        return original(path)
+        return original(root, entry, schema)
 
-    monkeypatch.setattr(rooms, "read_scene", read_scene)
+    monkeypatch.setattr(rooms, "verified_scene", verified_scene)
     data = RoomData(
         building, grid_size=0.3, batch_size=1, num_workers=2, train_splits=["Area_1"], val_rooms=["Area_1/office_1"]
     )  # fmt: skip

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -24,8 +24,9 @@ from pcseg.data.images.batch import (
 from pcseg.data.images.reader import Picture
 from pcseg.data.images.readers import IMAGE_READERS, ImageSet
 from pcseg.data.training_data import TrainingData, TrainingSamples, WholeItems, hold_out
-from pcseg.errors import UserError, require
+from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, LabelSchema
+from pcseg.values import Epochs, Few, Filled, Names, Positive, Share, Workers, checked
 
 COUNTED = 200
 """Number of training images, evenly spread, on which classes are counted."""
@@ -73,29 +74,30 @@ class ImageData(TrainingData):
     kind = "images"
     in_channels = 3
 
+    @checked("data.")
     def __init__(
         self,
         root: Path,
         *,
         dataset: ImageSet,
-        crop_size: tuple[int, int] = (480, 480),
-        scales: tuple[float, float] = (0.5, 2.0),
-        scale_step: float | None = None,
-        base_size: int | None = None,
-        short_sides: Sequence[int] | None = None,
+        crop_size: tuple[Few, Few] = (480, 480),
+        scales: tuple[Positive, Positive] = (0.5, 2.0),
+        scale_step: Positive | None = None,
+        base_size: Few | None = None,
+        short_sides: Annotated[Sequence[Few], Filled()] | None = None,
         flip: bool = True,
-        color_jitter: float = 0.0,
+        color_jitter: Share = 0.0,
         hue_jitter: float = 0.0,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         bgr: bool = False,
-        train_splits: Sequence[str] | None = None,
-        val_splits: Sequence[str] | None = None,
-        val_fraction: float = 0.05,
-        test_splits: Sequence[str] | None = None,
-        batch_size: int = 8,
-        loop: int = 1,
-        num_workers: int = 0,
+        train_splits: Names | None = None,
+        val_splits: Names | None = None,
+        val_fraction: Share = 0.05,
+        test_splits: Names | None = None,
+        batch_size: Few = 8,
+        loop: Epochs = 1,
+        num_workers: Workers = 0,
     ) -> None:
         super().__init__(batch_size=batch_size, loop=loop, num_workers=num_workers)
         self.root = Path(root)
@@ -111,7 +113,6 @@ class ImageData(TrainingData):
             hue_jitter=hue_jitter,
         )
         self.normalize = Normalize(mean=mean, std=std, bgr=bgr)
-        require(0 <= val_fraction < 1, "data.val_fraction", val_fraction, "Use a value from 0 to below 1.")
         self.test_splits = self.reader.test_splits if test_splits is None else test_splits
         val, train = self._choose(train_splits, val_splits, val_fraction)
         self.val_pictures, self.train_pictures = val, train

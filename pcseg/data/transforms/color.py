@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pcseg.data.sample import Sample, Transform
+from pcseg.values import Probability, checked
 
 
+@checked("ChromaticAutoContrast.")
 @dataclass(frozen=True, kw_only=True)
 class ChromaticAutoContrast(Transform):
     """Stretch every channel of the sample to 0..255 and blend the result with the original colors.
@@ -16,8 +18,8 @@ class ChromaticAutoContrast(Transform):
         blend: Weight of the stretched colors; default: random in 0..1.
     """
 
-    p: float = 0.2
-    blend: float | None = None
+    p: Probability = 0.2
+    blend: Probability | None = None
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.p or sample.num_points == 0:
@@ -31,6 +33,7 @@ class ChromaticAutoContrast(Transform):
         return replace(sample, color=sample.color * scale + shift)
 
 
+@checked("ChromaticTranslation.")
 @dataclass(frozen=True, kw_only=True)
 class ChromaticTranslation(Transform):
     """Add one random color to the whole sample.
@@ -40,8 +43,8 @@ class ChromaticTranslation(Transform):
         ratio: Maximum change of a channel as a fraction of 255.
     """
 
-    p: float = 0.95
-    ratio: float = 0.05
+    p: Probability = 0.95
+    ratio: Probability = 0.05
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.p:
@@ -50,6 +53,7 @@ class ChromaticTranslation(Transform):
         return replace(sample, color=np.clip(sample.color + shift, 0, 255))
 
 
+@checked("ChromaticJitter.")
 @dataclass(frozen=True, kw_only=True)
 class ChromaticJitter(Transform):
     """Add normal noise to the color of every point.
@@ -59,8 +63,8 @@ class ChromaticJitter(Transform):
         std: Standard deviation as a fraction of 255.
     """
 
-    p: float = 0.95
-    std: float = 0.05
+    p: Probability = 0.95
+    std: Probability = 0.05
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.p:

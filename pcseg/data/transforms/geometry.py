@@ -8,6 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from pcseg.data.sample import Sample, Transform
+from pcseg.errors import require
+from pcseg.values import Meters, Positive, PositiveMeters, Probability, checked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,7 @@ class CenterShift(Transform):
         return replace(sample, pos=sample.pos - np.array(shift, dtype=np.float32))
 
 
+@checked("RandomRotate.")
 @dataclass(frozen=True, kw_only=True)
 class RandomRotate(Transform):
     """Rotate the sample about an axis through the origin by a uniformly random angle.
@@ -36,7 +39,7 @@ class RandomRotate(Transform):
     axis: Literal["x", "y", "z"] = "z"
     degrees: float = 180.0
     quarter_turns: bool = False
-    p: float = 0.5
+    p: Probability = 0.5
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.p:
@@ -47,17 +50,22 @@ class RandomRotate(Transform):
         return turn(sample, rotation(self.axis, angle))
 
 
+@checked("RandomScale.")
 @dataclass(frozen=True, kw_only=True)
 class RandomScale(Transform):
     """Scale the sample by a uniformly random factor between ``low`` and ``high``."""
 
-    low: float = 0.9
-    high: float = 1.1
+    low: Positive = 0.9
+    high: Positive = 1.1
+
+    def __post_init__(self) -> None:
+        require(self.low <= self.high, "RandomScale.low", self.low, "Use at most RandomScale.high.")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return replace(sample, pos=sample.pos * np.float32(rng.uniform(self.low, self.high)))
 
 
+@checked("RandomFlip.")
 @dataclass(frozen=True, kw_only=True)
 class RandomFlip(Transform):
     """Mirror x and, independently, y.
@@ -66,13 +74,14 @@ class RandomFlip(Transform):
         p: Probability of each.
     """
 
-    p: float = 0.5
+    p: Probability = 0.5
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         signs = np.where([*(rng.random(2) < self.p), False], -1, 1)
         return sample if signs.min() == 1 else turn(sample, np.diag(signs))
 
 
+@checked("RandomJitter.")
 @dataclass(frozen=True, kw_only=True)
 class RandomJitter(Transform):
     """Add clipped normal noise to the position of every point.
@@ -82,8 +91,8 @@ class RandomJitter(Transform):
         clip: Maximum change of a coordinate in meters.
     """
 
-    sigma: float = 0.005
-    clip: float = 0.02
+    sigma: Meters = 0.005
+    clip: Meters = 0.02
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         noise = rng.standard_normal(sample.pos.shape, dtype=np.float32)
@@ -93,6 +102,7 @@ class RandomJitter(Transform):
         return replace(sample, pos=noise)
 
 
+@checked("ElasticDistortion.")
 @dataclass(frozen=True, kw_only=True)
 class ElasticDistortion(Transform):
     """Move points by smooth random fields (Choy et al., 2019): blurred noise on a coarse grid, interpolated.
@@ -106,9 +116,9 @@ class ElasticDistortion(Transform):
         Normals do not change, as in Pointcept.
     """
 
-    granularity: list[float] = field(default_factory=lambda: [0.2, 0.8])
-    magnitude: list[float] = field(default_factory=lambda: [0.4, 1.6])
-    p: float = 0.95
+    granularity: list[PositiveMeters] = field(default_factory=lambda: [0.2, 0.8])
+    magnitude: list[Meters] = field(default_factory=lambda: [0.4, 1.6])
+    p: Probability = 0.95
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.p or sample.num_points == 0:

@@ -15,8 +15,10 @@ from pcseg.data.transforms.geometry import (
     RandomScale,
 )
 from pcseg.data.transforms.sampling import RandomDropout
+from pcseg.values import checked
 
 
+@checked("IndoorGeometry.")
 @dataclass(frozen=True, kw_only=True)
 class IndoorGeometry(Transform):
     """Augment positions as Pointcept does for S3DIS, and for ScanNet with ``elastic``.

@@ -8,11 +8,13 @@ import numpy as np
 from pcseg.data.sample import Sample, Transform
 from pcseg.data.voxels import group_by_voxel
 from pcseg.labels import IGNORE_INDEX
+from pcseg.values import PositiveInt, PositiveMeters, Probability, checked
 
 CropCenter = Literal["point", "class"]
 """How the center of a crop is chosen."""
 
 
+@checked("RandomDropout.")
 @dataclass(frozen=True, kw_only=True)
 class RandomDropout(Transform):
     """Remove random points, each with the same probability.
@@ -22,8 +24,8 @@ class RandomDropout(Transform):
         ratio: Probability of each point; if no point would remain, all do.
     """
 
-    p: float = 0.2
-    ratio: float = 0.2
+    p: Probability = 0.2
+    ratio: Probability = 0.2
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.p:
@@ -32,6 +34,7 @@ class RandomDropout(Transform):
         return sample.take(kept) if len(kept) else sample
 
 
+@checked("GridSample.")
 @dataclass(frozen=True, kw_only=True)
 class GridSample(Transform):
     """Keep one random point per voxel and set ``grid_pos``.
@@ -43,13 +46,14 @@ class GridSample(Transform):
         ``grid_pos`` belongs to the current positions, so transforms that move points must come before.
     """
 
-    grid_size: float
+    grid_size: PositiveMeters
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         groups = group_by_voxel(sample.pos, self.grid_size)
         return replace(sample.take(groups.random_points(rng)), grid_pos=groups.grid_pos)
 
 
+@checked("SphereCrop.")
 @dataclass(frozen=True, kw_only=True)
 class SphereCrop(Transform):
     """Keep the points nearest to a random point of the sample.
@@ -60,7 +64,7 @@ class SphereCrop(Transform):
             others.
     """
 
-    max_points: int
+    max_points: PositiveInt
     center: CropCenter = "point"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
