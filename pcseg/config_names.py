@@ -1,11 +1,12 @@
-"""Configurations by name, where ``s3dis/encnet`` stands for shipped YAML files, and their entries."""
+"""Configurations by name, where ``s3dis/encnet`` stands for shipped YAML files, and reading of YAML."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pcseg.errors import UserError
-from pcseg.files import read_yaml
+import yaml
+
+from pcseg.errors import UserError, reason
 
 CONFIGS = next(
     folder
@@ -95,3 +96,54 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
         return {prefix: value}
     parts = (flat(part, f"{prefix}.{key}" if prefix else str(key)) for key, part in value.items())
     return {name: leaf for part in parts for name, leaf in part.items()}
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file with every value and key as the text that is written: ``no``, ``010`` and dates stay strings.
+
+    Empty values, ``~`` and ``null`` are ``None`` unless they are quoted.
+
+    Raises:
+        UserError: Not YAML, a key occurs twice, or an anchor contains itself.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = yaml.load(stream, _TextLoader)
+        if _count_nodes(content, {}) > MOST_NODES:
+            raise ValueError("its anchors repeat too many values")
+        return content
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({reason(error)}). Check the file.") from error
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: not YAML ({reason(error)}). Fix the syntax.") from error
+
+
+MOST_NODES = 100_000
+"""Number of values of a YAML file with every anchor written out."""
+
+
+def _count_nodes(value: Any, known: dict[int, int]) -> int:
+    """Return the number of values; raise :class:`ValueError` if a value contains itself."""
+    if not isinstance(value, dict | list):
+        return 1
+    if known.setdefault(id(value), 0) == 0:
+        known[id(value)] = -1  # while its own values are counted
+        children = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count_nodes(child, known) for child in children)
+    if known[id(value)] < 0:
+        raise ValueError("an anchor contains itself")
+    return known[id(value)]
+
+
+class _TextLoader(yaml.BaseLoader):
+    def construct_scalar(self, node: Any) -> Any:
+        is_null = node.style is None and node.value in ("", "~", "null", "Null", "NULL")
+        return None if is_null else super().construct_scalar(node)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                mark = node.value[position][0].start_mark
+                raise UserError(f"{mark.name} line {mark.line + 1}: {key} is given twice. Keep one.")
+        return super().construct_mapping(node, deep=deep)

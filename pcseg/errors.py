@@ -38,13 +38,20 @@ def reason(error: BaseException, *, most: int = 200) -> str:
 def exit_on_user_error(main: Callable[[], object]) -> None:
     """Run ``main`` and turn expected failures into one line on stderr.
 
-    A :class:`UserError` exits with status 1, Ctrl-C with status 130. The message of a ``KeyboardInterrupt``
-    is printed too: it reports which results were kept and how to resume.
+    A :class:`UserError` and an error of the operating system exit with status 1, Ctrl-C with status 130. The message
+    of a ``KeyboardInterrupt`` is printed too: it reports which results were kept and how to resume.
     """
     try:
         main()
     except UserError as error:
         print(f"pcseg: error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:  # a full disk, a folder without permission, a file that vanished
+        name = f"{error.filename}: " if error.filename else ""
+        print(
+            f"pcseg: error: {name}{error.strerror or reason(error)}. Check disk space and permissions.",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except KeyboardInterrupt as error:
         print(f"pcseg: interrupted{f'; {error}' if error.args else ''}", file=sys.stderr)

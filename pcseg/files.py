@@ -1,4 +1,4 @@
-"""Output folders with one writer, files that appear only when they are complete, and reading of lists and YAML."""
+"""Output folders with one writer, files that appear only when they are complete, and reading of lists."""
 
 import codecs
 import json
@@ -12,9 +12,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from pcseg.errors import UserError, reason
 
@@ -46,7 +43,11 @@ def atomic_paths(*paths: Path | str) -> Iterator[tuple[Path, ...]]:
         UserError: The operating system refuses to write a file.
     """
     targets = tuple(map(Path, paths))
+    if _temporaries.issuperset(targets):  # inside of another call, which names the file and renames it
+        yield targets
+        return
     temporaries = tuple(_temporary(path) for path in targets)
+    _temporaries.update(temporaries)
     try:
         for path in targets:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,12 +62,14 @@ def atomic_paths(*paths: Path | str) -> Iterator[tuple[Path, ...]]:
         finally:
             for temporary in temporaries:
                 temporary.unlink(missing_ok=True)
+            _temporaries.difference_update(temporaries)
     except OSError as error:
         raise UserError(
             f"{targets[0]}: cannot be written ({reason(error)}). Free disk space or choose another folder."
         ) from error
 
 
+_temporaries: set[Path] = set()
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 
 
@@ -112,6 +115,13 @@ def write_bytes(path: Path | str, content: bytes) -> None:
 def write_text(path: Path | str, text: str) -> None:
     """Write a UTF-8 text file atomically; line endings are those of ``text``."""
     write_bytes(path, text.encode())
+
+
+def write_texts(texts: dict[Path, str]) -> None:
+    """Write text files that belong together: all of them or none."""
+    with atomic_paths(*texts) as temporaries:
+        for temporary, text in zip(temporaries, texts.values()):
+            temporary.write_bytes(text.encode())
 
 
 def write_json(path: Path | str, content: object) -> None:
@@ -245,54 +255,3 @@ def read_lines(path: Path) -> list[str]:
         text = data.decode("latin-1")
     lines = [line.strip() for line in re.split(r"[\r\n]+", text)]
     return [line for line in lines if line and not line.startswith("#")]
-
-
-def read_yaml(path: Path) -> Any:
-    """Read a YAML file with every value and key as the text that is written: ``no``, ``010`` and dates stay strings.
-
-    Empty values, ``~`` and ``null`` are ``None`` unless they are quoted.
-
-    Raises:
-        UserError: Not YAML, a key occurs twice, or an anchor contains itself.
-    """
-    try:
-        with path.open("rb") as stream:
-            content = yaml.load(stream, _TextLoader)
-        if _count_nodes(content, {}) > MOST_NODES:
-            raise ValueError("its anchors repeat too many values")
-        return content
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({reason(error)}). Check the file.") from error
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{path}: not YAML ({reason(error)}). Fix the syntax.") from error
-
-
-MOST_NODES = 100_000
-"""Number of values of a YAML file with every anchor written out."""
-
-
-def _count_nodes(value: Any, known: dict[int, int]) -> int:
-    """Return the number of values; raise :class:`ValueError` if a value contains itself."""
-    if not isinstance(value, dict | list):
-        return 1
-    if known.setdefault(id(value), 0) == 0:
-        known[id(value)] = -1  # while its own values are counted
-        children = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_count_nodes(child, known) for child in children)
-    if known[id(value)] < 0:
-        raise ValueError("an anchor contains itself")
-    return known[id(value)]
-
-
-class _TextLoader(yaml.BaseLoader):
-    def construct_scalar(self, node: Any) -> Any:
-        is_null = node.style is None and node.value in ("", "~", "null", "Null", "NULL")
-        return None if is_null else super().construct_scalar(node)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                mark = node.value[position][0].start_mark
-                raise UserError(f"{mark.name} line {mark.line + 1}: {key} is given twice. Keep one.")
-        return super().construct_mapping(node, deep=deep)

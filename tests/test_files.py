@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pcseg.config_names import read_yaml
 from pcseg.errors import UserError
-from pcseg.files import atomic_path, make_folder, read_yaml, write_bytes, write_json, write_text
+from pcseg.files import atomic_path, make_folder, write_bytes, write_json, write_text
 
 
 def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from typing import Any, get_args
 
 import numpy as np
 
+from pcseg.config_names import read_yaml
 from pcseg.data.alignment import Units, Up
 from pcseg.data.io.columns import AXES, INSTANCE_NAMES, Columns, label_columns, normalize_name, parse_names
 from pcseg.errors import UserError
-from pcseg.files import read_yaml
 from pcseg.labels import IGNORE_INDEX, LabelSchema, is_file_name
 
 FIELDS = ("pos", "color", "normal", "label", "instance")

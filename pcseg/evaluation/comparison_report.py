@@ -9,7 +9,7 @@ import torch
 
 from pcseg.evaluation.report import scores
 from pcseg.evaluation.tables import compact_json, finite, percent, provenance_list, table
-from pcseg.files import write_text
+from pcseg.files import write_texts
 from pcseg.metrics.confusion import ConfusionMatrix
 
 AVERAGE = "average"
@@ -109,5 +109,5 @@ class ComparisonReport:
 
     def write(self, folder: Path) -> None:
         """Write ``comparison.md`` and ``comparison.json``."""
-        write_text(folder / "comparison.md", self.as_markdown())
-        write_text(folder / "comparison.json", compact_json(self.as_dict()))
+        texts = {"comparison.md": self.as_markdown(), "comparison.json": compact_json(self.as_dict())}
+        write_texts({folder / name: text for name, text in texts.items()})

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pcseg.data.schemas import class_groups
 from pcseg.evaluation.tables import compact_json, finite, percent, provenance_list, scannet_result, table
-from pcseg.files import write_text
+from pcseg.files import write_texts
 from pcseg.metrics.bootstrap import bootstrap_intervals
 from pcseg.metrics.confusion import Absent, ConfusionMatrix
 
@@ -182,12 +182,11 @@ class Report:
     def write(self, folder: Path) -> None:
         """Write ``results.md`` and ``results.json``, and ScanNet's result file where it applies.
 
-        ``results.json`` is written last, so that it marks a complete evaluation.
+        ``results.json`` appears last, so that it marks a complete evaluation.
         """
-        if self.ids is not None:
-            write_text(folder / "scannet.txt", scannet_result(self.matrix, self.names, self.ids))
-        write_text(folder / "results.md", self.as_markdown())
-        write_text(folder / "results.json", compact_json(self.as_dict()))
+        texts = {} if self.ids is None else {"scannet.txt": scannet_result(self.matrix, self.names, self.ids)}
+        texts |= {"results.md": self.as_markdown(), "results.json": compact_json(self.as_dict())}
+        write_texts({folder / name: text for name, text in texts.items()})
 
 
 def scores(matrix: ConfusionMatrix, classes: Sequence[int] | None = None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pcseg.data.predictions import SavedPrediction, write_prediction
 from pcseg.data.rooms import in_room_axes
 from pcseg.data.sample import Sample
 from pcseg.errors import UserError
+from pcseg.files import atomic_paths
 from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.labels import IGNORE_INDEX, LabelSchema, Palette, class_colors
 
@@ -43,10 +44,11 @@ class CloudPrediction(SavedPrediction):
         point of the source, with or without a position.
         """
         arrays, colored = output_paths(self.cloud.source, folder, "points")
-        write_prediction(arrays, self)
         color = class_colors(self.schema, palette)[self.label]
         columns = dict(zip("xyz", self.cloud.pos.T)) | dict(zip(("red", "green", "blue"), color.T))
-        write_ply(colored, columns | {"label": self.label, "confidence": self.confidence})
+        with atomic_paths(arrays, colored) as (first, second):
+            write_prediction(first, self)
+            write_ply(second, columns | {"label": self.label, "confidence": self.confidence})
         return arrays, colored
 
 

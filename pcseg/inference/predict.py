@@ -17,7 +17,7 @@ from pcseg.data.alignment import Units, Up
 from pcseg.data.images.files import read_colors
 from pcseg.data.io.clouds import CLOUD_READERS, Cloud, read_cloud
 from pcseg.errors import UserError
-from pcseg.files import atomic_path, output_folder
+from pcseg.files import atomic_paths, output_folder
 from pcseg.inference.clouds import CloudPrediction, class_shares, output_paths, predict_cloud
 from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions, image_model
@@ -61,10 +61,9 @@ class ImagePrediction:
         classes = Image.fromarray(self.label.astype(np.uint8))
         classes.putpalette(table.tobytes())
         mixed = (1 - OVERLAY_WEIGHT) * self.photo.colors + OVERLAY_WEIGHT * table[self.label]
-        with atomic_path(index) as temporary:
-            classes.save(temporary, format="PNG")
-        with atomic_path(overlay) as temporary:
-            Image.fromarray(mixed.astype(np.uint8)).save(temporary, format="JPEG")
+        with atomic_paths(index, overlay) as (first, second):
+            classes.save(first, format="PNG")
+            Image.fromarray(mixed.astype(np.uint8)).save(second, format="JPEG")
         return index, overlay
 
 

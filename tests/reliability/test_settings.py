@@ -55,8 +55,9 @@ TRAIN = {
     "no_such_option": ("1",),
 }
 
-EVERY_NUMBER = ("data.grid_size", "data.batch_size", "data.mix_prob", "trainer.devices", "optimizer.lr", "optimizer.weight_decay", "trainer.max_epochs",
-                "trainer.gradient_clip_val", "trainer.ema_decay", "seed", "head_lr_scale")  # fmt: skip
+EVERY_NUMBER = ("data.grid_size", "data.batch_size", "data.mix_prob", "trainer.devices", "optimizer.lr",
+                "optimizer.weight_decay", "trainer.max_epochs", "trainer.gradient_clip_val", "trainer.ema_decay",
+                "seed", "head_lr_scale")  # fmt: skip
 
 
 def refusal(capsys: pytest.CaptureFixture[str], args: list[str]) -> str:

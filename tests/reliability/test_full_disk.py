@@ -1,0 +1,80 @@
+"""A full disk: one line for every command, nothing half-written, and what was there stays."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.checkpoints import write_checkpoint
+from helpers.damage import clear
+from helpers.fakes import write_fake_building
+from helpers.training_runs import write_config
+
+from pcseg.cli import main
+from pcseg.errors import UserError
+from pcseg.files import atomic_paths, write_texts
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of 64 KiB; skipped where mounting is not allowed."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("cannot mount a file system")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_commands_on_a_full_disk(
+    tmp_path: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    building = write_fake_building(tmp_path / "rooms", num_points=3000)
+    ckpt, scan = write_checkpoint(tmp_path / "best.ckpt", building), building / "Area_5" / "office_1.h5"
+    config = write_config(tmp_path / "config.yaml", building, small_disk / "run")
+    raw = tmp_path / "clouds" / "train"
+    raw.mkdir(parents=True)
+    np.savetxt(raw / "a.txt", np.c_[np.random.default_rng(0).uniform(0, 3, (9000, 3)), np.zeros(9000)])
+    description = tmp_path / "own.yaml"
+    description.write_text("root: clouds\nnames: [a, b]\ncolumns: x,y,z,label\n")
+    before = write_texts({small_disk / "old.txt": "kept"}) or files_in(small_disk)
+    for args in (
+        ["predict", str(scan), "--ckpt", str(ckpt), "--out", str(small_disk / "a")],
+        ["evaluate", "--ckpt", str(ckpt), "--out", str(small_disk / "b")],
+        ["visualize", str(scan), "--png", str(small_disk / "c" / "d.png")],
+        ["visualize", str(scan), "--html", str(small_disk / "e.html")],
+        ["prepare", "folder", str(description), str(small_disk / "f")],
+        ["prepare", "rooms", str(small_disk / "g"), "--areas", "1", "--rooms", "1", "--points", "3000"],
+        ["train", "--config", str(config)],
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(args)
+        error = capsys.readouterr().err
+        assert stop.value.code == 1, (args, error)
+        lines = [line for line in error.splitlines() if "pcseg: error: " in line]
+        assert len(lines) == 1, (args, error)
+        assert "Traceback" not in error
+        left = files_in(small_disk) - before
+        assert not [
+            name for name in left if name.endswith((".npz", ".ply", ".png", ".html", ".h5", ".ckpt", ".tmp"))
+        ]
+        subprocess.run(
+            ["find", small_disk, "-mindepth", "1", "!", "-name", "old.txt", "-delete"], check=False
+        )
+    assert (small_disk / "old.txt").read_text() == "kept"
+
+
+def test_files_that_belong_together_appear_together(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.npz", tmp_path / "a.ply"
+    write_texts({first: "old", second: "old"})
+    with pytest.raises(UserError) as error, atomic_paths(first, second) as (one, _):
+        one.write_text("new")  # and nothing under the other name
+    assert not clear(error.value, "a.npz")
+    assert (first.read_text(), second.read_text()) == ("old", "old")
+    assert files_in(tmp_path) == {"a.npz", "a.ply"}
