@@ -18,10 +18,10 @@ from pcseg.files import atomic_paths, write_texts
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a file system of 64 KiB; skipped where mounting is not allowed."""
+    """A folder on a file system of 16 KiB; skipped where mounting is not allowed."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", folder], capture_output=True)
     if mounted.returncode:
         pytest.skip("cannot mount a file system")
     yield folder
