@@ -48,7 +48,9 @@ class SegmentationLoss(nn.Module):
         min_hard: PositiveInt = 100_000,
     ) -> None:
         super().__init__()
-        require(ce + lovasz > 0, "loss.ce, loss.lovasz", f"{ce}, {lovasz}", "Choose a factor above 0.")
+        require(
+            ce + lovasz > 0, "loss.ce, loss.lovasz", f"{ce}, {lovasz}", "Choose factors that are not both 0."
+        )
         if isinstance(class_weights, list) and len(class_weights) != len(class_counts):
             raise UserError(
                 f"loss.class_weights: {len(class_weights)} values for {len(class_counts)} classes. "

@@ -11,7 +11,6 @@ from functools import partial
 from signal import Signals
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
 
 from pcseg.errors import UserError
 
@@ -20,19 +19,6 @@ SECONDS = 0.1
 
 PATIENCE = 20.0
 """Seconds in which the first process ends one whose communication failed."""
-
-
-class WatchProcesses(Callback):
-    """Watches the processes that Lightning started, from the first one, and the first one from the others."""
-
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        if trainer.world_size == 1 or _is_started_elsewhere(trainer):
-            return
-        if trainer.local_rank == 0:
-            watch = partial(_watch_others, started_processes(trainer))
-        else:
-            watch = partial(_watch_first, os.getppid())
-        threading.Thread(target=watch, daemon=True).start()
 
 
 def _is_started_elsewhere(trainer: L.Trainer) -> bool:
@@ -46,8 +32,9 @@ def started_processes(trainer: L.Trainer) -> list[subprocess.Popen]:
     return list(getattr(trainer.strategy.launcher, "procs", []))
 
 
-def _watch_others(others: Sequence[subprocess.Popen]) -> None:
-    while any(process.poll() is None for process in others):
+def _watch_others(trainer: L.Trainer, done: threading.Event) -> None:
+    while not done.is_set():
+        others = started_processes(trainer)
         for rank, process in enumerate(others, 1):
             if process.poll() in (130, -2):  # Ctrl-C, which this process notices too
                 return
@@ -56,9 +43,11 @@ def _watch_others(others: Sequence[subprocess.Popen]) -> None:
         time.sleep(SECONDS)
 
 
-def _watch_first(first: int) -> None:
+def _watch_first(first: int, done: threading.Event) -> None:
     while os.getppid() == first:
         time.sleep(SECONDS)
+    if done.is_set():
+        return
     # the process of rank 1 reports for all
     _end([], 0 if os.environ.get("LOCAL_RANK") == "1" else None, -9)
 
@@ -79,17 +68,24 @@ def _end(others: Sequence[subprocess.Popen], rank: int | None, status: int) -> N
 @contextmanager
 def ending_together(trainer: L.Trainer) -> Iterator[None]:
     """Let one process report what all of them notice: an invalid setting, or that one of them died."""
+    if trainer.num_devices * trainer.num_nodes == 1 or _is_started_elsewhere(trainer):
+        yield
+        return
+    is_first, done = trainer.local_rank == 0, threading.Event()
+    watch = partial(_watch_others, trainer, done) if is_first else partial(_watch_first, os.getppid(), done)
+    threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     except UserError:
-        if trainer.local_rank == 0:
-            for process in started_processes(trainer):
-                process.kill()
-        elif trainer.world_size > 1 and not _is_started_elsewhere(trainer):
+        done.set()
+        for process in started_processes(trainer):
+            process.kill()
+        if not is_first:
             time.sleep(2)  # the first process ends this one if it found the same
         raise
     except RuntimeError as error:
-        lost = any(word in str(error).lower() for word in ("gloo", "nccl", "connection", "process group"))
-        if trainer.world_size > 1 and lost and not _is_started_elsewhere(trainer):
+        if any(word in str(error).lower() for word in ("gloo", "nccl", "connection", "process group")):
             time.sleep(PATIENCE)
         raise
+    finally:
+        done.set()

@@ -21,7 +21,7 @@ from pcseg.errors import UserError, reason
 from pcseg.files import output_folder, write_json
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.training.initial_weights import history, load_initial_weights, read_initial_weights
-from pcseg.training.processes import WatchProcesses, ending_together
+from pcseg.training.processes import ending_together
 from pcseg.training.recovery import Recovery
 from pcseg.training.schedules import Schedule
 from pcseg.training.segmentor import BackboneChoice, HeadFactory, OptimizerFactory, Segmentor
@@ -121,7 +121,7 @@ def _fit(
     # save_last would write this only where the best one changes
     latest = ModelCheckpoint(dirpath=out, filename="last", enable_version_counter=False)
     steps = start.content["global_step"] if start else 0
-    trainer = build_trainer(options, out, [best, latest, StoreCard(card, out), WatchProcesses()], steps=steps)
+    trainer = build_trainer(options, out, [best, latest, StoreCard(card, out)], steps=steps)
     try:
         with ending_together(trainer), name_worker_files(data.worker_files):
             path = start.path if start else None

@@ -56,7 +56,7 @@ def test_a_batch_without_labels_gives_finite_zero_gradients() -> None:
         ({"class_weights": [1.0, 2.0]}, "2 values for 3 classes"),
         ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"ce": 0.0, "lovasz": 0.0}, "not both 0"),
-        ({"ce": -1.0}, "factors >= 0"),
+        ({"ce": -1.0}, "ce: -1.0 is out of range"),
         ({"class_weights": "frequency"}, "loss.class_weights: unknown value 'frequency'"),
         ({"lovasz_every": 0}, "lovasz_every: 0 is out of range"),
     ],

@@ -36,6 +36,8 @@ def test_killed_process_is_named(tmp_path: Path) -> None:
     output = first.communicate(timeout=60)[0]
     assert time.monotonic() - begin < 30
     assert first.returncode == 1
-    message = "pcseg: error: trainer.devices: the process of rank 1 died (SIGKILL). Continue with --resume true."
+    message = (
+        "pcseg: error: trainer.devices: the process of rank 1 died (SIGKILL). Continue with --resume true."
+    )
     assert [line for line in output.splitlines() if "error" in line.lower()] == [message]
     assert len(output.splitlines()) < 5, output
