@@ -228,7 +228,7 @@ def test_options_of_a_configuration_file(building: Path) -> None:
         ({"train_splits": ["Area_5"]}, "is used for both training and test"),
         ({"val_rooms": ["Area_5/office_1"]}, "Area_5/office_1.h5 is used for both validation and test"),
         ({"val_rooms": ["office_1"]}, "has no room 'office_1'"),
-        ({"train_splits": []}, "no rooms remain to train on"),
+        ({"train_splits": []}, "train_splits: is empty"),
         ({"root": Path("nowhere")}, "Prepare the data first"),
     ],
 )

@@ -94,7 +94,7 @@ class ImageData(TrainingData):
         train_splits: Names | None = None,
         val_splits: Names | None = None,
         val_fraction: Share = 0.05,
-        test_splits: Names | None = None,
+        test_splits: Sequence[str] | None = None,
         batch_size: Few = 8,
         loop: Epochs = 1,
         num_workers: Workers = 0,
