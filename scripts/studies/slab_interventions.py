@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.heads.base import Head
-from pcseg.heads.points import PointHead, read_back
+from pcseg.heads.points import PointHead, token_rows
+from pcseg.losses.cloud_classes import class_shares
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.slab_context import SlabContext, class_tables
 from pcseg.ops.slabs import Slabs
@@ -48,18 +49,10 @@ def tables_of(head: Head, levels: list[Level], batch: PointBatch) -> SlabTables:
         handle.remove()
     _, slabs, predicted = seen[0]
     level = head.level if isinstance(head, PointHead) else 0
-    true = class_tables(label_shares(levels, level, batch.y, num_classes=logits.shape[1]), slabs)
+    x = levels[level].x
+    truth = class_shares(batch.y, token_rows(levels, level), len(x), logits.shape[1]).to(x.dtype)
+    true = class_tables(truth, slabs)
     return SlabTables(slabs=list(slabs), predicted=list(predicted), true=true)
-
-
-def label_shares(levels: list[Level], level: int, y: Tensor, *, num_classes: int) -> Tensor:
-    """Return the shares of the labels in every voxel of ``level``, ``(N, K)``; zeros for voxels without labels."""
-    count = len(levels[level].x)
-    rows = read_back(levels, level, 0, torch.arange(count, device=y.device))
-    shares = torch.zeros(count, num_classes, dtype=levels[level].x.dtype, device=y.device)
-    labeled = y >= 0
-    shares.index_put_((rows[labeled], y[labeled]), shares.new_ones(()), accumulate=True)
-    return shares / shares.sum(1, keepdim=True).clamp(min=1)
 
 
 @contextmanager
