@@ -16,6 +16,7 @@ from data_prep.releases.release import fingerprint
 from data_prep.summary import print_lines, summarize
 from pcseg.cli import run
 from pcseg.data.io.clouds import Cloud, cloud_frame, from_table, read_table
+from pcseg.data.io.colors import MISSING
 from pcseg.data.io.columns import label_columns
 from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
 from pcseg.data.normals import estimate_normals
@@ -26,9 +27,6 @@ from pcseg.values import Processes, checked
 
 PREPARATION = 2
 """Part of every fingerprint; increased when this module changes the scenes that it writes."""
-
-GRAY = 127
-"""Color of clouds without colors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +117,7 @@ def prepare_cloud(
     write_scene(
         out / path,
         pos=pos,
-        color=np.full((len(rows), 3), GRAY, np.uint8) if cloud.color is None else cloud.color[rows],
+        color=np.full((len(rows), 3), MISSING, np.uint8) if cloud.color is None else cloud.color[rows],
         label=labeled.label[rows],
         instance=labeled.instance[rows],
         normal=normal,

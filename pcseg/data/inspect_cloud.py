@@ -8,6 +8,7 @@ import numpy as np
 from pcseg.data.alignment import METERS, UNIT_NAMES, Frame, Units, Up, find_frame
 from pcseg.data.io.clouds import Cloud, cloud_frame, from_table, is_prepared, read_cloud, read_table
 from pcseg.data.io.columns import INSTANCE_NAMES, NAMES, Columns, label_columns
+from pcseg.data.surfaces import find_strays, measure_spacing
 
 FEW_POINTS = 1000
 """Fewer points get a warning."""
@@ -106,23 +107,6 @@ def color_range(cloud: Cloud) -> str:
     return "none" if cloud.color is None or not len(cloud) else f"{cloud.color.min()}..{cloud.color.max()}"
 
 
-def spacing(pos: np.ndarray) -> float:
-    """Return the median distance to the nearest other position, measured around 32 points."""
-    from scipy.spatial import KDTree
-
-    rng = np.random.default_rng(0)
-    some = np.unique(pos[rng.integers(0, len(pos), 20_000)], axis=0)
-    if len(some) < 2:
-        return 0.0
-    centers = some[rng.permutation(len(some))[:32]]
-    reach = KDTree(some).query(centers, k=2)[0][:, 1]  # of a part of the points: an upper bound
-    nearest = []
-    for center, radius in zip(centers, reach):
-        near = np.linalg.norm(pos[np.abs(pos[:, 0] - center[0]) <= radius] - center, axis=1)
-        nearest.append(near[near > 0].min(initial=radius))
-    return float(np.median(nearest))
-
-
 def count_duplicates(pos: np.ndarray) -> int:
     """Count the points with exactly the coordinates of another point before them."""
     order = np.lexsort(pos.T)
@@ -138,8 +122,8 @@ def _add_positions(report: CloudReport, given: np.ndarray, frame: Frame) -> None
     pos = frame.apply(given)
     low, high = np.percentile(pos[:: max(1, len(pos) // 1_000_000)], (1, 99), axis=0)
     report.extent = tuple((high - low).tolist())
-    size, distance, twice = max(report.extent), spacing(pos), count_duplicates(given)
-    far = ((pos < low - 3 * size - 1e-6) | (pos > high + 3 * size + 1e-6)).any(axis=1)
+    size, distance, twice = max(report.extent), measure_spacing(pos), count_duplicates(given)
+    strays = np.count_nonzero(find_strays(given))
     step = float(np.spacing(np.float32(np.abs(given).max()))) * METERS[frame.unit]
     is_single = bool((given[:10_000].astype(np.float32) == given[:10_000]).all())
     for remark in frame.remarks:
@@ -153,7 +137,7 @@ def _add_positions(report: CloudReport, given: np.ndarray, frame: Frame) -> None
     found = {
         f"extent of {size:.3g} m: check that the unit is {frame.unit!r}": not ROOM[0] <= size <= ROOM[1],
         f"{twice:,} points ({twice / len(pos):.1%}) are duplicates": twice > 0,
-        f"{np.count_nonzero(far):,} points are far from all others": bool(far.any()),
+        f"{strays:,} points are far from all others": strays > 0,
         f"coordinates have steps of {step:.2g} m, because they are float32 far from 0": is_single
         and step > 0.002,
         f"spacing of {distance:.2g} m; models see voxels of 2 to 8 cm": distance > COARSE,

@@ -142,7 +142,7 @@ def measure_surfaces(pos: np.ndarray) -> Surfaces:
     margin = 0.15 * (high - low)
     near = ((sample >= low - margin) & (sample <= high + margin)).all(axis=1)
     sample = sample[near] if near.any() else sample
-    spacing = _spacing(sample, low, high) * np.sqrt(len(sample) / len(pos))
+    spacing = measure_spacing(pos)
     step = _step(sample)
     extent = high - low
     cell = max(extent.min() / 60, extent.max() / 2000, 1e-12)
@@ -183,16 +183,27 @@ def excess_cover(tile: np.ndarray, layer: np.ndarray, count: int, *, half: int) 
     return area - np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1)
 
 
-def _spacing(sample: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
+def measure_spacing(pos: np.ndarray) -> float:
     """Return the median distance between neighbors, in a slice through the middle of the longest extent."""
-    longest = int((high - low).argmax())
-    count = min(len(sample), 20_000)
-    first = (len(sample) - count) // 2
-    order = np.argpartition(sample[:, longest], [first, first + count - 1])[first : first + count]
-    some = np.unique(sample[order], axis=0)  # files can hold every point twice
+    some = pos[:: max(1, len(pos) // 50_000)]
+    some = some[np.isfinite(some).all(axis=1)]
+    if not len(some):
+        return 0.0
+    longest = int(np.ptp(np.percentile(some, (1, 99), axis=0), axis=0).argmax())
+    count = min(len(pos), 20_000)
+    away = np.abs(pos[:, longest] - np.median(some[:, longest]))
+    some = pos[np.argpartition(away, count - 1)[:count]].astype(np.float64)
+    some = np.unique(some[np.isfinite(some).all(axis=1)], axis=0)  # files can hold every point twice
     if len(some) < 2:
         return 0.0
     return float(np.median(make_tree(some).query(some[:: max(1, len(some) // 2000)], k=2)[0][:, 1]))
+
+
+def find_strays(pos: np.ndarray) -> np.ndarray:
+    """Return the mask ``(N,)`` of finite points farther from the box of 98 % of all than three times its diagonal."""
+    low, high = np.percentile(pos[:: max(1, len(pos) // 200_000)], (1, 99), axis=0)
+    reach = 3 * np.linalg.norm(high - low) + 1e-6
+    return ((pos < low - reach) | (pos > high + reach)).any(axis=1)
 
 
 def _step(sample: np.ndarray) -> float:

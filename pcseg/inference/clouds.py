@@ -16,6 +16,7 @@ from pcseg.data.normals import estimate_normals
 from pcseg.data.predictions import SavedPrediction, write_prediction
 from pcseg.data.rooms import in_room_axes
 from pcseg.data.sample import Sample
+from pcseg.data.surfaces import find_strays
 from pcseg.errors import UserError
 from pcseg.files import atomic_paths
 from pcseg.inference.points import PointOptions, predict_scene
@@ -136,20 +137,14 @@ def accuracy_remark(cloud: Cloud, label: np.ndarray, schema: LabelSchema) -> lis
 
 
 def usable_rows(cloud: Cloud) -> tuple[np.ndarray, list[str]]:
-    """Return the points that can be predicted, and remarks on the others.
-
-    Outliers are farther from the box of 98 % of the points than three times its diagonal.
-    """
+    """Return the points that can be predicted, and remarks on the others (:func:`~pcseg.data.surfaces.find_strays`)."""
     remarks: list[str] = []
     rows = np.flatnonzero(cloud.finite)
     if len(rows) < len(cloud):
         remarks.append(f"{len(cloud) - len(rows):,} points without a position (NaN or infinite): no class")
     if not len(rows):
         return rows, remarks
-    some = cloud.pos[rows[:: max(1, len(rows) // 200_000)]]
-    low, high = np.percentile(some, (1, 99), axis=0)
-    reach = 3 * np.linalg.norm(high - low) + 1e-6
-    near = ((cloud.pos[rows] >= low - reach) & (cloud.pos[rows] <= high + reach)).all(axis=1)
+    near = ~find_strays(cloud.pos[rows])
     if not near.all():
         remarks.append(f"{np.count_nonzero(~near):,} outliers far from all other points: no class")
     return rows[near], remarks

@@ -10,8 +10,9 @@ from helpers.cloud_files import GOOD, needs_pye57, put, write_e57
 from helpers.fakes import fake_room, write_fake_building
 from scipy.spatial import KDTree
 
-from pcseg.data.inspect_cloud import CloudReport, count_duplicates, inspect_file, spacing
+from pcseg.data.inspect_cloud import CloudReport, count_duplicates, inspect_file
 from pcseg.data.io.ply import write_ply
+from pcseg.data.surfaces import measure_spacing
 from pcseg.errors import UserError
 
 ROOM = fake_room(1, num_points=6000)
@@ -55,11 +56,11 @@ def test_spacing_is_the_median_distance_of_all_points(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     plane = np.c_[rng.uniform(0, 4, (200_000, 2)), np.zeros(200_000)].astype(np.float32)
     exact = np.median(KDTree(plane).query(plane[:3000], k=2)[0][:, 1])
-    assert spacing(plane) == pytest.approx(exact, rel=0.3)
+    assert measure_spacing(plane) == pytest.approx(exact, rel=0.3)
     grid = np.stack(np.meshgrid(*[np.arange(60) * 0.05] * 3), axis=-1).reshape(-1, 3)
-    assert spacing(grid) == pytest.approx(0.05)
-    assert spacing(np.repeat(grid, 2, axis=0)) == pytest.approx(0.05)
-    assert spacing(np.zeros((5, 3))) == 0
+    assert measure_spacing(grid) == pytest.approx(0.05)
+    assert measure_spacing(np.repeat(grid, 2, axis=0)) == pytest.approx(0.05)
+    assert measure_spacing(np.zeros((5, 3))) == 0
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -7,6 +7,9 @@ import numpy as np
 from pcseg.data.io.columns import Columns, stack_field
 from pcseg.errors import UserError
 
+MISSING = 127
+"""Value of all channels of points without a color in files with colors."""
+
 _SAMPLE = 100_000
 """Number of points that decide the scale."""
 
@@ -23,7 +26,7 @@ def stack_color(columns: Columns, path: Path) -> tuple[np.ndarray | None, tuple[
     packed = next((columns[name] for name in ("rgb", "rgba") if name in columns), None)
     if packed is None or packed.dtype.kind not in "fiu":
         return None, ()
-    return unpack_color(packed), ()
+    return unpack_color(packed)
 
 
 def to_bytes(color: np.ndarray, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -34,23 +37,27 @@ def to_bytes(color: np.ndarray, path: Path) -> tuple[np.ndarray, tuple[str, ...]
 
     Convention:
         The type and most values decide, not the largest value: single values beyond the scale are clipped. Missing
-        colors (NaN) become black.
+        colors (NaN) become gray, :data:`MISSING`.
     """
     if color.dtype in (np.uint8, np.int8):  # int8: some programs write bytes as "char"
         return color.view(np.uint8), ()
     scale, offset, name = find_scale(color[:: max(1, len(color) // _SAMPLE)], path)
     with np.errstate(over="ignore"):
         values = color.astype(np.float32)
-    missing = 0
-    if np.isnan(values.min(initial=0)):
-        missing = int(np.count_nonzero(np.isnan(values).any(axis=1)))
-        values[np.isnan(values)] = -offset / scale
     values *= scale
     if offset:
         values += offset
-    remarks = [f"colors: read as {name}"]
-    remarks += [f"colors: {missing:,} points are NaN and become black"] if missing else []
-    return np.clip(np.rint(values, out=values), 0, 255, out=values).astype(np.uint8), tuple(remarks)
+    missing = 0
+    if np.isnan(values.min(initial=0)):
+        missing = int(np.count_nonzero(np.isnan(values).any(axis=1)))
+        values[np.isnan(values)] = MISSING
+    remarks = (f"colors: read as {name}", *missing_remark(missing))
+    return np.clip(np.rint(values, out=values), 0, 255, out=values).astype(np.uint8), remarks
+
+
+def missing_remark(count: int) -> tuple[str, ...]:
+    """Return a remark on points without a color, none for 0."""
+    return (f"colors: {count:,} points have no color and become gray",) if count else ()
 
 
 def find_scale(color: np.ndarray, path: Path) -> tuple[float, float, str]:
@@ -91,17 +98,24 @@ def _not_colors(values: np.ndarray, path: Path) -> UserError:
     )
 
 
-def unpack_color(packed: np.ndarray) -> np.ndarray:
-    """Unpack colors 0x00RRGGBB, which PCD files often store in the bits of a float32.
+def unpack_color(packed: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Unpack colors 0x00RRGGBB, which PCD files often store in the bits of a float32; return remarks, too.
 
-    *Convention*: floats that are integers above 1 are numbers 0x00RRGGBB, as text files hold them.
+    *Convention*: floats that are integers above 1 are numbers 0x00RRGGBB, as text files hold them. The NaN that
+    programs write is a missing color; others are colors with a fourth byte.
     """
     if packed.dtype.kind != "f":
-        bits = packed.astype(np.uint32)
-    elif ((packed == np.rint(packed)) & (packed <= 0xFFFFFF) & (packed >= 0)).all() and packed.max(
-        initial=0
-    ) > 1:
-        bits = packed.astype(np.uint32)
+        bits, lost = packed.astype(np.uint32), np.zeros(len(packed), bool)
+    elif _are_integers(packed[:1000]) and _are_integers(packed):
+        bits, lost = np.nan_to_num(packed).astype(np.uint32), np.isnan(packed)
     else:
-        bits = packed.astype(np.float32).view(np.uint32)
-    return np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1).astype(np.uint8)
+        bits = packed.astype(np.float32, copy=False).view(np.uint32)
+        lost = bits == np.float32(np.nan).view(np.uint32)
+    color = np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1).astype(np.uint8)
+    color[lost] = MISSING
+    return color, missing_remark(int(np.count_nonzero(lost)))
+
+
+def _are_integers(packed: np.ndarray) -> bool:
+    whole = (packed >= 0) & (packed < 1 << 24) & (packed == np.rint(packed))
+    return bool((whole | np.isnan(packed)).all()) and bool(np.nanmax(packed, initial=0) > 1)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pcseg.data.io.colors import MISSING, find_scale, missing_remark
 from pcseg.data.io.columns import Columns, PointTable
 from pcseg.errors import UserError, reason
 
@@ -25,9 +26,6 @@ INVALID_VALUES = {"isColorInvalid": COLOR, "isIntensityInvalid": ("intensity",)}
 
 SKIPPED = ("rowIndex", "columnIndex", "returnIndex", "returnCount", "timeStamp", "isTimeStampInvalid")
 """Fields that describe the acquisition; to read them takes as long as the positions."""
-
-GRAY = 127
-"""Color of points without a color in files with colors."""
 
 
 def read_e57(path: Path) -> PointTable:
@@ -49,8 +47,8 @@ def read_e57(path: Path) -> PointTable:
         ) from error
     try:
         with pye57.E57(str(path)) as file:
-            scans = [_read_scan(file, index) for index in range(file.scan_count)]
-    except MemoryError:
+            scans = [_read_scan(file, index, path) for index in range(file.scan_count)]
+    except (MemoryError, UserError):
         raise
     except Exception as error:  # pye57 raises its own
         raise UserError(f"{path}: cannot be read as E57 ({reason(error)}). Export it again.") from error
@@ -64,15 +62,15 @@ def read_e57(path: Path) -> PointTable:
         columns[name] = np.concatenate(list(parts))
     remarks = list(dict.fromkeys(remark for scan in scans for remark in scan.remarks))
     for name, what in {
-        "red": "color and become gray",
         "intensity": "intensity (NaN)",
         "nx": "normal (NaN)",
     }.items():
         missing = int(np.count_nonzero(np.isnan(columns.get(name, np.zeros(0)))))
         remarks += [f"{missing:,} of {sum(counts):,} points have no {what}"] if missing else []
+    remarks += missing_remark(int(np.count_nonzero(np.isnan(columns.get("red", np.zeros(0))))))
     for name in COLOR:
         if name in columns:
-            columns[name] = np.nan_to_num(columns[name], nan=GRAY).astype(np.uint8)
+            columns[name] = np.nan_to_num(columns[name], nan=MISSING).astype(np.uint8)
     viewpoint = scans[0].position if len(scans) == 1 else None
     return PointTable(columns=columns, unit="m", viewpoint=viewpoint, remarks=tuple(remarks))
 
@@ -92,7 +90,7 @@ class Scan:
     remarks: tuple[str, ...]
 
 
-def _read_scan(file: "E57", index: int) -> Scan:
+def _read_scan(file: "E57", index: int, path: Path) -> Scan:
     """Read a scan and transform it into the frame of the file."""
     from pye57.utils import convert_spherical_to_cartesian  # pyright: ignore[reportMissingImports]
 
@@ -113,7 +111,7 @@ def _read_scan(file: "E57", index: int) -> Scan:
             pos[arrays.pop(field) != 0] = np.nan
     invalid = {field: arrays.pop(field) != 0 for field in INVALID_VALUES if field in arrays}
     columns = {NAMES.get(field, field.rpartition(":")[2].lower()): array for field, array in arrays.items()}
-    remarks = _scale_color(columns, header) if set(COLOR) <= set(columns) else ()
+    remarks = _scale_color(columns, header, path) if set(COLOR) <= set(columns) else ()
     if set(NORMAL) <= set(columns):
         normal = np.stack([columns[name] for name in NORMAL], axis=1) @ rotation.T
         columns |= dict(zip(NORMAL, normal.T))
@@ -159,21 +157,18 @@ def _pose(header: "ScanHeader") -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(Quaternion(quaternion if quaternion.any() else [1, 0, 0, 0]).rotation_matrix), position
 
 
-def _scale_color(columns: Columns, header: "ScanHeader") -> tuple[str, ...]:
-    """Scale colors to 0..255 by the limits that the scan states, unless they contradict the values."""
-    largest = max(float(np.nanmax(columns[name], initial=0)) for name in COLOR)
+def _scale_color(columns: Columns, header: "ScanHeader", path: Path) -> tuple[str, ...]:
+    """Scale colors to 0..255 by the limits that the scan states, or by the values if these contradict them."""
+    color = np.stack([columns[name] for name in COLOR], axis=1)
+    largest = float(np.nanmax(color, initial=0))
     limits = header.node["colorLimits"] if header.node.isDefined("colorLimits") else None
     stated = 0.0
     if limits is not None and limits.isDefined("colorRedMaximum"):
         stated = float(limits["colorRedMaximum"].value())
     fits = stated / 256 < largest <= stated
-    scale = next(bound for bound in (1, 255, 1023, 4095, np.inf) if (stated if fits else largest) <= bound)
-    scale = 65535 if scale == np.inf or (scale > 255 and not fits) else scale
-    if scale != 255:
-        for name in COLOR:
-            columns[name] = np.clip(np.rint(columns[name] * (255 / scale)), 0, 255)
+    factor, offset, name = (255 / stated, 0.0, "stated") if fits else find_scale(color, path)
+    if factor != 1:
+        columns |= dict(zip(COLOR, np.clip(np.rint(color * factor + offset), 0, 255).T))
     if fits or not stated or not largest:
         return ()
-    return (
-        f"colors: the file states a maximum of {stated:g}, but values reach {largest:g}; read as 0..{scale}",
-    )
+    return (f"colors: the file states a maximum of {stated:g}, but values reach {largest:g}; read as {name}",)

@@ -20,7 +20,6 @@ _VECTORS = {"xyz": AXES["pos"], "rgb": AXES["color"], "rgba": AXES["color"], "no
 """Columns of fields with several values; those of others are numbered."""
 
 _DEFAULT_POSE = [0, 0, 0, 1, 0, 0, 0]
-_GRAY = 0x7F7F7F
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +81,6 @@ def read_pcd(path: Path) -> PointTable:
         for field, values in zip(header.names, parts)
         for name, part in _columns(field, values).items()
     }
-    lost = np.flatnonzero(np.isnan(columns["rgb"])) if header.encoding == "ascii" and "rgb" in columns else ()
-    columns |= {name: _packed_color(columns[name]) for name in ("rgb", "rgba") if name in columns}
-    if len(lost):
-        columns["rgb"][lost] = _GRAY
-        remarks.append(f"colors: {len(lost):,} points are NaN and become gray")
     is_default = (header.pose == _DEFAULT_POSE).all()
     return PointTable(
         columns=columns, viewpoint=None if is_default else header.pose[:3], remarks=tuple(remarks)
@@ -149,19 +143,6 @@ def _parse_header(words: dict[str, list[str]], path: Path) -> PcdHeader:
         encoding=encoding,
         pose=pose,
     )
-
-
-def _packed_color(values: np.ndarray) -> np.ndarray:
-    """Return colors 0x00RRGGBB as integers; PCL stores them in the bits of a float32, others as its value."""
-    if values.dtype.kind != "f":
-        return values.astype(np.uint32)
-    if _are_integers(values[:1000]) and _are_integers(values):
-        return values.astype(np.uint32)
-    return values.astype(np.float32, copy=False).view(np.uint32)
-
-
-def _are_integers(values: np.ndarray) -> bool:
-    return bool(((values >= 0) & (values < 1 << 24) & (values == np.rint(values))).all())
 
 
 def _read_text(data: bytes, header: PcdHeader, *, path: Path, first_line: int) -> list[np.ndarray]:

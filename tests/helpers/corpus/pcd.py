@@ -115,7 +115,7 @@ def field_rows() -> list[Row]:
         Row(id="PCL leaves out padding in ASCII", file="a.pcd", content=pcd(padded, "ascii", padding=False), pos=POS,
             columns={"label": [1, 2, 3]}),
         Row(id="NaN as a color", file="a.pcd", content=pcd([*XYZ, ("rgb", "f4", [1e-40, np.nan, 0])], "ascii"), pos=POS,
-            color=[[1, 22, 194], [127, 127, 127], [0, 0, 0]], remarks=("1 points are NaN and become gray",)),
+            color=[[1, 22, 194], [127, 127, 127], [0, 0, 0]], remarks=("1 points have no color",)),
     ]  # fmt: skip
 
 

@@ -193,6 +193,12 @@ SCANS = [
 ]  # fmt: skip
 
 FIELDS = [
+    *(Row(id=f"no {name}", file="a.csv", pos=POS, color=[first, [127] * 3, last], remarks=("1 points have no color",),
+          content=f"x,y,z,{names}\n0.5,1.5,2.5,{a}\n-1,2,3,{b}\n4,5,6.25,{c}\n".encode())
+      for name, names, a, b, c, first, last in (
+          ("color", "r,g,b", "255,0,10", ",,", "7,8,200", COLOR[0], COLOR[2]),
+          ("fractions of color", "r,g,b", "1,0,.2", "nan,nan,nan", "0,.4,1", [255, 0, 51], [0, 102, 255]),
+          ("packed color", "rgb", "16711690", "", "460998", COLOR[0], [7, 8, 198]))),
     Row(id="empty fields", file="a.csv", content=b"x,y,z,a,b\n0.5,1.5,2.5,,1\n-1,2,3,4,\n4,5,6.25,,\n", pos=POS,
         columns={"a": [NAN, 4, NAN], "b": [1, NAN, NAN]}),
     Row(id="empty columns", file="a.csv", content=b"x,y,z,a,b\n0.5,1.5,2.5,,\n-1,2,3,,\n4,5,6.25,,\n", pos=POS,
