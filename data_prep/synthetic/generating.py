@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from data_prep.parallel import start_worker
-from data_prep.synthetic.plan import RoomPlan
 from pcseg.errors import UserError
 from pcseg.files import write_text
 
@@ -39,7 +38,7 @@ def open_folder(note: Path, settings: dict[str, Any], *, kind: str) -> None:
         write_text(note, text)
 
 
-def each_room(make: Callable[..., Result], plans: Sequence[RoomPlan], *, workers: int) -> Iterator[Result]:
+def each_room(make: Callable[..., Result], plans: Sequence[Any], *, workers: int) -> Iterator[Result]:
     """Make rooms in parallel and yield the result of ``make(plan)`` for each.
 
     ``make`` is called with ``threads=1`` if there are several processes, and must be picklable.
@@ -50,7 +49,7 @@ def each_room(make: Callable[..., Result], plans: Sequence[RoomPlan], *, workers
         raise KeyboardInterrupt("finished rooms are kept, run the command again to resume") from None
 
 
-def _in_processes(make: Callable[..., Result], plans: Sequence[RoomPlan], workers: int) -> Iterator[Result]:
+def _in_processes(make: Callable[..., Result], plans: Sequence[Any], workers: int) -> Iterator[Result]:
     # a forked process would inherit the threads of the ray caster and hang
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(plans)), mp_context=context, initializer=start_worker)

@@ -37,11 +37,20 @@ def add_door(plan: Floorplan, look: Palette, side: int) -> bool:
     plan.ways.append(way)
     plan.taken[side].append((hole[0] - 0.06, hole[1] + 0.06, 0.0, height + 0.06))
     plan.holes[side].append(hole)
-    plan.put(_door(rng, look, width, height, 2 if double else 1), plan.on_wall(side, along))
+    plan.put(door_leaf(rng, look, width, height, 2 if double else 1), plan.on_wall(side, along))
     return True
 
 
-def _door(rng: np.random.Generator, look: Palette, width: float, height: float, leaves: int) -> Item:
+def door_leaf(
+    rng: np.random.Generator,
+    look: Palette,
+    width: float,
+    height: float,
+    leaves: int = 1,
+    *,
+    swing: float | None = None,
+) -> Item:
+    """Make a door with its frame; ``swing`` opens the first leaf by an angle in radians, ``None`` draws it."""
     kind = rng.choice(4, p=[0.5, 0.2, 0.2, 0.1])
     painted = Material(texture=textures.metal, color=palette.pick(rng, palette.DOORS))
     leaf = [look.wood, look.white, painted, glass(rng)][kind]
@@ -59,11 +68,12 @@ def _door(rng: np.random.Generator, look: Palette, width: float, height: float, 
             parts.append((glass(rng), box((wide * 0.35, 0.01, 0.8), (wide / 2, 0.002, 1.1))))
         if kind == 3:
             parts.append((look.trim, frame(wide, height, 0.07, 0.03).moved((wide / 2, -0.01, 0))))
-        swing = rng.uniform(0.4, 1.5) if is_open and k == 0 else 0.0
+        turn = rng.uniform(0.4, 1.5) if is_open and k == 0 else 0.0
+        turn = turn if swing is None or k else swing
         # hinges of the last leaf are on the other side
         mirror = -1.0 if k == 1 else 1.0
         for material, mesh in parts:
-            mesh = mesh.turned(swing).moved((-width / 2, -recess, 0)) if k == 0 else mesh
+            mesh = mesh.turned(turn).moved((-width / 2, -recess, 0)) if k == 0 else mesh
             mesh = mesh if k == 0 else mesh.scaled((mirror, 1, 1)).moved((width / 2, -recess, 0))
             door.add(material, mesh)
     return door
@@ -104,7 +114,7 @@ def add_windows(plan: Floorplan, look: Palette) -> None:
                 break
             if plan.is_bare(side, (hole[0] - 0.05, hole[1] + 0.05, sill, top)):
                 kind = "none" if rng.random() < 0.1 else str(cover)
-                window = _window(rng, look, pane, top - sill, kind, bars)
+                window = window_pane(rng, look, pane, top - sill, kind, bars)
                 plan.put(window, plan.on_wall(side, along, 0, sill))
                 plan.holes[side].append(hole)
                 plan.taken[side].append(hole)
@@ -112,9 +122,10 @@ def add_windows(plan: Floorplan, look: Palette) -> None:
                     _radiator(plan, look, side, along, pane * 0.8, sill - 0.15)
 
 
-def _window(
+def window_pane(
     rng: np.random.Generator, look: Palette, width: float, height: float, cover: str, bars: int
 ) -> Item:
+    """Make a window without cover (``none``), behind ``slats``, or behind a closed ``blind``."""
     window = Item("window")
     recess = {"none": rng.uniform(0.06, 0.22), "slats": rng.uniform(0.0, 0.1), "blind": 0.0}[cover]
     # a closed blind is white like the wall and framed like a board

@@ -40,11 +40,12 @@ def office_chair(rng: np.random.Generator, look: Palette) -> Item:
     return chair
 
 
-def side_chair(rng: np.random.Generator, look: Palette) -> Item:
-    """Make a fixed chair: of wood, on a bent tube, or a shell on legs."""
+def side_chair(rng: np.random.Generator, look: Palette, *, build: int | None = None) -> Item:
+    """Make a fixed chair: of wood, on a bent tube, or a shell on legs; ``build`` chooses by position."""
     seat = rng.uniform(0.42, 0.47)
     cover = [look.wood, look.cloth, palette.plastic(rng)][rng.integers(3)]
-    return [_wooden, _cantilever, _shell][rng.integers(3)](rng, look, cover, seat)
+    kind = rng.integers(3) if build is None else build
+    return [_wooden, _cantilever, _shell][kind](rng, look, cover, seat)
 
 
 def _wooden(rng: np.random.Generator, look: Palette, cover: Material, seat: float) -> Item:

@@ -25,17 +25,18 @@ def add_shell(plan: Floorplan, look: Palette) -> None:
     plan.put(ceiling, Pose(z=height))
     skirting = plan.rng.random() < 0.6
     for side in SIDES:
-        plan.put(_wall(plan, look, side, skirting), plan.on_wall(side, 0))
+        plan.put(wall_item(plan, look, side, skirting), plan.on_wall(side, 0))
 
 
-def _wall(plan: Floorplan, look: Palette, side: int, skirting: bool) -> Item:
+def wall_item(plan: Floorplan, look: Palette, side: int, skirting: bool, *, reveal: float = REVEAL) -> Item:
+    """Make a wall with the holes for doors and windows, ``reveal`` deep."""
     length, holes = plan.length(side), plan.holes[side]
     wall = Item("wall").add(look.wall, panel(length, plan.size[2], holes))
     for a, b, low, high in holes:
         tall, middle = high - low, (a + b) / 2
-        wall.add(look.wall, *[box((0.02, REVEAL, tall), (x, -REVEAL / 2, low)) for x in (a - 0.01, b + 0.01)])
+        wall.add(look.wall, *[box((0.02, reveal, tall), (x, -reveal / 2, low)) for x in (a - 0.01, b + 0.01)])
         wall.add(
-            look.wall, *[box((b - a, REVEAL, 0.02), (middle, -REVEAL / 2, z)) for z in (low - 0.02, high)]
+            look.wall, *[box((b - a, reveal, 0.02), (middle, -reveal / 2, z)) for z in (low - 0.02, high)]
         )
     if skirting:
         ends = sorted(

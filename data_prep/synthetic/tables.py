@@ -16,15 +16,27 @@ def posts(width: float, depth: float, height: float, thick: float, *, is_round: 
     return join([box((thick, thick, height), spot) for spot in spots])
 
 
-def table(rng: np.random.Generator, look: Palette, width: float, depth: float, height: float = 0.74) -> Item:
-    """Make a table with a straight, rounded or oval top on legs, panels, columns, trestles or skids."""
+def table(
+    rng: np.random.Generator,
+    look: Palette,
+    width: float,
+    depth: float,
+    height: float = 0.74,
+    *,
+    under: int | None = None,
+) -> Item:
+    """Make a table with a straight, rounded or oval top on legs, panels, columns, trestles or skids.
+
+    ``under`` chooses one of these by its position; ``None`` draws it.
+    """
     height *= rng.uniform(0.96, 1.04)
     thick = rng.uniform(0.02, 0.045)
     board = look.wood if rng.random() < 0.7 else look.white
     soft = rounded(width, depth, rng.uniform(0.05, 0.2))
     outline = [rounded(width, depth, 0.01), soft, ellipse(width, depth)][rng.choice(3, p=[0.55, 0.25, 0.2])]
     item = Item("table", top=height).add(board, prism(outline, thick, (0, 0, height - thick)))
-    build = [_on_legs, _on_panels, _on_columns, _on_trestles, _on_skids][rng.integers(5)]
+    builds = [_on_legs, _on_panels, _on_columns, _on_trestles, _on_skids]
+    build = builds[rng.integers(5) if under is None else under]
     build(item, rng, look, board, (width, depth, height - thick))
     return item
 

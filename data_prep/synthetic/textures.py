@@ -31,13 +31,18 @@ Texture = Callable[[Patch], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """Appearance of a surface: texture, two colors (0..1), scale in meters, share of lost returns."""
+    """Appearance of a surface: texture, two colors (0..1), scale in meters, share of lost returns.
+
+    Only generated buildings use ``glow``, light that it emits, and ``gloss``, strength of its highlights.
+    """
 
     texture: Texture
     color: tuple[float, float, float]
     accent: tuple[float, float, float] = (0.2, 0.2, 0.2)
     scale: float = 0.1
     dropout: float = 0.0
+    glow: float = 0.0
+    gloss: float = 0.0
 
 
 def _hash(x: np.ndarray, y: np.ndarray, seed: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Generated buildings and the sensors that scan them."""
