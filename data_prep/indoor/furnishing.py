@@ -1,4 +1,4 @@
-"""Furnish a room from a list of pieces: each says what is made, how often, where, and what belongs to it."""
+"""Furnish a room from a list of pieces: what is made, how often, where, and what belongs to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_prep.indoor.returns import Range, Returns, draw
 
-THINNED, FUSED = 0.62, 0.74
+THINNED, FUSED = 0.62, 0.93
 """Median distance to the nearest neighbor on a surface, in edges of the cells that keep one point each."""
 
 
@@ -55,7 +55,8 @@ def _merge(returns: Returns, cell: float, options: Merge, rng: np.random.Generat
     """Keep one return per cell, or their mean; the kept one gives surface, normal and color."""
     order = rng.permutation(len(returns))
     returns = returns[order]
-    key = _keys(returns.pos, cell)
+    # walls along the axes must not lie between two layers of cells
+    key = _keys(returns.pos + cell * rng.random(3), cell)
     _, first, inverse, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
     merged = returns[first]
     if options.fused:

@@ -8,7 +8,7 @@ import numpy as np
 from data_prep.synthetic.model import RoomModel
 
 Range = tuple[float, float]
-"""Limits of a value that is drawn anew for every scan, log-uniformly."""
+"""Limits of a value that every scan draws log-uniformly."""
 
 
 @dataclass(frozen=True)
