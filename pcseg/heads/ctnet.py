@@ -35,7 +35,7 @@ class CTBody(Body):
         width: Channels of the context modules; 512 in the released code.
         key_width: Channels of queries, keys and values in the SCM, or of slabs; 256 in the released code.
         class_features: What tokens read, see :data:`ClassFeatures`.
-        heads: Heads of the attention to class features, 1 in the released code, or between slabs.
+        heads: Heads of the attention to class features; 1 in the released code.
         true_classes: Compute shares and centers from the true classes of labeled tokens: an upper bound.
         deep_weight: Factor of the cross-entropy of the region logits, from which centers and shares of slabs come; 0
             only if the context trains them.
@@ -76,7 +76,7 @@ class CTBody(Body):
         self.channel_context = ChannelContext(width, num_classes, class_norm=class_norm)
         self.spatial_context = self.slab_context = self.embedding = self.centers = self.region = None
         if class_features == "slab":
-            self.slab_context = SlabContext(width, num_classes, width=key_width, heads=heads, norm=norm)
+            self.slab_context = SlabContext(width, num_classes, width=key_width, norm=norm)
         else:
             self.spatial_context = SpatialContext(width, key_width, conv=conv, heads=heads, norm=norm)
         self.classify = nn.Linear(width, num_classes)
