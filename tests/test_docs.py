@@ -31,6 +31,7 @@ NOT_RUN = {
     "bash scripts/test.sh": "runs these tests",
     "python scripts/benchmark.py": "tests/scripts/test_benchmark.py runs it",
     "python scripts/study.py": "tests/studies/test_study.py runs it",
+    "python scripts/studies/rotated_rooms.py": "tests/studies/test_rotated_rooms.py runs it",
     "python -m pcseg NAME": "a pattern",
     "python scripts/why_context.py": "made its page before its question was answered and it was removed",
     "python -m data_prep.": "named in a sentence without its arguments",

@@ -17,6 +17,15 @@ from pcseg.files import write_text
 from pcseg.inference.points import predict_scene
 from pcseg.metrics.confusion import ConfusionMatrix
 
+INTRODUCTION = """# Rotated rooms
+
+mIoU in percent of all points of the test rooms, which are rotated about the vertical by an angle. Models with estimated
+axes (`data.room_axes`) rotate every room into axes along its walls, in training and prediction.
+
+Made by `python scripts/studies/rotated_rooms.py`.
+
+"""
+
 
 def rotated_rooms(
     *,
@@ -56,7 +65,7 @@ def rotated_rooms(
         print(lines[-1], flush=True)
     table = "\n".join(lines) + "\n"
     if report is not None:
-        write_text(report, table)
+        write_text(report, f"{INTRODUCTION}{table}")
     return table
 
 
