@@ -19,7 +19,7 @@ LAYERS = (
     ("config_names",),
     ("cli",),
     ("ops",),
-    ("official.names", "official.files"),
+    ("official.names", "official.files", "official.hub"),
     ("official.loading",),
     ("nn",),
     ("losses",),

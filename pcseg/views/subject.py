@@ -23,6 +23,7 @@ class Subject:
         label: True classes ``(N,)``, or ``None``.
         prediction: Predicted classes ``(N,)``, or ``None``.
         confidence: ``(N,)`` in 0..1, or ``None``.
+        features: Colors of the features of an encoder or backbone, ``(N, 3)`` uint8, or ``None``.
         schema: The classes of ``label`` and ``prediction``.
         maps: What the head of a model computed for the points, or ``None``.
         sensor: Position of the sensor of a single scan, ``(3,)``, or ``None``.
@@ -36,6 +37,7 @@ class Subject:
     label: np.ndarray | None = None
     prediction: np.ndarray | None = None
     confidence: np.ndarray | None = None
+    features: np.ndarray | None = None
     schema: LabelSchema | None = None
     maps: HeadMaps | None = None
     sensor: np.ndarray | None = None

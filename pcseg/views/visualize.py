@@ -1,6 +1,7 @@
 """Show a cloud, its prediction and the internals of a head: the command ``pcseg visualize``."""
 
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 from rich import get_console
@@ -25,6 +26,8 @@ from pcseg.views.render.pages import require_image_format, save_image
 from pcseg.views.render.pictures import layers_picture, sheet_picture
 from pcseg.views.subject import Subject, make_subject
 
+Scale = float | Literal["object"]
+
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 """Suffixes of files that are shown to image models."""
 
@@ -39,6 +42,8 @@ def visualize(
     prediction: Path | None = None,
     ckpt: Path | None = None,
     baseline: Path | None = None,
+    encoder: Path | None = None,
+    scale: Scale = 0.5,
     units: Units = "auto",
     columns: str | None = None,
     up: Up = "auto",
@@ -70,10 +75,14 @@ def visualize(
         prediction: Prediction of this cloud (.npz), or a folder that contains it.
         ckpt: Checkpoint of a model to predict with; shows the internals of its head.
         baseline: Checkpoint of a model to compare with, for --by gain.
+        encoder: Weights of Utonia, Concerto or Sonata as published, or the name utonia, for --by features.
+        scale: Units of Utonia per meter: 0.5 for rooms, 0.2 for outdoor LiDAR, 4 for table-top scenes, object for
+            single objects.
         units: Unit of the file.
         columns: Names of all columns of the file in order, such as x,y,z,red,green,blue; - ignores a column.
         up: Axis of the file that points up.
-        by: Meaning of the colors; default: prediction, color or height, the first that exists. affinity (CTNet),
+        by: Meaning of the colors; default: features with --encoder, otherwise prediction, color or height, the
+            first that exists. features shows their principal components; affinity (CTNet),
             codeword (EncNet), attention (CCNet), slabs (slab context), gain and context (charts, with --png) need
             --ckpt.
         of: Name of a single class, for --by affinity and --by slabs, or number of a single codeword, for --by
@@ -106,13 +115,15 @@ def visualize(
         raise UserError(f"--size {list(size)}: too small. Use at least [{MIN_SIZE}, {MIN_SIZE}].")
     prepare_outputs(png, html)
     subject = read_subject(
-        cloud, prediction=prediction, ckpt=ckpt, baseline=baseline, units=units, up=up, columns=columns
-    )
+        cloud, prediction=prediction, ckpt=ckpt, baseline=baseline, encoder=encoder, scale=scale, units=units,
+        up=up, columns=columns,
+    )  # fmt: skip
     point = find_pick(subject, pick)
     if pick is not None and point is not None:
         for heading, text in describe(subject, point):
             report(f"{heading}: {text}")
     viewpoint = Viewpoint(view=view, eye=eye, look_at=look_at)
+    by = "features" if by is None and encoder is not None else by
     by = by or next(kind for kind in ("prediction", "rgb", "height") if kind in available(subject))
     coloring = Coloring(by=by, of=of, point=point, palette=palette)
     if png is not None:
@@ -146,14 +157,16 @@ def read_subject(
     prediction: Path | None = None,
     ckpt: Path | None = None,
     baseline: Path | None = None,
+    encoder: Path | None = None,
+    scale: Scale = 0.5,
     units: Units = "auto",
     up: Up = "auto",
     columns: str | None = None,
 ) -> Subject:
     """Read a cloud with its prediction, or predict a cloud or an image with ``ckpt``."""
     is_image = path.suffix.lower() in IMAGES
-    if prediction is not None and ckpt is not None:
-        raise UserError("--prediction and --ckpt: pass only one of them.")
+    if sum(option is not None for option in (prediction, ckpt, encoder)) > 1:
+        raise UserError("--prediction, --ckpt and --encoder: pass only one of them.")
     if baseline is not None and ckpt is None:
         raise UserError("--baseline: needs --ckpt, the model that is compared with it.")
     if is_image and ckpt is None:
@@ -163,7 +176,11 @@ def read_subject(
         file = find_prediction(prediction, path)
         saved = read_prediction(file)
         report(f"{file}: predicted by checkpoint {saved.checkpoint}")
-    if ckpt is None:
+    if encoder is not None:
+        from pcseg.views.layers.feature_colors import encode_cloud
+
+        subject = encode_cloud(encoder, read_cloud(path, columns=columns), scale=scale, units=units, up=up)
+    elif ckpt is None:
         subject = make_subject(read_cloud(path, columns=columns), saved, units=units, up=up)
     else:  # imported here: loading a model takes seconds
         from pcseg.checkpoint import load_checkpoint

@@ -2,11 +2,13 @@
 
 from functools import partial
 
+import numpy as np
 import torch
 from check_ptv3 import TOLERANCE, check_published
 from golden import Golden
 
 from pcseg.backbones.points.ptv3_rotary import Rotary, RotaryPosition, rotate
+from pcseg.inference.encoder import encoder_input, unit_sphere
 
 
 def check_rope(golden: Golden) -> None:
@@ -33,7 +35,33 @@ def check_rope(golden: Golden) -> None:
                     torch.testing.assert_close(inputs[key].grad, expected, rtol=1e-9, atol=1e-9)
 
 
+def check_transform(golden: Golden) -> None:
+    """Our input, in the official order of the voxels and with the official members, bit by bit."""
+    for number, case in enumerate(golden.meta["cases"]):
+        pos, color, normal, draws = (
+            golden[f"input.{number}.{name}"] for name in ("coord", "color", "normal", "train_draws")
+        )
+        scale = case["scale"]
+        if case["normalize_coord"]:  # the package scales the unit sphere, too
+            pos = unit_sphere(pos)
+        options = {"grid_size": 0.01, "scale": scale, "center": case["apply_z_positive"]}
+        groups = encoder_input(pos, color, normal, **options).groups
+        grid_pos, inverse = golden[f"output.{number}.grid_coord"], golden[f"output.{number}.inverse"]
+        ours = np.empty(len(grid_pos), np.int64)  # our voxel of every official one
+        ours[inverse] = groups.inverse
+        member = np.empty_like(ours)
+        member[ours] = draws
+        made = encoder_input(pos, color, normal, **options, member=member)
+        np.testing.assert_array_equal(ours[inverse], made.groups.inverse)
+        np.testing.assert_array_equal(made.groups.grid_pos[ours], grid_pos)
+        np.testing.assert_array_equal(made.pos[ours], golden[f"output.{number}.coord"])
+        np.testing.assert_array_equal(made.x[ours], golden[f"output.{number}.feat"])
+        np.testing.assert_array_equal(made.x[ours, 3:6], golden[f"output.{number}.color"])
+        assert golden[f"output.{number}.offset"].tolist() == [len(made.x)]
+
+
 CHECKS = {
+    "utonia_transform": check_transform,
     "utonia_enc": partial(check_published, "sonata"),
     "utonia_dec": partial(check_published, "sonata"),
     "utonia_rope": check_rope,

@@ -97,6 +97,7 @@ def test_page_of_a_model_has_its_charts(tmp_path: Path, scene: Path) -> None:
     assert first is not None
     titles = re.findall(r'"title": "([^"]*)"', text)
     assert titles[int(first[1])] == "affinity to wall"
+    assert "principal components of the features" in titles
 
 
 def test_slabs_and_the_values_of_a_point(

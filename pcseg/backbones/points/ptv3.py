@@ -3,13 +3,17 @@
 import logging
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.backbones.points.ptv3_rotary import Rotary
+from pcseg.errors import UserError
+from pcseg.official.files import read_weights
 from pcseg.official.hub import published_file
 from pcseg.official.loading import load_backbone
-from pcseg.official.names.points import NON_COMMERCIAL, ptv3_names
+from pcseg.official.names.name_map import prefix_before
+from pcseg.official.names.points import NON_COMMERCIAL, SONATA_STEM, ptv3_kind, ptv3_names
+from pcseg.official.names.points import UTONIA as UTONIA_TITLE
 
 logger = logging.getLogger(__name__)
 
@@ -149,3 +153,28 @@ class Utonia(PTv3):
             rotary=Rotary(scale=scale, jitter=1.1, rescale=1.2),
         )
         _with_weights(self, pretrained, pos=True)
+
+
+def published_encoder(weights: Path) -> PTv3:
+    """Return the encoder of Sonata, Concerto or Utonia whose weights a file holds, for published features.
+
+    Raises:
+        UserError: The file cannot be read, or its weights are not those of a published size.
+    """
+    path = published_file(weights)
+    state = read_weights(path)
+    prefix = prefix_before(SONATA_STEM, state)
+    width = 0 if prefix is None else len(state[f"{prefix}{SONATA_STEM}"])
+    is_utonia = ptv3_kind(state) == UTONIA_TITLE
+    size: Any = next(
+        (name for name, (widths, _) in (UTONIA if is_utonia else SONATA).items() if widths[0] == width), None
+    )
+    if size is None:
+        raise UserError(f"{path}: not an encoder of Sonata, Concerto or Utonia. Choose one of their files.")
+    network: Any = (
+        Utonia(9, size=size, pretrained=path, scale=1.0)
+        if is_utonia
+        else Sonata(9, size=size, pretrained=path)
+    )
+    network.expect_published_input(color=None, pos=None)
+    return network

@@ -12,14 +12,14 @@ from pcseg.views.layers.palette import CORRECT, WRONG, Color, color_scale
 from pcseg.views.subject import Subject
 
 By = Literal[
-    "rgb", "label", "prediction", "error", "confidence", "height",
+    "rgb", "label", "prediction", "error", "confidence", "height", "features",
     "affinity", "codeword", "slabs", "attention", "gain", "context",
 ]  # fmt: skip
-"""The first six need a cloud and its prediction, the others (:mod:`pcseg.views.layers.head_layers`) a model."""
+"""The first seven need fields of a subject, the others (:mod:`pcseg.views.layers.head_layers`) a model."""
 
 TITLES: dict[By, str] = {
     "rgb": "color", "label": "true label", "prediction": "prediction", "error": "error",
-    "confidence": "confidence", "height": "height",
+    "confidence": "confidence", "height": "height", "features": "principal components of the features",
 }  # fmt: skip
 
 PREDICT = "Pass --prediction FILE (made by scripts/predict.py or scripts/evaluate.py) or --ckpt FILE"
@@ -31,6 +31,7 @@ NEEDS: dict[By, tuple[tuple[str, str], ...]] = {
     "error": (("label", LABELS), ("prediction", PREDICT)),
     "confidence": (("confidence", PREDICT),),
     "height": (),
+    "features": (("features", "Pass --encoder FILE, weights of Utonia, Concerto or Sonata, or --ckpt FILE"),),
 }
 """Fields of the subject that each layer needs, and how to get them."""
 
@@ -122,8 +123,8 @@ def make_layer(subject: Subject, by: By, *, palette: Palette = "canonical") -> L
         if getattr(subject, need) is None:
             raise UserError(f"{subject.name}: no {need} to color by {by}. {remedy}.")
     title = TITLES[by]
-    if by == "rgb":
-        return Layer(by=by, title=title, rgb=np.asarray(subject.color))
+    if by in ("rgb", "features"):
+        return Layer(by=by, title=title, rgb=np.asarray(subject.color if by == "rgb" else subject.features))
     if by == "height":
         low, high = np.percentile(subject.pos[:, 2], (1, 99))
         values = (subject.pos[:, 2] - low) / max(high - low, 1e-6)

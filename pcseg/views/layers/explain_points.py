@@ -15,6 +15,7 @@ from pcseg.inference.clouds import make_sample, usable_rows
 from pcseg.inference.device import device_of
 from pcseg.nn.levels import Level
 from pcseg.views.layers.explain import explain_pass, require_comparable
+from pcseg.views.layers.feature_colors import colors_of_rows, principal_colors
 from pcseg.views.layers.head_maps import HeadMaps, TokenGrid
 from pcseg.views.subject import Subject, make_subject
 
@@ -41,10 +42,10 @@ def explain_cloud(
     rows, left_out = usable_rows(cloud)
     remarks = [f"read: {len(cloud):,} points from {cloud.source}", *cloud.remarks, *left_out]
     frame = cloud_frame(cloud, rows, units=units, up=up)
-    maps, row = _explain(model, cloud, rows, frame, remarks)
+    maps, row, colors = _explain(model, cloud, rows, frame, remarks)
     if baseline is not None:
         require_comparable(baseline, model, grid_size=(baseline.grid_size, model.grid_size))
-        other, other_row = _explain(baseline, cloud, rows, frame, [])
+        other, other_row, _ = _explain(baseline, cloud, rows, frame, [])
         first = np.unique(row, return_index=True)[1]  # of two models, one can see the room in other axes
         maps = replace(maps, baseline=other.probability[other_row[first]])
     row_of_all = np.full(len(cloud), -1, dtype=np.int64)
@@ -54,6 +55,7 @@ def explain_cloud(
         make_subject(cloud, frame=frame),
         prediction=maps.label,
         confidence=maps.confidence,
+        features=colors_of_rows(colors, maps.row),
         schema=model.schema,
         maps=maps,
         remarks=(*remarks, *frame.remarks),
@@ -62,8 +64,8 @@ def explain_cloud(
 
 def _explain(
     model: LoadedModel, cloud: Cloud, rows: np.ndarray, frame: Frame, remarks: list[str]
-) -> tuple[HeadMaps, np.ndarray]:
-    """Return the maps of the points ``rows``, and the row of the logits that each of them reads."""
+) -> tuple[HeadMaps, np.ndarray, np.ndarray]:
+    """Return the maps of the points ``rows``, the row of the logits that each of them reads, and the rows' colors."""
     sample = with_height(make_sample(model, cloud, rows, frame, remarks))
     if cloud.label is not None:
         sample = replace(sample, label=cloud.label[rows].astype(np.int64))
@@ -74,7 +76,10 @@ def _explain(
     head = model.network.head
     level: int = head.level if isinstance(head, PointHead) else 0
 
+    colors: list[np.ndarray] = []
+
     def tokens(levels: list[Level]) -> TokenGrid:
+        colors.append(principal_colors(levels[0].x.float().cpu().numpy()))
         stride = levels[level].stride
         corner = groups.origin + stride * levels[level].voxels.corner[0].cpu().numpy()
         return TokenGrid(
@@ -85,4 +90,5 @@ def _explain(
             unit="m",
         )
 
-    return explain_pass(model.network, batch, row=groups.inverse, tokens=tokens), groups.inverse
+    maps = explain_pass(model.network, batch, row=groups.inverse, tokens=tokens)
+    return maps, groups.inverse, colors[0]
