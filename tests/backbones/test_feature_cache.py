@@ -14,7 +14,9 @@ from torch import Tensor
 from pcseg.backbones.points.frozen import Frozen, Upcast
 from pcseg.checkpoint import load_checkpoint
 from pcseg.cli import run
+from pcseg.data.io.ply import write_ply
 from pcseg.errors import UserError
+from pcseg.inference.predict import predict
 from pcseg.training.train import train
 
 LEARN = [(), ("unpools", "dec")]
@@ -137,6 +139,11 @@ def test_head_trained_on_cached_features(tmp_path: Path, capsys: pytest.CaptureF
         "prediction stores nothing"
     )
     assert model.card.missing_fields["color"] == [0, 0, 0]
+    scan = tmp_path / "scan.ply"
+    write_ply(scan, dict(zip("xyz", 3 * torch.rand(3, 500).numpy())))
+    predicted = predict(scan, model, units="m", up="z")
+    assert len(predicted.label) == 500
+    assert any("replaced by the constant (0, 0, 0)" in remark for remark in predicted.remarks)
     (tmp_path / "random").mkdir()
     with pytest.raises(SystemExit):
         trained(tmp_path / "random", root, "--backbone.backbone.cache", str(cache))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pcseg.backbones.points import ptv3_blocks
-from pcseg.backbones.points.ptv3 import Sonata, ptv3_base, ptv3_rpe, ptv3_small
+from pcseg.backbones.points.ptv3 import Sonata, Utonia, ptv3_base, ptv3_rpe, ptv3_small
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.backbones.points.ptv3_rotary import Rotary, RotaryPosition
 from pcseg.errors import UserError
@@ -214,6 +214,8 @@ def test_refuses_invalid_values(options: dict, message: str) -> None:
         tiny(**options)
     with pytest.raises(UserError, match="powers of two"):
         PTv3(3, strides=(2, 3, 2, 2))
+    with pytest.raises(UserError, match="scale: 0 is out of range"):
+        Utonia(9, scale=0)
     with pytest.raises(UserError, match="3 heads do not divide"):
         PTv3(3, enc_heads=(3, 4, 8, 16, 32))
 
@@ -226,8 +228,10 @@ def test_refuses_invalid_values(options: dict, message: str) -> None:
         (lambda: Sonata(9), 108_461_376 - 48),
         (lambda: Sonata(9, size="small"), 38_648_960),
         (lambda: Sonata(9, size="large"), 207_667_392),
+        (lambda: Utonia(9), 137_253_744 - 54),
+        (lambda: Utonia(9, decoder=True), 157_734_054),
     ],
-    ids=["ptv3_base", "ptv3_rpe", "sonata_base", "sonata_small", "sonata_large"],
+    ids=["ptv3_base", "ptv3_rpe", "sonata_base", "sonata_small", "sonata_large", "utonia", "utonia_decoder"],
 )
 def test_published_sizes(build: Callable[[], PTv3], parameters: int) -> None:
     with torch.device("meta"):
@@ -264,8 +268,9 @@ def test_half_precision_on_a_gpu_is_close() -> None:
     assert (found.float() - expected).abs().mean() < 0.05 * expected.std()
 
 
-def test_bfloat16_is_close_to_float32() -> None:
-    backbone, batch = tiny().float(), batch_of(cloud(150))
+@pytest.mark.parametrize("variant", ["ptv3", "utonia"])
+def test_bfloat16_is_close_to_float32(variant: str) -> None:
+    backbone, batch = tiny(variant).float(), batch_of(cloud(150))
     batch.x = batch.x.float()
     expected = backbone(batch)[0].x
     with torch.autocast("cpu", torch.bfloat16):

@@ -20,6 +20,9 @@ def check_rope(golden: Golden) -> None:
             module = RotaryPosition(heads * width, heads, Rotary(base=case["base"]))
             assert torch.equal(module.inv_freq, golden.tensor(f"weight.{number}.inv_freq"))
             turns = module.to(dtype)(inputs["xyz"])
+            for part, key in ((turns.real, "cos"), (turns.imag, "sin")):
+                lo = golden.tensor(f"output.{number}.{key}").view(len(turns), 3, 2, -1)[:, :, 0].flatten(1)
+                torch.testing.assert_close(part.detach().float(), lo, rtol=0, atol=1e-6)
             rows = module.rows[: heads * width]
             total = torch.zeros((), dtype=dtype)
             for key in "qk":

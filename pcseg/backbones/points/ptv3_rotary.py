@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pcseg.errors import require
+
 AXES = 3
 
 
@@ -21,6 +23,9 @@ class Rotary:
         jitter: In training, multiply every axis by up to this factor or its inverse.
         rescale: In training, multiply all axes by up to this factor or its inverse.
         decoder: Also rotate in the decoder.
+
+    Raises:
+        UserError: ``base`` or ``scale`` is not positive.
     """
 
     base: float = 10.0
@@ -29,6 +34,10 @@ class Rotary:
     jitter: float = 1.0
     rescale: float = 1.0
     decoder: bool = True
+
+    def __post_init__(self) -> None:
+        require(self.base > 0, "rotary.base", self.base, "Use a positive number; published: 10.")
+        require(self.scale > 0, "scale", self.scale, "Use a positive number of units per meter, such as 0.5.")
 
 
 class RotaryPosition(nn.Module):
