@@ -42,7 +42,7 @@ NOT_RUN = {
 }
 """Beginnings of commands that this test leaves out."""
 
-NEEDS_WEIGHTS = ("--init_from weights/", "pretrained weights/")
+NEEDS_WEIGHTS = ("--init_from weights/", "pretrained weights/", "utonia")
 MAKES_PICTURE = "--png docs/"  # tests/test_doc_pictures.py runs these
 
 TRAINER = "--trainer.max_epochs 1 --trainer.progress_bar false --trainer.accelerator cpu --trainer.precision 32-true"

@@ -16,7 +16,7 @@ COMMANDS = sorted(
         command
         for page in PAGES
         for command in bash_commands(page.read_text())
-        if command.startswith(PARSED_ONLY) or " weights/" in command
+        if command.startswith(PARSED_ONLY) or " weights/" in command or "utonia" in command
     }
 )
 
