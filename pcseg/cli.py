@@ -5,8 +5,10 @@ This module names the commands and imports none of them, so that any module may 
 
 import contextlib
 import ctypes
+import difflib
 import importlib
 import inspect
+import pkgutil
 import re
 import sys
 import warnings
@@ -48,6 +50,9 @@ CONFIG = "config"
 
 MOST_WORDS = 400
 """Number of characters of a message of jsonargparse that are shown."""
+
+UNKNOWN_CLASS = re.compile(r"module '([\w.]+)' has no attribute '(\w+)'|No module named '([\w.]+)'")
+"""Messages of Python about a class that does not exist."""
 
 UNKNOWN_OPTION = re.compile(
     r"(?:Option '|unrecognized arguments: (--)|Group '(?P<group>[\w.]+)' does not accept option ')(?P<name>[\w.]+)"
@@ -206,11 +211,24 @@ class ShortErrorParser(ArgumentParser):
         else:
             key = re.search(r'Parser key "([^"]+)":', str(message))
             words = " ".join(str(message).replace(key[0] if key else "", "").split())
-            text = f"{key[1]}: {words}" if key else words
+            missing = UNKNOWN_CLASS.search(words)
+            text = f"{key[1]}: " if key else ""
+            text += _missing_class(*missing.groups(default="")) if missing else words
             text = f"{text[:MOST_WORDS]}{' …' * (len(text) > MOST_WORDS)}"
-            text += f" Try: {self.prog} --help" if is_command else ""
+            text += f" Try: {self.prog} --help" if is_command and not missing else ""
         print(f"pcseg: error: {text}", file=sys.stderr)
         sys.exit(2)
+
+
+def _missing_class(module: str, name: str, unknown: str) -> str:
+    """Return a message about ``name``, which ``module`` lacks, or about an ``unknown`` module; name the nearest one."""
+    names: list[str] = []
+    if module:
+        found = importlib.import_module(module)
+        names = [*vars(found), *(part.name for part in pkgutil.iter_modules(getattr(found, "__path__", ())))]
+    near = difflib.get_close_matches(name, [other for other in names if other[0] != "_"], n=1)
+    advice = f"Use {module}.{near[0]}." if near else "Correct the name, or install its package."
+    return f"{unknown or f'{module}.{name}'} does not exist. {advice}"
 
 
 def make_parser(function: Callable[..., object], *, prog: str | None = None) -> ArgumentParser:

@@ -122,10 +122,13 @@ def perform(*, manner: Bow, wave: Wave, mood: str = "good") -> None:
          f"inne: not an option of {__name__}.Bow. Choose from: depth, inner."),
         ({"wave": {"highness": 2}}, "wave.highness: not an option of pcseg perform. Choose from: wave.height."),
         ({"mod": 2}, "mod: not an option of pcseg perform. Choose from: "),
+        ({"manner": "pcseg.heads.PointHed"}, "manner: pcseg.heads.PointHed does not exist. Use pcseg.heads.PointHead."),
+        ({"manner": "pcseg.hads.PointHead"}, "manner: pcseg.hads does not exist. Use pcseg.heads."),
+        ({"manner": "psceg.heads.PointHead"}, "manner: psceg does not exist. Correct the name"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("given", ["in a file", "as an option"])
-def test_an_unknown_option_of_a_class_lists_the_known(
+def test_an_unknown_option_or_class_gives_the_known(
     typo: dict, message: str, given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     args, value, name = ["--manner", f"{__name__}.Bow"], typo, ""
@@ -134,7 +137,11 @@ def test_an_unknown_option_of_a_class_lists_the_known(
         name, value = f"{name}.{key}" if name else key, value[key]
     file = tmp_path / "typo.yaml"
     file.write_text(json.dumps(typo))
-    args += ["--config", str(file)] if given == "in a file" else [f"--{name}={json.dumps(value)}"]
+    args += (
+        ["--config", str(file)]
+        if given == "in a file"
+        else [f"--{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    )
     with pytest.raises(SystemExit):
         run(perform, args=args, prog="pcseg perform")
     error = capsys.readouterr().err

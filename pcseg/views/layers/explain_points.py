@@ -40,7 +40,7 @@ def explain_cloud(
     if cloud.schema is not None:
         cloud.schema.require_same(model.schema, this=str(cloud.source), that=str(model.path))
     rows, left_out = usable_rows(cloud)
-    remarks = [f"read: {len(cloud):,} points from {cloud.source}", *cloud.remarks, *left_out]
+    remarks = [*cloud.remarks, *left_out]
     frame = cloud_frame(cloud, rows, units=units, up=up)
     maps, row, colors = _explain(model, cloud, rows, frame, remarks)
     if baseline is not None:
