@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from helpers.fakes import write_fake_building
 from helpers.heads import part, point_head
 from helpers.published_points import published_state
 from helpers.tiny_ptv3 import batch_of, cloud
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pcseg.backbones.points import ptv3
@@ -22,7 +23,10 @@ from pcseg.backbones.points.ptv3 import Utonia
 from pcseg.backbones.points.ptv3_network import PTv3
 from pcseg.backbones.points.ptv3_rotary import Rotary
 from pcseg.cli import main
+from pcseg.data.io.ply import write_ply
 from pcseg.errors import UserError
+from pcseg.inference.predict import predict
+from pcseg.labels import S3DIS
 from pcseg.official import hub
 from pcseg.official.convert import convert
 
@@ -38,9 +42,9 @@ ALONE = {"dec_channels": [], "dec_depths": [], "dec_heads": []}
 DECODER = {"dec_channels": [12], "dec_depths": [1], "dec_heads": [1]}
 
 
-def network(**options: Any) -> PTv3:
+def network(in_channels: int = 10, **options: Any) -> PTv3:
     """Return an encoder without zero parameters."""
-    made = PTv3(10, variant="sonata", **{**ENCODER, **ALONE, "rotary": Rotary(), **options})
+    made = PTv3(in_channels, variant="sonata", **{**ENCODER, **ALONE, "rotary": Rotary(), **options})
     for parameter in made.parameters():
         parameter.data += 0.1 * torch.rand(parameter.shape)
     return made.eval()
@@ -98,6 +102,30 @@ def test_converted_encoder_computes_the_same(
     )
     for level, expected in zip(made.encode(batch), theirs.encode(reference)):
         torch.testing.assert_close(level.x, expected.x, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_converted_model_predicts(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    theirs, classify = network(7, **DECODER), nn.Linear(12, S3DIS.num_classes)
+    state = {f"module.backbone.{name}": tensor for name, tensor in published_state(theirs).items()}
+    state |= {f"module.seg_head.{name}": tensor for name, tensor in classify.state_dict().items()}
+    root, features = write_fake_building(tmp_path / "building", num_points=300), ["pos", "color", "height"]
+    data = part(
+        "data.room_data.RoomData", root=str(root), features=features, grid_size=0.3, missing_color="zero"
+    )
+    file, out = tmp_path / "model.yaml", tmp_path / "utonia.ckpt"
+    file.write_text(yaml.safe_dump(settings(**DECODER) | {"head": part("heads.LinearHead"), "data": data}))
+    main(["convert", str(save(tmp_path, state)), str(out), "--config", str(file)])
+    assert "It can be evaluated directly." in capsys.readouterr().out
+    scan = tmp_path / "scan.ply"
+    write_ply(scan, dict(zip("xyz", 3 * torch.rand(3, 400).numpy())))
+    found = predict(scan, out, units="m", up="z")
+    assert len(found.label) == 400
+    assert any("constant (0, 0, 0)" in remark for remark in found.remarks)
+    state.pop("module.backbone.dec.dec0.block0.attn.rope.inv_freq")
+    with pytest.raises(SystemExit):
+        main(["convert", str(save(tmp_path, state)), str(out), "--config", str(file)])
+    assert "lacks backbone.dec.0.blocks.0.attention.rotary.inv_freq" in capsys.readouterr().err
 
 
 def test_converting_other_weights(tmp_path: Path) -> None:
