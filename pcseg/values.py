@@ -25,7 +25,7 @@ class Range:
     high: float
     without: Literal["", "low", "high"] = ""
 
-    def __contains__(self, value: float) -> bool:
+    def __contains__(self, value: Any) -> bool:
         edge = {"low": self.low, "high": self.high}.get(self.without)
         return bool(self.low <= value <= self.high and value != edge)  # not for NaN
 

@@ -34,6 +34,10 @@ ROTATIONS = {
 """Rotation that maps each direction to z (rows: new x, y, z), without reflection."""
 
 
+CHUNK = 1_000_000
+"""Number of points that are computed in float64 at a time."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Frame:
     """The transformation from the coordinates of a file to those of a scene.
@@ -63,8 +67,11 @@ class Frame:
         """Convert file coordinates to scene coordinates ``(N, 3)`` float32."""
         if np.array_equal(self.matrix, np.eye(4)):
             return pos.astype(np.float32, copy=False)
-        moved = pos.astype(np.float64) @ self.matrix[:3, :3].T + self.matrix[:3, 3]
-        return moved.astype(np.float32)
+        moved = np.empty((len(pos), 3), np.float32)
+        for start in range(0, len(pos), CHUNK):
+            part = pos[start : start + CHUNK].astype(np.float64)
+            moved[start : start + CHUNK] = part @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+        return moved
 
     def rotate(self, normal: np.ndarray) -> np.ndarray:
         """Rotate directions ``(N, 3)`` of the file into the scene."""

@@ -1,6 +1,7 @@
 """Voxel grouping: sort the points of a cloud by voxel, and select one point per voxel."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -94,33 +95,49 @@ def group_by_voxel(pos: np.ndarray, grid_size: float) -> VoxelGroups:
     if not np.isfinite(pos).all():
         raise UserError("the cloud has NaN or infinite positions. Remove these points.")
     try:
-        return group_cells([_cells(column.astype(np.float64) / grid_size) for column in pos.T])
+        return group_cells(_cells(np.divide(column, grid_size, dtype=np.float64)) for column in pos.T)
     except OverflowError as error:
         raise UserError(f"{error} of {grid_size} m. Remove outliers or check the unit.") from error
 
 
-def group_cells(cells: Sequence[np.ndarray]) -> VoxelGroups:
+def group_cells(cells: Iterable[np.ndarray]) -> VoxelGroups:
     """Group points by the integer coordinates of their cells, one array ``(N,)`` per axis.
 
     Raises:
         OverflowError: There are too many cells to number them.
     """
-    origin = np.array([cell.min() if len(cell) else 0 for cell in cells], dtype=np.int64)
-    cells = [cell.astype(np.int64, copy=False) - low for cell, low in zip(cells, origin)]
-    extent = [int(cell.max(initial=0)) + 1 for cell in cells]
-    if max(extent) > 2**31 or extent[0] * extent[1] * extent[2] >= 2**63:
+    origin, extent, keys = [], [], np.zeros(0, np.int64)
+    for cell in cells:  # one axis at a time and in place, for scenes of many points
+        origin.append(int(cell.min()) if len(cell) else 0)
+        extent.append(int(cell.max(initial=origin[-1])) - origin[-1] + 1)
+        if len(origin) == 1:
+            keys = cell.astype(np.int64)
+            keys -= origin[0]
+        elif max(extent) <= 2**31 and math.prod(extent) < 2**63:  # otherwise an error follows
+            keys *= extent[-1]
+            keys += cell
+            keys -= origin[-1]
+        del cell  # before the next one is made
+    if max(extent) > 2**31 or math.prod(extent) >= 2**63:
         raise OverflowError(f"the cloud spans {' x '.join(map(str, extent))} voxels")
-    order, ptr, keys = _sort_by_key((cells[0] * extent[1] + cells[1]) * extent[2] + cells[2])
-    rows = np.empty((len(order), 3), dtype=np.int32)
-    for axis, cell in enumerate(cells):
-        rows[:, axis] = cell
-    grid_pos = rows.take(order[ptr[:-1]], axis=0)
-    return VoxelGroups(order=order, ptr=ptr, grid_pos=grid_pos, keys=keys.astype(np.uint64), origin=origin)
+    order, ptr, keys = _sort_by_key(keys)
+    rest, columns = keys, []
+    for size in reversed(extent):
+        rest, column = np.divmod(rest, size)
+        columns.append(column.astype(np.int32))
+    grid_pos = np.stack(columns[::-1], axis=1)
+    return VoxelGroups(
+        order=order,
+        ptr=ptr,
+        grid_pos=grid_pos,
+        keys=keys.astype(np.uint64),
+        origin=np.array(origin, np.int64),
+    )
 
 
 def _cells(scaled: np.ndarray) -> np.ndarray:
     """Return the int64 cells of coordinates in voxels; raise :class:`OverflowError` if they do not fit."""
-    cells = np.floor(scaled)
+    cells = np.floor(scaled, out=scaled)
     if max(cells.max(initial=0), -cells.min(initial=0)) >= 2**62:
         raise OverflowError("the cloud extends beyond 2^62 voxels")
     return cells.astype(np.int64)
@@ -129,10 +146,12 @@ def _cells(scaled: np.ndarray) -> np.ndarray:
 def _sort_by_key(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the stable order of non-negative keys, the start of each distinct key and the end, and those keys."""
     # NumPy sorts 16-bit integers by radix: one pass per digit takes a quarter of the time of sorting the keys
-    order = np.argsort(keys.astype(np.uint16), kind="stable")
-    for shift in range(16, int(keys.max(initial=0)).bit_length(), 16):
-        digit = (keys >> keys.dtype.type(shift)).astype(np.uint16)
+    digits = keys.astype("<i8", copy=False).view("<u2").reshape(-1, 4).T
+    small = np.uint32 if len(keys) < 2**32 else np.int64
+    order = np.argsort(digits[0], kind="stable").astype(small)
+    for digit in digits[1 : max(-(-int(keys.max(initial=0)).bit_length() // 16), 1)]:
         order = order[np.argsort(digit[order], kind="stable")]
+    order = order.astype(np.int64)
     ordered = keys[order]
     begins = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
     ptr = np.concatenate([[0], begins, [len(keys)]]) if len(keys) else np.zeros(1, dtype=np.int64)

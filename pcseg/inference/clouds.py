@@ -87,7 +87,10 @@ def predict_cloud(
             substitute for.
     """
     start = time.perf_counter()
-    rows, left_out = usable_rows(cloud)
+    usable, left_out = usable_rows(cloud)
+    count = len(usable)
+    rows = slice(None) if count == len(cloud) else usable  # a slice copies nothing
+    del usable
     frame = cloud_frame(cloud, rows, units=units, up=up)
     remarks = [f"read: {cloud.source}, {summary(cloud, frame)}", *cloud.remarks, *left_out, *frame.remarks]
     sample = make_sample(model, cloud, rows, frame, remarks)
@@ -104,10 +107,10 @@ def predict_cloud(
     confidence = np.zeros(len(cloud), dtype=np.float32)
     label[rows], confidence[rows] = prediction.label, prediction.confidence
     remarks.append(
-        f"prediction: {len(rows):,} points in {seconds:.1f} s ({len(rows) / seconds:,.0f} points per second)"
+        f"prediction: {count:,} points in {seconds:.1f} s ({count / seconds:,.0f} points per second)"
     )
-    if len(rows):
-        shares = np.bincount(prediction.label, minlength=model.schema.num_classes) / len(rows)
+    if count:
+        shares = np.bincount(prediction.label, minlength=model.schema.num_classes) / count
         remarks += [
             f"classes: {class_shares(shares, model.schema)}",
             f"confidence: {prediction.confidence.mean():.2f} on average",
@@ -151,7 +154,7 @@ def usable_rows(cloud: Cloud) -> tuple[np.ndarray, list[str]]:
 
 
 def make_sample(
-    model: LoadedModel, cloud: Cloud, rows: np.ndarray, frame: Frame, remarks: list[str]
+    model: LoadedModel, cloud: Cloud, rows: np.ndarray | slice, frame: Frame, remarks: list[str]
 ) -> Sample:
     """Return the points ``rows`` in the axes and with the fields that the model needs.
 
@@ -178,12 +181,12 @@ def make_sample(
         color = cloud.color[rows]
     elif "color" in model.features:
         mean = np.array(substitute(model, "color", cloud), dtype=np.float32)
-        color = np.tile(mean, (len(rows), 1))
+        color = np.broadcast_to(mean, (len(pos), 3))
         text = ", ".join(f"{value:.0f}" for value in mean)
         remarks.append(f"color: not in the file, replaced by the constant ({text}); accuracy may drop")
     else:
-        color = np.zeros((len(rows), 3), dtype=np.uint8)
-    none = np.full(len(rows), IGNORE_INDEX, dtype=np.int16)  # the smallest type: there may be many points
+        color = np.broadcast_to(np.uint8(0), (len(pos), 3))
+    none = np.broadcast_to(np.int16(IGNORE_INDEX), len(pos))  # takes no memory
     sample = Sample(name=cloud.source.name, pos=pos, color=color, label=none, instance=none, normal=normal)
     if model.card.room_axes:
         sample, remark = in_room_axes(sample)

@@ -224,29 +224,30 @@ class _SceneRunner:
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Yield the scores of every forward pass and their rows: points sorted by voxel, or voxels."""
         sample = sample if sample.height is not None else with_height(sample)
-        # sorted by voxel once, so that every pass reads memory in order
-        ordered = sample.take(groups.order)
+        # for several passes sorted by voxel once, so that every pass reads memory in order
+        ordered = sample.take(groups.order) if most > 1 else None
         margin = int(np.ceil(self.options.margin / self.grid_size))
         blocks = cut_into_blocks(groups.grid_pos, max_voxels=self.options.points_per_pass, margin=margin)
         fragments = [min(most, int(groups.count[block.rows[block.core]].max())) for block in blocks]
         done = 0
         for block, number in zip(blocks, fragments):
-            for shown, probability in self._run_block(block, number, groups, ordered):
+            for shown, probability in self._run_block(block, number, groups, sample, ordered):
                 yield (shown if self.by_point else block.rows)[block.core], probability
                 done += 1
                 advance(done / sum(fragments))
 
     def _run_block(
-        self, block: Block, fragments: int, groups: VoxelGroups, ordered: Sample
+        self, block: Block, fragments: int, groups: VoxelGroups, sample: Sample, ordered: Sample | None
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Yield the points of each fragment, as rows of ``ordered``, and the scores of the core of the block."""
+        """Yield the points of each fragment, by their positions in ``groups.order``, and the scores of the core."""
         start, count = groups.ptr[block.rows], groups.count[block.rows]
         grid_pos, device = groups.grid_pos[block.rows], device_of(self.model)
         core = torch.from_numpy(block.core).to(device)
         voxels: VoxelSet | None = None
         for number in range(fragments):
             shown = start + number % count
-            fragment = replace(ordered.take(shown), grid_pos=grid_pos)
+            points = sample.take(groups.order[shown]) if ordered is None else ordered.take(shown)
+            fragment = replace(points, grid_pos=grid_pos)
             batch = scene_batch(fragment, self.features).to(device)
             voxels = VoxelSet(batch.grid_pos, batch.ptr) if voxels is None else voxels
             batch.voxels = voxels

@@ -150,17 +150,25 @@ def parse_header(data: bytes, path: Path) -> PlyHeader:
     return PlyHeader(elements=tuple(elements), start=end.end(), order=order or "")
 
 
+ROWS_AT_ONCE = 100_000
+"""Number of rows that are written at a time."""
+
+
 def write_ply(path: Path, columns: Columns) -> None:
     """Write columns of equal length as the vertices of a binary PLY file."""
     from plyfile import PlyData, PlyElement
 
-    table = np.empty(
-        len(next(iter(columns.values()))), [(name, column.dtype) for name, column in columns.items()]
-    )
-    for name, column in columns.items():
-        table[name] = column
-    with atomic_path(path) as temporary:
-        PlyData([PlyElement.describe(table, "vertex")], byte_order="<").write(temporary)
+    count = len(next(iter(columns.values())))
+    kinds = np.dtype([(name, column.dtype.newbyteorder("<")) for name, column in columns.items()])
+    everything = np.broadcast_to(np.zeros((), kinds), count)  # for the header; takes no memory
+    header = PlyData([PlyElement.describe(everything, "vertex")], byte_order="<").header
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(f"{header}\n".encode())
+        for start in range(0, count, ROWS_AT_ONCE):
+            table = np.empty(min(ROWS_AT_ONCE, count - start), kinds)
+            for name, column in columns.items():
+                table[name] = column[start : start + ROWS_AT_ONCE]
+            file.write(table.tobytes())
 
 
 def _described(columns: Columns) -> PointTable:
