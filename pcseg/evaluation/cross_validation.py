@@ -79,13 +79,12 @@ def _run_folds(
     failures, reports = [], []
     for fold in folds:
         run = out / fold
-        status = train_fold(config, fold, run, progress_bar=progress_bar)
-        if status in (130, -2):
-            raise KeyboardInterrupt("run the command again to resume")
-        if status != 0:
-            failures.append(f"{fold} (training ended with status {status}, see above)")
-            continue
         try:
+            status = train_fold(config, fold, run, progress_bar=progress_bar)
+            if status in (130, -2):
+                raise KeyboardInterrupt("run the command again to resume")
+            if status != 0:
+                raise UserError(f"training ended with status {status}, see above")
             report = evaluate(
                 ckpt=run / "best.ckpt", out=run / "evaluation", root=Path(config["data"]["init_args"]["root"]),
                 splits=[fold], tta=tta, fragments=fragments, device=device, progress_bar=progress_bar,

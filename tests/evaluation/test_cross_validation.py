@@ -151,18 +151,21 @@ def test_folds_that_differ_are_not_added(
         sum_folds([first, second], source="folds")
 
 
-def test_a_failed_fold_does_not_stop_the_others(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(args: list[str]) -> int:
-        return 1 if "Area_1" in args[1] else in_this_process(args)
-
-    monkeypatch.setattr(crossval, "run_training", fails)
-    with pytest.raises(UserError, match=r"Area_1 \(training ended with status 1"):
+@pytest.mark.parametrize("failure", ["training", "folder"])
+def test_a_failed_fold_does_not_stop_the_others(recipe: Path, tmp_path: Path, failure: str) -> None:
+    fold, message = tmp_path / "out" / "Area_1", r"Area_1 \(training ended with status 1"
+    fold.parent.mkdir()
+    if failure == "training":
+        fold.mkdir()
+        (fold / "last.ckpt").write_bytes(b"no checkpoint")
+    else:
+        fold.write_text("a file is in the way")
+        message = r"Area_1 \(.*fold\.json: cannot be written"
+    with pytest.raises(UserError, match=message):
         cross(recipe, tmp_path / "out", folds=["Area_1", "Area_2"])
     assert (tmp_path / "out" / "Area_2" / "evaluation" / "results.json").exists()
     assert not (tmp_path / "out" / "results.json").exists()
-    monkeypatch.setattr(crossval, "run_training", in_this_process)
+    (fold / "last.ckpt" if failure == "training" else fold).unlink()
     cross(recipe, tmp_path / "out", folds=["Area_1", "Area_2"])
     assert (tmp_path / "out" / "results.json").exists()
 
