@@ -47,13 +47,14 @@ _CASES = (
     Piece(make=fur.bookshelf, count=(1, 3), on_top=(fit.ON_SHELF, 2)),
     Piece(make=fur.cabinet, count=(1, 2), on_top=(fit.ON_SHELF, 3)),
 )
+_SEATS = Piece(make=fur.chair, count=(0, 3), front=0.1)
 _TABLE = Piece(
     make=fur.dining_table, where="free", front=0.6, on_top=(fit.ON_DESK, 3), near=(fur.chair, "around")
 )
 
 FAMILIES: Mapping[str, Family] = {
     "office": Family(
-        short=(2.7, 4.4), long=(3.4, 6.0), pieces=(_BOARD, _WORK, *_CASES, *_WALLS, *_LOOSE, _PEOPLE)
+        short=(2.7, 4.4), long=(3.4, 6.0), pieces=(_BOARD, _WORK, _SEATS, *_CASES, *_WALLS, *_LOOSE, _PEOPLE)
     ),
     "meeting_room": Family(
         short=(3.6, 5.0),
@@ -63,7 +64,7 @@ FAMILIES: Mapping[str, Family] = {
             Piece(make=fur.meeting_table, where="free", front=0.9, on_top=(fit.ON_DESK, 5),
                   near=(fur.office_chair, "around")),
             Piece(make=fit.television, count=(0, 1), where="hung"),
-            *_CASES, *_WALLS, *_LOOSE, _PENDANT, _PEOPLE,
+            _SEATS, *_CASES, *_WALLS, *_LOOSE, _PENDANT, _PEOPLE,
         ),
     ),
     "classroom": Family(
@@ -99,7 +100,7 @@ FAMILIES: Mapping[str, Family] = {
             Piece(make=fit.television, count=(0, 1), where="hung", height=(0.8, 1.2)),
             Piece(make=fur.bookshelf, count=(0, 3)),
             Piece(make=fur.ottoman, count=(0, 1), where="free", front=0.2),
-            _TABLE, *_WALLS, *_LOOSE, _PENDANT, _PEOPLE, Piece(make=fur.floor_lamp, count=(0, 2), front=0.05),
+            _TABLE, _SEATS, *_WALLS, *_LOOSE, _PENDANT, _PEOPLE, Piece(make=fur.floor_lamp, count=(0, 2), front=0.05),
         ),
     ),
     "kitchen": Family(

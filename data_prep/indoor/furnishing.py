@@ -89,7 +89,8 @@ def _pose(plan: Floorplan, whole: Item, piece: Piece) -> Pose | None:
         pose = plan.against_wall(whole, front=piece.front, gap=float(rng.uniform(0.01, 0.06)))
     elif piece.where == "free":
         yaws = QUARTERS if rng.random() < 0.7 else tuple(rng.uniform(0, 2 * np.pi, 4))
-        pose = plan.inside(whole, margin=piece.front, yaws=yaws)
+        margins = (piece.front, min(piece.front, 0.35))  # closer to others rather than not at all
+        pose = plan.inside(whole, margin=margins[0], yaws=yaws) or plan.inside(whole, margin=margins[1])
     elif piece.where == "hung":
         found = plan.hang(whole, float(rng.uniform(*piece.height)), sides=plan.inner)
         pose = plan.items[-1][1] if found else None

@@ -168,7 +168,8 @@ def bed(rng: np.random.Generator, style: Style) -> list[Item]:
     else:
         item.add(frame, box((wide, long, base)))
     item.add(frame, box((wide + 0.06, 0.06, rng.uniform(*builds.head)), (0, -long / 2 - 0.03, 0)))
-    item.add(look.white, pillow((wide - 0.02, long - 0.04, soft), (0, 0, base), 0.12))
+    sheet = replace(linen, color=palette.jitter(rng, (0.85, 0.84, 0.82)))
+    item.add(sheet, pillow((wide - 0.02, long - 0.04, soft), (0, 0, base), 0.12))
     cover = long * rng.uniform(0.5, 0.72)
     duvet = pillow((wide + 0.08, cover, soft * 0.6), (0, (long - cover) / 2, base + soft * 0.5), 0.2)
     item.add(linen, duvet)
@@ -177,7 +178,7 @@ def bed(rng: np.random.Generator, style: Style) -> list[Item]:
         x = (k + 0.5) * wide / number - wide / 2
         cushion = pillow((0.6, 0.4, 0.16), (0, 0, 0), 0.6).turned(rng.normal(0, 0.1))
         item.add(
-            look.white if rng.random() < 0.5 else linen,
+            sheet if rng.random() < 0.5 else linen,
             cushion.moved((x, 0.3 - long / 2, base + soft - 0.03)),
         )
     return [item]

@@ -29,7 +29,7 @@ class Camera:
         blown: Share of scans whose brightest points are clipped hard instead of compressed.
     """
 
-    exposure: Range = (0.62, 1.6)
+    exposure: Range = (0.65, 1.8)
     contrast: Range = (0.65, 1.05)
     cast: float = 0.035
     warm: float = 0.04
@@ -41,7 +41,7 @@ class Camera:
     def record(
         self, model: RoomModel, cloud: Returns, eye: np.ndarray, rng: np.random.Generator, *, threads: int = 1
     ) -> np.ndarray:
-        """Return colors ``(n, 3)`` uint8; ``eye`` (s, 3) are the poses. Strays are gray."""
+        """Return colors ``(n, 3)`` uint8; ``eye`` (s, 3) are the poses. Strays get the color of any point."""
         met = cloud.surface >= 0
         seen = cloud[np.flatnonzero(met)]
         light = _light(model, seen, eye[seen.shot], rng, threads)
@@ -61,8 +61,10 @@ class Camera:
             color = np.minimum(color, 0.75) + 0.25 * (1 - np.exp(-np.maximum(color - 0.75, 0) / 0.25))
         sigma = draw(rng, self.noise)
         color += rng.normal(0, sigma, (len(color), 1)) + rng.normal(0, sigma / 3, color.shape)
-        result = np.full((len(cloud), 3), 127, np.uint8)
+        result = np.empty((len(cloud), 3), np.uint8)
         result[met] = np.clip(np.rint(color * 255), 0, 255)
+        if len(seen):
+            result[~met] = result[np.flatnonzero(met)[rng.integers(len(seen), size=int((~met).sum()))]]
         return result
 
 

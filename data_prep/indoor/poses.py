@@ -85,10 +85,10 @@ class Walk:
 
     Args:
         lens: The rays of one pose.
-        stops: Number of positions per room.
+        stops: Number of positions per 10 square meters of a room.
         turns: Number of directions at each.
         pitch: Mean and standard deviation of the pitch in degrees.
-        drift: Standard deviation in meters of the error of the pose at the end of a room; 0: none.
+        drift: Standard deviation in meters of the error of the pose at the end; ``None``: none.
         sector: Width in degrees of the directions at one stop.
     """
 
@@ -102,7 +102,9 @@ class Walk:
     def shots(self, scene: Scene, rng: np.random.Generator) -> Shots:
         eyes, yaws = [], []
         for spots in scene.spots:
-            stops = _spread(spots, self.stops, rng) + np.array([0, 0, 1.45])
+            area = float(np.prod(np.ptp(spots[:, :2], axis=0)))
+            number = max(1, round(self.stops * np.clip(area / 10, 0.6, 2.5)))
+            stops = _spread(spots, number, rng) + np.array([0, 0, 1.45])
             stops[:, 2] += rng.normal(0, 0.12, len(stops))
             middle = spots.mean(axis=0)
             ahead = np.arctan2(*(middle - stops).T[1::-1])
@@ -116,7 +118,7 @@ class Walk:
         shots = _shots(self.lens, eye, yaw, pitch, rng)
         if self.drift is None:
             return shots
-        steps = rng.normal(0, 1, (len(eye), 3)).cumsum(axis=0) / np.sqrt(self.stops * self.turns)
+        steps = rng.normal(0, 1, (len(eye), 3)).cumsum(axis=0) / np.sqrt(len(eye))
         return Shots(shots.eye, shots.direction, draw(rng, self.drift) * steps)
 
 

@@ -66,17 +66,17 @@ def _with_texture(model: RoomModel, cloud: Returns, plain: float, rng: np.random
     phase = cloud.pos @ (rng.normal(size=(3, 3)) * 2.5) + rng.uniform(0, 6.3, 3)
     luck = np.clip(0.5 + 0.5 * np.sin(phase).sum(axis=1), 0, 1)
     kept = rng.random(len(cloud)) < np.maximum(texture, plain + (1 - plain) * luck)
-    rough = rng.normal(0, 0.012, len(cloud)) * (texture < 0.3)
+    rough = rng.normal(0, 0.006, len(cloud)) * (texture < 0.3)
     return replace(cloud, pos=cloud.pos + rough[:, None] * cloud.normal)[np.flatnonzero(kept)]
 
 
-_NARROW = Pinhole(rows=60, columns=80, width=58)
+_NARROW = Pinhole(rows=69, columns=92, width=58)
 
 SENSORS: Mapping[str, Sensor] = {
     "laser": Sensor(
         poses=Tripod(lens=Fan(rows=420, columns=1100), least=1, most=3),
         ranging=Ranging(ghosts=0.05),
-        merge=Merge(spacing=(0.006, 0.025), noise=(0.001, 0.004), growth=0.5, strays=(0.001, 0.04)),
+        merge=Merge(spacing=(0.006, 0.025), noise=(0.001, 0.004), growth=0.5, strays=(0.002, 0.06)),
     ),
     "rings": Sensor(
         poses=Tripod(lens=Fan(rows=110, columns=1800, low=-55), least=2, most=4),
@@ -86,7 +86,7 @@ SENSORS: Mapping[str, Sensor] = {
     "mobile_laser": Sensor(
         poses=Walk(lens=Fan(rows=24, columns=600, low=-70, high=75, tilt=25), stops=8, turns=4, drift=(0.003, 0.02)),
         ranging=Ranging(least=0.5, ghosts=0.03),
-        merge=Merge(spacing=(0.015, 0.1), noise=(0.004, 0.01), strays=(0.002, 0.05)),
+        merge=Merge(spacing=(0.015, 0.1), noise=(0.004, 0.01), strays=(0.004, 0.06)),
     ),
     "station_mesh": Sensor(
         poses=Tripod(lens=Fan(rows=400, columns=900, low=-65), least=3, most=5),
@@ -95,14 +95,14 @@ SENSORS: Mapping[str, Sensor] = {
         camera=Camera(noise=(0.02, 0.05), exposure=(0.7, 1.3)),
     ),
     "depth_mesh": Sensor(
-        poses=Walk(lens=_NARROW, stops=10, turns=8, drift=(0.001, 0.008), sector=300),
+        poses=Walk(lens=_NARROW, stops=8, turns=8, drift=(0.001, 0.008), pitch=(-24, 16), sector=240),
         ranging=Ranging(least=0.4, most=4.5, mixed=0.2, gap=0.25, grazing=0.25),
         merge=Merge(
-            spacing=(0.012, 0.025), noise=(0.0034, 0.0086), grain=0.05, growth=0.5, fused=True, observed=2, smooth=1
+            spacing=(0.012, 0.025), noise=(0.0034, 0.0086), grain=0.05, growth=0.5, fused=True, smooth=1
         ),
     ),
     "handheld": Sensor(
-        poses=Walk(lens=_NARROW, stops=8, turns=8, drift=(0.01, 0.05), sector=250),
+        poses=Walk(lens=_NARROW, stops=8, turns=8, drift=(0.01, 0.05), pitch=(-20, 16), sector=250),
         ranging=Ranging(least=0.5, most=5, mixed=0.3, grazing=0.2, levels=350),
         merge=Merge(spacing=(0.008, 0.02), noise=(0.002, 0.009), growth=1.5, strays=(0.001, 0.03)),
     ),

@@ -54,7 +54,7 @@ def add_windows(plan: Floorplan, style: Style) -> None:
     sill = rng.uniform(0.55, 1.05) if rng.random() < 0.8 else 0.08
     top = min(rng.uniform(1.9, 2.85), plan.size[2] - 0.12)
     wide, glow = rng.uniform(0.8, 2.4), rng.choice([0.0, rng.uniform(0.6, 1.8)], p=[0.25, 0.75])
-    cover = rng.choice(["none", "blinds", "curtain"], p=[0.5, 0.25, 0.25])
+    cover, dropout = rng.choice(["none", "blinds", "curtain"], p=[0.5, 0.25, 0.25]), rng.uniform(0.3, 0.97)
     for side in plan.outer:
         length = plan.length(side)
         number = max(1, int((length - 0.4) // (wide + 0.3)))
@@ -64,7 +64,7 @@ def add_windows(plan: Floorplan, style: Style) -> None:
             if not plan.is_bare(side, (hole[0] - 0.05, hole[1] + 0.05, sill, top)):
                 continue
             window = openings.window_pane(rng, look, pane, top - sill, "none", int(rng.integers(1, 4)))
-            window.surfaces = [_glowing(part, glow) for part in window.surfaces]
+            window.surfaces = [_pane(part, glow, dropout) for part in window.surfaces]
             plan.put(window, plan.on_wall(side, along, 0, sill))
             plan.holes[side].append(hole)
             plan.taken[side].append((*hole[:2], 0.0 if cover == "curtain" else sill, top))
@@ -76,9 +76,11 @@ def add_windows(plan: Floorplan, style: Style) -> None:
                 _add_radiator(plan, side, along, pane * 0.8, sill - 0.12)
 
 
-def _glowing(part: Surface, glow: float) -> Surface:
-    is_pane = part.material.texture is textures.sky
-    return replace(part, material=replace(part.material, glow=glow)) if is_pane else part
+def _pane(part: Surface, glow: float, dropout: float) -> Surface:
+    """Return a part of a window; a pane gets its light and its share of lost returns."""
+    if part.material.texture is not textures.sky:
+        return part
+    return replace(part, material=replace(part.material, glow=glow, dropout=dropout))
 
 
 def _add_blinds(plan: Floorplan, style: Style, side: int, along: float, opening: tuple[float, ...]) -> None:
