@@ -74,7 +74,7 @@ def draw_look(rng: np.random.Generator, name: str) -> Palette:
         base,
         wall=wall,
         # real ceilings are darker than painted samples: they see the floor and no lamp
-        ceiling=replace(base.ceiling, color=jitter(rng, (0.62, 0.62, 0.6), 0.08)),
+        ceiling=replace(base.ceiling, color=jitter(rng, (0.5, 0.5, 0.49), 0.1)),
         wood=Material(
             texture=textures.wood, color=grain, accent=dark, scale=rng.uniform(0.05, 0.12), gloss=0.1
         ),

@@ -95,10 +95,11 @@ SENSORS: Mapping[str, Sensor] = {
         camera=Camera(noise=(0.02, 0.05), exposure=(0.7, 1.3)),
     ),
     "depth_mesh": Sensor(
-        poses=Walk(lens=_NARROW, stops=8, turns=8, drift=(0.001, 0.008), pitch=(-24, 16), sector=240),
+        poses=Walk(lens=_NARROW, stops=8, turns=8, drift=(0.001, 0.008), pitch=(-20, 16), sector=220),
         ranging=Ranging(least=0.4, most=4.5, mixed=0.2, gap=0.25, grazing=0.25),
         merge=Merge(
-            spacing=(0.012, 0.025), noise=(0.0034, 0.0086), grain=0.05, growth=0.5, fused=True, smooth=1
+            spacing=(0.012, 0.025), noise=(0.0034, 0.0086), grain=0.05, growth=0.5, fused=True, observed=2,
+            smooth=1
         ),
     ),
     "handheld": Sensor(
