@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from pcseg.data.manifest import Manifest
 from pcseg.data.scenes import Scene, check_scene, read_scene
 from pcseg.data.schemas import SCANNET20, SCANNET200, SCANNET200_BENCHMARK
 from pcseg.errors import UserError
+from pcseg.files import _temporary
 from pcseg.labels import IGNORE_INDEX
 
 VAL = "scans/scene0011_00/scene0011_00"
@@ -461,7 +463,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     # what a killed run leaves: a scan that the manifest does not know, a part of one, one not begun
     manifest = Manifest.read(out)
     Manifest(dataset="scannet", release="ScanNet v2", schema=SCANNET20, scenes=manifest.scenes[:2]).write(out)
-    (out / "val/scene0011_00.h5").rename(out / "val/.scene0011_00.h5.77.tmp")
+    part = _temporary(out / "val/scene0011_00.h5").name.replace(f".{os.getpid()}.", ".99999999.")
+    (out / "val/scene0011_00.h5").rename(out / "val" / part)
     first = out / manifest.scenes[0].path
     before = first.stat().st_mtime_ns
     prepare(release, out, workers=2)

@@ -171,7 +171,7 @@ def test_images(tmp_path: Path) -> None:
         ),
         (["--by", "context"], "--by context: draws charts. Use it with --png FILE"),
         (["--by", "context", "--html", "a.html"], "with --png FILE"),
-        (["--size", "[0, 0]", "--png", "a.png"], "--size [0, 0]: too small"),
+        (["--size", "[0, 0]", "--png", "a.png"], "--size: 0 is out of range"),
         (["--png", "."], ".: a directory. Pass the name of a file"),
         (["--png", "a.xyz"], "a.xyz: unknown image format"),
         ([], "No screen"),
