@@ -112,7 +112,7 @@ def test_unsuitable_folders_are_refused(raw: Path, taken: Path, tmp_path: Path) 
         frames.take_frames(raw, taken, **SMALL | {"frames": 4})
     with pytest.raises(UserError, match="holds other files"):
         frames.take_frames(raw, raw / "Area_1")
-    with pytest.raises(UserError, match=r"--field_of_view 200\.0"):
+    with pytest.raises(UserError, match=r"--field_of_view: 200\.0"):
         frames.take_frames(raw, tmp_path / "out", field_of_view=200.0)
     other = tmp_path / "raw"
     other.mkdir()
