@@ -45,12 +45,13 @@ $PYTHON -m data_prep.rooms "$DATA/${NAME}_raw" --areas 6 --rooms "$ROOMS" --poin
 log "2/5  Preparing them into $DATA/$NAME"
 $PYTHON -m "data_prep.$DATASET" "$DATA/${NAME}_raw" "$DATA/$NAME" --workers "$WORKERS"
 
-log "3/5  Training a sparse U-Net with the EncNet head; $TEST is kept for the test"
+log "3/5  Training a sparse U-Net with slab context; $TEST is kept for the test"
 PROCESSES=()
-! two_processes || PROCESSES=(--trainer.devices 2)
+# equal to training in one process: the same batches, split, and the same batch norms
+! two_processes || PROCESSES=(--trainer.devices 2 --data.batch_size 1 --trainer.sync_batchnorm true)
 if [ ! -f "$OUT/training_seconds" ]; then
   train_start=$SECONDS
-  $PYTHON scripts/train.py --config rooms/encnet --data.root "$DATA/$NAME" --out "$OUT" --resume true \
+  $PYTHON scripts/train.py --config rooms/slab --data.root "$DATA/$NAME" --out "$OUT" --resume true \
     ${PROCESSES[@]+"${PROCESSES[@]}"} ${SPLITS[@]+"${SPLITS[@]}"} ${EPOCHS:+--trainer.max_epochs "$EPOCHS"}
   echo $((SECONDS - train_start)) >"$OUT/training_seconds"
 fi
