@@ -47,8 +47,7 @@ $PYTHON -m "data_prep.$DATASET" "$DATA/${NAME}_raw" "$DATA/$NAME" --workers "$WO
 
 log "3/5  Training a sparse U-Net with slab context; $TEST is kept for the test"
 PROCESSES=()
-# equal to training in one process: the same batches, split, and the same batch norms
-! two_processes || PROCESSES=(--trainer.devices 2 --data.batch_size 1 --trainer.sync_batchnorm true)
+! two_processes || PROCESSES=(--trainer.devices 2)
 if [ ! -f "$OUT/training_seconds" ]; then
   train_start=$SECONDS
   $PYTHON scripts/train.py --config rooms/slab --data.root "$DATA/$NAME" --out "$OUT" --resume true \
