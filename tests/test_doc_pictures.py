@@ -53,7 +53,7 @@ def write_inputs(words: list[str]) -> None:
     room = Path(words[2])
     writers = {
         "--prediction": lambda path: write_office_prediction(path, room),
-        "--ckpt": lambda path: write_point_model(path, head_in(path)),
+        "--ckpt": lambda path: write_point_model(path, head_in(path), room_axes=head_in(path) == "slab"),
         "--frame_ckpt": lambda path: write_image_model(path, head_in(path)),
     }
     if not room.exists():

@@ -122,7 +122,7 @@ def write_office_frame(color: Path, *, size: tuple[int, int] = (48, 64)) -> None
     (scene.parents[1] / "frames.json").write_text(json.dumps({"schema": json.loads(S3DIS.to_json())}))
 
 
-def write_point_model(path: Path, head: str) -> None:
+def write_point_model(path: Path, head: str, *, room_axes: bool = False) -> None:
     """Write an untrained point model that predicts wall everywhere."""
     config = POINT_HEADS[head]
     model = Segmentor(partial(SparseUNet, **UNET), head_factory(config), in_channels=4, schema=S3DIS)
@@ -132,7 +132,8 @@ def write_point_model(path: Path, head: str) -> None:
         "backbone": {"class_path": "pcseg.backbones.points.sparse_unet.SparseUNet", "init_args": UNET},
         "head": config,
     }
-    _write(path, model, parts, features=["color", "height"], grid_size=0.1, in_channels=4)
+    features = ["color", "height"]
+    _write(path, model, parts, features=features, grid_size=0.1, in_channels=4, room_axes=room_axes)
 
 
 def write_image_model(path: Path, head: str, *, crop_size: tuple[int, int] = (48, 64)) -> None:
