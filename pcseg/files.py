@@ -35,9 +35,9 @@ def atomic_paths(*paths: Path | str) -> Iterator[tuple[Path, ...]]:
     """Yield a temporary path beside each of ``paths``; rename all of them when the block succeeds.
 
     Files and folders are flushed to disk before and after the renames, so that a crash of the machine leaves the
-    old file or the new one. The block must write the yielded paths and close them. If it
-    fails, the temporary files are removed; those of a killed process are
-    removed by :func:`make_folder`. The folders of ``paths`` are created if they do not exist.
+    old file or the new one. The block must write the yielded paths and close them. If it fails, the temporary files
+    are removed; :func:`make_folder` removes those of a killed process. The folders of ``paths`` are created if they do
+    not exist.
 
     Raises:
         UserError: The operating system refuses to write a file.

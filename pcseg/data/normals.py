@@ -9,6 +9,14 @@ if TYPE_CHECKING:
     from scipy.spatial import KDTree
 
 
+def normals_from_inside(pos: np.ndarray) -> np.ndarray:
+    """Return :func:`estimate_normals` of a scan, oriented towards its middle whatever strays lie around it."""
+    if not len(pos):
+        return np.empty((0, 3), np.float32)
+    low, high = np.percentile(pos[:: max(1, len(pos) // 200_000)], (1, 99), axis=0)
+    return estimate_normals(pos, towards=(low + high) / 2)
+
+
 def estimate_normals(
     pos: np.ndarray, *, neighbors: int = 16, towards: np.ndarray | None = None, chunk: int = 32768
 ) -> np.ndarray:

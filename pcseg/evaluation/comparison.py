@@ -12,7 +12,6 @@ from torch import nn
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.data.images.files import read_colors
 from pcseg.data.manifest import Manifest, SceneEntry
-from pcseg.data.rooms import in_room_axes
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.scenes import check_scene
 from pcseg.errors import UserError
@@ -27,6 +26,7 @@ from pcseg.evaluation.backprojection import (
 from pcseg.evaluation.comparison_report import AVERAGE, ComparisonReport
 from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import code_hash, code_record, kept_from_training, training_argument
+from pcseg.inference.clouds import in_axes_of
 from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageModel, ImageOptions, image_model
 from pcseg.inference.points import PointOptions, predict_scene
@@ -136,7 +136,7 @@ class Comparison:
             else:
                 prediction = predict_scene(
                     model.network,
-                    in_room_axes(sample)[0] if model.card.room_axes else sample,
+                    in_axes_of(model, sample),
                     grid_size=model.grid_size,
                     features=model.features,
                     options=self.point_options,

@@ -12,7 +12,6 @@ from rich.progress import Progress
 from pcseg.checkpoint import LoadedModel
 from pcseg.data.manifest import Manifest, SceneEntry, verified_scene
 from pcseg.data.predictions import SavedPrediction, read_prediction, write_prediction
-from pcseg.data.rooms import in_room_axes
 from pcseg.data.sample import load_sample
 from pcseg.data.scenes import Scene, check_scene
 from pcseg.data.schemas import benchmark_of
@@ -21,6 +20,7 @@ from pcseg.evaluation.baselines import require_sklearn, score_baselines
 from pcseg.evaluation.provenance import default_protocol, provenance_record, training_argument
 from pcseg.evaluation.report import Report
 from pcseg.files import make_folder
+from pcseg.inference.clouds import in_axes_of
 from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.inference.tta import SINGLE_PASS, TTA_PASSES, EvaluationProtocol, TTAPass
 from pcseg.metrics.boundary import boundary_counts
@@ -154,10 +154,9 @@ def predict_and_store(
 ) -> None:
     """Predict a scene and write the mean of all TTA passes, then, if there are several ``files``, the first pass."""
     check_scene(scene)
-    sample = load_sample(scene, name=name)
     prediction = predict_scene(
         model.network,
-        in_room_axes(sample)[0] if model.card.room_axes else sample,
+        in_axes_of(model, load_sample(scene, name=name)),
         grid_size=model.grid_size,
         features=model.features,
         options=options,

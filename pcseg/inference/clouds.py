@@ -12,7 +12,7 @@ from pcseg.data.alignment import Frame, Units, Up
 from pcseg.data.inspect_cloud import summary
 from pcseg.data.io.clouds import Cloud, cloud_frame
 from pcseg.data.io.ply import write_ply
-from pcseg.data.normals import estimate_normals
+from pcseg.data.normals import normals_from_inside
 from pcseg.data.predictions import SavedPrediction, write_prediction
 from pcseg.data.rooms import in_room_axes
 from pcseg.data.sample import Sample
@@ -171,12 +171,10 @@ def make_sample(
     if "normal" in model.features:
         if cloud.normal is not None:
             normal = frame.rotate(cloud.normal[rows])
-        elif not len(pos):
-            normal = np.empty((0, 3), dtype=np.float32)
-        elif substitute(model, "normal", cloud) == "estimate":
-            low, high = np.percentile(pos[:: max(1, len(pos) // 200_000)], (1, 99), axis=0)
-            normal = estimate_normals(pos, towards=(low + high) / 2)
-            remarks.append("normals: not in the file, estimated from neighbors")
+        elif not len(pos) or substitute(model, "normal", cloud) == "estimate":
+            normal = normals_from_inside(pos)
+            if len(pos):
+                remarks.append("normals: not in the file, estimated from neighbors")
     if cloud.color is not None:
         color = cloud.color[rows]
     elif "color" in model.features:
@@ -188,8 +186,15 @@ def make_sample(
         color = np.broadcast_to(np.uint8(0), (len(pos), 3))
     none = np.broadcast_to(np.int16(IGNORE_INDEX), len(pos))  # takes no memory
     sample = Sample(name=cloud.source.name, pos=pos, color=color, label=none, instance=none, normal=normal)
-    if model.card.room_axes:
-        sample, remark = in_room_axes(sample)
+    return in_axes_of(model, sample, remarks)
+
+
+def in_axes_of(model: LoadedModel, sample: Sample, remarks: list[str] | None = None) -> Sample:
+    """Return a sample in the axes that the model sees; a rotation is added to ``remarks``."""
+    if not model.card.room_axes:
+        return sample
+    sample, remark = in_room_axes(sample)
+    if remarks is not None:
         remarks.append(remark)
     return sample
 

@@ -11,7 +11,7 @@ import torch
 from pcseg.backbones.points.ptv3 import published_encoder
 from pcseg.data.alignment import Frame
 from pcseg.data.io.clouds import Cloud
-from pcseg.data.normals import estimate_normals
+from pcseg.data.normals import normals_from_inside
 from pcseg.data.voxels import VoxelGroups, group_by_voxel
 
 GRID_SIZE = {"utonia": 0.01, "sonata": 0.02}
@@ -101,8 +101,7 @@ def encoder_features(
     if cloud.normal is not None:
         normal = frame.rotate(cloud.normal[rows])
     else:
-        low, high = np.percentile(pos[:: max(1, len(pos) // 200_000)], (1, 99), axis=0)
-        normal = estimate_normals(pos, towards=(low + high) / 2)
+        normal = normals_from_inside(pos)
         remarks.append("normals: not in the file, estimated from neighbors")
     is_utonia = network.rotary is not None
     made = encoder_input(

@@ -13,7 +13,7 @@ from studies.slab_interventions import SLAB_CHANGES, replaced_tables, slab_conte
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest
-from pcseg.data.rooms import in_room_axes, with_height
+from pcseg.data.rooms import with_height
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import group_by_voxel
@@ -21,6 +21,7 @@ from pcseg.errors import UserError
 from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import default_protocol, provenance_record, training_argument
 from pcseg.evaluation.report import Report
+from pcseg.inference.clouds import in_axes_of
 from pcseg.inference.points import POINTS_PER_PASS, PointOptions
 from pcseg.inference.tta import SINGLE_PASS
 from pcseg.metrics.confusion import ConfusionMatrix
@@ -64,8 +65,8 @@ def intervene(
     if len(entries) < 2:
         raise UserError(f"{root}: {splits} hold one room. Class features of another room need two.")
     options = PointOptions(fragments=1, points_per_pass=points_per_pass)
-    rooms = [load_sample(open_scene(root, entry, model), name=entry.name) for entry in entries]
-    rooms = [in_room_axes(room)[0] for room in rooms] if model.card.room_axes else rooms
+    scenes = [load_sample(open_scene(root, entry, model), name=entry.name) for entry in entries]
+    rooms = [in_axes_of(model, scene) for scene in scenes]
     with torch.inference_mode():
         contexts = [context_of(model, room, points_per_pass) for room in rooms]
         counts: dict[str, list[torch.Tensor]] = {name: [] for name in changes}

@@ -8,12 +8,12 @@ import torch
 from pcseg.checkpoint import load_checkpoint
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest
-from pcseg.data.rooms import in_room_axes
 from pcseg.data.sample import load_sample
 from pcseg.data.transforms.geometry import rotation, turn
 from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import training_argument
 from pcseg.files import write_text
+from pcseg.inference.clouds import in_axes_of
 from pcseg.inference.points import predict_scene
 from pcseg.metrics.confusion import ConfusionMatrix
 
@@ -54,9 +54,11 @@ def rotated_rooms(
             room = load_sample(open_scene(folder, entry, model), name=entry.name)
             for angle, matrix in matrices.items():
                 sample = turn(room, rotation("z", np.deg2rad(angle)))
-                sample = in_room_axes(sample)[0] if model.card.room_axes else sample
                 found = predict_scene(
-                    model.network, sample, grid_size=model.grid_size, features=model.features
+                    model.network,
+                    in_axes_of(model, sample),
+                    grid_size=model.grid_size,
+                    features=model.features,
                 )
                 matrix.update(torch.from_numpy(found.label).long(), torch.from_numpy(np.array(room.label)))
         scores = [f"{100 * matrix.mean_iou():.1f}" for matrix in matrices.values()]
