@@ -19,7 +19,7 @@ Decorated = TypeVar("Decorated")
 
 @dataclass(frozen=True)
 class Range:
-    """Valid values of a number, from ``low`` to ``high``; ``without`` excludes ``low``, ``high`` or both."""
+    """Valid values of a number, from ``low`` to ``high``; ``without`` excludes one of the two."""
 
     low: float
     high: float

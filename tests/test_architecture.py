@@ -15,7 +15,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LAYERS = (
     ("errors",),
-    ("labels", "files", "help_pages", "values"),
+    ("labels", "files", "values"),
     ("config_names",),
     ("cli",),
     ("ops",),
@@ -123,7 +123,7 @@ def test_imports_run_one_way(path: Path) -> None:
 
 
 def test_few_modules_at_the_top() -> None:
-    assert len([path for path in (ROOT / "pcseg").glob("*.py") if not path.name.startswith("__")]) <= 9
+    assert len([path for path in (ROOT / "pcseg").glob("*.py") if not path.name.startswith("__")]) <= 8
 
 
 @pytest.mark.parametrize("path", TESTS, ids=ids)
@@ -149,7 +149,8 @@ def _is_docstring(node: ast.stmt | None) -> bool:
 @pytest.mark.parametrize("path", SOURCES, ids=ids)
 def test_banned_habits(path: Path) -> None:
     tree = parsed(path)
-    library = path.is_relative_to(ROOT / "pcseg") and path.name not in ("cli.py", "errors.py")
+    printing = (ROOT / "pcseg" / "cli" / "__init__.py", ROOT / "pcseg" / "errors.py")
+    library = path.is_relative_to(ROOT / "pcseg") and path not in printing
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             assert node.args.kwarg is None, "no **kwargs in constructors: they accept any typing error"

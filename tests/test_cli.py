@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pcseg.cli import COMMANDS, main, make_parser, run
+from pcseg.cli.help_pages import help_parser, summary_of
 from pcseg.config_names import config_files, run_name
 from pcseg.errors import UserError
-from pcseg.help_pages import help_parser, summary_of
 
 CALLS: list[tuple] = []
 

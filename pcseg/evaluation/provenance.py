@@ -32,10 +32,9 @@ FRAME_SETS = ("room_frames", "scannet_frames")
 """Image data sets whose images show scanned rooms; all others are photos of other places."""
 
 NOT_PREDICTION_CODE = (
-    "cli.py",
+    "cli",
     "config_names.py",
     "evaluation",
-    "help_pages.py",
     "losses",
     "metrics",
     "training",

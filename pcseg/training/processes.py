@@ -1,4 +1,4 @@
-"""Processes of one training on one machine: when one dies, the others end soon, and one line names it."""
+"""Stop all processes of a training on one machine when one of them dies, and name it in one line."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ import lightning as L
 from pcseg.errors import UserError
 
 SECONDS = 0.1
-"""Time between two looks at the other processes; Lightning's own observer kills all of them without a word."""
+"""Seconds between two checks of the other processes. Lightning's own observer kills all of them without a message."""
 
 PATIENCE = 20.0
 """Seconds in which the first process ends one whose communication failed."""

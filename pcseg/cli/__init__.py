@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
+from pcseg.cli.help_pages import help_parser, summary_of
 from pcseg.config_names import expand_configs, run_name
 from pcseg.errors import UserError, exit_on_user_error
-from pcseg.help_pages import help_parser, summary_of
 from pcseg.values import check_numbers
 
 # torch_geometric scripts functions when it is imported, which torch >= 2.13 calls deprecated
