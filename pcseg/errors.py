@@ -1,5 +1,6 @@
 """The exception for invalid input and the entry point that prints it as one line."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, get_args
@@ -39,10 +40,17 @@ def exit_on_user_error(main: Callable[[], object]) -> None:
     """Run ``main`` and turn expected failures into one line on stderr.
 
     A :class:`UserError` and an error of the operating system exit with status 1, Ctrl-C with status 130. The message
-    of a ``KeyboardInterrupt`` is printed too: it reports which results were kept and how to resume.
+    of a ``KeyboardInterrupt`` is printed too: it reports which results were kept and how to resume. A reader of the
+    output that ends early, such as ``head``, ends the command with status 141 and without a message, as in a shell.
     """
     try:
-        main()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        sys.exit(141)
     except UserError as error:
         print(f"pcseg: error: {error}", file=sys.stderr)
         sys.exit(1)

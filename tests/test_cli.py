@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -254,6 +255,16 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert "--trainer.max_epochs" in done.stdout
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["predict", "--help"], ["prepare", "--help"]])
+def test_a_reader_that_ends_early_ends_the_command_quietly(args: list[str]) -> None:
+    """As ``pcseg --help | head -1`` does: the pipe is closed before anything is read."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "pcseg", *args], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_list_of_commands(capsys: pytest.CaptureFixture[str]) -> None:

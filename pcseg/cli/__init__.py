@@ -65,10 +65,11 @@ def main(args: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if args is None else args)
     name = next((name for name in COMMANDS if args[: len(name.split())] == name.split()), None)
     if name is None:
-        sys.exit(_no_command(args))
+        exit_on_user_error(lambda: sys.exit(_no_command(args)))
+        return
     args = args[len(name.split()) :]
     if {"-h", "--help"} & set(args):
-        help_parser(COMMANDS[name], f"pcseg {name}").print_help()
+        exit_on_user_error(lambda: print(help_parser(COMMANDS[name], f"pcseg {name}").format_help(), end=""))
         return
     run(_function_of(name), args=args, prog=f"pcseg {name}")
 
