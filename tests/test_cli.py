@@ -262,7 +262,9 @@ def test_a_reader_that_ends_early_ends_the_command_quietly(args: list[str]) -> N
     """As ``pcseg --help | head -1`` does: the pipe is closed before anything is read."""
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([sys.executable, "-m", "pcseg", *args], stdout=writer, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pcseg", *args], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
 
