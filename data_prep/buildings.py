@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -32,7 +32,7 @@ from pcseg.data.io.ply import write_ply
 from pcseg.errors import UserError
 from pcseg.files import output_folder
 
-GENERATOR = 1
+GENERATOR = 2
 """Increased when the generator changes the scans of the same settings."""
 
 GROUPS = {
@@ -77,6 +77,7 @@ def generate(
     test: NonNegativeInt = 10,  # pyright: ignore[reportInvalidTypeForm]
     seed: NonNegativeInt = 0,  # pyright: ignore[reportInvalidTypeForm]
     points: PositiveInt = 200_000,  # pyright: ignore[reportInvalidTypeForm]
+    spacing: NonNegativeFloat = 0.0,  # pyright: ignore[reportInvalidTypeForm]
     workers: PositiveInt = NUM_PROCESSORS,  # pyright: ignore[reportInvalidTypeForm]
     hold_out: tuple[str, ...] = (),
     only: tuple[str, ...] = (),
@@ -93,6 +94,7 @@ def generate(
         test: Number of scans for testing.
         seed: Random seed.
         points: Largest number of points per room; a scan with more is cut to the surroundings of one point.
+        spacing: Smallest distance between neighbors in meters; 0.02 is enough for voxels of 0.05.
         workers: Number of processes.
         hold_out: Rooms, furniture, materials, sensors and alterations that do not occur, by name.
         only: Names that alone of their group occur; default: all.
@@ -105,6 +107,7 @@ def generate(
         "generator": GENERATOR,
         "seed": seed,
         "points": points,
+        "spacing": spacing,
         "names": {k: [*v] for k, v in names.items()},
     }
     numbers = {"train": train, "val": val, "test": test}
@@ -116,7 +119,9 @@ def generate(
         for label_set in LABEL_SETS:
             write_text(out / f"{label_set}.yaml", describe(label_set))
         todo = [plan for plan in plans if not (out / plan.path).is_file()]
-        made = each_room(partial(make_scan, out, choice=choice, points=points), todo, workers=workers)
+        made = each_room(
+            partial(make_scan, out, choice=choice, points=points, spacing=spacing), todo, workers=workers
+        )
         for count in track(made, "Scanning buildings", total=len(todo), console=console, auto_refresh=False):
             counts += count
     if todo:
@@ -162,21 +167,25 @@ def plan_scan(seed: int, split: str, index: int, names: dict[str, tuple[str, ...
     )
 
 
-def make_scan(out: Path, plan: ScanPlan, *, choice: Choice, points: int, threads: int = 0) -> Counter[str]:
+def make_scan(
+    out: Path, plan: ScanPlan, *, choice: Choice, points: int, spacing: float = 0.0, threads: int = 0
+) -> Counter[str]:
     """Build, scan and write one scan; return the number of points per class."""
-    columns = scan_columns(plan, choice=choice, points=points, threads=threads)
+    columns = scan_columns(plan, choice=choice, points=points, spacing=spacing, threads=threads)
     (out / plan.path).parent.mkdir(exist_ok=True)
     write_ply(out / plan.path, columns)
     sizes = np.bincount(columns["indoor"] + 1, minlength=INDOOR.num_classes + 1)[1:]
     return Counter(dict(zip(INDOOR.names, sizes.tolist())))
 
 
-def scan_columns(plan: ScanPlan, *, choice: Choice, points: int, threads: int = 0) -> Columns:
+def scan_columns(
+    plan: ScanPlan, *, choice: Choice, points: int, spacing: float = 0.0, threads: int = 0
+) -> Columns:
     """Return the columns of a scan: position, color if it has one, object, and the label in every label set."""
     rooms, storeys = plan.size
     scene = build(plan.seed, choice, rooms=rooms, storeys=storeys)
     most = points * len(scene.spots)
-    cloud = scan(scene, SENSORS[plan.sensor], seed=plan.seed, points=most, threads=threads)
+    cloud = scan(scene, SENSORS[plan.sensor], seed=plan.seed, points=most, spacing=spacing, threads=threads)
     cloud = alter(cloud, scene, plan.alterations, np.random.default_rng([plan.seed, 1]))
     columns: Columns = {axis: cloud.pos[:, k].astype(np.float32) for k, axis in enumerate("xyz")}
     if cloud.color is not None:

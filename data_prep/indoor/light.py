@@ -6,12 +6,16 @@ import numpy as np
 
 from data_prep.indoor.returns import Range, Returns, draw
 from data_prep.synthetic.model import RoomModel
+from data_prep.synthetic.textures import sky
 
 NEAR_LAMPS = 3
 """Lamps that light a point: those with the shortest way to it."""
 
 CORNER = 0.45
 """Meters within which other surfaces keep ambient light away."""
+
+SUN = np.array([1.0, 0.93, 0.8])
+"""Color of sunlight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,7 @@ class Camera:
         noise: Standard deviation of the luminance of a point.
         uneven: Standard deviation of the exposure between poses.
         blown: Share of scans whose brightest points are clipped hard instead of compressed.
+        sun: Share of scans in sunlight, which enters through panes that face it.
     """
 
     exposure: Range = (0.65, 1.8)
@@ -34,9 +39,10 @@ class Camera:
     cast: float = 0.035
     warm: float = 0.04
     saturation: Range = (0.75, 1.45)
-    noise: Range = (0.02, 0.07)
+    noise: Range = (0.03, 0.085)
     uneven: float = 0.03
     blown: float = 0.6
+    sun: float = 0.5
 
     def record(
         self, model: RoomModel, cloud: Returns, eye: np.ndarray, rng: np.random.Generator, *, threads: int = 1
@@ -47,6 +53,8 @@ class Camera:
         light = _light(model, seen, eye[seen.shot], rng, threads)
         tables = np.array([(m.glow, m.gloss) for m in model.materials], np.float32)[seen.surface]
         diffuse, gleam = light[:, :3] / max(float(light[:, :3].mean()), 1e-3), light[:, 3]
+        if rng.random() < self.sun:
+            diffuse += _sunlight(model, seen, rng, threads)[:, None] * SUN
         albedo = model.albedo(seen.hit, seen.normal, seen.surface)
         color = albedo * (diffuse + tables[:, :1]) + (tables[:, 1] * gleam)[:, None]
         exposure = 0.85 * draw(rng, self.exposure) * np.exp(rng.normal(0, self.uneven, len(eye)))
@@ -102,6 +110,22 @@ def _light(
     light[:, :3] += (
         ambient[:, None] * model.lamp_colors.mean(axis=0) / max(float(model.lamp_colors.mean()), 1e-3)
     )
+    return light
+
+
+def _sunlight(model: RoomModel, cloud: Returns, rng: np.random.Generator, threads: int) -> np.ndarray:
+    """Return the light ``(n,)`` of a random sun that reaches points through panes, as a multiple of the mean light."""
+    azimuth, height = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(15, 60))
+    strength = draw(rng, (1.5, 6.0))
+    sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
+    panes = np.array([*(material.texture is sky for material in model.materials), False])
+    facing = cloud.normal @ sun
+    rows = np.flatnonzero((facing > 0) & ~panes[cloud.surface]) if panes.any() else np.empty(0, np.int64)
+    light = np.zeros(len(cloud))
+    if len(rows):
+        start = cloud.hit[rows] + 0.01 * cloud.normal[rows]
+        through = panes[model.cast(start, np.broadcast_to(sun, start.shape), threads=threads).surface]
+        light[rows] = strength * facing[rows] * through
     return light
 
 

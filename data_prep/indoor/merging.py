@@ -34,9 +34,11 @@ class Merge:
     smooth: int = 0
     strays: Range | None = None
 
-    def cloud(self, returns: Returns, rng: np.random.Generator, *, points: int) -> Returns:
-        """Return at most ``points`` points; if there are more, those around one of them."""
-        spacing = draw(rng, self.spacing)
+    def cloud(
+        self, returns: Returns, rng: np.random.Generator, *, points: int, least: float = 0.0
+    ) -> Returns:
+        """Return at most ``points`` points at a spacing of at least ``least`` meters; of more, those around one."""
+        spacing = max(draw(rng, self.spacing), least)
         cell = spacing / (FUSED if self.fused else THINNED)
         merged = _merge(returns, cell, self, rng)
         if len(merged) > points:

@@ -40,12 +40,14 @@ class Cloud:
     instance: np.ndarray
 
 
-def scan(scene: Scene, sensor: Sensor, *, seed: int, points: int = 300_000, threads: int = 1) -> Cloud:
-    """Return the cloud of at most ``points`` points that a sensor makes of a scene."""
+def scan(
+    scene: Scene, sensor: Sensor, *, seed: int, points: int = 300_000, spacing: float = 0.0, threads: int = 1
+) -> Cloud:
+    """Return the cloud of at most ``points`` points, at least ``spacing`` apart, that a sensor makes of a scene."""
     rng = np.random.default_rng(seed)
     shots = sensor.poses.shots(scene, rng)
     returns = measure(scene, shots, sensor.ranging, rng, threads=threads)
-    cloud = sensor.merge.cloud(returns, rng, points=points)
+    cloud = sensor.merge.cloud(returns, rng, points=points, least=spacing)
     if sensor.plain < 1:
         cloud = _with_texture(scene.model, cloud, sensor.plain, rng)
     color = None
@@ -92,7 +94,7 @@ SENSORS: Mapping[str, Sensor] = {
         poses=Tripod(lens=Fan(rows=400, columns=900, low=-65), least=3, most=5),
         ranging=Ranging(mixed=0.03, most=8),
         merge=Merge(spacing=(0.006, 0.014), noise=(0.0003, 0.001), grain=0.08, smooth=1),
-        camera=Camera(noise=(0.02, 0.05), exposure=(0.7, 1.3)),
+        camera=Camera(noise=(0.03, 0.07), exposure=(0.7, 1.3)),
     ),
     "depth_mesh": Sensor(
         poses=Walk(lens=_NARROW, stops=8, turns=8, drift=(0.001, 0.008), pitch=(-20, 16), sector=220),
@@ -113,13 +115,13 @@ SENSORS: Mapping[str, Sensor] = {
         ),
         ranging=Ranging(least=0.3, most=5, mixed=0.6, gap=0.6, grazing=0.15),
         merge=Merge(spacing=(0.02, 0.06), noise=(0.005, 0.01), grain=0.15, fused=True, smooth=3),
-        camera=Camera(noise=(0.02, 0.05), uneven=0.08),
+        camera=Camera(noise=(0.03, 0.07), uneven=0.08),
     ),
     "photogrammetry": Sensor(
         poses=Walk(lens=Pinhole(rows=66, columns=88, width=72), stops=8, turns=10),
         ranging=Ranging(least=0.2, most=12, mixed=0.5, gap=0.4, grazing=0.2),
         merge=Merge(spacing=(0.008, 0.04), noise=(0.003, 0.01), grain=0.06, growth=1, strays=(0.003, 0.05)),
-        camera=Camera(noise=(0.01, 0.03), uneven=0.0),
+        camera=Camera(noise=(0.015, 0.05), uneven=0.0),
         plain=0.15,
     ),
     "view": Sensor(

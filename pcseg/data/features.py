@@ -6,7 +6,7 @@ import numpy as np
 
 from pcseg.errors import UserError
 
-WIDTHS = {"color": 3, "height": 1, "normal": 3, "pos": 3}
+WIDTHS = {"color": 3, "height": 1, "floor": 1, "ceiling": 2, "normal": 3, "pos": 3}
 """Number of channels of each feature."""
 
 GROUND_QUANTILE = 0.01
@@ -41,18 +41,23 @@ def input_features(
     pos: np.ndarray,
     color: np.ndarray,
     ground: np.ndarray | float,
+    floor: np.ndarray | None = None,
+    ceiling: np.ndarray | None = None,
     normal: np.ndarray | None = None,
     source: str = "cloud",
 ) -> np.ndarray:
     """Return the input features of the points of a crop or scene, float32, ``(N, F)``.
 
-    ``color`` is scaled to -0.5..0.5; ``height`` is in meters above ``ground``; ``normal`` is a unit vector;
-    ``pos`` is in meters, x and y relative to the center of the crop's bounding box and z to ``ground``.
+    ``color`` is scaled to -0.5..0.5; ``height`` is in meters above ``ground``; ``floor`` is in meters above the local
+    ground of the storey; ``ceiling`` is in meters below the local ceiling and 1, or twice 0 without a ceiling;
+    ``normal`` is a unit vector; ``pos`` is in meters, x and y relative to the center of the crop's bounding box and z
+    to ``ground``.
 
     Args:
         pos: Positions in meters, ``(N, 3)``.
         color: Colors from 0 to 255, ``(N, 3)``.
         ground: :func:`ground_height` of the whole scene, or one value per point.
+        floor, ceiling: Values of :meth:`pcseg.data.ground.Ground.measure`, ``(N,)``.
         normal: Unit normals, ``(N, 3)``.
 
     Raises:
@@ -68,6 +73,13 @@ def input_features(
             part -= np.float32(0.5)
         elif name == "height":
             part[:, 0] = pos[:, 2] - ground
+        elif name == "floor":
+            assert floor is not None, "heights above the local ground are not computed"
+            part[:, 0] = floor
+        elif name == "ceiling":
+            assert ceiling is not None, "depths below the ceiling are not computed"
+            part[:, 1] = np.isfinite(ceiling)
+            part[:, 0] = np.where(part[:, 1], ceiling, 0)
         elif name == "normal":
             if normal is None:
                 raise UserError(

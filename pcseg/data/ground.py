@@ -1,4 +1,4 @@
-"""Floors of a cloud with z up: small tilt, storeys, and the height of the ground below every point."""
+"""Floors of a cloud with z up: small tilt, storeys, and the ground below and the ceiling above every point."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,10 @@ TILE = 0.5
 """Edge of the tiles of local ground, in meters."""
 
 STEP = 0.4
-"""Largest height of the local ground above or below the floor of its storey, in meters."""
+"""Largest height of the local ground above or below the floor of its storey, and of a ceiling likewise, in meters."""
+
+SAMPLE = 60_000
+"""Number of points that the ground is found from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,25 +42,36 @@ class Storey:
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """Local floors of a cloud.
+    """Local floors and ceilings of a cloud.
 
     Args:
         corner: Lower corner ``(2,)`` of the first tile.
         floor: ``(S, X, Y)`` height of the floor of each storey per tile of :data:`TILE` meters.
+        ceiling: The same of ceilings; NaN for storeys without one.
     """
 
     corner: np.ndarray
     floor: np.ndarray
+    ceiling: np.ndarray
 
-    def height(self, pos: np.ndarray) -> np.ndarray:
-        """Return heights ``(N,)`` of points ``(N, 3)`` above the highest local floor that is not above them."""
+    def measure(self, pos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return heights above the ground and depths below the ceiling of points ``(N, 3)``, both ``(N,)``.
+
+        The storey of a point is the highest whose local floor is not above it. Depths are NaN without a ceiling.
+        """
         tile = np.floor((pos[:, :2] - self.corner) / TILE).astype(np.int64)
         x, y = np.clip(tile, 0, np.array(self.floor.shape[1:]) - 1).T
-        height = pos[:, 2] - self.floor[0, x, y]
-        for floor in self.floor[1:]:
-            above = pos[:, 2] - floor[x, y]
-            height = np.where(above > -0.15, above, height)  # points below the floor by noise belong to it
-        return height.astype(pos.dtype)
+        storey = np.zeros(len(pos), np.int64)
+        for k in range(1, len(self.floor)):
+            storey[pos[:, 2] - self.floor[k, x, y] > -0.15] = (
+                k  # points below the floor by noise belong to it
+            )
+        floor, ceiling = self.floor[storey, x, y], self.ceiling[storey, x, y]
+        return (pos[:, 2] - floor).astype(pos.dtype), (ceiling - pos[:, 2]).astype(pos.dtype)
+
+    def height(self, pos: np.ndarray) -> np.ndarray:
+        """Return heights ``(N,)`` above the ground."""
+        return self.measure(pos)[0]
 
 
 def find_tilt(pos: np.ndarray) -> tuple[np.ndarray, float]:
@@ -106,36 +120,52 @@ def find_storeys(pos: np.ndarray) -> tuple[Storey, ...]:
 
 
 def find_ground(pos: np.ndarray, storeys: tuple[Storey, ...]) -> Ground:
-    """Return the local floors: the lowest points near the floor of each storey, continued below furniture.
+    """Return the local floors and ceilings: the lowest points near the floor of each storey, continued below furniture.
 
     Convention:
         Without storeys, as on terrain, the ground is the lowest point within 1 m.
     """
-    from scipy import ndimage
-
     if not len(pos):
-        return Ground(corner=np.zeros(2), floor=np.zeros((1, 1, 1)))
+        return Ground(corner=np.zeros(2), floor=np.zeros((1, 1, 1)), ceiling=np.full((1, 1, 1), np.nan))
     corner = pos[:, :2].min(axis=0)
     shape = tuple(np.floor((pos[:, :2].max(axis=0) - corner) / TILE).astype(int) + 1)
-    floors = []
-    for floor in [storey.floor for storey in storeys] or [None]:
-        near = pos if floor is None else pos[np.abs(pos[:, 2] - floor) < STEP]
-        lowest, tile = _lowest(near, TILE, corner)
-        grid = np.full(shape, np.nan)
-        grid[tuple(tile.T)] = lowest[:, 2]
-        missing = np.isnan(grid)
-        if missing.all():
-            grid[:] = floor or 0.0
-        elif missing.any():
-            nearest = np.asarray(
-                ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
-            )
-            grid = grid[tuple(nearest)]
-        if floor is None:
-            floors.append(ndimage.grey_opening(grid, (5, 5)))  # codespell:ignore grey
-        else:
-            floors.append(ndimage.median_filter(grid, 3))
-    return Ground(corner=corner, floor=np.stack(floors))
+    floors = [_tiles(pos, storey.floor, corner, shape) for storey in storeys] or [
+        _tiles(pos, None, corner, shape)
+    ]
+    nothing, upside_down = np.full(shape, np.nan), pos * np.array([1, 1, -1], pos.dtype)
+    ceilings = [
+        nothing if storey.ceiling is None else -_tiles(upside_down, -storey.ceiling, corner, shape)
+        for storey in storeys
+    ] or [nothing]
+    return Ground(corner=corner, floor=np.stack(floors), ceiling=np.stack(ceilings))
+
+
+def local_ground(pos: np.ndarray) -> Ground:
+    """Return the local floors and ceilings of a level cloud ``(N, 3)``, from a sample of it without strays."""
+    some = pos[:: max(1, len(pos) // SAMPLE)].astype(np.float64)
+    if len(some):
+        low, high = np.percentile(some[:: max(1, len(some) // 10_000)], (0.5, 99.5), axis=0)
+        some = some[((some >= low - 0.5) & (some <= high + 0.5)).all(axis=1)]
+    return find_ground(some, find_storeys(some))
+
+
+def _tiles(pos: np.ndarray, floor: float | None, corner: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the lowest points near a floor per tile, or of each tile; tiles without points get that of the nearest."""
+    from scipy import ndimage
+
+    near = pos if floor is None else pos[np.abs(pos[:, 2] - floor) < STEP]
+    lowest, tile = _lowest(near, TILE, corner)
+    grid = np.full(shape, np.nan)
+    grid[tuple(tile.T)] = lowest[:, 2]
+    missing = np.isnan(grid)
+    if missing.all():
+        grid[:] = floor or 0.0
+    elif missing.any():
+        nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
+        grid = grid[tuple(np.asarray(nearest))]
+    if floor is None:
+        return ndimage.grey_opening(grid, (5, 5))  # codespell:ignore grey
+    return ndimage.median_filter(grid, 3)
 
 
 def _lowest(pos: np.ndarray, cell: float, corner: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -39,7 +39,8 @@ class RoomData(TrainingData):
     Args:
         root: Prepared folder, with ``manifest.json``.
         grid_size: Edge of a voxel in meters.
-        features: Input features in order: color, height, normal, pos.
+        features: Input features in order: color, height (above the lowest points of the room), floor (height above the
+            local ground of the storey), ceiling (depth below the local ceiling, and whether there is one), normal, pos.
         room_axes: Rotate every room into level axes along its walls, in training and prediction. Use augmentations
             that keep these axes, such as rotations by 90 degrees.
         test_splits: Areas or splits kept for the test.
@@ -212,7 +213,7 @@ class RoomData(TrainingData):
         return RoomFiles(
             root=self.root,
             entries=entries,
-            needs_normals="normal" in self.features,
+            features=self.features,
             schema=self.schema,
             room_axes=self.room_axes,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.data.features import ground_height
+from pcseg.data.ground import local_ground
 from pcseg.data.manifest import SceneEntry, verified_scene
 from pcseg.data.room_frame import find_room_frame
 from pcseg.data.sample import Sample, load_sample
@@ -23,7 +24,7 @@ class RoomFiles:
 
     Args:
         entries: Manifest entries of the scenes.
-        needs_normals: Reject scenes without normals.
+        features: Names of the input features; scenes without normals are rejected if they are among them.
         schema: Label schema that every scene must have.
         room_axes: Rotate every room into its axes, see :func:`in_room_axes`.
         rotations: Rotations found so far, so that each room is searched once per process.
@@ -34,7 +35,7 @@ class RoomFiles:
 
     root: Path
     entries: tuple[SceneEntry, ...]
-    needs_normals: bool = False
+    features: tuple[str, ...] = ()
     schema: LabelSchema | None = None
     room_axes: bool = False
     rotations: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
@@ -51,13 +52,14 @@ class RoomFiles:
         entry = self.entries[index]
         note_file(self.root / entry.path)
         scene = verified_scene(self.root, entry, self.schema)
-        if self.needs_normals and scene.normal is None:
+        needs_normals = "normal" in self.features
+        if needs_normals and scene.normal is None:
             raise UserError(
                 f"{scene.path}: the scene has no normals, which data.features asks for. Prepare the data with "
                 "--normals true."
             )
         sample = load_sample(scene, name=f"{entry.split}/{entry.name}")
-        sample = sample if self.needs_normals else replace(sample, normal=None)
+        sample = sample if needs_normals else replace(sample, normal=None)
         if not self.room_axes:
             return sample
         if index not in self.rotations:
@@ -79,12 +81,12 @@ class RoomFiles:
             voxel_transforms: Grid sampling and the transforms after it, which must not move points.
         """
         sample = apply_all(point_transforms, self.load(index), rng)
-        return apply_all(voxel_transforms, with_height(sample), rng), rng
+        return apply_all(voxel_transforms, with_height(sample, self.features), rng), rng
 
     def whole(self, index: int, *, grid_size: float) -> tuple[Sample, np.random.Generator]:
         """Return a whole room with one point per voxel, always the same, as :meth:`augmented` does."""
         rng = np.random.default_rng(index)
-        return GridSample(grid_size=grid_size)(with_height(self.load(index)), rng), rng
+        return GridSample(grid_size=grid_size)(with_height(self.load(index), self.features), rng), rng
 
 
 def in_room_axes(sample: Sample) -> tuple[Sample, str]:
@@ -101,7 +103,14 @@ def in_room_axes(sample: Sample) -> tuple[Sample, str]:
     return turn(sample, frame.rotation), f"room axes: {yaw}, leveled by {frame.tilt:.1f}°"
 
 
-def with_height(sample: Sample) -> Sample:
-    """Return the sample with the height of every point above the ground of the sample."""
-    ground = np.float32(ground_height(sample.pos))
-    return replace(sample, height=sample.pos[:, 2] - ground)
+def with_height(sample: Sample, features: Sequence[str]) -> Sample:
+    """Return the sample with the heights of every point that the features need.
+
+    They are the height above the ground of the sample and, for ``floor`` and ``ceiling``, those above the local ground
+    and below the local ceiling (:func:`~pcseg.data.ground.local_ground`).
+    """
+    sample = replace(sample, height=sample.pos[:, 2] - np.float32(ground_height(sample.pos)))
+    if not {"floor", "ceiling"} & set(features):
+        return sample
+    floor, ceiling = local_ground(sample.pos).measure(sample.pos)
+    return replace(sample, floor=floor, ceiling=ceiling if "ceiling" in features else None)

@@ -23,6 +23,8 @@ class Sample:
         instance: Instance of each point, -1 for none, ``(N,)``.
         normal: Unit normals, float32, ``(N, 3)``, or ``None``.
         height: Height above the ground of the scene in meters, float32, ``(N,)``, or ``None`` before it is computed.
+        floor: Height above the local ground of the storey in meters, likewise, if a feature needs it.
+        ceiling: Depth below the local ceiling in meters, NaN without one, likewise.
         grid_pos: Voxel coordinates, int32, ``(N, 3)``, or ``None`` before grid sampling.
 
     Convention:
@@ -36,6 +38,8 @@ class Sample:
     instance: np.ndarray
     normal: np.ndarray | None = None
     height: np.ndarray | None = None
+    floor: np.ndarray | None = None
+    ceiling: np.ndarray | None = None
     grid_pos: np.ndarray | None = None
 
     @property

@@ -53,6 +53,8 @@ def model_inputs(sample: Sample, features: Sequence[str]) -> dict[str, Tensor]:
         pos=sample.pos,
         color=sample.color,
         ground=sample.pos[:, 2] - sample.height,
+        floor=sample.floor,
+        ceiling=sample.ceiling,
         normal=sample.normal,
         source=sample.name,
     )

@@ -223,7 +223,7 @@ class _SceneRunner:
         self, sample: Sample, groups: VoxelGroups, most: int, advance: Callable[[float], None]
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Yield the scores of every forward pass and their rows: points sorted by voxel, or voxels."""
-        sample = sample if sample.height is not None else with_height(sample)
+        sample = sample if sample.height is not None else with_height(sample, self.features)
         # for several passes sorted by voxel once, so that every pass reads memory in order
         ordered = sample.take(groups.order) if most > 1 else None
         margin = int(np.ceil(self.options.margin / self.grid_size))

@@ -49,7 +49,7 @@ def run() -> list[Row]:
 @torch.inference_mode()
 def one_by_one(model: Segmentor, room: Sample, *, fragments: int) -> torch.Tensor:
     """Predict fragments independently and return the labels of all points."""
-    room = with_height(room)
+    room = with_height(room, FEATURES)
     groups = group_by_voxel(room.pos, GRID_SIZE)
     scores = torch.zeros(groups.num_points, S3DIS.num_classes)
     for number in range(fragments):

@@ -100,7 +100,7 @@ def _require_known(changes: list[str], known: Mapping[str, Any]) -> None:
 def run_backbone(model: LoadedModel, room: Sample) -> tuple[list[Level], PointBatch, np.ndarray]:
     """Return the levels of a whole room, its batch, and the row of the logits that each point reads."""
     groups = group_by_voxel(room.pos, model.grid_size)
-    shown = replace(with_height(room).take(groups.pick(0)), grid_pos=groups.grid_pos)
+    shown = replace(with_height(room, model.features).take(groups.pick(0)), grid_pos=groups.grid_pos)
     batch = scene_batch(shown, model.features)
     return model.network.backbone(batch), batch, groups.inverse
 

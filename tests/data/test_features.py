@@ -24,6 +24,14 @@ def test_features_and_their_order() -> None:
     assert (floats == x).all()
 
 
+def test_floor_and_ceiling() -> None:
+    pos, color = np.zeros((3, 3), np.float32), np.zeros((3, 3), np.uint8)
+    floor, ceiling = np.array([0.5, 2, -0.1], np.float32), np.array([2.1, np.nan, -0.05], np.float32)
+    x = input_features(["ceiling", "floor"], pos=pos, color=color, ground=0.0, floor=floor, ceiling=ceiling)
+    np.testing.assert_array_equal(x, np.float32([[2.1, 1, 0.5], [0, 0, 2], [-0.05, 1, -0.1]]))
+    assert num_features(["ceiling", "floor"]) == 3
+
+
 def test_pos_does_not_depend_on_the_position_of_the_crop() -> None:
     pos = np.random.default_rng(0).random((50, 3)).astype(np.float32)
     color = np.zeros((50, 3), np.uint8)
@@ -50,7 +58,9 @@ def test_empty_cloud() -> None:
 
 
 def test_invalid_names_are_one_line() -> None:
-    with pytest.raises(UserError, match=r"'rgb' is unknown\. Choose from color, height, normal, pos"):
+    with pytest.raises(
+        UserError, match=r"'rgb' is unknown\. Choose from color, height, floor, ceiling, normal, pos"
+    ):
         num_features(["rgb"])
     with pytest.raises(UserError, match="repeats a name"):
         num_features(["color", "color"])

@@ -25,7 +25,7 @@ def sample(seed: int, *, offset: tuple[float, float, float] = (0, 0, 0), normals
         instance=rng.integers(-1, 4, 2000).astype(np.int32),
         normal=pos if normals else None,
     )
-    cropped = SphereCrop(max_points=900)(GridSample(grid_size=GRID)(with_height(raw), rng), rng)
+    cropped = SphereCrop(max_points=900)(GridSample(grid_size=GRID)(with_height(raw, ()), rng), rng)
     assert cropped.grid_pos is not None
     return cropped
 

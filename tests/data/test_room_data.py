@@ -13,6 +13,7 @@ from helpers.fakes import fake_room, write_fake_building
 from jsonargparse import ArgumentParser
 from torch_geometric.data import Batch
 
+from pcseg.data.ground import local_ground
 from pcseg.data.loaders import SampleKey
 from pcseg.data.manifest import Manifest, describe_scene
 from pcseg.data.room_data import RoomData
@@ -329,6 +330,12 @@ def test_room_axes_undo_any_yaw_and_tilt(tmp_path: Path) -> None:
         errors = [np.abs(found - (pos @ rotation("z", np.pi / 2 * turns).T)).max() for turns in range(4)]
         assert min(errors) < 0.05, index  # 0.3 degrees over the size of a room
         assert files.load(index).pos.tobytes() == found.tobytes()
+    # training and prediction compute the same features
+    files = replace(files, features=("floor", "ceiling"))
+    sample = files.whole(1, grid_size=0.1)[0]
+    floor, ceiling = local_ground(files.load(1).pos).measure(sample.pos)
+    np.testing.assert_array_equal(sample.floor, floor)
+    np.testing.assert_array_equal(sample.ceiling, ceiling)
 
 
 def test_rooms_without_walls_keep_their_axes() -> None:

@@ -11,6 +11,7 @@ from benchmarks.cloud_parts import plate, scan, wall
 
 from pcseg.data.alignment import find_frame
 from pcseg.data.camera_view import rotation_between
+from pcseg.data.ground import local_ground
 from pcseg.data.io.clouds import read_cloud
 from pcseg.data.room_frame import find_room_frame
 
@@ -85,6 +86,12 @@ def test_storeys_and_ground_of_a_building() -> None:
     for floor in floors:
         above = frame.ground_height(pos[inside] + (0, 0, floor))
         assert np.mean(np.abs(above - pos[inside, 2]) < 0.05) > 0.97
+        below = frame.ground.measure(frame.to_room(pos[inside] + (0, 0, floor)))[1]
+        assert np.mean(np.abs(below - (size[2] - pos[inside, 2])) < 0.08) > 0.97
+    open_top = local_ground(building[building[:, 2] < floors[-1] + 2]).measure(building)
+    top = building[:, 2] > floors[-1] + 0.05
+    assert np.isnan(open_top[1][top]).all()
+    assert np.isfinite(open_top[1][building[:, 2] < floors[-1] - 0.4]).all()
     parts = [frame.ground_height(part) for part in np.array_split(building, 7)]
     np.testing.assert_array_equal(np.concatenate(parts), frame.ground_height(building))
 

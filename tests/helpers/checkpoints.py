@@ -10,6 +10,7 @@ from helpers.heads import head_factory, published_ccnet, published_ctnet, publis
 from pcseg.backbones.images.resnet import ResNet
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import KEY, ModelCard
+from pcseg.data.features import num_features
 from pcseg.data.manifest import Manifest
 from pcseg.heads.linear import LinearHead
 from pcseg.labels import S3DIS, LabelSchema
@@ -23,7 +24,6 @@ IMAGE_HEADS = {
     "encnet": published_encnet(width=16, num_codewords=4, norm=None, lateral=True),
     "ctnet": published_ctnet(width=16, key_width=8, norm=None, init=False),
 }
-FEATURE_WIDTH = {"color": 3, "height": 1, "normal": 3}
 
 
 def write_checkpoint(
@@ -46,7 +46,7 @@ def write_checkpoint(
         card: Other fields of the card.
     """
     torch.manual_seed(seed)
-    width = sum(FEATURE_WIDTH[name] for name in features)
+    width = num_features(features)
     model = Segmentor(
         lambda channels: SparseUNet(channels, **UNET), LinearHead, in_channels=width, schema=schema
     )

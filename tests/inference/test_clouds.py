@@ -135,6 +135,24 @@ def test_real_scan(real_scans: Path, model: LoadedModel) -> None:
     assert np.count_nonzero(predicted.label < 0) == 307200 - 259847
 
 
+def test_local_heights_do_not_depend_on_what_lies_below(tmp_path: Path) -> None:
+    """A storey below a room changes the confidence of a model with heights above all points, not above the ground."""
+    pos = scan(0)[0][::5].astype(np.float32)
+    both = np.concatenate([pos, pos - np.float32([0, 0, 3.1])])
+    for name, low, high in (("floor", 0.97, 1.0), ("height", -1.0, 0.95)):
+        model = load_checkpoint(write_checkpoint(tmp_path / f"{name}.ckpt", features=["color", name]))
+        found = [
+            predict_cloud(
+                model,
+                Cloud(source=tmp_path / "a.ply", pos=cloud, color=np.full((len(cloud), 3), 100, np.uint8)),
+                units="m",
+                up="z",
+            ).confidence[: len(pos)]
+            for cloud in (pos, both)
+        ]
+        assert low < np.corrcoef(*found)[0, 1] <= high
+
+
 def test_room_axes_of_a_rotated_scan(tmp_path: Path) -> None:
     """A model that sees rooms along their walls predicts the same for a rotated scan; another one does not."""
     pos = scan(1)[0][::5]

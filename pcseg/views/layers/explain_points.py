@@ -66,7 +66,7 @@ def _explain(
     model: LoadedModel, cloud: Cloud, rows: np.ndarray, frame: Frame, remarks: list[str]
 ) -> tuple[HeadMaps, np.ndarray, np.ndarray]:
     """Return the maps of the points ``rows``, the row of the logits that each of them reads, and the rows' colors."""
-    sample = with_height(make_sample(model, cloud, rows, frame, remarks))
+    sample = with_height(make_sample(model, cloud, rows, frame, remarks), model.features)
     if cloud.label is not None:
         sample = replace(sample, label=cloud.label[rows].astype(np.int64))
     groups = group_by_voxel(sample.pos, model.grid_size)
