@@ -21,10 +21,16 @@ PATIENCE = 20.0
 """Seconds in which the first process ends one whose communication failed."""
 
 
-def _is_started_elsewhere(trainer: L.Trainer) -> bool:
-    """Return whether a program such as ``torchrun`` started the processes, which then ends them too."""
+FIRST = "PCSEG_FIRST_PROCESS"
+"""Environment variable with the number of the process that started the others."""
+
+
+def _starts_here(trainer: L.Trainer) -> bool:
+    """Return whether pcseg starts the processes; a program such as ``torchrun`` ends the ones it has started."""
+    if FIRST in os.environ:  # in a process that the first one has started
+        return os.environ[FIRST] == str(os.getppid())
     environment = getattr(trainer.strategy, "cluster_environment", None)
-    return environment is None or environment.creates_processes_externally
+    return environment is not None and not environment.creates_processes_externally
 
 
 def started_processes(trainer: L.Trainer) -> list[subprocess.Popen]:
@@ -68,10 +74,12 @@ def _end(others: Sequence[subprocess.Popen], rank: int | None, status: int) -> N
 @contextmanager
 def ending_together(trainer: L.Trainer) -> Iterator[None]:
     """Let one process report what all of them notice: an invalid setting, or that one of them died."""
-    if trainer.num_devices * trainer.num_nodes == 1 or _is_started_elsewhere(trainer):
+    if trainer.num_devices * trainer.num_nodes == 1 or not _starts_here(trainer):
         yield
         return
     is_first, done = trainer.local_rank == 0, threading.Event()
+    if is_first:
+        os.environ[FIRST] = str(os.getpid())
     watch = partial(_watch_others, trainer, done) if is_first else partial(_watch_first, os.getppid(), done)
     threading.Thread(target=watch, daemon=True).start()
     try:
@@ -89,3 +97,5 @@ def ending_together(trainer: L.Trainer) -> Iterator[None]:
         raise
     finally:
         done.set()
+        if is_first:
+            del os.environ[FIRST]
