@@ -64,8 +64,11 @@ def run_name(names: Iterable[str]) -> str:
 
 
 def expand_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Replace names after ``--config`` by their files and return the new arguments and the names."""
-    words, names = [], []
+    """Replace names after ``--config`` by their files and return the new arguments and the names.
+
+    *Convention*: files come first, so that every option overrides them, wherever it was given.
+    """
+    files, words, names = [], [], []
     rest = iter(args)
     for word in rest:
         option, equals, value = word.partition("=")
@@ -74,20 +77,14 @@ def expand_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
             continue
         value = value if equals else next(rest, "")
         names.append(value)
-        words += [part for path in config_files(value) for part in ("--config", str(path))]
-    return words, names
+        files += [part for path in config_files(value) for part in ("--config", str(path))]
+    return [*files, *words], names
 
 
-def differing_keys(mine: Any, theirs: Any, prefix: str = "") -> list[str]:
-    """Return the dotted names of the entries in which two nested configurations differ."""
-    if isinstance(mine, dict) and isinstance(theirs, dict):
-        keys = sorted(mine.keys() | theirs.keys())
-        return [
-            name
-            for key in keys
-            for name in differing_keys(mine.get(key), theirs.get(key), f"{prefix}.{key}" if prefix else key)
-        ]
-    return [] if mine == theirs else [prefix]
+def differing_keys(mine: Any, theirs: Any) -> list[str]:
+    """Return the dotted names of the entries in which two nested configurations differ; null equals a missing one."""
+    here, there = flat(mine), flat(theirs)
+    return [name for name in sorted(here.keys() | there.keys()) if here.get(name) != there.get(name)]
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:

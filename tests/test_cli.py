@@ -45,6 +45,13 @@ def test_options_files_and_resolved_config(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out == "hello ann\n" * 3
 
 
+def test_options_override_files_wherever_they_are_given(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("times: 3\n")
+    run(greet, args=["--times", "2", "ann", f"--config={file}"])
+    assert CALLS.pop()[:2] == ("ann", 2)
+
+
 def test_output_folder_follows_from_the_configurations(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("times: 3\n")
