@@ -11,6 +11,8 @@ from pcseg.checkpoint import LoadedModel, ModelKind
 from pcseg.data.alignment import Frame, Units, Up
 from pcseg.data.inspect_cloud import summary
 from pcseg.data.io.clouds import Cloud, cloud_frame
+from pcseg.data.io.labeled import find_writer, labeled_path
+from pcseg.data.io.labels import PointLabels
 from pcseg.data.io.ply import write_ply
 from pcseg.data.normals import normals_from_inside
 from pcseg.data.predictions import SavedPrediction, write_prediction
@@ -38,19 +40,34 @@ class CloudPrediction(SavedPrediction):
     cloud: Cloud
     remarks: list[str]
 
-    def write(self, folder: Path | str, *, palette: Palette = "canonical") -> tuple[Path, Path]:
-        """Write ``<name>.npz`` and the colored ``<name>.ply`` and return their paths.
+    def write(self, folder: Path | str, *, palette: Palette = "canonical") -> tuple[Path, ...]:
+        """Write ``<name>.npz``, the colored ``<name>.ply`` and ``<name>_labeled`` and return their paths.
+
+        The last one is the source with two more fields per point, see :mod:`pcseg.data.io.labeled`; a remark states
+        why if it cannot be written.
 
         *Convention*: The PLY file has the coordinates of the source, not meters with z up. It has a row for every
         point of the source, with or without a position.
         """
-        arrays, colored = output_paths(self.cloud.source, folder, "points")
+        source = self.cloud.source
+        writer, remark = find_writer(self.cloud)
+        self.remarks += [remark] * bool(remark)
+        paths = output_paths(source, folder, "points") + (labeled_path(source, folder),) * (
+            writer is not None
+        )
         color = class_colors(self.schema, palette)[self.label]
         columns = dict(zip("xyz", self.cloud.pos.T)) | dict(zip(("red", "green", "blue"), color.T))
-        with atomic_paths(arrays, colored) as (first, second):
-            write_prediction(first, self)
-            write_ply(second, columns | {"label": self.label, "confidence": self.confidence})
-        return arrays, colored
+        with atomic_paths(*paths) as temporaries:
+            write_prediction(temporaries[0], self)
+            write_ply(temporaries[1], columns | {"label": self.label, "confidence": self.confidence})
+            if writer is not None:
+                rows = PointLabels(
+                    count=len(self.label),
+                    rows=lambda start, stop: (self.label[start:stop], self.confidence[start:stop]),
+                    schema=self.schema,
+                )
+                writer(source, temporaries[2], rows)
+        return paths
 
 
 def output_paths(source: Path, folder: Path | str, kind: ModelKind) -> tuple[Path, Path]:

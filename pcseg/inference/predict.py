@@ -87,8 +87,9 @@ def predict_file(
 ) -> list[str]:
     """Predict the class of every point of a point cloud, or of every pixel of an image.
 
-    A point model writes ``OUT/<name>.npz`` (class and confidence) and ``OUT/<name>.ply`` (colored by class), with one
-    row per point in the order of the file. An image model writes ``OUT/<name>.png`` (8 bits per pixel: the class, with
+    A point model writes ``OUT/<name>.npz`` (class and confidence), ``OUT/<name>.ply`` (colored by class), and
+    ``OUT/<name>_labeled`` in the format of the file (all its content, class and confidence), with one row per point
+    in the order of the file. An image model writes ``OUT/<name>.png`` (8 bits per pixel: the class, with
     a palette of class colors) and ``OUT/<name>_overlay.jpg``. Photos are rotated upright according to EXIF.
 
     Args:
@@ -131,7 +132,7 @@ def predict_file(
             device=device, on_progress=lambda share: progress.update(task, completed=share),
         )  # fmt: skip
         paths = prediction.write(out, palette=palette)
-    return [*prediction.remarks, f"wrote {paths[0]} and {paths[1]}"]
+    return [*prediction.remarks, f"wrote {', '.join(map(str, paths))}"]
 
 
 def predict(

@@ -53,7 +53,11 @@ def test_the_command_writes_arrays_and_a_colored_cloud(
     write_ply(source, dict(zip("xyz", pos.T)))
     out = tmp_path / "out"
     main(["predict", str(source), "--ckpt", str(ckpt), "--out", str(out), "--progress_bar", "false"])
-    assert sorted(path.name for path in out.iterdir()) == ["my room.npz", "my room.ply"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "my room.npz",
+        "my room.ply",
+        "my room_labeled.ply",
+    ]
     saved = read_prediction(out / "my room.npz")
     assert (saved.source, saved.schema) == ("my room.ply", S3DIS)
     assert saved.checkpoint == load_checkpoint(ckpt).hash

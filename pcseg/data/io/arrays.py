@@ -70,10 +70,8 @@ def read_hdf5(path: Path, names: Sequence[str] = ()) -> PointTable:
 
     try:
         with h5py.File(path, "r") as file:
-            groups = _find_datasets(file)
-            holding = [group for group, parts in groups.items() if _names_points(parts)]
+            groups, holding, chosen = find_points(file)
             if len(holding) < 2:
-                chosen = holding[0] if holding else min(groups, key=len, default="")
                 arrays = {name: part[()] for name, part in groups.get(chosen, {}).items()}
     except Exception as error:  # h5py raises many kinds of errors for damaged files
         raise UserError(f"{path}: cannot be read as HDF5 ({reason(error)}). Write the file again.") from error
@@ -82,6 +80,13 @@ def read_hdf5(path: Path, names: Sequence[str] = ()) -> PointTable:
             f"{path}: holds {len(holding)} clouds, in the groups {', '.join(holding[:5])}. Write one file per cloud."
         )
     return _from_arrays(arrays, path, names)
+
+
+def find_points(file: "h5py.File") -> tuple[dict[str, dict[str, "h5py.Dataset"]], list[str], str]:
+    """Return the datasets of every group, the groups that hold points, and the group to read."""
+    groups = _find_datasets(file)
+    holding = [group for group, parts in groups.items() if _names_points(parts)]
+    return groups, holding, holding[0] if holding else min(groups, key=len, default="")
 
 
 def _find_datasets(file: "h5py.File") -> dict[str, dict[str, "h5py.Dataset"]]:

@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class CrsUnits:
     vertical: str | None = None
 
 
-def read_crs(data: bytes) -> CrsUnits | None:
+def read_crs(data: bytes | mmap) -> CrsUnits | None:
     """Return the units of the CRS of a LAS file, or ``None`` if it states no CRS or an unreadable one."""
     records = _projection_records(data)
     try:
@@ -62,7 +63,7 @@ def read_crs(data: bytes) -> CrsUnits | None:
         return None
 
 
-def _projection_records(data: bytes) -> dict[int, bytes]:
+def _projection_records(data: bytes | mmap) -> dict[int, bytes]:
     """Return the records with a CRS by number, from before the points and, in LAS 1.4, from behind them."""
     header_size, _, count = struct.unpack_from("<HII", data, 94)
     parts = [(header_size, count, 54, "<H")]

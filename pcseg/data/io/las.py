@@ -1,10 +1,15 @@
 """LAS and LAZ files, read by laspy."""
 
+import mmap
 import os
 import struct
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING
@@ -26,6 +31,135 @@ _SECONDS, _BYTES_PER_SECOND = 60, 200_000
 """The decoder of a LAZ file gets this time, and the time for its size at a tenth of the usual speed."""
 
 
+PART = 1_000_000
+"""Points that are read at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LasFile:
+    """The header of a LAS or LAZ file, and access to its points.
+
+    Args:
+        path: The file.
+        header: Header with the records before the points.
+        crs: Units of its CRS.
+    """
+
+    path: Path
+    header: "LasHeader"
+    crs: CrsUnits | None
+
+    def records(self, part: int = PART, *, every: int = 0) -> Iterator[np.ndarray]:
+        """Yield the bytes of the points ``(n, record size)``, ``part`` points at a time.
+
+        Args:
+            part: Largest n.
+            every: Yield only the first ``part`` of each ``every`` points; 0 yields all.
+
+        Raises:
+            UserError: The file is damaged or truncated.
+
+        Convention:
+            The points of LAZ files are decompressed in a separate process, see :mod:`pcseg.data.io.laz_decoder`.
+        """
+        size, count, every = self.header.point_format.size, self.header.point_count, max(part, every)
+        read = self._decompressed if self.header.are_points_compressed else self._stored
+        try:
+            with closing(read(part, every)) as blocks:
+                for start in range(0, count, every):
+                    block = next(blocks, b"")
+                    held = len(block) // size
+                    if held != min(part, count - start):
+                        raise ValueError(f"announces {count} points but holds {start + held}")
+                    yield np.frombuffer(block, np.uint8, held * size).reshape(held, size)
+                    del block
+        except MemoryError:
+            raise
+        except (OSError, ValueError) as error:
+            raise _damaged(self.path, error) from error
+
+    def table(self, records: np.ndarray) -> PointTable:
+        """Return the columns of points from their bytes ``(n, record size)``.
+
+        Raises:
+            UserError: The coordinates are degrees.
+        """
+        from laspy import PackedPointRecord
+
+        kind = self.header.point_format
+        points = PackedPointRecord(records.reshape(-1).view(kind.dtype()), kind)
+        columns = _columns(self.header, points)
+        if self.crs is None:
+            return PointTable(columns=columns)
+        remarks = _describe(self.crs, columns, self.path)
+        return PointTable(columns=columns, unit=self.crs.horizontal, remarks=remarks)
+
+    def _stored(self, part: int, every: int) -> Generator[bytes]:
+        size = self.header.point_format.size
+        with self.path.open("rb") as file:
+            for start in range(0, self.header.point_count, every):
+                file.seek(self.header.offset_to_point_data + start * size)
+                yield file.read(min(part, self.header.point_count - start) * size)
+
+    def _decompressed(self, part: int, every: int) -> Generator[bytearray]:
+        """Yield the records that the decoder writes; reading stops if it makes no progress."""
+        size, count = self.header.point_format.size, self.header.point_count
+        lengths = [min(part, count - start) * size for start in range(0, count, every)]
+        # -P: do not import modules from the folder of the script; one thread: each reserves memory
+        command = [sys.executable, "-P", laz_decoder.__file__, str(self.path), str(part), str(every)]
+        seconds, late = _SECONDS + self.path.stat().st_size // _BYTES_PER_SECOND, []
+        with (
+            tempfile.TemporaryFile() as errors,
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+            ) as child,
+        ):
+
+            def stop() -> None:
+                late.append(True)
+                child.kill()
+
+            assert child.stdout is not None
+            left, held, length = float(seconds), 0, 0  # the time that is spent on waiting
+            try:
+                for length in lengths:
+                    block, begin = bytearray(length), time.monotonic()
+                    timer = Timer(left, stop)
+                    timer.start()
+                    held = child.stdout.readinto(block)  # type: ignore[attr-defined]
+                    timer.cancel()
+                    left -= time.monotonic() - begin
+                    if held < length:
+                        child.wait()
+                        break
+                    yield block
+            finally:
+                child.kill()  # nothing after its end
+            errors.seek(0)
+            lines = errors.read().decode(errors="replace").strip().splitlines()
+        if child.returncode and held < length:
+            crash = f"not decoded after {seconds} s" if late else "the decoder crashed"
+            raise ValueError(f"LAZ: {lines[-1] if child.returncode == 1 and lines else crash}")
+
+
+def open_las(path: Path) -> LasFile:
+    """Read the header of a LAS or LAZ file.
+
+    Raises:
+        UserError: Not a LAS or LAZ file, or its header is damaged.
+    """
+    from laspy import LasHeader
+
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        _check_header(data, path)
+        crs = read_crs(data)
+        try:
+            header = LasHeader.read_from(stream)
+        except Exception as error:  # laspy raises its own, ValueError, TypeError and UnicodeDecodeError
+            raise _damaged(path, error) from error
+    return LasFile(path=path, header=header, crs=crs)
+
+
 def read_las(path: Path) -> PointTable:
     """Return x, y, z (float64) and all other dimensions of a LAS or LAZ file, and the unit of its CRS.
 
@@ -33,35 +167,22 @@ def read_las(path: Path) -> PointTable:
 
     Raises:
         UserError: Not a LAS or LAZ file, damaged or truncated, or the coordinates are degrees.
-
-    Convention:
-        The points of LAZ files are decompressed in a separate process, see :mod:`pcseg.data.io.laz_decoder`.
     """
-    from laspy import LasHeader, PackedPointRecord
-
-    data = path.read_bytes()
-    _check_header(data, path)
-    crs = read_crs(data)
+    file, records = open_las(path), bytearray()
+    for part in file.records():
+        records += part.data
     try:
-        with path.open("rb") as stream:
-            header = LasHeader.read_from(stream)
-        records, start = data, int(header.offset_to_point_data)
-        if header.are_points_compressed:
-            records, start = _decompress(path, len(data)), 0
-        kind, count = header.point_format, header.point_count
-        held = (len(records) - start) // kind.size
-        if held < count:
-            raise ValueError(f"announces {count} points but holds {held}")
-        columns = _columns(header, PackedPointRecord.from_buffer(records, kind, count=count, offset=start))
-    except MemoryError:
+        return file.table(np.frombuffer(records, np.uint8))
+    except (MemoryError, UserError):
         raise
-    except Exception as error:  # laspy raises its own, ValueError, TypeError and UnicodeDecodeError
-        raise UserError(
-            f"{path}: cannot be read as LAS ({reason(error)}). The file is damaged. Export it again."
-        ) from error
-    if crs is None:
-        return PointTable(columns=columns)
-    return PointTable(columns=columns, unit=crs.horizontal, remarks=_describe(crs, columns, path))
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path}: cannot be read as LAS ({reason(error)}). The file is damaged. Export it again."
+    )
 
 
 def _columns(header: "LasHeader", points: "PackedPointRecord") -> Columns:
@@ -113,9 +234,9 @@ def _describe(crs: CrsUnits, columns: Columns, path: Path) -> tuple[str, ...]:
     return ()
 
 
-def _check_header(data: bytes, path: Path) -> None:
+def _check_header(data: bytes | mmap.mmap, path: Path) -> None:
     """Check the sizes in a header, because laspy loops over as many records as a damaged one announces."""
-    if len(data) < 227 or not data.startswith(b"LASF"):
+    if len(data) < 227 or data[:4] != b"LASF":
         raise UserError(f"{path}: not a LAS file (header missing or truncated). Export the file again.")
     header_size, start, records = struct.unpack_from("<HII", data, 94)
     if not 227 <= header_size <= header_size + _SMALLEST_VLR * records <= start <= len(data):
@@ -125,33 +246,3 @@ def _check_header(data: bytes, path: Path) -> None:
         )
     if data[104] & 0x3F > 10:  # the upper bits mark LAZ
         raise UserError(f"{path}: unknown point format {data[104] & 0x3F}. Export it as format 0 to 10.")
-
-
-def _decompress(path: Path, size: int) -> bytearray:
-    """Return the records of all points of a LAZ file of ``size`` bytes."""
-    # -P: do not import modules from the folder of the script; one thread: each reserves memory
-    command, environment = [sys.executable, "-P", laz_decoder.__file__, path], {"OPENBLAS_NUM_THREADS": "1"}
-    records, seconds = bytearray(), _SECONDS + size // _BYTES_PER_SECOND
-    with (
-        tempfile.TemporaryFile() as errors,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, env=os.environ | environment
-        ) as child,
-    ):
-        timer = Timer(seconds, child.kill)
-        timer.start()
-        try:
-            assert child.stdout is not None
-            while part := child.stdout.read(1 << 20):
-                records += part
-            child.wait()
-        finally:
-            child.kill()  # nothing after its end
-            is_late = not timer.is_alive()
-            timer.cancel()
-        errors.seek(0)
-        lines = errors.read().decode(errors="replace").strip().splitlines()
-    if child.returncode:
-        crash = f"not decoded after {seconds} s" if is_late else "the decoder crashed"
-        raise ValueError(f"LAZ: {lines[-1] if child.returncode == 1 and lines else crash}")
-    return records

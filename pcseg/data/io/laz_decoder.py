@@ -7,21 +7,20 @@ runs this file as a script, which starts fast because it imports nothing from pc
 
 import sys
 
-PART = 1_000_000
-"""Points per step."""
-
 MEMORY = 2 << 30
 """Bytes of address space that the process may use, where the system has such a limit (not on Windows)."""
 
 
-def write_records(path: str) -> None:
-    """Write the point records of a LAZ file to standard output in parts."""
+def write_records(path: str, part: int, every: int) -> None:
+    """Write the records of the first ``part`` of each ``every`` points of a LAZ file to standard output."""
     import laspy
 
-    backend = laspy.LazBackend.Lazrs
+    backend = laspy.LazBackend.LazrsParallel
     with laspy.open(path, laz_backend=backend, read_evlrs=False) as file:  # pyright: ignore[reportCallIssue]
-        for part in file.chunk_iterator(PART):
-            sys.stdout.buffer.write(part.array.tobytes())
+        for start in range(0, file.header.point_count, every):
+            if every > part:
+                file.seek(start)
+            sys.stdout.buffer.write(file.read_points(part).array.tobytes())
 
 
 def limit_memory() -> None:
@@ -36,6 +35,6 @@ def limit_memory() -> None:
 if __name__ == "__main__":
     limit_memory()
     try:
-        write_records(sys.argv[1])
+        write_records(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
     except BaseException as error:  # panics of Rust derive from BaseException
         sys.exit(" ".join(str(error).split()) or type(error).__name__)

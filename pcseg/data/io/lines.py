@@ -95,8 +95,8 @@ def parse_numbers(data: bytes, *, path: Path, first_line: int) -> np.ndarray:
     Raises:
         UserError: A line has another number of fields than the first one, or a field that is not a number.
     """
-    separator, rows = _first_rows(data, None)
-    comma = _has_decimal_comma(separator, rows)
+    separator, rows = first_rows(data, None)
+    comma = has_decimal_comma(separator, rows)
     layout = Layout(separator=separator, comma=comma, width=len(rows[0]), words=frozenset())
     return _parse(data, layout, path=path, first_line=first_line, counts=False).to_numpy()
 
@@ -126,8 +126,8 @@ def parse_columns(
     Convention:
         A column whose first field is a word holds words; missing ones are empty strings.
     """
-    _, rows = _first_rows(data, separator)
-    comma = _has_decimal_comma(separator, rows)
+    _, rows = first_rows(data, separator)
+    comma = has_decimal_comma(separator, rows)
     words = frozenset(index for index in range(len(rows[0])) if _holds_words(rows, index))
     layout = Layout(separator=separator, comma=comma, width=len(rows[0]), words=words)
     frame = _parse(data, layout, path=path, first_line=first_line, counts=counts)
@@ -139,7 +139,7 @@ def parse_columns(
     ]
 
 
-def _first_rows(data: bytes, separator: str | None) -> tuple[str, list[list[str]]]:
+def first_rows(data: bytes, separator: str | None) -> tuple[str, list[list[str]]]:
     """Return the separator, found in the first line unless it is given, and the fields of the first lines."""
     lines = [decode_line(match[0]) for match in islice(_LINE.finditer(data), _DECIDING_LINES)]
     lines = [line for line in lines if not line.startswith(COMMENT)] or [""]
@@ -151,7 +151,7 @@ def _is_decimal_comma(field: str, separator: str) -> bool:
     return separator != "," and _DECIMAL_COMMA.fullmatch(field) is not None
 
 
-def _has_decimal_comma(separator: str, rows: list[list[str]]) -> bool:
+def has_decimal_comma(separator: str, rows: list[list[str]]) -> bool:
     """Return whether commas are decimal signs and not perhaps separators of thousands, as in 1,234."""
     commas = [field for row in rows for field in row if _is_decimal_comma(field, separator)]
     return any(not _THOUSANDS.fullmatch(field) for field in commas)

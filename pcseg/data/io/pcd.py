@@ -51,7 +51,7 @@ def read_pcd(path: Path) -> PointTable:
         Fields of several values become ``name.0``, ``name.1``, …. Points are not transformed by ``VIEWPOINT``.
     """
     data = path.read_bytes()
-    words, start = _header_words(data, path)
+    words, start = header_words(data, path)
     header = _parse_header(words, path)
     if header.encoding == "ascii":
         parts = _read_text(data[start:], header, path=path, first_line=data[:start].count(b"\n") + 1)
@@ -87,6 +87,21 @@ def read_pcd(path: Path) -> PointTable:
     )
 
 
+def binary_rows(path: Path) -> np.ndarray:
+    """Return the bytes of the points of a binary or compressed file that :func:`read_pcd` accepts, ``(N, size)``."""
+    data = path.read_bytes()
+    words, start = header_words(data, path)
+    header = _parse_header(words, path)
+    compressed = header.encoding == "binary_compressed"
+    parts = (
+        _read_compressed(data[start:], header, path=path) if compressed else _read_binary(data, start, header)
+    )
+    table = np.empty(len(parts[0]), header.row)
+    for name, part in zip(header.row.names or (), parts):
+        table[name] = part
+    return table.view(np.uint8).reshape(len(table), -1)
+
+
 def _columns(name: str, values: np.ndarray) -> Columns:
     """Return the columns of a field ``(N, count)``; none for padding."""
     width = values.shape[1]
@@ -97,7 +112,7 @@ def _columns(name: str, values: np.ndarray) -> Columns:
     return dict(zip(names, values.T))
 
 
-def _header_words(data: bytes, path: Path) -> tuple[dict[str, list[str]], int]:
+def header_words(data: bytes, path: Path) -> tuple[dict[str, list[str]], int]:
     """Return the words of each header line by its first word, and the offset of the data."""
     header: dict[str, list[str]] = {}
     start = 0

@@ -70,12 +70,12 @@ def read_text(path: Path, names: Sequence[str] = ()) -> PointTable:
         UserError: Not a text file, no points, a header that does not fit the columns, columns whose meaning is
             ambiguous, or a line that does not match the others.
     """
-    data = _decode(path.read_bytes(), path)
-    preamble = _read_preamble(data, path)
+    data = decode_text(path.read_bytes(), path)
+    preamble = read_preamble(data, path)
     body = data[preamble.start :] if preamble.start else data
     del data
-    line = _next_line(body)
-    separator = _choose_separator(line, preamble.heads)
+    line = next_line(body)
+    separator = choose_separator(line, preamble.heads)
     columns = parse_columns(
         body, separator=separator, path=path, first_line=preamble.line, counts=preamble.count is not None
     )
@@ -86,7 +86,7 @@ def read_text(path: Path, names: Sequence[str] = ()) -> PointTable:
         used = columns if len(names) == len(columns) else filled
         return PointTable(columns=apply_names(used, names, path), remarks=remarks)
     header = (
-        None if preamble.numbered else _find_header(preamble.heads, len(columns), trailing, separator, path)
+        None if preamble.numbered else find_header(preamble.heads, len(columns), trailing, separator, path)
     )
     if header is None:
         guessed, remark = guess_names(filled, path)
@@ -106,7 +106,7 @@ def read_text(path: Path, names: Sequence[str] = ()) -> PointTable:
     return PointTable(columns=dict(zip(given, columns)), unit=unit, remarks=remarks)
 
 
-def _decode(data: bytes, path: Path) -> bytes:
+def decode_text(data: bytes, path: Path) -> bytes:
     """Return text without a byte order mark, and UTF-16 and UTF-32 as UTF-8."""
     encoding, start = find_encoding(data)
     if encoding == "utf-8":
@@ -117,7 +117,7 @@ def _decode(data: bytes, path: Path) -> bytes:
         raise UserError(f"{path}: not a text file. Choose a file with one point per line.") from error
 
 
-def _read_preamble(data: bytes, path: Path) -> Preamble:
+def read_preamble(data: bytes, path: Path) -> Preamble:
     """Read the lines before the first line of data."""
     preamble = Preamble()
     for match in _LINE.finditer(data):
@@ -127,7 +127,7 @@ def _read_preamble(data: bytes, path: Path) -> Preamble:
         elif line.startswith(COMMENT):
             preamble.heads.append((preamble.line, line))
         else:
-            following = _next_line(data[match.end() : match.end() + 10_000])
+            following = next_line(data[match.end() : match.end() + 10_000])
             if (
                 re.fullmatch(r"\d+", line)
                 and max(len(split_fields(following, mark)) for mark in SEPARATORS) > 2
@@ -143,11 +143,11 @@ def _read_preamble(data: bytes, path: Path) -> Preamble:
         preamble.line += 1
         if match.end() == len(data) or len(preamble.heads) > _LONGEST_PREAMBLE:
             break
-    first = f": no line holds three numbers (the first is {_next_line(data)[:60]!r})" if data.strip() else ""
+    first = f": no line holds three numbers (the first is {next_line(data)[:60]!r})" if data.strip() else ""
     raise UserError(f"{path}: holds no points{first}. Choose another file, or write numbers as 1.5.")
 
 
-def _next_line(data: bytes) -> str:
+def next_line(data: bytes) -> str:
     """Return the first line with text that is neither a comment nor a row of empty fields, or else such a row."""
     empty = ""
     for match in _LINE.finditer(data):
@@ -168,7 +168,7 @@ def _is_data(line: str, heads: list[tuple[int, str]]) -> bool:
     for mark, width in _header_widths(heads).items():
         named = split_fields(line, mark)
         if len(named) == width:
-            return not _are_units(named)
+            return not are_units(named)
     values = [field for field in fields if is_value(field, separator)]
     numbers = [field for field in values if field]
     return len(values) == len(fields) or len(numbers) > 2 or _EMPTY_FIELDS.fullmatch(line) is not None
@@ -200,7 +200,7 @@ def _numbers_columns(line: str, following: str) -> bool:
     )
 
 
-def _choose_separator(line: str, heads: list[tuple[int, str]]) -> str:
+def choose_separator(line: str, heads: list[tuple[int, str]]) -> str:
     """Return the separator that splits the data as a header with coordinates, else the one that gives most numbers."""
     for mark, width in _header_widths(heads).items():
         if len(split_fields(line, mark)) == width:
@@ -235,7 +235,7 @@ def _check_counts(body: bytes, count: int | None, points: int, path: Path) -> tu
     return (f"points: {len(counts)} scans of {', '.join(f'{number:,}' for number in counts)} points",)
 
 
-def _find_header(
+def find_header(
     heads: list[tuple[int, str]], width: int, trailing: int, separator: str, path: Path
 ) -> list[str] | None:
     """Return the names in the header, or ``None`` if there is no header.
@@ -273,10 +273,10 @@ def _find_header(
 def _find_units(heads: list[tuple[int, str]], width: int, separator: str) -> set[str | None]:
     """Return the units in a line of units below the header."""
     rows = [split_fields(text, separator) for _, text in heads]
-    return {_unit(field) for row in rows if len(row) == width and _are_units(row) for field in row[:3]}
+    return {_unit(field) for row in rows if len(row) == width and are_units(row) for field in row[:3]}
 
 
-def _are_units(fields: list[str]) -> bool:
+def are_units(fields: list[str]) -> bool:
     return all(_unit(field) for field in fields[:3])
 
 
