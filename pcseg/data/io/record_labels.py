@@ -11,7 +11,8 @@ import numpy as np
 from pcseg.data.io.arrays import find_points
 from pcseg.data.io.labels import FIELDS, PointLabels, free_names
 from pcseg.data.io.pcd import binary_rows, header_words
-from pcseg.data.io.ply import LONGEST_HEADER, binary_vertices, parse_header
+from pcseg.data.io.ply import parse_header
+from pcseg.data.io.ply_rows import LONGEST_HEADER, binary_vertices
 from pcseg.data.io.text_labels import write_lines
 
 PART = 1_000_000

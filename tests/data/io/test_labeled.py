@@ -109,7 +109,9 @@ def test_ply(tmp_path: Path, name: str) -> None:
     columns, old = _old_ply(path)
     added, new = _old_ply(label(path))
     for column, values in columns.items():
-        np.testing.assert_array_equal(added.pop(column), values)
+        assert [np.array(value).tolist() for value in added.pop(column)] == [
+            np.array(v).tolist() for v in values
+        ]
     np.testing.assert_array_equal(added["predicted_class"], LABEL)
     np.testing.assert_allclose(added["confidence"], CONFIDENCE, atol=5e-5 if new.text else 0)
     assert new.byte_order == old.byte_order
