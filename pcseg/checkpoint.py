@@ -1,11 +1,9 @@
 """Self-describing checkpoints: weights with configuration, label schema, input features, version and seed."""
 
 import hashlib
-import inspect
 import io
 import os
 import zipfile
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +19,7 @@ from pcseg.errors import UserError, reason
 from pcseg.files import atomic_path
 from pcseg.labels import LabelSchema
 from pcseg.network import BackboneChoice, HeadFactory, Network
+from pcseg.pretrained import SUFFIX, packaged, read_half
 
 FORMAT_VERSION = 1
 KEY = "pcseg"
@@ -56,6 +55,8 @@ class ModelCard:
         initial_weights: Origin of the initial weights, see :func:`pcseg.training.initial_weights.history`; ``None``
             for a model trained from scratch.
         recovery: Changes that recovery made to the run, see :meth:`pcseg.training.recovery.Recovery.state`.
+        temperature: Divisor of the logits that calibrates the probabilities (:mod:`pcseg.metrics.calibration`).
+        about: Command, scores, calibration and limits of a released model.
     """
 
     config: dict[str, Any]
@@ -75,6 +76,8 @@ class ModelCard:
     converted_from: str | None = None
     initial_weights: dict[str, Any] | None = None
     recovery: dict[str, Any] | None = None
+    temperature: float = 1.0
+    about: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -169,6 +172,7 @@ class Checkpoint:
         backbone, head = instantiate_parts(card.config, source=source)
         network = Network(backbone, head, in_channels=card.in_channels, schema=schema)
         load_weights(network, self.content["state_dict"], source=source)
+        network.temperature = card.temperature
         return LoadedModel(network=network.eval(), card=card, schema=schema, hash=self.hash, path=self.path)
 
 
@@ -203,12 +207,15 @@ def _is_whole(data: bytes) -> bool:
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a checkpoint without building its model.
+    """Read a checkpoint without building its model; ``indoor-small`` names the model that ships with pcseg.
 
     Raises:
         UserError: The file does not exist or is damaged.
     """
-    path = Path(path)
+    path = packaged(Path(path))
+    if path.suffix == SUFFIX:
+        card, state = read_half(path)
+        return Checkpoint(path, {KEY: card, "state_dict": state})
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint. Train one with `pcseg train`.")
     try:
@@ -232,23 +239,6 @@ def load_checkpoint(path: Path | str) -> LoadedModel:
         UserError: The file cannot be read, is not a checkpoint of pcseg, or its weights do not fit.
     """
     return read_checkpoint(path).model()
-
-
-def refuse_options(command: Callable[..., object], model: LoadedModel, values: Mapping[str, object]) -> None:
-    """Raise :class:`UserError` if a command was given an option that does not apply to the kind of a model.
-
-    Args:
-        command: Function of the command, whose signature has the defaults.
-        model: The model.
-        values: The options that do not apply to its kind, by name. They must have their defaults.
-    """
-    parameters = inspect.signature(command).parameters
-    for name, value in values.items():
-        if value != parameters[name].default:
-            kind = {"points": "a point model", "images": "an image model"}[model.kind]
-            raise UserError(
-                f"--{name}: does not apply to {model.path}, which is {kind}. Leave the option out."
-            )
 
 
 def instantiate_parts(config: dict[str, Any], *, source: str) -> tuple[BackboneChoice, HeadFactory]:

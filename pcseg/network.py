@@ -1,8 +1,9 @@
 """Backbone and head as one network; training is in :mod:`pcseg.training.segmentor`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from torch import nn
+from torch import Tensor, nn
 
 from pcseg.backbones.contract import ImageBackbone, PointBackbone
 from pcseg.heads.base import Head, HeadOutput
@@ -28,6 +29,11 @@ class Network(nn.Module):
     Args:
         backbone: An image backbone, or a factory that takes the number of input channels.
         head: Factory that takes the channels of the backbone's features and the number of classes.
+
+    Attributes:
+        temperature: Divisor of the logits in evaluation mode, see :mod:`pcseg.metrics.calibration`.
+        merged: ``(K, M)``, which of M other classes each class belongs to, or ``None``. In evaluation mode their
+            probabilities are the sums of those of their classes.
     """
 
     def __init__(
@@ -37,8 +43,16 @@ class Network(nn.Module):
         self.backbone = backbone if isinstance(backbone, ImageBackbone) else backbone(in_channels)
         self.head = head(self.backbone.out_channels, schema.num_classes)
         self.schema = schema
+        self.temperature = 1.0
+        self.merged: Tensor | None = None
 
     def forward(self, batch: Batch) -> HeadOutput:
         """Return the logits of a batch, and the tensors that the head's own losses need."""
         levels = self.backbone(batch)
-        return self.head(levels, batch)
+        output = self.head(levels, batch)
+        if self.training or (self.temperature == 1 and self.merged is None):
+            return output
+        logits = output.logits / self.temperature
+        if self.merged is not None:  # log of the sums of probabilities
+            logits = (logits.softmax(1) @ self.merged.to(logits)).clamp(min=1e-12).log()
+        return replace(output, logits=logits)

@@ -16,7 +16,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LAYERS = (
     ("errors",),
     ("labels", "files", "values"),
-    ("config_names",),
+    ("config_names", "pretrained"),
     ("cli",),
     ("ops",),
     ("official.names", "official.files", "official.hub"),

@@ -33,6 +33,7 @@ COMMANDS = {
     "predict": "pcseg.inference.predict:predict_file",
     "visualize": "pcseg.views.visualize:visualize",
     "compare": "pcseg.views.compare:compare",
+    "calibrate": "pcseg.evaluation.calibrate:calibrate",
     "cross-validate": "pcseg.evaluation.cross_validation:cross_validate",
     "submit-scannet": "pcseg.evaluation.submission:submit",
     "convert": "pcseg.official.command:convert_checkpoint",

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from pcseg.checkpoint import load_checkpoint, refuse_options
+from pcseg.checkpoint import load_checkpoint
 from pcseg.evaluation.images import evaluate_images
 from pcseg.evaluation.points import evaluate_points
 from pcseg.evaluation.report import Report
 from pcseg.files import output_folder
 from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions
+from pcseg.inference.options import refuse_options
 from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
 from pcseg.inference.tta import EvaluationProtocol
 from pcseg.values import Meters, NameList, PositiveInt, checked

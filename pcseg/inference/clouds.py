@@ -21,8 +21,10 @@ from pcseg.data.sample import Sample
 from pcseg.data.surfaces import find_strays
 from pcseg.errors import UserError
 from pcseg.files import atomic_paths
-from pcseg.inference.points import PointOptions, predict_scene
+from pcseg.inference.points import PointOptions, Prediction, predict_scene
 from pcseg.labels import IGNORE_INDEX, LabelSchema, Palette, class_colors
+from pcseg.pretrained import FOLDER
+from pcseg.values import Probability
 
 ENDINGS: dict[ModelKind, tuple[str, str]] = {"points": (".npz", ".ply"), "images": (".png", "_overlay.jpg")}
 """Ends of the names of the two files of a prediction."""
@@ -84,18 +86,21 @@ def predict_cloud(
     *,
     units: Units = "auto",
     up: Up = "auto",
+    min_confidence: Probability = 0.0,
     options: PointOptions = PointOptions(),  # noqa: B008 - immutable
     on_progress: Callable[[float], None] | None = None,
 ) -> CloudPrediction:
     """Predict the class of every point of a cloud.
 
-    Points without a position and outliers far from all others get class -1 with confidence 0.
+    Points without a position and outliers far from all others get class -1 with confidence 0. Points below
+    ``min_confidence`` get class -1 with their confidence.
 
     Args:
         model: A point model.
         cloud: The points.
         units: Unit of the coordinates.
         up: Axis of the cloud that points up.
+        min_confidence: Smallest confidence of a point with a class.
         options: Split of the cloud into forward passes.
         on_progress: Function that is called after every forward pass with the finished share.
 
@@ -110,6 +115,10 @@ def predict_cloud(
     del usable
     frame = cloud_frame(cloud, rows, units=units, up=up)
     remarks = [f"read: {cloud.source}, {summary(cloud, frame)}", *cloud.remarks, *left_out, *frame.remarks]
+    if model.path.parent == FOLDER:
+        remarks.append(
+            f"model: {model.path.stem}, which ships with pcseg and was trained on generated scans only"
+        )
     sample = make_sample(model, cloud, rows, frame, remarks)
     prediction = predict_scene(
         model.network,
@@ -122,12 +131,16 @@ def predict_cloud(
     seconds = time.perf_counter() - start
     label = np.full(len(cloud), IGNORE_INDEX, dtype=np.int16)
     confidence = np.zeros(len(cloud), dtype=np.float32)
-    label[rows], confidence[rows] = prediction.label, prediction.confidence
+    label[rows], confidence[rows] = confident_labels(prediction, model, min_confidence), prediction.confidence
     remarks.append(
         f"prediction: {count:,} points in {seconds:.1f} s ({count / seconds:,.0f} points per second)"
     )
     if count:
-        shares = np.bincount(prediction.label, minlength=model.schema.num_classes) / count
+        shares = np.bincount(label[rows] + 1, minlength=model.schema.num_classes + 1)[1:] / count
+        if shares.sum() < 1 and min_confidence:
+            remarks.append(
+                f"confidence below {min_confidence:g}: {1 - shares.sum():.1%} of the points, no class"
+            )
         remarks += [
             f"classes: {class_shares(shares, model.schema)}",
             f"confidence: {prediction.confidence.mean():.2f} on average",
@@ -143,6 +156,12 @@ def predict_cloud(
         cloud=cloud,
         remarks=remarks,
     )
+
+
+def confident_labels(prediction: Prediction, model: LoadedModel, min_confidence: float) -> np.ndarray:
+    """Return the labels ``(N,)``, -1 below ``min_confidence`` and for classes that the label set does not annotate."""
+    known = (prediction.label < model.schema.num_classes) & (prediction.confidence >= min_confidence)
+    return np.where(known, prediction.label, IGNORE_INDEX).astype(np.int16)
 
 
 def accuracy_remark(cloud: Cloud, label: np.ndarray, schema: LabelSchema) -> list[str]:

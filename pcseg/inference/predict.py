@@ -12,18 +12,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from pcseg.checkpoint import LoadedModel, load_checkpoint, refuse_options
+from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.data.alignment import Units, Up
 from pcseg.data.images.files import read_colors
 from pcseg.data.io.clouds import CLOUD_READERS, Cloud, read_cloud
 from pcseg.errors import UserError
 from pcseg.files import atomic_paths, output_folder
+from pcseg.inference.class_sets import Classes, with_classes
 from pcseg.inference.clouds import CloudPrediction, class_shares, output_paths, predict_cloud
 from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions, image_model
+from pcseg.inference.options import refuse_options
 from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
 from pcseg.labels import LabelSchema, Palette, class_colors
-from pcseg.values import Meters, PositiveInt, checked
+from pcseg.pretrained import DEFAULT
+from pcseg.values import Meters, PositiveInt, Probability, checked
 
 OVERLAY_WEIGHT = 0.55
 """Weight of the class colors in an overlay."""
@@ -71,11 +74,13 @@ class ImagePrediction:
 def predict_file(
     source: Path,
     *,
-    ckpt: Path,
+    ckpt: Path = DEFAULT,
     out: Path = Path("predictions"),
     units: Units = "auto",
     up: Up = "auto",
     columns: str | None = None,
+    classes: Classes | None = None,
+    min_confidence: Probability = 0.0,
     fragments: Fragments = 1,
     points_per_pass: PositiveInt = POINTS_PER_PASS,
     margin: Meters = 1.0,
@@ -95,11 +100,13 @@ def predict_file(
     Args:
         source: A point cloud (.ply, .pcd, .las, .laz, .e57, .xyz, .pts, .txt, .csv, .npy, .npz, .h5) or an image.
             Labels are not needed.
-        ckpt: Checkpoint of a point model or an image model.
+        ckpt: Checkpoint of a point model or an image model; default: indoor-small, which ships with pcseg.
         out: Folder of the results.
         units: Points: unit of the coordinates in the file.
         up: Points: axis of the file that points up.
         columns: Points: names of all columns of the file in order, such as x,y,z,red,green,blue; - ignores a column.
+        classes: Points: label set that a model of the indoor classes predicts; default: indoor.
+        min_confidence: Points: points of a lower confidence get no class.
         fragments: Points: number of points per voxel that the model sees; 1 is the fastest, ``all`` uses every point.
         points_per_pass: Points: maximum number of voxels per forward pass, which bounds memory.
         margin: Points: width in meters of the context around a block of a large cloud.
@@ -114,8 +121,9 @@ def predict_file(
             a field that the model needs and its checkpoint has no substitute for.
     """
     model = load_checkpoint(ckpt)
-    of_points = {"units": units, "up": up, "columns": columns, "fragments": fragments,
-                 "points_per_pass": points_per_pass, "margin": margin}  # fmt: skip
+    of_points = {"units": units, "up": up, "columns": columns, "classes": classes,
+                 "min_confidence": min_confidence, "fragments": fragments, "points_per_pass": points_per_pass,
+                 "margin": margin}  # fmt: skip
     of_images = {"scales": scales, "flip": flip}
     refuse_options(predict_file, model, of_images if model.kind == "points" else of_points)
     point_options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
@@ -128,7 +136,8 @@ def predict_file(
     ):
         task = progress.add_task(escape(source.name), total=1)
         prediction = predict(
-            content, model, units=units, up=up, point_options=point_options, image_options=image_options,
+            content, model, units=units, up=up, classes=classes, min_confidence=min_confidence,
+            point_options=point_options, image_options=image_options,
             device=device, on_progress=lambda share: progress.update(task, completed=share),
         )  # fmt: skip
         paths = prediction.write(out, palette=palette)
@@ -137,10 +146,12 @@ def predict_file(
 
 def predict(
     source: Cloud | Photo | Path | str,
-    ckpt: LoadedModel | Path | str,
+    ckpt: LoadedModel | Path | str = DEFAULT,
     *,
     units: Units = "auto",
     up: Up = "auto",
+    classes: Classes | None = None,
+    min_confidence: Probability = 0.0,
     point_options: PointOptions = PointOptions(),  # noqa: B008 - immutable
     image_options: ImageOptions = ImageOptions(),  # noqa: B008 - immutable
     device: str = "auto",
@@ -150,8 +161,9 @@ def predict(
 
     Args:
         source: A file, or a cloud from :func:`pcseg.read_cloud`.
-        ckpt: A checkpoint file, or a model from :func:`pcseg.load_checkpoint`.
-        units, up, device: As for ``pcseg predict``.
+        ckpt: A checkpoint file, or a model from :func:`pcseg.load_checkpoint`; default: the model that ships with
+            pcseg.
+        units, up, classes, min_confidence, device: As for ``pcseg predict``.
         point_options, image_options: Options of the model.
         on_progress: Function that is called with the finished share of a cloud.
 
@@ -168,7 +180,12 @@ def predict(
     content = read_source(source, model)
     if isinstance(content, Photo):
         return predict_photo(model, content, image_options)
-    return predict_cloud(model, content, units=units, up=up, options=point_options, on_progress=on_progress)
+    if classes is not None:
+        model = with_classes(model, classes)
+    return predict_cloud(
+        model, content, units=units, up=up, min_confidence=min_confidence, options=point_options,
+        on_progress=on_progress,
+    )  # fmt: skip
 
 
 def read_source(

@@ -12,8 +12,10 @@ from pcseg.data.transforms.geometry import (
 )
 from pcseg.data.transforms.presets import IndoorColor, IndoorGeometry
 from pcseg.data.transforms.sampling import CropCenter, GridSample, RandomDropout, SphereCrop
+from pcseg.data.transforms.scans import CeilingCut, MissingColor, RandomExposure, RandomNoise, RandomSpacing
 
 __all__ = [
+    "CeilingCut",
     "CenterShift",
     "ChromaticAutoContrast",
     "ChromaticJitter",
@@ -23,11 +25,15 @@ __all__ = [
     "GridSample",
     "IndoorColor",
     "IndoorGeometry",
+    "MissingColor",
     "RandomDropout",
+    "RandomExposure",
     "RandomFlip",
     "RandomJitter",
+    "RandomNoise",
     "RandomRotate",
     "RandomScale",
+    "RandomSpacing",
     "SphereCrop",
     "Transform",
     "apply_all",
