@@ -113,11 +113,6 @@ class Body(nn.Module, ABC):
         return {}
 
 
-def require_factor(option: str, value: float) -> None:
-    """Reject a negative factor of a loss."""
-    require(value >= 0, option, value, "Choose a factor >= 0.")
-
-
 def require_supervision(deep_weight: float, *, context: bool) -> None:
     """Reject a factor of the loss of class probabilities that leaves them untrained.
 
@@ -125,7 +120,6 @@ def require_supervision(deep_weight: float, *, context: bool) -> None:
         deep_weight: The factor.
         context: Whether a context that reads the probabilities trains them, too.
     """
-    require_factor("deep_weight", deep_weight)
     choose = "Nothing else trains the class probabilities: choose a factor > 0."
     require(deep_weight > 0 or context, "deep_weight", deep_weight, choose)
 

@@ -6,15 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.errors import require
-from pcseg.heads.base import Body, BodyOutput, require_factor, require_supervision
+from pcseg.heads.base import Body, BodyOutput, require_supervision
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.losses.distillation import distillation_loss
 from pcseg.nn.class_centers import class_prob
 from pcseg.nn.context_classifier import ContextClassifier
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
 from pcseg.nn.tokens import LocalConv, Sites
+from pcseg.values import Few, Positive, Probability, Weight, checked
 
 
+@checked("head.body.")
 class CACBody(Body):
     """Local convolution, region logits, context-aware classifier (Tian et al., AAAI 2023).
 
@@ -40,20 +42,18 @@ class CACBody(Body):
         lateral_channels: Sequence[int],
         conv: LocalConv,
         *,
-        width: int = 128,
-        confidence: float = 0.75,
-        temperature: float = 15.0,
+        width: Few = 128,
+        confidence: Probability = 0.75,
+        temperature: Positive = 15.0,
         detach: bool = True,
-        deep_weight: float = 1.0,
-        teacher_weight: float = 1.0,
-        distill_weight: float = 1.0,
-        dropout: float = 0.1,
+        deep_weight: Weight = 1.0,
+        teacher_weight: Weight = 1.0,
+        distill_weight: Weight = 1.0,
+        dropout: Probability = 0.1,
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
         require_supervision(deep_weight, context=not detach)
-        require_factor("teacher_weight", teacher_weight)
-        require_factor("distill_weight", distill_weight)
         taught = teacher_weight > 0
         require(
             taught or distill_weight == 0, "distill_weight", distill_weight, "Without a teacher choose 0."

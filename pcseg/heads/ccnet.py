@@ -5,18 +5,20 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from pcseg.errors import require
-from pcseg.heads.base import Body, BodyOutput, require_factor
+from pcseg.heads.base import Body, BodyOutput
 from pcseg.losses.category_consistent import category_consistent_loss
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
 from pcseg.nn.tokens import LocalConv, Pixels, Sites, as_voxels
 from pcseg.ops.attention import Support
 from pcseg.ops.lines import AXES, axis_lines, check_line_options, pixel_lines
+from pcseg.values import Few, Probability, Weight, checked
 
 EMBEDDING_RATIO = 16
 """Channels of the attention divided by those of the embedding that the category-consistent loss is computed on."""
 
 
+@checked("head.body.")
 class RCCABody(Body):
     """Recurrent criss-cross attention between local convolutions (Huang et al., *CCNet*, ICCV 2019, Figure 2).
 
@@ -43,22 +45,21 @@ class RCCABody(Body):
         lateral_channels: Sequence[int],
         conv: LocalConv,
         *,
-        width: int = 128,
-        attention_width: int | None = None,
-        recurrence: int = 3,
+        width: Few = 128,
+        attention_width: Few | None = None,
+        recurrence: Few = 3,
         axes: Sequence[int] = AXES,
-        thickness: int = 1,
-        heads: int = 1,
+        thickness: Few = 1,
+        heads: Few = 1,
         scaled: bool = False,
         relative: bool = False,
-        category_weight: float = 0.0,
-        dropout: float = 0.1,
+        category_weight: Weight = 0.0,
+        dropout: Probability = 0.1,
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
         require(recurrence >= 1, "recurrence", recurrence, "Choose 1 or more.")
         check_line_options(axes, thickness)
-        require_factor("category_weight", category_weight)
         self.width = width
         self.axes, self.thickness, self.relative = tuple(axes), thickness, relative
         self.recurrence, self.category_weight = recurrence, category_weight

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.errors import UserError, require_choice
-from pcseg.heads.base import Body, BodyOutput, require_factor, require_supervision
+from pcseg.heads.base import Body, BodyOutput, require_supervision
 from pcseg.losses.cloud_classes import class_frequency, class_frequency_loss
 from pcseg.nn.channel_context import ChannelContext, ChannelGate
 from pcseg.nn.class_centers import ClassCenters, class_prob, true_shares
@@ -17,6 +17,7 @@ from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.nn.spatial_context import SpatialContext
 from pcseg.nn.tokens import LocalConv, Sites, as_voxels
 from pcseg.ops.slabs import voxel_slabs
+from pcseg.values import Few, Weight, checked
 
 ClassFeatures = Literal["rank_one", "embedding", "centers", "slab"]
 """Features of the classes that tokens read. ``rank_one``: M = p vᵀ, as published. ``embedding``: learned, the same for
@@ -27,6 +28,7 @@ EMBEDDING_STD = 0.02
 """Spread of the class embedding at the start: that of p vᵀ for a dozen classes."""
 
 
+@checked("head.body.")
 class CTBody(Body):
     """Local convolution, CCM, SCM, classifier (Li et al., *CTNet: Context-based Tandem Network*, TPAMI 2022).
 
@@ -53,19 +55,18 @@ class CTBody(Body):
         lateral_channels: Sequence[int],
         conv: LocalConv,
         *,
-        width: int = 128,
-        key_width: int = 64,
+        width: Few = 128,
+        key_width: Few = 64,
         class_features: ClassFeatures = "rank_one",
-        heads: int = 1,
+        heads: Few = 1,
         true_classes: bool = False,
-        deep_weight: float = 0.4,
-        class_weight: float = 0.1,
+        deep_weight: Weight = 0.4,
+        class_weight: Weight = 0.1,
         class_batch_norm: bool = False,
         paddle_init: bool = False,
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
-        require_factor("class_weight", class_weight)
         require_choice("class_features", class_features, ClassFeatures)
         if true_classes and class_features == "embedding":
             raise UserError("true_classes: an embedding has no shares. Choose other class features.")

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.heads.base import Body, BodyOutput, require_factor
+from pcseg.heads.base import Body, BodyOutput
 from pcseg.losses.cloud_classes import class_presence, presence_loss
 from pcseg.nn.encoding import Assignment, ContextEncoding
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory, linear_norm
 from pcseg.nn.tokens import LocalConv, Sites
+from pcseg.values import Few, PositiveInt, Probability, Weight, checked
 
 
+@checked("head.body.")
 class EncBody(Body):
     """Local convolution, context encoding, classifier (Zhang et al., *EncNet*, CVPR 2018, Figure 2).
 
@@ -36,20 +38,19 @@ class EncBody(Body):
         lateral_channels: Sequence[int],
         conv: LocalConv,
         *,
-        width: int = 128,
-        num_codewords: int = 32,
-        reference_size: int | None = 3600,
+        width: Few = 128,
+        num_codewords: Few = 32,
+        reference_size: PositiveInt | None = 3600,
         assignment: Assignment = "distance",
         restart: bool = False,
         sum_codewords: bool = False,
         pure_gate: bool = False,
         weighted: bool = False,
-        presence_weight: float = 0.2,
-        dropout: float = 0.1,
+        presence_weight: Weight = 0.2,
+        dropout: Probability = 0.1,
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
-        require_factor("presence_weight", presence_weight)
         self.width, self.weighted, self.presence_weight = width, weighted, presence_weight
         self.reduce = ConvNorm(conv(in_channels, width, bias=False), norm(width))
         connect = [linear_norm(channels, width, bias=False, norm=norm) for channels in lateral_channels]

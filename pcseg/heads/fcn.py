@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.heads.base import Body, BodyOutput, require_factor
+from pcseg.heads.base import Body, BodyOutput
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
 from pcseg.nn.tokens import LocalConv, Sites
+from pcseg.values import Few, Probability, Weight, checked
 
 
+@checked("head.body.")
 class FCNBody(Body):
     """Local convolution, norm, activation, channel dropout, classifier (Long et al., CVPR 2015).
 
@@ -34,14 +36,13 @@ class FCNBody(Body):
         lateral_channels: Sequence[int],
         conv: LocalConv,
         *,
-        width: int | None = None,
+        width: Few | None = None,
         bias: bool = False,
-        deep_weight: float = 0.0,
-        dropout: float = 0.1,
+        deep_weight: Weight = 0.0,
+        dropout: Probability = 0.1,
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
-        require_factor("deep_weight", deep_weight)
         width = in_channels // 4 if width is None else width
         self.width, self.deep_weight = width, deep_weight
         self.reduce = ConvNorm(conv(in_channels, width, bias=bias), norm(width))

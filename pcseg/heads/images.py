@@ -7,16 +7,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pcseg.errors import UserError, require
-from pcseg.heads.base import BodyFactory, Head, HeadOutput, require_factor
+from pcseg.heads.base import BodyFactory, Head, HeadOutput
 from pcseg.losses.cloud_classes import class_shares
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import ImageBatch
 from pcseg.nn.tokens import LocalConv, PixelConv, Pixels, to_image, to_tokens
+from pcseg.values import Weight, checked
 
 MIN_SIZE = 2
 """Smallest height and width of the features: in a single row or column, context sees nothing but padding."""
 
 
+@checked("head.")
 class ImageHead(Head):
     """A body on the last feature of an image backbone.
 
@@ -44,7 +46,7 @@ class ImageHead(Head):
         body: BodyFactory,
         laterals: Sequence[int] = (),
         auxiliary: BodyFactory | None = None,
-        aux_weight: float = 0.4,
+        aux_weight: Weight = 0.4,
         align_corners: bool = False,
         local: LocalConv = PixelConv,
     ) -> None:
@@ -52,7 +54,6 @@ class ImageHead(Head):
         count = len(channels)
         for i in laterals:
             require(-count <= i < count, "head.laterals", i, f"The backbone has {count} features.")
-        require_factor("head.aux_weight", aux_weight)
         self.num_classes, self.channels, self.laterals = num_classes, list(channels), list(laterals)
         self.aux_weight, self.align_corners = aux_weight, align_corners
         self.body = body(channels[-1], num_classes, [channels[i] for i in laterals], local)

@@ -6,15 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.errors import require
-from pcseg.heads.base import BodyFactory, Head, HeadOutput, require_factor
+from pcseg.heads.base import BodyFactory, Head, HeadOutput
 from pcseg.losses.cloud_classes import class_shares
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.norms import BatchNorm
 from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.nn.tokens import LocalConv
+from pcseg.values import Count, Weight, checked
 
 
+@checked("head.")
 class PointHead(Head):
     """A body on one level of a point backbone, plus a linear classifier of the finest level.
 
@@ -46,9 +48,9 @@ class PointHead(Head):
         laterals: Sequence[int] = (),
         auxiliary: BodyFactory | None = None,
         aux_level: int | None = None,
-        aux_weight: float = 0.4,
+        aux_weight: Weight = 0.4,
         local: LocalConv = SubmanifoldConv,
-        fine: int = 0,
+        fine: Count = 0,
     ) -> None:
         super().__init__()
         aux_level = level if aux_level is None else aux_level
@@ -57,7 +59,6 @@ class PointHead(Head):
             require(0 <= value < len(channels), f"head.{name}", value, known)
         finest = min([level, *laterals])
         require(finest == level, "head.laterals", finest, f"Choose levels that are not finer than {level}.")
-        require_factor("head.aux_weight", aux_weight)
         self.num_classes, self.level, self.laterals = num_classes, level, list(laterals)
         self.aux_level, self.aux_weight = aux_level, aux_weight
         # made first, as in earlier versions: a seed keeps giving the same initial weights

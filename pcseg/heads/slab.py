@@ -11,8 +11,10 @@ from pcseg.nn.slab_context import SlabContent, SlabContext
 from pcseg.nn.tokens import LocalConv, Sites, as_voxels
 from pcseg.ops.lines import AXES, check_line_options
 from pcseg.ops.slabs import voxel_slabs
+from pcseg.values import Count, Few, Probability, Weight, checked
 
 
+@checked("head.body.")
 class SlabBody(Body):
     """Local convolution, region logits, slab context, classifier.
 
@@ -42,15 +44,15 @@ class SlabBody(Body):
         lateral_channels: Sequence[int],
         conv: LocalConv,
         *,
-        width: int = 128,
-        slab_width: int = 64,
+        width: Few = 128,
+        slab_width: Few = 64,
         axes: Sequence[int] = AXES,
         content: SlabContent = "shares",
-        heads: int = 0,
+        heads: Count = 0,
         true_classes: bool = False,
         detach: bool = False,
-        deep_weight: float = 0.4,
-        dropout: float = 0.1,
+        deep_weight: Weight = 0.4,
+        dropout: Probability = 0.1,
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()

@@ -1,5 +1,7 @@
 """Malformed settings on the command line, in YAML and from Python: one line each, and nothing is written."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +10,22 @@ import torch
 from helpers.checkpoints import write_checkpoint
 from helpers.damage import clear
 from helpers.fakes import ConvBackbone, write_fake_building
+from helpers.tiny_ptv3 import tiny
 from helpers.training_runs import write_config
 
+from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.cli import main
 from pcseg.data.room_data import RoomData
 from pcseg.errors import UserError
+from pcseg.heads.base import Body
+from pcseg.heads.encnet import EncBody
 from pcseg.heads.linear import LinearHead
+from pcseg.heads.slab import SlabBody
 from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions
 from pcseg.inference.points import PointOptions
 from pcseg.losses.segmentation import SegmentationLoss
+from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.training.schedules import OneCycle, Poly
 from pcseg.training.train import train
 from pcseg.training.trainer import TrainerOptions
@@ -163,6 +171,10 @@ def test_evaluation_refuses_malformed_settings(tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "raw").exists()
 
 
+def body(kind: type[Body]) -> Callable[..., Body]:
+    return partial(kind, 8, 3, [], SubmanifoldConv)
+
+
 @pytest.mark.parametrize(
     ("make", "values"),
     [
@@ -171,6 +183,19 @@ def test_evaluation_refuses_malformed_settings(tmp_path: Path, capsys: pytest.Ca
         (ImageOptions, {"scales": (), "overlap": 1.0, "batch_size": 10**18}),
         (OneCycle, {"warmup": 1.0, "div": 0, "final_div": float("inf")}),
         (Poly, {"power": -1, "warmup": "much"}),
+        (
+            partial(SlabBody, 8, 3, [], SubmanifoldConv),
+            {"width": -5, "slab_width": 0, "dropout": 1.5, "deep_weight": 1e9, "heads": -1},
+        ),
+        (
+            partial(EncBody, 8, 3, [], SubmanifoldConv),
+            {"num_codewords": 0, "presence_weight": -1.0, "reference_size": 0},
+        ),
+        (
+            partial(SparseUNet, 4),
+            {"channels": (32, -8), "layers": (1, -1), "base_channels": 0, "stem_kernel": 0},
+        ),
+        (tiny, {"patch_size": 0, "mlp_ratio": -1.0, "drop_path": 2.0, "enc_heads": (1, 0, 2)}),
     ],
 )
 def test_python_checks_the_same_types(make: Any, values: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from pcseg.errors import require, require_choice
 from pcseg.nn.levels import ImageBatch
 from pcseg.official.loading import load_backbone, timm_weights
 from pcseg.official.names.images import resnet_names
+from pcseg.values import Few, checked
 
 Stem = Literal["plain", "s", "d"]
 Dilation = Literal["encnet", "ccnet"]
@@ -26,6 +27,7 @@ STRIDES = (4, 8, 16, 32)
 """Strides of the stages without dilation."""
 
 
+@checked("backbone.")
 class ResNet(ImageBackbone):
     """Bottleneck ResNet (He et al., CVPR 2016) with the outputs of all four stages.
 
@@ -48,11 +50,11 @@ class ResNet(ImageBackbone):
     def __init__(
         self,
         *,
-        depths: Sequence[int] = DEPTHS[101],
-        widths: Sequence[int] = (64, 128, 256, 512),
+        depths: Sequence[Few] = DEPTHS[101],
+        widths: Sequence[Few] = (64, 128, 256, 512),
         stem: Stem = "plain",
-        stem_width: int | None = None,
-        output_stride: int = 8,
+        stem_width: Few | None = None,
+        output_stride: Few = 8,
         dilation: Dilation = "encnet",
         ceil_pool: bool = False,
     ) -> None:

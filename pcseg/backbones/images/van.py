@@ -13,6 +13,7 @@ from pcseg.nn.levels import ImageBatch
 from pcseg.nn.norms import DropPath
 from pcseg.official.loading import load_backbone
 from pcseg.official.names.images import van_names
+from pcseg.values import Few, Share, checked
 
 VanSize = Literal["b0", "b1", "b2", "b3", "b4", "b5", "b6"]
 
@@ -28,6 +29,7 @@ SIZES: dict[VanSize, tuple[tuple[int, ...], tuple[int, ...]]] = {
 """Widths and depths of the published models."""
 
 
+@checked("backbone.")
 class VAN(ImageBackbone):
     """Visual Attention Network (Guo et al., *Visual Attention Network*, 2022), with the outputs of all four stages.
 
@@ -46,10 +48,10 @@ class VAN(ImageBackbone):
     def __init__(
         self,
         *,
-        widths: Sequence[int] = SIZES["b2"][0],
-        depths: Sequence[int] = SIZES["b2"][1],
-        mlp_ratios: Sequence[int] = (8, 8, 4, 4),
-        drop_path: float = 0.1,
+        widths: Sequence[Few] = SIZES["b2"][0],
+        depths: Sequence[Few] = SIZES["b2"][1],
+        mlp_ratios: Sequence[Few] = (8, 8, 4, 4),
+        drop_path: Share = 0.1,
     ) -> None:
         super().__init__()
         if not len(widths) == len(depths) == len(mlp_ratios):

@@ -26,6 +26,7 @@ from pcseg.backbones.points.ptv3_stages import (
 from pcseg.errors import UserError, require, require_choice
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.ops.serialization import Curve
+from pcseg.values import Count, Few, Positive, Share, checked
 
 CURVES: tuple[Curve, ...] = get_args(Curve)
 Variant = Literal["ptv3", "sonata"]
@@ -39,6 +40,7 @@ class Encoded(NamedTuple):
     parent: Tensor | None
 
 
+@checked("backbone.")
 class PTv3(PointBackbone):
     """Point Transformer V3: encoder and decoder, or the encoder alone.
 
@@ -80,21 +82,21 @@ class PTv3(PointBackbone):
         in_channels: int,
         *,
         variant: Variant = "ptv3",
-        enc_channels: Sequence[int] = (32, 64, 128, 256, 512),
-        enc_depths: Sequence[int] = (2, 2, 2, 6, 2),
-        enc_heads: Sequence[int] = (2, 4, 8, 16, 32),
-        dec_channels: Sequence[int] = (64, 64, 128, 256),
-        dec_depths: Sequence[int] = (2, 2, 2, 2),
-        dec_heads: Sequence[int] = (4, 4, 8, 16),
+        enc_channels: Sequence[Few] = (32, 64, 128, 256, 512),
+        enc_depths: Sequence[Few] = (2, 2, 2, 6, 2),
+        enc_heads: Sequence[Few] = (2, 4, 8, 16, 32),
+        dec_channels: Sequence[Few] = (64, 64, 128, 256),
+        dec_depths: Sequence[Count] = (2, 2, 2, 2),
+        dec_heads: Sequence[Few] = (4, 4, 8, 16),
         strides: Sequence[int] = (2, 2, 2, 2),
-        stem_kernel: int = 5,
-        patch_size: int | Sequence[int] = 1024,
+        stem_kernel: Few = 5,
+        patch_size: Few | Sequence[Few] = 1024,
         curves: Sequence[Curve] = CURVES,
-        mlp_ratio: float = 4.0,
+        mlp_ratio: Positive = 4.0,
         relative_position: bool = False,
         rotary: Rotary | None = None,
         mask_token: bool = False,
-        drop_path: float = 0.3,
+        drop_path: Share = 0.3,
     ) -> None:
         super().__init__()
         stages, decoder_stages = len(enc_channels), len(enc_channels) - 1 if dec_channels else 0

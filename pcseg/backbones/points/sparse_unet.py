@@ -17,6 +17,7 @@ from pcseg.nn.norms import BatchNorm
 from pcseg.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
 from pcseg.ops.kernel_lookup import coarsen
 from pcseg.ops.voxels import VoxelSet
+from pcseg.values import Count, Few, checked
 
 
 def sparse_unet_small(in_channels: int) -> "SparseUNet":
@@ -35,6 +36,7 @@ def sparse_unet_base(in_channels: int) -> "SparseUNet":
     return SparseUNet(in_channels)
 
 
+@checked("backbone.")
 class SparseUNet(PointBackbone):
     """Residual sparse U-Net that returns the decoder features at every resolution.
 
@@ -54,10 +56,10 @@ class SparseUNet(PointBackbone):
         self,
         in_channels: int,
         *,
-        channels: Sequence[int] = (32, 64, 128, 256, 256, 128, 96, 96),
-        layers: Sequence[int] = (2, 3, 4, 6, 2, 2, 2, 2),
-        base_channels: int = 32,
-        stem_kernel: int = 5,
+        channels: Sequence[Few] = (32, 64, 128, 256, 256, 128, 96, 96),
+        layers: Sequence[Count] = (2, 3, 4, 6, 2, 2, 2, 2),
+        base_channels: Few = 32,
+        stem_kernel: Few = 5,
     ) -> None:
         super().__init__()
         if len(channels) != len(layers) or len(channels) % 2 or not channels:
