@@ -68,7 +68,7 @@ def parser_type(name: str) -> object:
 
 
 def test_every_file_is_covered() -> None:
-    covered = {*IMAGE_DATA, "heads", "backbones", *(data.split("/")[0] for data in POINT_DATA)}
+    covered = {*IMAGE_DATA, "heads", "backbones", "indoor", *(data.split("/")[0] for data in POINT_DATA)}
     assert {path.name for path in CONFIGS.iterdir()} == covered
     assert {path.stem for path in (CONFIGS / "heads").iterdir()} == set(HEADS)
     assert {path.stem for path in (CONFIGS / "backbones").iterdir()} == set(BACKBONES)
@@ -192,6 +192,10 @@ def test_heads_train_on_points(head: str, roots: Callable[[str], Path]) -> None:
 @pytest.mark.parametrize("data", POINT_DATA)
 def test_data_sets_train(data: str, roots: Callable[[str], Path]) -> None:
     train_two_steps(f"{data}/encnet", data, roots(data))
+
+
+def test_fine_tuning_trains(roots: Callable[[str], Path]) -> None:
+    train_two_steps("indoor/finetune", "rooms", roots("rooms"))
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def with_classes(model: LoadedModel, classes: Classes) -> LoadedModel:
             "choose a model of the indoor classes."
         )
     name = "scannet20" if classes == "scannet" else classes
-    schema, target = LABEL_SETS[name], from_indoor(name)[:-1]
+    schema, target = LABEL_SETS[name], from_indoor(name)[:-1].astype(np.int64)
     columns = schema.num_classes + bool((target < 0).any())
     target = np.where(target < 0, schema.num_classes, target)
     network = copy(model.network)  # shares the weights

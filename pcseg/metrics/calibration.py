@@ -5,6 +5,9 @@ import numpy as np
 BINS = 15
 """Number of equal intervals of the confidence in the expected calibration error."""
 
+TINY = 1e-37
+"""Smallest probability whose logarithm is taken."""
+
 LEVELS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Smallest confidences of :func:`accuracy_table`."""
 
@@ -20,7 +23,7 @@ def fit_temperature(probability: np.ndarray, label: np.ndarray) -> float:
         Searched from 1/8 to 8 by golden sections of the logarithm. The likelihood has one maximum over the inverse of
         the temperature.
     """
-    logits = np.log(np.maximum(probability, 1e-12), dtype=np.float64)
+    logits = np.log(np.maximum(probability, TINY), dtype=np.float64)
     logits -= logits.max(axis=1, keepdims=True)
     true = logits[np.arange(len(label)), label]
 
@@ -37,7 +40,7 @@ def fit_temperature(probability: np.ndarray, label: np.ndarray) -> float:
 
 def apply_temperature(probability: np.ndarray, temperature: float) -> np.ndarray:
     """Return the probabilities ``(N, K)`` of logits that are divided by ``temperature``."""
-    scaled = np.maximum(probability, 1e-12) ** (1 / temperature)
+    scaled = np.maximum(probability, TINY) ** (1 / temperature)
     return scaled / scaled.sum(axis=1, keepdims=True)
 
 

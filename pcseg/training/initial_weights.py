@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 from pcseg.checkpoint import KEY, Checkpoint, read_checkpoint, write_checkpoint
 from pcseg.errors import UserError
+from pcseg.labels import LabelSchema
+from pcseg.network import Network
 from pcseg.official.loading import load_published
 from pcseg.official.names.name_map import NameMap
+from pcseg.training.other_classes import for_classes
 
 WEIGHTS_KEY = "pcseg_weights"
 """Key of the description of converted weights."""
@@ -61,6 +64,9 @@ def read_initial_weights(path: Path) -> Checkpoint:
 def load_initial_weights(module: nn.Module, checkpoint: Checkpoint) -> list[str]:
     """Load a training checkpoint or converted weights into ``module``.
 
+    If the classes of a checkpoint differ from those of the module, the parts of the head that depend on them are
+    carried over as far as possible (:mod:`pcseg.training.other_classes`).
+
     Returns:
         Names of the parameters and buffers that keep their initial values; none for a training checkpoint.
 
@@ -74,8 +80,13 @@ def load_initial_weights(module: nn.Module, checkpoint: Checkpoint) -> list[str]
     about = content.get(WEIGHTS_KEY, {"version": WEIGHTS_VERSION, "missing": []})
     if about["version"] != WEIGHTS_VERSION:
         raise UserError(f"{path}: converted by another version of pcseg. Convert the checkpoint again.")
-    weights = content["state_dict"]
-    names = NameMap(names={name: name for name in weights}, optional=tuple(about["missing"]))
+    weights, optional = content["state_dict"], tuple(about["missing"])
+    if isinstance(module, Network) and WEIGHTS_KEY not in content:
+        schema = LabelSchema.from_json(checkpoint.card.schema, source=str(path))
+        if schema.names != module.schema.names:
+            weights = for_classes(weights, module.state_dict(), schema, module.schema)
+            optional = ("head.",)
+    names = NameMap(names={name: name for name in weights}, optional=optional)
     try:
         report = load_published(module, weights, names, strict=True)
     except UserError as error:

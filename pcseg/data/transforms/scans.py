@@ -6,6 +6,7 @@ import numpy as np
 
 from pcseg.data.sample import Sample, Transform
 from pcseg.data.voxels import group_by_voxel
+from pcseg.errors import require
 from pcseg.values import Meters, Positive, PositiveMeters, Probability, checked
 
 
@@ -91,6 +92,9 @@ class RandomSpacing(Transform):
     p: Probability = 0.3
     low: PositiveMeters = 0.04
     high: PositiveMeters = 0.15
+
+    def __post_init__(self) -> None:
+        require(self.low <= self.high, "RandomSpacing.low", self.low, "Use at most RandomSpacing.high.")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.p:
