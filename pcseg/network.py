@@ -27,7 +27,7 @@ class Network(nn.Module):
     """A backbone and a head.
 
     Args:
-        backbone: An image backbone, or a factory that takes the number of input channels.
+        backbone: A backbone, or a factory that takes the number of input channels.
         head: Factory that takes the channels of the backbone's features and the number of classes.
 
     Attributes:
@@ -37,10 +37,15 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, backbone: BackboneChoice, head: HeadFactory, *, in_channels: int, schema: LabelSchema
+        self,
+        backbone: BackboneChoice | PointBackbone,
+        head: HeadFactory,
+        *,
+        in_channels: int,
+        schema: LabelSchema,
     ) -> None:
         super().__init__()
-        self.backbone = backbone if isinstance(backbone, ImageBackbone) else backbone(in_channels)
+        self.backbone = backbone if isinstance(backbone, PointBackbone | ImageBackbone) else backbone(in_channels)
         self.head = head(self.backbone.out_channels, schema.num_classes)
         self.schema = schema
         self.temperature = 1.0

@@ -9,7 +9,7 @@ from pcseg.heads.base import Body, BodyOutput
 from pcseg.losses.category_consistent import category_consistent_loss
 from pcseg.nn.criss_cross import CrissCrossAttention
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
-from pcseg.nn.tokens import LocalConv, Pixels, Sites, as_voxels
+from pcseg.nn.tokens import LocalConv, Pixels, Sites, as_cells
 from pcseg.ops.attention import Support
 from pcseg.ops.lines import AXES, axis_lines, check_line_options, pixel_lines
 from pcseg.values import Few, Probability, Weight, checked
@@ -29,8 +29,8 @@ class RCCABody(Body):
         recurrence: Number R of times the attention is applied. R = 2 connects all pixels of an image, R = 3 all voxels
             of a filled box.
         axes: Directions of the lines: 0, 1, 2 for x, y, z. Images have x and y.
-        thickness: Edge of the cross-section of a line in voxels; 1 is the published attention. Thicker lines are
-            shifted by half their thickness in every second recurrence, so that no border persists.
+        thickness: Edge of the cross-section of a line in voxels, or cells of raw points; 1 is the published attention.
+            Thicker lines are shifted by half their thickness in every second recurrence, so that no border persists.
         heads, scaled: See :class:`~pcseg.nn.criss_cross.CrissCrossAttention`.
         relative: Whether the attention sees relative positions along ``axes``.
         category_weight: Factor of the category-consistent loss of the journal version; 0 removes its branch.
@@ -78,7 +78,7 @@ class RCCABody(Body):
         lines = self._lines(sites)
         position = None
         if self.relative:
-            position = as_voxels(sites, body="RCCABody", parts="positions").local_pos[:, self.axes]
+            position = as_cells(sites, body="RCCABody", parts="positions").local_pos[:, self.axes]
         context = self.before(x, sites)
         for step in range(self.recurrence):
             context = self.attention(context, lines[step % len(lines)], position)
@@ -94,6 +94,6 @@ class RCCABody(Body):
         """Return the lines of each recurrence; recurrences cycle through them."""
         if isinstance(sites, Pixels) and self.thickness == 1 and {0, 1} <= set(self.axes):
             return [pixel_lines(sites.batch_size, sites.height, sites.width, device=sites.device)]
-        voxels = as_voxels(sites, body="RCCABody", parts="lines")
+        voxels = as_cells(sites, body="RCCABody", parts="lines")
         shifts = [0] if self.thickness == 1 else [0, self.thickness // 2]
         return [axis_lines(voxels, axes=self.axes, thickness=self.thickness, shift=shift) for shift in shifts]

@@ -15,7 +15,7 @@ from pcseg.nn.norms import BatchNorm, ConvNorm, NormFactory, linear_norm
 from pcseg.nn.slab_context import SlabContext
 from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.nn.spatial_context import SpatialContext
-from pcseg.nn.tokens import LocalConv, Sites, as_voxels
+from pcseg.nn.tokens import LocalConv, Sites, as_cells
 from pcseg.ops.slabs import voxel_slabs
 from pcseg.values import Few, Weight, checked
 
@@ -39,6 +39,8 @@ class CTBody(Body):
         class_features: What tokens read, see :data:`ClassFeatures`.
         heads: Heads of the attention to class features; 1 in the released code.
         true_classes: Compute shares and centers from the true classes of labeled tokens: an upper bound.
+        weighted: Weight each token by the part of the cloud that it stands for in means and centers, as
+            :class:`~pcseg.heads.encnet.EncBody` does.
         deep_weight: Factor of the cross-entropy of the region logits, from which centers and shares of slabs come; 0
             only if the context trains them.
         class_weight: Factor of the CP-loss.
@@ -60,6 +62,7 @@ class CTBody(Body):
         class_features: ClassFeatures = "rank_one",
         heads: Few = 1,
         true_classes: bool = False,
+        weighted: bool = False,
         deep_weight: Weight = 0.4,
         class_weight: Weight = 0.1,
         class_batch_norm: bool = False,
@@ -70,7 +73,7 @@ class CTBody(Body):
         require_choice("class_features", class_features, ClassFeatures)
         if true_classes and class_features == "embedding":
             raise UserError("true_classes: an embedding has no shares. Choose other class features.")
-        self.width, self.class_weight = width, class_weight
+        self.width, self.weighted, self.class_weight = width, weighted, class_weight
         self.class_features, self.true_classes = class_features, true_classes
         self.reduce = ConvNorm(conv(in_channels, width, bias=True), norm(width))
         class_norm = norm if class_batch_norm else nn.Identity
@@ -96,19 +99,25 @@ class CTBody(Body):
         return self.true_classes
 
     def forward(
-        self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = (), *, truth: Tensor | None = None
+        self,
+        x: Tensor,
+        sites: Sites,
+        laterals: Sequence[Tensor] = (),
+        *,
+        truth: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> BodyOutput:
-        x, shares, class_features = self.channel_context(self.reduce(x, sites), sites.ptr)
+        x, shares, class_features = self.channel_context(self.reduce(x, sites), sites.ptr, weight=weight)
         clouds = {"class_prob": shares}
         region = None
         if self.region is not None:
             region = self.region(x)
             prob = class_prob(region, truth)
             if self.slab_context is not None:
-                slabs = voxel_slabs(as_voxels(sites, body="CTBody", parts="slabs"))
+                slabs = voxel_slabs(as_cells(sites, body="CTBody", parts="slabs"))
                 x = self.slab_context(x, slabs, self.slab_context.tables(x, prob, slabs))
             elif self.centers is not None:
-                class_features = self.centers(x, prob, sites.ptr)
+                class_features = self.centers(x, prob, sites.ptr, weight=weight)
         elif self.embedding is not None:
             class_features = self.embedding.expand_as(class_features)
         elif truth is not None:

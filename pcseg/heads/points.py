@@ -13,6 +13,8 @@ from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.norms import BatchNorm
 from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.nn.tokens import LocalConv
+from pcseg.ops.clouds import cloud_ptr
+from pcseg.ops.points import PointSet
 from pcseg.values import Count, Weight, checked
 
 
@@ -29,7 +31,8 @@ class PointHead(Head):
         auxiliary: Makes a body whose logits are used in training only; default: none.
         aux_level: Level of the auxiliary body; default: ``level``.
         aux_weight: Factor of the cross-entropy of the auxiliary logits; 0 removes the auxiliary body.
-        local: Makes the local convolutions of the bodies.
+        local: Makes the local convolutions of the bodies; for raw points
+            :class:`~pcseg.nn.neighbor_conv.NeighborConv`.
         fine: Channels of the :class:`FineFusion` that refines the logits of the finest level; 0 leaves it out.
 
     Convention:
@@ -77,7 +80,7 @@ class PointHead(Head):
             options["truth"] = class_shares(
                 batch.y, token_rows(levels, self.level), len(here.x), self.num_classes
             )
-        output = self.body(here.x, here.voxels, laterals, **options)
+        output = self.body(here.x, here.sites, laterals, **options)
         logits = read_back(levels, self.level, 0, output.logits)
         if self.detail is not None:
             logits = logits + self.detail(levels[0].x)
@@ -92,12 +95,13 @@ class PointHead(Head):
         if self.auxiliary is not None and self.training:
             there = levels[self.aux_level]
             aux["aux_logits"] = read_back(
-                levels, self.aux_level, 0, self.auxiliary(there.x, there.voxels).logits
+                levels, self.aux_level, 0, self.auxiliary(there.x, there.sites).logits
             )
         return HeadOutput(logits=logits, aux=aux)
 
     def losses(self, output: HeadOutput, batch: PointBatch) -> dict[str, Tensor]:
-        losses = self.body.cloud_losses(output.aux, batch.y, batch.ptr)
+        ptr = cloud_ptr(batch.y, getattr(batch, "ptr", None), getattr(batch, "batch", None))
+        losses = self.body.cloud_losses(output.aux, batch.y, ptr)
         if "embedding" in output.aux:
             losses |= self.body.token_losses(output.aux["embedding"], batch.y)
         if "deep_logits" in output.aux:
@@ -136,7 +140,7 @@ class FineFusion(nn.Module):
 
 
 def read_back(levels: list[Level], coarse: int, fine: int, x: Tensor) -> Tensor:
-    """Return for every voxel of level ``fine`` the row of ``x`` of the voxel of level ``coarse`` that contains it."""
+    """Return for every row of level ``fine`` the row of ``x`` of its parent on level ``coarse``."""
     for level in range(coarse, fine, -1):
         parent = levels[level].parent
         assert parent is not None, "every level but the finest links the finer one"
@@ -150,6 +154,7 @@ def token_rows(levels: list[Level], level: int) -> Tensor:
 
 
 def token_sizes(levels: list[Level], level: int) -> Tensor:
-    """Return the number of voxels of the finest level that each voxel of ``level`` contains, ``(N,)``."""
-    rows = token_rows(levels, level)
-    return torch.bincount(rows, minlength=len(levels[level].x)).to(levels[0].x)
+    """Return the number of voxels, or occupied cells of raw points, that each row of ``level`` stands for, ``(N,)``."""
+    rows, finest = token_rows(levels, level), levels[0].sites
+    sizes = finest.weight if isinstance(finest, PointSet) else None
+    return torch.bincount(rows, sizes, minlength=len(levels[level].x)).to(levels[0].x)

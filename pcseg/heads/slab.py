@@ -8,7 +8,7 @@ from pcseg.heads.base import Body, BodyOutput, require_supervision
 from pcseg.nn.class_centers import class_prob
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
 from pcseg.nn.slab_context import SlabContent, SlabContext
-from pcseg.nn.tokens import LocalConv, Sites, as_voxels
+from pcseg.nn.tokens import LocalConv, Sites, as_cells
 from pcseg.ops.lines import AXES, check_line_options
 from pcseg.ops.slabs import voxel_slabs
 from pcseg.values import Count, Few, Probability, Weight, checked
@@ -83,7 +83,7 @@ class SlabBody(Body):
     ) -> BodyOutput:
         x = self.reduce(x, sites)
         region = self.region(x)
-        slabs = voxel_slabs(as_voxels(sites, body="SlabBody", parts="slabs"), axes=self.axes)
+        slabs = voxel_slabs(as_cells(sites, body="SlabBody", parts="slabs"), axes=self.axes)
         prob = class_prob(region.detach() if self.detach else region, truth)
         x = self.context(x, slabs, self.context.tables(x, prob, slabs))
         x = self.dropout(x, sites.ptr)

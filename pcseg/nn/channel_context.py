@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.nn.norms import BatchNorm, NormFactory
-from pcseg.ops.clouds import cloud_mean, spread
+from pcseg.ops.clouds import cloud_mean, cloud_ptr, spread
 
 
 class ChannelContextOutput(NamedTuple):
@@ -39,9 +39,22 @@ class ChannelGate(nn.Module):
         self.convs = nn.ModuleList(convs)
         self.mix = nn.Linear(len(kernel_sizes), 1, bias=False)
 
-    def forward(self, x: Tensor, ptr: Tensor) -> Tensor:
-        """Return vectors ``(B, C)`` for tokens ``x`` ``(N, C)`` of the clouds ``ptr`` ``(B+1,)``."""
-        mean = cloud_mean(x, ptr)[:, None]
+    def forward(
+        self,
+        x: Tensor,
+        ptr: Tensor | None = None,
+        *,
+        batch: Tensor | None = None,
+        weight: Tensor | None = None,
+    ) -> Tensor:
+        """Return vectors ``(B, C)`` for tokens ``x`` ``(N, C)``.
+
+        Args:
+            x: Tokens.
+            ptr, batch: The clouds, see :func:`~pcseg.ops.clouds.cloud_ptr`.
+            weight: Weight of each token in the mean, ``(N,)``; default: 1.
+        """
+        mean = cloud_mean(x, cloud_ptr(x, ptr, batch), weight)[:, None]
         responses = torch.cat([conv(mean) for conv in self.convs], 1)
         return self.mix(responses.mT).squeeze(-1).sigmoid()
 
@@ -69,9 +82,17 @@ class ChannelContext(nn.Module):
         self.classify = nn.Linear(channels, num_classes)
         self.norm = class_norm(num_classes)
 
-    def forward(self, x: Tensor, ptr: Tensor) -> ChannelContextOutput:
-        """Return the context of tokens ``x`` ``(N, C)`` of the clouds ``ptr`` ``(B+1,)``."""
-        vector = self.gate(x, ptr)
+    def forward(
+        self,
+        x: Tensor,
+        ptr: Tensor | None = None,
+        *,
+        batch: Tensor | None = None,
+        weight: Tensor | None = None,
+    ) -> ChannelContextOutput:
+        """Return the context of tokens ``x`` ``(N, C)``; arguments as in :meth:`ChannelGate.forward`."""
+        ptr = cloud_ptr(x, ptr, batch)
+        vector = self.gate(x, ptr, weight=weight)
         class_prob = self.norm(self.classify(vector)).softmax(-1)
         class_features = class_prob[:, :, None] * vector[:, None]
         return ChannelContextOutput(x * spread(vector, ptr), class_prob, class_features)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pcseg.ops.clouds import split_clouds
+from pcseg.ops.clouds import cloud_ptr, split_clouds
 
 
 def class_prob(logits: Tensor, truth: Tensor | None = None) -> Tensor:
@@ -71,9 +71,28 @@ class ClassCenters(nn.Module):
         self.embedding = nn.Parameter(torch.randn(num_classes, channels))
         self.share = nn.Linear(1, channels)
 
-    def forward(self, x: Tensor, prob: Tensor, ptr: Tensor) -> Tensor:
-        """Return ``(B, K, C)`` for tokens ``x`` ``(N, C)`` with class probabilities ``(N, K)``."""
+    def forward(
+        self,
+        x: Tensor,
+        prob: Tensor,
+        ptr: Tensor | None = None,
+        *,
+        batch: Tensor | None = None,
+        weight: Tensor | None = None,
+    ) -> Tensor:
+        """Return ``(B, K, C)`` for tokens ``x`` ``(N, C)`` with class probabilities ``(N, K)``.
+
+        Args:
+            x, prob: Tokens.
+            ptr, batch: The clouds, see :func:`~pcseg.ops.clouds.cloud_ptr`.
+            weight: Weight of each token, ``(N,)``; default: 1.
+        """
+        ptr = cloud_ptr(x, ptr, batch)
+        total = ptr.diff().clamp(min=1)[:, None]
+        if weight is not None:
+            prob = prob * weight[:, None].to(prob)
+            total = class_mass(prob, ptr).sum(1, keepdim=True).clamp(min=torch.finfo(prob.dtype).tiny)
         centers = class_centers(x, prob, ptr, prior=1.0).to(x.dtype)
-        share = class_mass(prob, ptr) / ptr.diff().clamp(min=1)[:, None]
+        share = class_mass(prob, ptr) / total
         described = self.share(((share + 1e-3).log() / 3).to(x.dtype)[:, :, None])
         return self.normalize(centers) + self.embedding + described

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from pcseg.errors import require
 from pcseg.nn.class_centers import class_centers, class_mass
 from pcseg.nn.norms import BatchNorm, NormFactory, linear_norm
-from pcseg.ops.clouds import split_clouds
+from pcseg.ops.clouds import cloud_ptr, split_clouds
 
 
 class ContextClassifier(nn.Module):
@@ -49,7 +49,14 @@ class ContextClassifier(nn.Module):
         self.project = nn.Sequential(inner, nn.Linear(channels, channels))
 
     def forward(
-        self, x: Tensor, prob: Tensor, weight: Tensor, ptr: Tensor, truth: Tensor | None = None
+        self,
+        x: Tensor,
+        prob: Tensor,
+        weight: Tensor,
+        ptr: Tensor | None = None,
+        truth: Tensor | None = None,
+        *,
+        batch: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Return logits ``(N, K)``, and those of the teacher if there are true classes and a teacher.
 
@@ -57,9 +64,10 @@ class ContextClassifier(nn.Module):
             x: Tokens, ``(N, C)``.
             prob: Class probabilities of the tokens, ``(N, K)``.
             weight: Weights of the linear classifier that the probabilities come from, ``(K, C)``.
-            ptr: First token of every cloud, and N at the end, ``(B+1,)``.
+            ptr, batch: The clouds, see :func:`~pcseg.ops.clouds.cloud_ptr`.
             truth: Shares of the true classes of the tokens, ``(N, K)``.
         """
+        ptr = cloud_ptr(x, ptr, batch)
         unit = F.normalize(self.project(x), dim=1)
         sure = prob * (prob.amax(1, keepdim=True) >= self.confidence)
         centers = class_centers(x, sure, ptr, prior=1e-7).to(x.dtype)

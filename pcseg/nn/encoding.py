@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pcseg.errors import require, require_choice
 from pcseg.nn.norms import BatchNorm, NormFactory, linear_norm
 from pcseg.nn.process_statistics import several_processes
-from pcseg.ops.clouds import split_clouds, spread
+from pcseg.ops.clouds import cloud_ptr, split_clouds, spread
 
 Assignment = Literal["distance", "shared", "cosine"]
 r"""How tokens are assigned to codewords. ``distance``: as published. ``shared``: with one smoothing factor for all, so
@@ -87,14 +87,22 @@ class EncodingLayer(nn.Module):
             squares = x.square().sum(1, keepdim=True) + squares
         return (smoothing * torch.addmm(squares, x, codewords.mT, alpha=-2)).softmax(-1)
 
-    def forward(self, x: Tensor, ptr: Tensor, weight: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        ptr: Tensor | None = None,
+        weight: Tensor | None = None,
+        *,
+        batch: Tensor | None = None,
+    ) -> Tensor:
         """Return the encodings ``(B, K, C)`` of clouds.
 
         Args:
             x: Tokens, ``(N, C)``.
-            ptr: First token of every cloud, and N at the end, ``(B+1,)``.
+            ptr, batch: The clouds, see :func:`~pcseg.ops.clouds.cloud_ptr`.
             weight: Weight of each token in the sums, ``(N,)``; default: 1.
         """
+        ptr = cloud_ptr(x, ptr, batch)
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(torch.promote_types(x.dtype, torch.float32))
             if self.training and self.usage is not None:
@@ -184,8 +192,16 @@ class ContextEncoding(nn.Module):
         encodings = self.norm(self.encoding(self.project(x), ptr, weight)).relu()
         return encodings.sum(1) if self.sum_codewords else encodings.mean(1)
 
-    def forward(self, x: Tensor, ptr: Tensor, weight: Tensor | None = None) -> ContextEncodingOutput:
-        """Return the gated tokens ``x`` ``(N, C)`` of the clouds ``ptr`` ``(B+1,)``, and presence logits."""
+    def forward(
+        self,
+        x: Tensor,
+        ptr: Tensor | None = None,
+        weight: Tensor | None = None,
+        *,
+        batch: Tensor | None = None,
+    ) -> ContextEncodingOutput:
+        """Return the gated tokens ``(N, C)``, and presence logits; arguments as in :meth:`EncodingLayer.forward`."""
+        ptr = cloud_ptr(x, ptr, batch)
         context = self.encode(x, ptr, weight)
         gated = x * spread(self.gate(context).sigmoid(), ptr)
         presence = None if self.presence is None else self.presence(context)

@@ -6,6 +6,8 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
+from pcseg.errors import UserError
+from pcseg.ops.points import PointSet
 from pcseg.ops.voxels import VoxelSet
 
 
@@ -61,19 +63,26 @@ class ImageBatch:
 
 @dataclass(kw_only=True)
 class Level:
-    """Features of the occupied voxels of a batch of clouds at one resolution.
+    """Features of the voxels, or the raw points, of a batch of clouds at one resolution.
 
     Args:
         x: Features, ``(N, C)``.
-        voxels: Their positions, with ``grid_pos``, ``ptr``, ``batch`` and the kernel maps built so far.
-        stride: Edge of a voxel of this level in voxels of the input grid.
-        parent: Row of this level for every voxel of the next finer level, ``(N_finer,)``; ``None`` at the finest.
+        sites: Their positions, with ``ptr``, ``batch`` and what layers have computed from them so far.
+        stride: Edge of a voxel of this level in voxels of the input grid; 1 for raw points.
+        parent: Row of this level for every row of the next finer level, ``(N_finer,)``; ``None`` at the finest.
 
     Convention:
         A backbone returns its levels finest first; row i of the finest level is row i of the batch.
     """
 
     x: Tensor
-    voxels: VoxelSet
-    stride: int
+    sites: VoxelSet | PointSet
+    stride: int = 1
     parent: Tensor | None = None
+
+    @property
+    def voxels(self) -> VoxelSet:
+        """Positions as voxels; raises :class:`UserError` for raw points."""
+        if not isinstance(self.sites, VoxelSet):
+            raise UserError("backbone: returns raw points, not voxels. Choose a backbone of voxels.")
+        return self.sites

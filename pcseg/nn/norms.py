@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pcseg.errors import UserError
 from pcseg.nn.process_statistics import FollowStatistics, several_processes, statistics_of_processes
 from pcseg.nn.tokens import Sites
-from pcseg.ops.clouds import spread
+from pcseg.ops.clouds import cloud_ptr, spread
 
 NormFactory = Callable[[int], nn.Module]
 """Takes the number of channels."""
@@ -144,9 +144,11 @@ class ChannelDropout(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Tensor, ptr: Tensor) -> Tensor:
+    def forward(self, x: Tensor, ptr: Tensor | None = None, *, batch: Tensor | None = None) -> Tensor:
+        """Return tokens ``(N, C)`` of the clouds ``ptr`` or ``batch``, see :func:`~pcseg.ops.clouds.cloud_ptr`."""
         if not self.training or self.rate == 0:
             return x
+        ptr = cloud_ptr(x, ptr, batch)
         ones = x.new_ones(len(ptr) - 1, x.shape[1])
         return x * spread(F.dropout(ones, self.rate), ptr)
 

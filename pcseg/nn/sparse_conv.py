@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pcseg.errors import UserError
 from pcseg.ops.kernel_lookup import coarsen, submanifold_map
 from pcseg.ops.sparse_conv import inverse_conv, sparse_conv
 from pcseg.ops.voxels import VoxelSet
@@ -61,6 +62,11 @@ class SubmanifoldConv(_SparseConvLayer):
     def forward(self, x: Tensor | Sequence[Tensor], voxels: VoxelSet) -> Tensor:
         """Return ``(N, out_channels)`` for features ``(N, in_channels)``, or several to be concatenated."""
         x = x if isinstance(x, Tensor) else torch.cat(list(x), 1)
+        if not isinstance(voxels, VoxelSet):
+            raise UserError(
+                f"head.local: SubmanifoldConv needs voxels, not {type(voxels).__name__}. For raw points choose "
+                "pcseg.nn.neighbor_conv.NeighborConv."
+            )
         if self.kernel_size == 1:
             return self._biased(x @ self.weight[0])
         return self._biased(

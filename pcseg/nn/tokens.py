@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.errors import UserError
+from pcseg.ops.points import PointSet
 from pcseg.ops.voxels import VoxelSet
 
 
 class Sites(Protocol):
-    """Positions of the tokens of a batch: a :class:`~pcseg.ops.voxels.VoxelSet` or :class:`Pixels`.
+    """Positions of the tokens of a batch: a :class:`~pcseg.ops.voxels.VoxelSet`, a
+    :class:`~pcseg.ops.points.PointSet` or :class:`Pixels`.
 
     Modules read :attr:`ptr` and pass the sites on to their local convolutions, which find the neighbors.
     """
@@ -24,7 +26,8 @@ class Sites(Protocol):
 
 
 class LocalConv(Protocol):
-    """Factory of convolutions over a small neighborhood: submanifold on voxels, 3×3 on pixels.
+    """Factory of convolutions over a small neighborhood: submanifold on voxels, nearest neighbors on raw points, 3×3 on
+    pixels.
 
     The convolution takes tokens ``(N, in_channels)``, or a sequence of tensors that are concatenated along the
     channels, and their sites. It returns ``(N, out_channels)``. Absent neighbors count as zeros.
@@ -57,15 +60,17 @@ class Pixels:
         return VoxelSet(grid_pos.repeat(self.batch_size, 1), self.ptr)
 
 
-def as_voxels(sites: Sites, *, body: str, parts: str) -> VoxelSet:
-    """Return voxels, or pixels as voxels (x, y, 0).
+def as_cells(sites: Sites, *, body: str, parts: str) -> VoxelSet | PointSet:
+    """Return voxels, raw points with cells, or pixels as voxels (x, y, 0).
 
     Raises:
-        UserError: The sites are neither; the message names the body and the parts that it builds from them.
+        UserError: The sites have no cells; the message names the body and the parts that it builds from them.
     """
     sites = sites.voxels() if isinstance(sites, Pixels) else sites
-    if not isinstance(sites, VoxelSet):
-        raise UserError(f"{body}: needs voxels or pixels for its {parts}, not {type(sites).__name__}.")
+    if not isinstance(sites, VoxelSet | PointSet):
+        raise UserError(f"{body}: needs voxels, points or pixels for its {parts}, not {type(sites).__name__}.")
+    if isinstance(sites, PointSet) and sites.cell_size is None:
+        raise UserError(f"{body}: its {parts} of raw points need cells. Set backbone.cell_size, e.g. to 0.2 meters.")
     return sites
 
 

@@ -1,4 +1,4 @@
-"""Axis lines of voxels and of pixels: the paths of criss-cross attention."""
+"""Axis lines of voxels, of raw points and of pixels: the paths of criss-cross attention."""
 
 from collections.abc import Sequence
 
@@ -8,32 +8,34 @@ from torch import Tensor
 from pcseg.errors import require
 from pcseg.ops.attention import Support
 from pcseg.ops.groups import Groups, group_by, regular_groups
+from pcseg.ops.points import PointSet
 from pcseg.ops.voxels import VoxelSet
 
 AXES = (0, 1, 2)
 
 
 def axis_lines(
-    voxels: VoxelSet, *, axes: Sequence[int] = AXES, thickness: int = 1, shift: int = 0
+    voxels: VoxelSet | PointSet, *, axes: Sequence[int] = AXES, thickness: int = 1, shift: int = 0
 ) -> Support:
     """Return the lines of voxels that share a cloud and all coordinates but one: CCNet's criss-cross path in 3-D.
 
     Args:
-        voxels: Positions of the tokens.
+        voxels: Positions of the tokens; the voxels of raw points are their cells.
         axes: Directions of the lines: 0, 1, 2 for x, y, z.
         thickness: Edge, in voxels, of the cross-section of a line; 1 is the published criss-cross.
         shift: Voxels by which the cross-sections are moved, so that alternate recurrences have other borders.
 
     Convention:
-        On a planar grid the third axis adds nothing: its lines hold one voxel. Thick lines overlap; a pair of
-        voxels that shares several of them counts once. Lines are built once per voxel set.
+        On a planar grid the third axis adds nothing: its lines hold one voxel. Thick lines overlap, and so do lines
+        through a cell of several points; a pair of tokens that shares several of them counts once. Lines are built
+        once per voxel set.
     """
     check_line_options(axes, thickness)
 
     def build() -> Support:
         cell = (voxels.local_pos + shift).div(thickness, rounding_mode="floor")
         lines = [_lines_along(voxels, cell, axis) for axis in axes]
-        return Support(partitions=lines, overlapping=thickness > 1)
+        return Support(partitions=lines, overlapping=thickness > 1 or isinstance(voxels, PointSet))
 
     return voxels.cached(("lines", tuple(axes), thickness, shift), build)
 
@@ -45,7 +47,7 @@ def pixel_lines(batch_size: int, height: int, width: int, *, device: torch.devic
     return Support(partitions=[regular_groups(rows), regular_groups(columns)])
 
 
-def _lines_along(voxels: VoxelSet, cell: Tensor, axis: int) -> Groups:
+def _lines_along(voxels: VoxelSet | PointSet, cell: Tensor, axis: int) -> Groups:
     """Group the rows with equal cloud and equal ``cell`` in all columns but ``axis``."""
     key = voxels.batch
     for shared in AXES:

@@ -1,20 +1,16 @@
 """Occupied voxels of a batch of clouds at one resolution."""
 
 import math
-from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from pcseg.errors import UserError
-from pcseg.ops.clouds import split_clouds
-
-T = TypeVar("T")
+from pcseg.ops.clouds import Clouds, split_clouds
 
 
-class VoxelSet:
+class VoxelSet(Clouds):
     """The occupied voxels of a batch of clouds at one resolution.
 
     Args:
@@ -31,29 +27,9 @@ class VoxelSet:
 
     def __init__(self, grid_pos: Tensor, ptr: Tensor) -> None:
         _check_layout(grid_pos, ptr)
+        super().__init__(ptr, len(grid_pos))
         self.grid_pos = grid_pos
-        self.ptr = ptr.long()
-        self._cache: dict[Hashable, object] = {}
         self.order = self._sorted_rows()
-
-    def __len__(self) -> int:
-        return len(self.grid_pos)
-
-    def cached(self, key: Hashable, build: Callable[[], T]) -> T:
-        """Return ``build()``, computed once per ``key``: kernel maps and lines are shared by all layers."""
-        if key not in self._cache:
-            self._cache[key] = build()
-        return self._cache[key]  # pyright: ignore[reportReturnType]
-
-    @property
-    def num_clouds(self) -> int:
-        return len(self.ptr) - 1
-
-    @cached_property
-    def batch(self) -> Tensor:
-        """Cloud of every row, ``(N,)`` int64."""
-        clouds = torch.arange(self.num_clouds, device=self.ptr.device)
-        return clouds.repeat_interleave(self.ptr.diff(), output_size=len(self))
 
     @property
     def corner(self) -> Tensor:
@@ -131,6 +107,3 @@ def _check_layout(grid_pos: Tensor, ptr: Tensor) -> None:
             raise UserError(f"{name}: has type {tensor.dtype}. Pass integers.")
     if grid_pos.ndim != 2 or grid_pos.shape[1] != 3:
         raise UserError(f"grid_pos: has shape {tuple(grid_pos.shape)}. Pass (N, 3).")
-    bounds = ptr.tolist() if ptr.ndim == 1 else []
-    if not bounds or bounds[0] != 0 or bounds[-1] != len(grid_pos) or sorted(bounds) != bounds:
-        raise UserError(f"ptr: must ascend from 0 to {len(grid_pos)}, the number of rows of grid_pos.")

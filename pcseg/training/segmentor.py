@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
 from torch.optim import Optimizer
 
+from pcseg.backbones.contract import PointBackbone
 from pcseg.checkpoint import KEY
 from pcseg.errors import UserError
 from pcseg.heads.base import HeadOutput
@@ -42,7 +43,7 @@ class Segmentor(Network, L.LightningModule):
 
     def __init__(
         self,
-        backbone: BackboneChoice,
+        backbone: BackboneChoice | PointBackbone,
         head: HeadFactory,
         *,
         in_channels: int,

@@ -14,8 +14,8 @@ def test_linear_on_the_finest_level() -> None:
     step = coarsen(fine)
     coarse, parent = step.voxels, step.parent
     levels = [
-        Level(x=torch.randn(50, 8), voxels=fine, stride=1),
-        Level(x=torch.randn(len(coarse), 16), voxels=coarse, stride=2, parent=parent),
+        Level(x=torch.randn(50, 8), sites=fine, stride=1),
+        Level(x=torch.randn(len(coarse), 16), sites=coarse, stride=2, parent=parent),
     ]
     head = LinearHead([8, 16], 5)
     output = head(levels, Batch())

@@ -69,4 +69,4 @@ class ConvBackbone(PointBackbone):
 
     def forward(self, batch: PointBatch) -> list[Level]:
         voxels = VoxelSet(batch.grid_pos, batch.ptr)
-        return [Level(x=self.conv(batch.x, voxels).relu(), voxels=voxels, stride=1)]
+        return [Level(x=self.conv(batch.x, voxels).relu(), sites=voxels, stride=1)]

@@ -24,14 +24,14 @@ def make_levels(scenes: Sequence[tuple[Tensor, Tensor]], depth: int = 3) -> tupl
     sizes = torch.tensor([len(grid_pos) for grid_pos, _ in scenes])
     ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
     voxels = VoxelSet(torch.cat([grid_pos for grid_pos, _ in scenes]), ptr)
-    levels = [Level(x=torch.cat([x for _, x in scenes]), voxels=voxels, stride=1)]
+    levels = [Level(x=torch.cat([x for _, x in scenes]), sites=voxels, stride=1)]
     for _ in range(depth - 1):
         fine = levels[-1]
         step = coarsen(fine.voxels)
         coarse, parent = step.voxels, step.parent
         counts = torch.bincount(parent, minlength=len(coarse))[:, None]
         total = fine.x.new_zeros(len(coarse), fine.x.shape[1]).index_add(0, parent, fine.x)
-        levels.append(Level(x=total / counts, voxels=coarse, stride=2 * fine.stride, parent=parent))
+        levels.append(Level(x=total / counts, sites=coarse, stride=2 * fine.stride, parent=parent))
     return levels, batch_of(voxels)
 
 
@@ -59,7 +59,7 @@ def planar_levels(images: Sequence[Tensor], orders: Sequence[Tensor]) -> tuple[l
     for image in images:
         pixels = image.flatten(2).mT
         x = torch.cat([rows[order] for rows, order in zip(pixels, orders)])
-        levels.append(Level(x=x, voxels=voxels, stride=1, parent=same if levels else None))
+        levels.append(Level(x=x, sites=voxels, stride=1, parent=same if levels else None))
     return levels, batch_of(voxels)
 
 
@@ -73,7 +73,7 @@ def join_levels(parts: Sequence[list[Level]]) -> tuple[list[Level], Batch]:
     joined = [
         Level(
             x=torch.cat([level.x for level in same_level]),
-            voxels=voxels,
+            sites=voxels,
             stride=1,
             parent=same if i else None,
         )

@@ -136,7 +136,7 @@ class PointHeadContract:
 
 
 def _as_float(level: Level) -> Level:
-    return Level(x=level.x.float(), voxels=level.voxels, stride=level.stride, parent=level.parent)
+    return Level(x=level.x.float(), sites=level.voxels, stride=level.stride, parent=level.parent)
 
 
 def _difference(a: Tensor, b: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pcseg.errors import UserError
 from pcseg.nn.slab_context import REACH, SlabAttention, SlabContext, class_tables, position_features
-from pcseg.ops.slabs import point_slabs, voxel_slabs
+from pcseg.ops.points import PointSet
+from pcseg.ops.slabs import Slabs, voxel_slabs
 from pcseg.ops.voxels import VoxelSet
 
 CHANNELS, CLASSES = 6, 4
@@ -24,6 +25,10 @@ def scene(sizes: list[int], *, channels: int = CHANNELS) -> tuple[VoxelSet, Tens
     prob = torch.rand(len(x), CLASSES, generator=generator, dtype=torch.float64).softmax(1)
     shifts = [torch.tensor([7 * seed - 5, -3 * seed, 2]) for seed in range(len(sizes))]
     return VoxelSet(torch.cat([grid + shift for (grid, _), shift in zip(parts, shifts)]), ptr), x, prob
+
+
+def point_slabs(pos: Tensor, ptr: Tensor, size: float, axes: tuple[int, ...] = (0, 1, 2)) -> list[Slabs]:
+    return voxel_slabs(PointSet(pos, ptr, cell_size=size), axes=axes)
 
 
 def by_loops(module: SlabContext, x: Tensor, voxels: VoxelSet, prob: Tensor) -> Tensor:
@@ -176,7 +181,7 @@ def test_raw_points_in_cells_equal_voxels() -> None:
     voxels, _, prob = scene([40, 1, 22])
     pos = voxels.grid_pos * 0.32 + torch.rand(len(prob), 3) * 0.1
     corner = voxels.grid_pos == voxels.corner[voxels.batch]
-    pos = torch.where(corner, voxels.grid_pos * 0.32, pos)  # slabs of points start at the lowest point
+    pos = torch.where(corner, voxels.grid_pos * 0.32, pos)  # cells are centered at the lowest point
     for by_points, by_voxels in zip(point_slabs(pos, voxels.ptr, 0.32), voxel_slabs(voxels)):
         assert torch.equal(by_points.groups.id, by_voxels.groups.id)
         assert torch.equal(by_points.ends, by_voxels.ends)
@@ -218,15 +223,15 @@ def test_far_point_costs_one_slab() -> None:
     assert position_features(along, dtype=torch.float32).isfinite().all()
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
-def test_bad_points(value: float) -> None:
+@pytest.mark.parametrize(("value", "message"), [(float("nan"), "pos: 1 points"), (1e30, "cell_size: a cloud has")])
+def test_bad_points(value: float, message: str) -> None:
     pos = torch.tensor([[0.0, 0, 0], [value, 0, 0]])
-    with pytest.raises(UserError, match="pos: is not finite"):
+    with pytest.raises(UserError, match=message):
         point_slabs(pos, torch.tensor([0, 2]), 0.1)
 
 
 def test_bad_options() -> None:
-    with pytest.raises(UserError, match="thickness"):
+    with pytest.raises(UserError, match="cell_size: 0.0 is out of range"):
         point_slabs(torch.zeros(2, 3), torch.tensor([0, 2]), 0.0)
     with pytest.raises(UserError, match="content: unknown value 'share'"):
         make("share")

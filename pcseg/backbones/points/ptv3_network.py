@@ -187,7 +187,7 @@ class PTv3(PointBackbone):
         levels, stride = [], 1
         for x, stage, step in zip(features, encoded, (1, *self.strides)):
             stride *= step
-            levels.append(Level(x=x, voxels=stage.level.voxels, stride=stride, parent=stage.parent))
+            levels.append(Level(x=x, sites=stage.level.voxels, stride=stride, parent=stage.parent))
         return levels
 
     def expect_published_input(self, *, color: int | None, pos: int | None) -> None:

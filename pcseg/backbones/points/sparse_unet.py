@@ -89,12 +89,12 @@ class SparseUNet(PointBackbone):
     def encode(self, batch: PointBatch) -> list[Level]:
         """Return the outputs of the stem and of every encoder stage, finest first."""
         voxels = batch_voxels(batch)
-        levels = [Level(x=self.stem(batch.x, voxels), voxels=voxels, stride=1)]
+        levels = [Level(x=self.stem(batch.x, voxels), sites=voxels, stride=1)]
         for down, stage in zip(self.down, self.enc):
             fine = levels[-1]
             coarse = coarsen(fine.voxels)
             x = _run(stage, down(fine.x, fine.voxels), coarse.voxels)
-            levels.append(Level(x=x, voxels=coarse.voxels, stride=fine.stride * 2, parent=coarse.parent))
+            levels.append(Level(x=x, sites=coarse.voxels, stride=fine.stride * 2, parent=coarse.parent))
         return levels
 
 
