@@ -45,7 +45,9 @@ class Network(nn.Module):
         schema: LabelSchema,
     ) -> None:
         super().__init__()
-        self.backbone = backbone if isinstance(backbone, PointBackbone | ImageBackbone) else backbone(in_channels)
+        self.backbone = (
+            backbone if isinstance(backbone, PointBackbone | ImageBackbone) else backbone(in_channels)
+        )
         self.head = head(self.backbone.out_channels, schema.num_classes)
         self.schema = schema
         self.temperature = 1.0

@@ -66,8 +66,8 @@ def commands_of(page: Path) -> list[str]:
     return [command for command in all_commands(page.read_text()) if is_run(command)]
 
 
-RUN = [page for page in PAGES if commands_of(page) and page.name != "extending.md"]
-"""Pages whose commands run here; tests/docs/test_extending.py runs those of the worked example."""
+RUN = [page for page in PAGES if commands_of(page) and page.name not in ("extending.md", "pyg.md")]
+"""Pages whose commands run here; tests/docs/test_extending.py and test_pyg.py run those of the worked examples."""
 
 
 @pytest.fixture(scope="module")

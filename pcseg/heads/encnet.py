@@ -25,8 +25,8 @@ class EncBody(Body):
         assignment, restart: See :class:`~pcseg.nn.encoding.EncodingLayer`.
         sum_codewords, pure_gate: See :class:`~pcseg.nn.encoding.ContextEncoding`.
         weighted: Weight each token by the number of voxels of the finest level that it contains, or raw points by one
-            over the number of points in their cell, so that encodings measure the cloud and not its tokens. No effect on
-            images, whose pixels all weigh the same.
+            over the number of points in their cell, so that encodings measure the cloud and not its tokens. No effect
+            on images, whose pixels all weigh the same.
         presence_weight: Factor of the SE-loss; 0 removes its branch.
         dropout: Rate of the channel dropout, see :class:`~pcseg.heads.fcn.FCNBody`.
         norm: Makes the norms.

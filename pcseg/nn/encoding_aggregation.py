@@ -10,8 +10,8 @@ from pcseg.nn.encoding import EncodingLayer
 class EncodingAggregation(Aggregation):
     """Aggregate sets of any size to vectors of ``K * C`` channels with an :class:`EncodingLayer`.
 
-    It takes the arguments of every PyG aggregation, so that it fits ``MessagePassing(aggr=...)``, ``MLPAggregation`` and
-    global pooling: ``aggregation(x, index)``, or ``aggregation(x, ptr=ptr)`` for sorted rows.
+    It takes the arguments of every PyG aggregation, so that it fits ``MessagePassing(aggr=...)`` and global pooling:
+    ``aggregation(x, index)``, or ``aggregation(x, ptr=ptr)`` for sorted rows.
     """
 
     def __init__(self, channels: int, num_codewords: int, *, reference_size: int | None = None) -> None:

@@ -10,13 +10,16 @@ from pcseg.errors import UserError
 from pcseg.nn.tokens import Sites
 from pcseg.ops.neighbors import Neighborhoods, neighborhoods
 from pcseg.ops.points import PointSet
+from pcseg.values import Few, PositiveMeters, checked
 
 
+@checked("NeighborConv.")
 class NeighborConv(nn.Module):
     r"""Convolve raw points over their nearest neighbors, whose directions select the weights.
 
     .. math::
-        y_i = b + W x_i + \frac{1}{|N(i)|} \sum_{j \in N(i)} \Bigl(W_0 + \sum_a \frac{p_{ja} - p_{ia}}{s_i} W_a\Bigr) x_j,
+        y_i = b + W x_i
+              + \frac{1}{|N(i)|} \sum_{j \in N(i)} \Bigl(W_0 + \sum_a \frac{p_{ja} - p_{ia}}{s_i} W_a\Bigr) x_j,
         \qquad s_i^2 = \frac{1}{|N(i)|} \sum_{j \in N(i)} \|p_j - p_i\|^2
 
     Without directions it is GraphSAGE with the mean (Hamilton et al., NeurIPS 2017), PyG's ``SAGEConv``.
@@ -37,8 +40,8 @@ class NeighborConv(nn.Module):
         out_channels: int,
         *,
         bias: bool = True,
-        k: int = 16,
-        radius: float | None = None,
+        k: Few = 16,
+        radius: PositiveMeters | None = None,
         directions: bool = True,
     ) -> None:
         super().__init__()

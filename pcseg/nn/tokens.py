@@ -68,9 +68,13 @@ def as_cells(sites: Sites, *, body: str, parts: str) -> VoxelSet | PointSet:
     """
     sites = sites.voxels() if isinstance(sites, Pixels) else sites
     if not isinstance(sites, VoxelSet | PointSet):
-        raise UserError(f"{body}: needs voxels, points or pixels for its {parts}, not {type(sites).__name__}.")
+        raise UserError(
+            f"{body}: needs voxels, points or pixels for its {parts}, not {type(sites).__name__}."
+        )
     if isinstance(sites, PointSet) and sites.cell_size is None:
-        raise UserError(f"{body}: its {parts} of raw points need cells. Set backbone.cell_size, e.g. to 0.2 meters.")
+        raise UserError(
+            f"{body}: its {parts} of raw points need cells. Set backbone.cell_size, e.g. to 0.2 meters."
+        )
     return sites
 
 

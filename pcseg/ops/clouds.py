@@ -77,7 +77,9 @@ def cloud_ptr(
     if bool((steps < 0).any()):
         raise UserError("batch: is not sorted. Sort the tokens by cloud, as torch_geometric.data.Batch does.")
     if num_clouds is None and bool((batch[:1] != 0).any() or (steps > 1).any()):
-        raise UserError("batch: skips a number. Number the clouds 0, 1, 2, …, or pass ptr if a cloud is empty.")
+        raise UserError(
+            "batch: skips a number. Number the clouds 0, 1, 2, …, or pass ptr if a cloud is empty."
+        )
     if num_clouds is not None and bool((batch[:1] < 0).any() or (batch[-1:] >= num_clouds).any()):
         raise UserError(f"batch: has numbers beyond the {num_clouds} clouds. Number them from 0.")
     counts = torch.bincount(batch.long(), minlength=num_clouds or 0)

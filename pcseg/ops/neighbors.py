@@ -18,6 +18,9 @@ from pcseg.ops.points import PointSet
 QUERIES = 1 << 16
 """Queries per block of the k-d tree, whose results are twice as wide as those that are kept."""
 
+EXACT = "donot_use_mm_for_euclid_dist"  # codespell:ignore donot
+"""Differences of coordinates, since products round the distances of near points far from the origin."""
+
 PAIRS = 1 << 26
 """Distances per block on a GPU."""
 
@@ -39,8 +42,8 @@ def neighbor_table(points: PointSet, k: int, radius: float | None = None) -> Ten
         defined.
     """
     require(k >= 1, "k", k, "Use 1 or more neighbors.")
-    require(radius is None or radius > 0, "radius", radius or 0.0, "Use a positive length.")
-    table = nearest_points(points.pos, points.ptr, points, k + 1, radius)
+    require(radius is None or radius > 0, "radius", radius, "Use a positive length.")
+    table = nearest_points(points, points, k + 1, radius)
     itself = table == torch.arange(len(table), device=table.device)[:, None]
     itself[:, -1] |= ~itself.any(1)  # more than k points coincide with it
     table = table[~itself].view(len(table), k)
@@ -118,24 +121,26 @@ def _ends(counts: Tensor) -> Tensor:
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 
-def nearest_points(
-    query: Tensor, query_ptr: Tensor, points: PointSet, k: int, radius: float | None = None
-) -> Tensor:
+def nearest_edges(query: PointSet, points: PointSet, k: int, radius: float | None = None) -> Tensor:
+    """Return :func:`nearest_points` as PyG's bipartite ``edge_index`` ``(2, E)``: points, then queries."""
+    table = nearest_points(query, points, k, radius)
+    row, column = (table >= 0).nonzero(as_tuple=True)
+    return torch.stack([table[row, column], row])
+
+
+def nearest_points(query: PointSet, points: PointSet, k: int, radius: float | None = None) -> Tensor:
     """Return the ``k`` nearest points of the same cloud for every query, ``(Q, k)`` int64, -1 for none.
 
     Args:
-        query: Coordinates, ``(Q, D)``.
-        query_ptr: First query of every cloud and Q at the end, ``(B + 1,)``.
+        query: Q points of as many clouds.
         points: Points to find.
         k: Number of points per query.
         radius: Only points that are nearer than this.
     """
-    search = _by_tree if query.device.type == "cpu" else _by_blocks
+    search = _by_tree if points.pos.device.type == "cpu" else _by_blocks
     found = []
-    clouds = zip(
-        split_clouds(query.detach(), query_ptr), split_clouds(points.pos.detach(), points.ptr), points.ptr.tolist()
-    )
-    for rows, cloud, first in clouds:
+    parts = [split_clouds(each.pos.detach(), each.ptr) for each in (query, points)]
+    for rows, cloud, first in zip(*parts, points.ptr.tolist()):
         near = rows.new_full((len(rows), k), -1, dtype=torch.int64)
         if len(rows) and len(cloud):
             count = min(k, len(cloud))
@@ -151,7 +156,7 @@ def _by_tree(query: Tensor, points: Tensor, k: int, radius: float | None) -> Ten
     tree = KDTree(points.numpy())
     bound = float("inf") if radius is None else radius
     # queries in the order of the leaves share memory that is in the cache: twice as fast
-    order = torch.from_numpy(tree.indices if query is points else KDTree(query.numpy()).indices)
+    order = torch.from_numpy(KDTree(query.numpy()).indices)
     index = torch.empty(len(query), k, dtype=torch.int64)
     for rows in order.split(QUERIES):
         _, near = tree.query(
@@ -164,7 +169,7 @@ def _by_tree(query: Tensor, points: Tensor, k: int, radius: float | None) -> Ten
 def _by_blocks(query: Tensor, points: Tensor, k: int, radius: float | None) -> Tensor:
     blocks = []
     for rows in query.split(max(1, PAIRS // len(points))):
-        distance = torch.cdist(rows, points, compute_mode="donot_use_mm_for_euclid_dist")
+        distance = torch.cdist(rows, points, compute_mode=EXACT)
         near = distance.topk(k, largest=False)
         blocks.append(near.indices if radius is None else near.indices.where(near.values < radius, -1))
     return torch.cat(blocks)

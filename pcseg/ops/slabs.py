@@ -11,6 +11,7 @@ from pcseg.ops.lines import AXES, check_line_options
 from pcseg.ops.points import PointSet
 from pcseg.ops.voxels import VoxelSet
 
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Slabs:
     """The occupied slabs along one axis, in ascending (cloud, coordinate).

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from pcseg.nn.levels import Level
+from pcseg.ops.clouds import Clouds
 from pcseg.ops.kernel_lookup import coarsen
 from pcseg.ops.voxels import VoxelSet
 
@@ -35,8 +36,8 @@ def make_levels(scenes: Sequence[tuple[Tensor, Tensor]], depth: int = 3) -> tupl
     return levels, batch_of(voxels)
 
 
-def batch_of(voxels: VoxelSet, num_classes: int = 5) -> Batch:
-    """Return a batch with these voxels and labels of all classes, some of them ignored."""
+def batch_of(voxels: Clouds, num_classes: int = 5) -> Batch:
+    """Return a batch with these tokens and labels of all classes, some of them ignored."""
     y = torch.arange(len(voxels)) % (num_classes + 1) - 1
     parts = y.split(voxels.ptr.diff().tolist())
     return Batch.from_data_list([Data(y=part, num_nodes=len(part)) for part in parts])

@@ -223,7 +223,9 @@ def test_far_point_costs_one_slab() -> None:
     assert position_features(along, dtype=torch.float32).isfinite().all()
 
 
-@pytest.mark.parametrize(("value", "message"), [(float("nan"), "pos: 1 points"), (1e30, "cell_size: a cloud has")])
+@pytest.mark.parametrize(
+    ("value", "message"), [(float("nan"), "pos: 1 points"), (1e30, "cell_size: a cloud has")]
+)
 def test_bad_points(value: float, message: str) -> None:
     pos = torch.tensor([[0.0, 0, 0], [value, 0, 0]])
     with pytest.raises(UserError, match=message):
@@ -231,7 +233,7 @@ def test_bad_points(value: float, message: str) -> None:
 
 
 def test_bad_options() -> None:
-    with pytest.raises(UserError, match="cell_size: 0.0 is out of range"):
+    with pytest.raises(UserError, match=r"cell_size: 0\.0 is out of range"):
         point_slabs(torch.zeros(2, 3), torch.tensor([0, 2]), 0.0)
     with pytest.raises(UserError, match="content: unknown value 'share'"):
         make("share")

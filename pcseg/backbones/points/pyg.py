@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pcseg.backbones.contract import PointBackbone
@@ -13,31 +12,13 @@ from pcseg.nn.levels import Level, PointBatch
 from pcseg.ops.clouds import cloud_ptr
 from pcseg.ops.neighbors import nearest_points, neighbor_edges
 from pcseg.ops.points import PointSet
+from pcseg.values import Few, PositiveMeters, checked
 
 INPUTS = ("x", "pos", "batch", "edge_index", "data")
 """Names of the arguments that a module may have."""
 
 
-def pyg_backbone(
-    in_channels: int,
-    *,
-    module: Callable[[int], nn.Module],
-    out_channels: int | list[int],
-    cell_size: float = 0.2,
-    k: int = 16,
-    radius: float | None = None,
-) -> "PyGBackbone":
-    """Return a :class:`PyGBackbone` of a module that is made here: the form for YAML files.
-
-    Args:
-        in_channels: Input channels.
-        module: Class or function that makes the module; its first argument is the number of input channels.
-        out_channels, cell_size, k, radius: See :class:`PyGBackbone`.
-    """
-    made = module(in_channels)
-    return PyGBackbone(made, out_channels=out_channels, cell_size=cell_size, k=k, radius=radius)
-
-
+@checked("backbone.")
 class PyGBackbone(PointBackbone):
     """Run a module of PyTorch Geometric on raw points and return its features as levels.
 
@@ -65,9 +46,9 @@ class PyGBackbone(PointBackbone):
         module: nn.Module,
         *,
         out_channels: int | Sequence[int],
-        cell_size: float = 0.2,
-        k: int = 16,
-        radius: float | None = None,
+        cell_size: PositiveMeters = 0.2,
+        k: Few = 16,
+        radius: PositiveMeters | None = None,
     ) -> None:
         super().__init__()
         self.module = module
@@ -85,30 +66,37 @@ class PyGBackbone(PointBackbone):
         output = self.module(**{name: arguments[name] for name in self.inputs})
         outputs = output if isinstance(output, list) else [output]
         self._check_widths([level[0] if isinstance(level, tuple) else level for level in outputs])
-        levels: list[Level] = []
-        for number, level in enumerate(outputs):
-            levels.append(self._coarser(number, level, levels[-1].sites) if levels else _finest(level, points))
+        levels = [_finest(outputs[0], points)]
+        for number, level in enumerate(outputs[1:], 1):
+            points, parent = self._coarser(number, level, points)
+            levels.append(Level(x=level[0], sites=points, parent=parent))
         return levels
 
-    def _coarser(self, number: int, level: Any, finer: Any) -> Level:
-        """Return level ``number``, whose points are not those of the input."""
+    def _coarser(self, number: int, level: Any, finer: PointSet) -> tuple[PointSet, Tensor]:
+        """Return the points of level ``number``, and the nearest one of every point of the finer level."""
         if not isinstance(level, tuple) or len(level) != 3:
-            raise UserError(f"backbone.module: level {number} has no positions. Return a tuple (x, pos, batch).")
+            raise UserError(
+                f"backbone.module: level {number} has no positions. Return a tuple (x, pos, batch)."
+            )
         x, pos, batch = level
         if not len(x) == len(pos) == len(batch):
             sizes = f"{len(x)} features, {len(pos)} positions and {len(batch)} entries of batch"
             raise UserError(f"backbone.module: level {number} has {sizes}. Return one each per point.")
         ptr = cloud_ptr(pos, None, batch, num_clouds=finer.num_clouds)
         points = PointSet(pos, ptr, cell_size=self.cell_size)
-        parent = nearest_points(finer.pos, finer.ptr, points, 1).squeeze(1)
+        parent = nearest_points(finer, points, 1).squeeze(1)
         if bool((parent < 0).any()):
             cloud = int(finer.batch[(parent < 0).int().argmax()])
-            raise UserError(f"backbone.module: level {number} has no point of cloud {cloud}. Keep at least one.")
-        return Level(x=x, sites=points, parent=parent)
+            raise UserError(
+                f"backbone.module: level {number} has no point of cloud {cloud}. Keep at least one."
+            )
+        return points, parent
 
     def _check_widths(self, features: list[Any]) -> None:
         if not all(isinstance(x, Tensor) and x.ndim == 2 for x in features):
-            raise UserError("backbone.module: returns no features. Return a tensor (N, C) or a list of levels.")
+            raise UserError(
+                "backbone.module: returns no features. Return a tensor (N, C) or a list of levels."
+            )
         found = [x.shape[1] for x in features]
         if found != self.out_channels:
             raise UserError(
@@ -116,11 +104,35 @@ class PyGBackbone(PointBackbone):
             )
 
 
+@checked("backbone.")
+class ConfiguredPyGBackbone(PyGBackbone):
+    """A :class:`PyGBackbone` that makes its module: the form for YAML files.
+
+    Args:
+        in_channels: Input channels, which follow from the data.
+        module: Class of the module; its first argument is the number of input channels.
+        out_channels, cell_size, k, radius: See :class:`PyGBackbone`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        module: Callable[[int], nn.Module],
+        out_channels: int | list[int],
+        cell_size: PositiveMeters = 0.2,
+        k: Few = 16,
+        radius: PositiveMeters | None = None,
+    ) -> None:
+        made = module(in_channels)
+        super().__init__(made, out_channels=out_channels, cell_size=cell_size, k=k, radius=radius)
+
+
 def _finest(level: Any, points: PointSet) -> Level:
     x = level[0] if isinstance(level, tuple) else level
     if len(x) != len(points):
         raise UserError(
-            f"backbone.module: returns {len(x)} rows for {len(points)} points. Return features of the input points first."
+            f"backbone.module: returns {len(x)} rows for {len(points)} points. Return a row per point first."
         )
     return Level(x=x, sites=points)
 

@@ -11,6 +11,7 @@ from pcseg.data.transforms.geometry import (
     RandomScale,
 )
 from pcseg.data.transforms.presets import IndoorColor, IndoorGeometry
+from pcseg.data.transforms.pyg import PyGTransform
 from pcseg.data.transforms.sampling import CropCenter, GridSample, RandomDropout, SphereCrop
 from pcseg.data.transforms.scans import CeilingCut, MissingColor, RandomExposure, RandomNoise, RandomSpacing
 
@@ -26,6 +27,7 @@ __all__ = [
     "IndoorColor",
     "IndoorGeometry",
     "MissingColor",
+    "PyGTransform",
     "RandomDropout",
     "RandomExposure",
     "RandomFlip",
