@@ -56,7 +56,10 @@ class Network(nn.Module):
     def forward(self, batch: Batch) -> HeadOutput:
         """Return the logits of a batch, and the tensors that the head's own losses need."""
         levels = self.backbone(batch)
-        output = self.head(levels, batch)
+        return self.calibrated(self.head(levels, batch))
+
+    def calibrated(self, output: HeadOutput) -> HeadOutput:
+        """Return the output of the head with calibrated logits of the classes to predict; the same in training."""
         if self.training or (self.temperature == 1 and self.merged is None):
             return output
         logits = output.logits / self.temperature

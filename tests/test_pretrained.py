@@ -17,6 +17,7 @@ from pcseg.checkpoint import load_checkpoint, read_checkpoint
 from pcseg.cli import main
 from pcseg.data.indoor import COARSE, INDOOR, from_indoor
 from pcseg.data.io.clouds import Cloud
+from pcseg.data.io.ply import write_ply
 from pcseg.errors import UserError
 from pcseg.inference.class_sets import with_classes
 from pcseg.inference.clouds import predict_cloud
@@ -95,6 +96,20 @@ def test_it_is_used_by_name_and_by_default(
     monkeypatch.chdir(shipped.parent)
     write_checkpoint(Path("indoor-small"))  # a file of this name comes first
     assert load_checkpoint("indoor-small").schema.names == S3DIS.names
+
+
+def test_visualize_uses_it_to_color_by_prediction(
+    shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_ply(tmp_path / "room.ply", dict(zip("xyz", ROOM["pos"].T)))
+    words = ["--units", "m", "--up", "z", "--png", str(tmp_path / "a.png")]
+    main(["visualize", str(tmp_path / "room.ply"), *words, "--by", "prediction"])
+    assert (tmp_path / "a.png").is_file()
+    shipped.unlink()
+    main(["visualize", str(tmp_path / "room.ply"), *words])  # colored by height
+    with pytest.raises(SystemExit):
+        main(["visualize", str(tmp_path / "room.ply"), *words, "--by", "confidence"])
+    assert "Pass --ckpt FILE" in capsys.readouterr().err
 
 
 def test_missing_and_damaged_models(shipped: Path, cloud: Cloud) -> None:

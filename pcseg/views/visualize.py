@@ -13,6 +13,7 @@ from pcseg.data.predictions import find_prediction, read_prediction
 from pcseg.errors import UserError
 from pcseg.files import make_folder
 from pcseg.labels import Palette
+from pcseg.pretrained import DEFAULT
 from pcseg.values import Few, Port, PositiveInt, checked
 from pcseg.views.interactive.browser import MAX_POINTS, BrowserView
 from pcseg.views.interactive.page import write_page
@@ -73,7 +74,8 @@ def visualize(
         cloud: A file of any format that predict reads, or a prepared scene (.h5); with the checkpoint of an image
             model an image.
         prediction: Prediction of this cloud (.npz), or a folder that contains it.
-        ckpt: Checkpoint of a model to predict with; shows the internals of its head.
+        ckpt: Checkpoint of a model to predict with; shows the internals of its head. Default, only for --by prediction
+            and --by confidence: indoor-small, which ships with pcseg.
         baseline: Checkpoint of a model to compare with, for --by gain.
         encoder: Weights of Utonia, Concerto or Sonata as published, or the name utonia, for --by features.
         scale: Units of Utonia per meter: 0.5 for rooms, 0.2 for outdoor LiDAR, 4 for table-top scenes, object for
@@ -114,6 +116,8 @@ def visualize(
     if size is not None and min(size) < MIN_SIZE:
         raise UserError(f"--size {list(size)}: too small. Use at least [{MIN_SIZE}, {MIN_SIZE}].")
     prepare_outputs(png, html)
+    if by in ("prediction", "confidence") and prediction is ckpt is encoder is None:
+        ckpt = DEFAULT
     subject = read_subject(
         cloud, prediction=prediction, ckpt=ckpt, baseline=baseline, encoder=encoder, scale=scale, units=units,
         up=up, columns=columns,

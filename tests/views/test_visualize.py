@@ -154,7 +154,6 @@ def test_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--by", "prediction", "--png", "a.png"], "no prediction to color by prediction. Pass --prediction"),
         (["--by", "error", "--png", "a.png"], "no prediction to color by error"),
         (["--prediction", "none.npz", "--png", "a.png"], "none.npz"),
         (["--sheet", "true"], "--sheet: applies to pictures. Pass --png FILE"),

@@ -65,7 +65,7 @@ def explain_pass(
     """
     with torch.inference_mode(), recording(network.head) as calls:
         levels = network.backbone(batch)
-        logits = network.head(levels, batch).logits
+        logits = network.calibrated(network.head(levels, batch)).logits
         labeled = bool((batch.y >= 0).any())
         seen = Pass(tokens(levels), batch.y if labeled else None, logits.shape[1])
         maps: dict[str, Any] = {}
