@@ -92,6 +92,8 @@ def test_it_is_used_by_name_and_by_default(
 ) -> None:
     named, default = pcseg.predict(cloud, "indoor-small", units="m"), pcseg.predict(cloud, units="m")
     np.testing.assert_array_equal(named.label, default.label)
+    (line,) = (remark for remark in default.remarks if remark.startswith("model: "))
+    assert line == "model: indoor-small, which ships with pcseg and was trained on generated scans only"
     assert load_checkpoint("indoor-small").path == shipped
     monkeypatch.chdir(shipped.parent)
     write_checkpoint(Path("indoor-small"))  # a file of this name comes first

@@ -32,6 +32,19 @@ MIN_CONTRAST = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenAxes:
+    """What a user states about the axes of a room.
+
+    Args:
+        yaw: Angle from the x axis to a wall in degrees; ``None`` to find it.
+        level: Whether a small tilt is found and leveled.
+    """
+
+    yaw: float | None = None
+    level: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class RoomFrame:
     """The axes and storeys of a cloud in meters with z up.
 
@@ -61,7 +74,7 @@ class RoomFrame:
         return self.ground.height(self.to_room(pos))
 
 
-def find_room_frame(pos: np.ndarray) -> RoomFrame:
+def find_room_frame(pos: np.ndarray, given: GivenAxes = GivenAxes()) -> RoomFrame:
     """Find the frame of a cloud in meters with z up.
 
     The sum of squared histogram counts of wall columns, projected onto a direction and its perpendicular, is largest
@@ -70,6 +83,7 @@ def find_room_frame(pos: np.ndarray) -> RoomFrame:
 
     Args:
         pos: ``(N, 3)``; rows that are not finite are ignored.
+        given: What is known about the axes.
 
     Convention:
         Deterministic. ``yaw`` is defined modulo 90 degrees. It is ``None`` for round rooms, open terrain, a single
@@ -81,10 +95,10 @@ def find_room_frame(pos: np.ndarray) -> RoomFrame:
         low, high = np.percentile(dense[:: max(1, len(dense) // 10_000)], (0.5, 99.5), axis=0)
         dense = dense[((dense >= low - 0.5) & (dense <= high + 0.5)).all(axis=1)]
     every = max(1, len(dense) // SAMPLE)
-    level, tilt = find_tilt(dense[::every])
+    level, tilt = find_tilt(dense[::every]) if given.level else (np.eye(3), 0.0)
     dense = dense @ level.T
     sample = dense[::every]
-    yaw, reason = find_walls(sample, dense)
+    yaw, reason = find_walls(sample, dense) if given.yaw is None else ((given.yaw + 45) % 90 - 45, "")
     turn = np.radians(-(yaw or 0.0))
     c, s = np.cos(turn), np.sin(turn)
     rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])

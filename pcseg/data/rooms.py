@@ -9,7 +9,7 @@ import numpy as np
 from pcseg.data.features import ground_height
 from pcseg.data.ground import local_ground
 from pcseg.data.manifest import SceneEntry, verified_scene
-from pcseg.data.room_frame import find_room_frame
+from pcseg.data.room_frame import GivenAxes, find_room_frame
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.transforms import GridSample, Transform, apply_all
 from pcseg.data.transforms.geometry import turn
@@ -89,14 +89,14 @@ class RoomFiles:
         return GridSample(grid_size=grid_size)(with_height(self.load(index), self.features), rng), rng
 
 
-def in_room_axes(sample: Sample) -> tuple[Sample, str]:
+def in_room_axes(sample: Sample, given: GivenAxes = GivenAxes()) -> tuple[Sample, str]:  # noqa: B008 - immutable
     """Return the sample with level axes along the walls of its room, and a remark on the rotation.
 
     Convention:
         The axes are those of :func:`~pcseg.data.room_frame.find_room_frame`; which wall x is parallel to is arbitrary.
         A sample without dominant directions is only leveled.
     """
-    frame = find_room_frame(sample.pos)
+    frame = find_room_frame(sample.pos, given)
     yaw = (
         f"not found ({frame.reason})" if frame.yaw is None else f"rotated by {0.0 - round(frame.yaw, 1):.1f}°"
     )

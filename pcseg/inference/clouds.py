@@ -16,6 +16,7 @@ from pcseg.data.io.labels import PointLabels
 from pcseg.data.io.ply import write_ply
 from pcseg.data.normals import normals_from_inside
 from pcseg.data.predictions import SavedPrediction, write_prediction
+from pcseg.data.room_frame import GivenAxes
 from pcseg.data.rooms import in_room_axes
 from pcseg.data.sample import Sample
 from pcseg.data.surfaces import find_strays
@@ -23,7 +24,7 @@ from pcseg.errors import UserError
 from pcseg.files import atomic_paths
 from pcseg.inference.points import PointOptions, Prediction, predict_scene
 from pcseg.labels import IGNORE_INDEX, LabelSchema, Palette, class_colors
-from pcseg.pretrained import FOLDER
+from pcseg.pretrained import ships
 from pcseg.values import Probability
 
 ENDINGS: dict[ModelKind, tuple[str, str]] = {"points": (".npz", ".ply"), "images": (".png", "_overlay.jpg")}
@@ -86,6 +87,7 @@ def predict_cloud(
     *,
     units: Units = "auto",
     up: Up = "auto",
+    axes: GivenAxes = GivenAxes(),  # noqa: B008 - immutable
     min_confidence: Probability = 0.0,
     options: PointOptions = PointOptions(),  # noqa: B008 - immutable
     on_progress: Callable[[float], None] | None = None,
@@ -100,6 +102,7 @@ def predict_cloud(
         cloud: The points.
         units: Unit of the coordinates.
         up: Axis of the cloud that points up.
+        axes: What is known about the axes of the room, for models that see scans along them.
         min_confidence: Smallest confidence of a point with a class.
         options: Split of the cloud into forward passes.
         on_progress: Function that is called after every forward pass with the finished share.
@@ -115,11 +118,11 @@ def predict_cloud(
     del usable
     frame = cloud_frame(cloud, rows, units=units, up=up)
     remarks = [f"read: {cloud.source}, {summary(cloud, frame)}", *cloud.remarks, *left_out, *frame.remarks]
-    if model.path.parent == FOLDER:
+    if ships(model.path):
         remarks.append(
             f"model: {model.path.stem}, which ships with pcseg and was trained on generated scans only"
         )
-    sample = make_sample(model, cloud, rows, frame, remarks)
+    sample = make_sample(model, cloud, rows, frame, remarks, axes)
     prediction = predict_scene(
         model.network,
         sample,
@@ -190,7 +193,12 @@ def usable_rows(cloud: Cloud) -> tuple[np.ndarray, list[str]]:
 
 
 def make_sample(
-    model: LoadedModel, cloud: Cloud, rows: np.ndarray | slice, frame: Frame, remarks: list[str]
+    model: LoadedModel,
+    cloud: Cloud,
+    rows: np.ndarray | slice,
+    frame: Frame,
+    remarks: list[str],
+    axes: GivenAxes = GivenAxes(),  # noqa: B008 - immutable
 ) -> Sample:
     """Return the points ``rows`` in the axes and with the fields that the model needs.
 
@@ -222,14 +230,27 @@ def make_sample(
         color = np.broadcast_to(np.uint8(0), (len(pos), 3))
     none = np.broadcast_to(np.int16(IGNORE_INDEX), len(pos))  # takes no memory
     sample = Sample(name=cloud.source.name, pos=pos, color=color, label=none, instance=none, normal=normal)
-    return in_axes_of(model, sample, remarks)
+    return in_axes_of(model, sample, remarks, axes)
 
 
-def in_axes_of(model: LoadedModel, sample: Sample, remarks: list[str] | None = None) -> Sample:
-    """Return a sample in the axes that the model sees; a rotation is added to ``remarks``."""
+def in_axes_of(
+    model: LoadedModel,
+    sample: Sample,
+    remarks: list[str] | None = None,
+    axes: GivenAxes = GivenAxes(),  # noqa: B008 - immutable
+) -> Sample:
+    """Return a sample in the axes that the model sees; a rotation is added to ``remarks``.
+
+    Raises:
+        UserError: ``axes`` are given for a model that sees scans in their own axes.
+    """
     if not model.card.room_axes:
+        if axes != GivenAxes():
+            raise UserError(
+                f"--yaw, --level: {model.path} sees scans in the axes of the file. Leave them out, or rotate the file."
+            )
         return sample
-    sample, remark = in_room_axes(sample)
+    sample, remark = in_room_axes(sample, axes)
     if remarks is not None:
         remarks.append(remark)
     return sample

@@ -16,6 +16,7 @@ from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.data.alignment import Units, Up
 from pcseg.data.images.files import read_colors
 from pcseg.data.io.clouds import CLOUD_READERS, Cloud, read_cloud
+from pcseg.data.room_frame import GivenAxes
 from pcseg.errors import UserError
 from pcseg.files import atomic_paths, output_folder
 from pcseg.inference.class_sets import Classes, with_classes
@@ -78,6 +79,8 @@ def predict_file(
     out: Path = Path("predictions"),
     units: Units = "auto",
     up: Up = "auto",
+    yaw: float | None = None,
+    level: bool = True,
     columns: str | None = None,
     classes: Classes | None = None,
     min_confidence: Probability = 0.0,
@@ -104,6 +107,9 @@ def predict_file(
         out: Folder of the results.
         units: Points: unit of the coordinates in the file.
         up: Points: axis of the file that points up.
+        yaw: Points: angle from the x axis of the file to a wall in degrees, for models that see scans along their
+            walls; default: found.
+        level: Points: level a small tilt, for the same models.
         columns: Points: names of all columns of the file in order, such as x,y,z,red,green,blue; - ignores a column.
         classes: Points: label set that a model of the indoor classes predicts; default: indoor.
         min_confidence: Points: points of a lower confidence get no class.
@@ -121,7 +127,7 @@ def predict_file(
             a field that the model needs and its checkpoint has no substitute for.
     """
     model = load_checkpoint(ckpt)
-    of_points = {"units": units, "up": up, "columns": columns, "classes": classes,
+    of_points = {"units": units, "up": up, "yaw": yaw, "level": level, "columns": columns, "classes": classes,
                  "min_confidence": min_confidence, "fragments": fragments, "points_per_pass": points_per_pass,
                  "margin": margin}  # fmt: skip
     of_images = {"scales": scales, "flip": flip}
@@ -136,8 +142,8 @@ def predict_file(
     ):
         task = progress.add_task(escape(source.name), total=1)
         prediction = predict(
-            content, model, units=units, up=up, classes=classes, min_confidence=min_confidence,
-            point_options=point_options, image_options=image_options,
+            content, model, units=units, up=up, axes=GivenAxes(yaw=yaw, level=level), classes=classes, 
+            min_confidence=min_confidence, point_options=point_options, image_options=image_options,
             device=device, on_progress=lambda share: progress.update(task, completed=share),
         )  # fmt: skip
         paths = prediction.write(out, palette=palette)
@@ -150,6 +156,7 @@ def predict(
     *,
     units: Units = "auto",
     up: Up = "auto",
+    axes: GivenAxes = GivenAxes(),  # noqa: B008 - immutable
     classes: Classes | None = None,
     min_confidence: Probability = 0.0,
     point_options: PointOptions = PointOptions(),  # noqa: B008 - immutable
@@ -163,7 +170,7 @@ def predict(
         source: A file, or a cloud from :func:`pcseg.read_cloud`.
         ckpt: A checkpoint file, or a model from :func:`pcseg.load_checkpoint`; default: the model that ships with
             pcseg.
-        units, up, classes, min_confidence, device: As for ``pcseg predict``.
+        units, up, axes, classes, min_confidence, device: As for ``pcseg predict``.
         point_options, image_options: Options of the model.
         on_progress: Function that is called with the finished share of a cloud.
 
@@ -183,7 +190,7 @@ def predict(
     if classes is not None:
         model = with_classes(model, classes)
     return predict_cloud(
-        model, content, units=units, up=up, min_confidence=min_confidence, options=point_options,
+        model, content, units=units, up=up, axes=axes, min_confidence=min_confidence, options=point_options,
         on_progress=on_progress,
     )  # fmt: skip
 

@@ -36,6 +36,11 @@ def packaged(path: Path) -> Path:
     return path
 
 
+def ships(path: Path) -> bool:
+    """Return whether a file of a model is part of this installation."""
+    return path.parent == FOLDER
+
+
 def write_half(path: Path, card: dict[str, Any], state: dict[str, Tensor]) -> None:
     """Write weights in half precision, the statistics and scales of norms in single, with card and checksum.
 

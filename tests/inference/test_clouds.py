@@ -10,8 +10,9 @@ from helpers.checkpoints import write_checkpoint, write_image_checkpoint
 from helpers.fakes import fake_room
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
-from pcseg.data.alignment import ROTATIONS
+from pcseg.data.alignment import ROTATIONS, find_frame
 from pcseg.data.io.clouds import Cloud, read_cloud
+from pcseg.data.room_frame import GivenAxes
 from pcseg.data.transforms.geometry import rotation
 from pcseg.errors import UserError
 from pcseg.inference.clouds import make_sample, predict_cloud
@@ -171,3 +172,28 @@ def test_room_axes_of_a_rotated_scan(tmp_path: Path) -> None:
         if room_axes:
             assert "rotated by 0.0°" in remarks[0][0]
             assert "rotated by -2" in remarks[1][0]  # -26.9
+
+
+def test_axes_of_a_room_given_by_hand(tmp_path: Path) -> None:
+    """The given yaw and level floor are used as they are, and refused for a model without axes of rooms."""
+    pos = scan(1)[0][::5]
+    moved = pos @ (rotation("z", np.deg2rad(20)) @ rotation("x", np.deg2rad(3))).T
+    cloud = Cloud(source=tmp_path / "a.ply", pos=moved, color=np.full((len(pos), 3), 100, np.uint8))
+    model = load_checkpoint(write_checkpoint(tmp_path / "a.ckpt", room_axes=True))
+    frame = find_frame(cloud.pos, units="m", up="z")
+    for axes, remark, matrix in (
+        (
+            GivenAxes(yaw=110.0, level=False),
+            "rotated by -20.0°, leveled by 0.0°",
+            rotation("z", np.deg2rad(-20)),
+        ),
+        (GivenAxes(yaw=0.0, level=False), "rotated by 0.0°, leveled by 0.0°", np.eye(3)),
+    ):
+        remarks: list[str] = []
+        sample = make_sample(model, cloud, slice(None), frame, remarks, axes)
+        assert remarks == [f"room axes: {remark}"]
+        np.testing.assert_allclose(sample.pos, moved @ matrix.T, atol=1e-4)
+    predict_cloud(model, cloud, axes=GivenAxes(yaw=20.0))
+    other = load_checkpoint(write_checkpoint(tmp_path / "b.ckpt"))
+    with pytest.raises(UserError, match=r"--yaw, --level: .*b\.ckpt sees scans in the axes of the file"):
+        predict_cloud(other, cloud, axes=GivenAxes(level=False))
