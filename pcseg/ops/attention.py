@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from pcseg.ops.groups import GroupBlock, Groups, Members
 
 DOT_ROWS = 2048
-"""Rows multiplied at once when only the sum of their products is needed."""
+"""Rows multiplied at once on a CPU when only the sum of their products is needed: they stay in the cache."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -111,7 +111,8 @@ class _UnionAttention(torch.autograd.Function):
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     dtype = torch.promote_types(a.dtype, torch.float32)
-    parts = zip(a.split(DOT_ROWS), b.split(DOT_ROWS))
+    rows_at_once = DOT_ROWS if a.device.type == "cpu" else max(len(a), 1)
+    parts = zip(a.split(rows_at_once), b.split(rows_at_once))
     return torch.cat([torch.linalg.vecdot(rows.to(dtype), others.to(dtype)) for rows, others in parts])
 
 

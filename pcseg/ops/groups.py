@@ -13,7 +13,7 @@ PAIRS_PER_BLOCK = {"cpu": 1 << 18, "cuda": 1 << 22}
 BLOCK_GROWTH = 1.15
 """Groups share a block if their sizes differ by less than about this factor: bounds the padding."""
 
-SMALL_BLOCK = 1 << 15
+SMALL_BLOCK = {"cpu": 1 << 15, "cuda": 1 << 20}
 """Pairs up to which groups share a block whatever their sizes: padding costs less than another block."""
 
 
@@ -95,34 +95,33 @@ class Groups:
         blocks = []
         start = next((i for i, size in enumerate(ascending) if size > 1), len(ascending))
         while start < len(ascending):
-            stop = _block_end(ascending, start, self._max_pairs)
+            stop = _block_end(ascending, start, self._limit(SMALL_BLOCK), self._limit(PAIRS_PER_BLOCK))
             padded = ascending[start] < ascending[stop - 1]
             blocks += self._cut(by_size[start:stop], ascending[stop - 1], padded)
             start = stop
         return blocks
 
-    @property
-    def _max_pairs(self) -> int:
-        return PAIRS_PER_BLOCK.get(self.order.device.type, PAIRS_PER_BLOCK["cuda"])
+    def _limit(self, limits: dict[str, int]) -> int:
+        return limits.get(self.order.device.type, limits["cuda"])
 
     def _cut(self, groups: Tensor, longest: int, padded: bool) -> list[GroupBlock]:
         position = self.ptr[groups, None] + torch.arange(longest, device=self.order.device)
         outside = position >= self.ptr[groups + 1, None]
         keys = self.order[position.clamp(max=len(self.order) - 1)].masked_fill(outside, -1)
-        width = max(1, self._max_pairs // keys.numel())
+        width = max(1, self._limit(PAIRS_PER_BLOCK) // keys.numel())
         members = Members(keys, _spacing(keys) if self.regular else None)
         return [
             GroupBlock(_columns(members, i, i + width), members, i, padded) for i in range(0, longest, width)
         ]
 
 
-def _block_end(ascending: list[int], start: int, max_pairs: int) -> int:
+def _block_end(ascending: list[int], start: int, small: int, max_pairs: int) -> int:
     """Return the end of the run of sizes that share a block with the one at ``start``."""
     stop = start + 1
     while stop < len(ascending):
         size = ascending[stop]
         pairs = (stop + 1 - start) * size**2
-        if pairs > max_pairs or (pairs > SMALL_BLOCK and size > ascending[start] * BLOCK_GROWTH):
+        if pairs > max_pairs or (pairs > small and size > ascending[start] * BLOCK_GROWTH):
             break
         stop += 1
     return stop

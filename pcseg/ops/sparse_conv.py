@@ -12,7 +12,7 @@ from pcseg.ops.kernel_map import BLOCK_ROWS, KernelMap, of_device
 # Values gathered at a time if every kernel offset is gathered: the second-level cache, or some memory of a GPU.
 GATHERED = {"cpu": 1 << 19, "cuda": 1 << 26}
 # Multiplications by zero that take as long as the overhead of one group.
-GROUP_COST = {"cpu": 500_000, "cuda": 100_000_000}
+GROUP_COST = {"cpu": 500_000, "cuda": 4_000_000_000}  # on a GPU: two launches
 # With narrower rows, the products of a group are too small to pay for its overhead.
 GROUP_CHANNELS = 16
 
@@ -172,9 +172,9 @@ def _windows(x: Tensor, longest: int) -> list[Tensor]:
 
 def _weights(weight: Tensor, offsets: tuple[int, ...]) -> Tensor:
     """Return the weights of some kernel offsets, ``(offsets * C, C_out)``."""
-    dense = offsets[-1] - offsets[0] + 1 == len(offsets)
-    part = weight[offsets[0] : offsets[-1] + 1] if dense else weight[list(offsets)]
-    return part.reshape(-1, weight.shape[2])
+    if offsets[-1] - offsets[0] + 1 == len(offsets):
+        return weight[offsets[0] : offsets[-1] + 1].reshape(-1, weight.shape[2])
+    return torch.cat([weight[offset] for offset in offsets])  # a list as index would wait for a GPU
 
 
 def _sorted(x: Tensor, order: Tensor | None) -> Tensor:

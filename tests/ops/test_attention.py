@@ -97,7 +97,7 @@ def test_planes() -> None:
 
 def test_large_groups_are_processed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(groups.PAIRS_PER_BLOCK, "cpu", 40)
-    monkeypatch.setattr(groups, "SMALL_BLOCK", 0)
+    monkeypatch.setitem(groups.SMALL_BLOCK, "cpu", 0)
     voxels = random_voxels(90, 30)
     check(axis_planes(voxels), visible_along(voxels, voxels.grid_pos, (0, 1, 2), on_plane))
     check(axis_lines(voxels), visible_along(voxels, voxels.grid_pos, (0, 1, 2), on_line))
@@ -120,7 +120,7 @@ def test_lines_of_pixels_are_those_of_a_planar_grid() -> None:
 def test_lines_of_pixels(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int, int], pairs: int) -> None:
     """Rows as views or gathered, of one image or several, for any memory layout of the gradients."""
     monkeypatch.setitem(groups.PAIRS_PER_BLOCK, "cpu", pairs)
-    monkeypatch.setattr(groups, "SMALL_BLOCK", 0)
+    monkeypatch.setitem(groups.SMALL_BLOCK, "cpu", 0)
     image, y, x = (pixel.flatten() for pixel in torch.meshgrid(*map(torch.arange, size), indexing="ij"))
     same_line = (y[:, None] == y) | (x[:, None] == x)
     check(pixel_lines(*size), same_line & (image[:, None] == image))
