@@ -164,7 +164,7 @@ def _train_and_score(
         score = ["pcseg", "evaluate", "--ckpt", str((folder / "best.ckpt").resolve())]
         score += ["--out", str(results.parent.resolve()), "--fragments", "1", "--progress_bar", "false"]
         for command in (train, score):
-            _call(command, log=folder / "log.txt", jobs=jobs)
+            run_module(command, log=folder / "log.txt", jobs=jobs)
     return json.loads(results.read_text())
 
 
@@ -190,7 +190,7 @@ def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, j
         if todo:
             score = ["studies.intervene", "--ckpt", str((folder / "best.ckpt").resolve())]
             score += ["--out", str((folder / "interventions").resolve()), "--changes", json.dumps(todo)]
-            _call(score, log=folder / "interventions.txt", jobs=jobs)
+            run_module(score, log=folder / "interventions.txt", jobs=jobs)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(work, folders))
@@ -214,11 +214,12 @@ def _require_same_options(path: Path, options: list[str]) -> None:
     write_text(path, json.dumps(options) + "\n")
 
 
-def _call(command: list[str], *, log: Path, jobs: int) -> None:
-    """Run a module in a separate process with its output in ``log``."""
+def run_module(command: list[str], *, log: Path, jobs: int = 1) -> None:
+    """Run a module in a separate process with its output in ``log``; :class:`UserError` if it fails."""
     threads = max((os.cpu_count() or 1) // jobs, 1)
     path = os.pathsep.join([str(ROOT), str(ROOT / "scripts")])
     environment = {"OMP_NUM_THREADS": str(threads)} | os.environ | {"PYTHONPATH": path}
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         done = subprocess.run(
             [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT
