@@ -45,6 +45,7 @@ def unseen_families(
         options: Further options of training.
         report: File for the table.
     """
+    raw, out = raw.resolve(), out.resolve()
     names = list(FAMILIES) if names is None else names
     for name in names:
         if name not in FAMILIES:
@@ -78,7 +79,14 @@ def _prepared(raw: Path, name: str, options: list[str]) -> Path:
     scans = raw / "scans" / name
     common = ["--val", "0", "--points", "250000", "--spacing", "0.02", *options]
     run_module(["data_prep.buildings", str(scans), *common], log=raw / f"{name}.log")
-    words = ["pcseg", "prepare", "folder", str(scans / "indoor.yaml"), str(raw / "prepared" / name)]
+    lines = (scans / "indoor.yaml").read_text().splitlines()
+    absent = tuple(
+        f"  {split}: [" for split in ("train", "val", "test") if not list(scans.glob(f"{split}/*.ply"))
+    )
+    write_text(
+        scans / "present.yaml", "\n".join(line for line in lines if not line.startswith(absent)) + "\n"
+    )
+    words = ["pcseg", "prepare", "folder", str(scans / "present.yaml"), str(raw / "prepared" / name)]
     run_module(words, log=raw / f"{name}.log")
     return raw / "prepared" / name
 
@@ -93,9 +101,9 @@ def _trained(
         f"without_{name}" if hold_out else "all",
         ["--train", str(scans), "--test", "0", "--hold_out", f"[{','.join((*hold_out, 'no_color'))}]"],
     )
-    train = ["pcseg", "train", "--config", "indoor/base", "--data.root", str(data.resolve())]
+    train = ["pcseg", "train", "--config", "indoor/base", "--data.root", str(data)]
     train += ["--data.val_splits", "null", "--data.test_splits", "[]", "--data.val_fraction", "0.1"]
-    train += ["--out", str(folder.resolve()), "--resume", "true", "--trainer.max_epochs", str(epochs)]
+    train += ["--out", str(folder), "--resume", "true", "--trainer.max_epochs", str(epochs)]
     train += [
         "--trainer.check_val_every_n_epoch",
         str(max(1, epochs // 6)),
@@ -112,8 +120,8 @@ def _score(ckpt: Path, data: Path, folder: Path) -> dict[str, float]:
     """Return accuracy and mIoU of a model on all scans of a prepared folder."""
     path = folder / "score.json"
     if not path.is_file():
-        words = ["pcseg", "evaluate", "--ckpt", str(ckpt.resolve()), "--out", str(folder.resolve())]
-        words += ["--root", str(data.resolve()), "--splits", "[test]", "--fragments", "1", "--boundary", "0"]
+        words = ["pcseg", "evaluate", "--ckpt", str(ckpt), "--out", str(folder)]
+        words += ["--root", str(data), "--splits", "[test]", "--fragments", "1", "--boundary", "0"]
         run_module([*words, "--progress_bar", "false"], log=folder.with_suffix(".log"))
         scores = json.loads((folder / "results.json").read_text())["scores"]
         write_json(path, {"oa": scores["oa"], "miou": scores["miou"]["excluded"]})

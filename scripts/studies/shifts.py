@@ -38,7 +38,7 @@ def _yaw(sample: Sample, model: LoadedModel, rng: np.random.Generator) -> Sample
 
 def _ground(sample: Sample, model: LoadedModel, rng: np.random.Generator) -> Sample:
     """Add stray points 3 m below 2 % of all points that lie near the floor."""
-    low = np.flatnonzero(sample.pos[:, 2] < np.quantile(sample.pos[:, 2], 0.2))
+    low = np.flatnonzero(sample.pos[:, 2] <= np.quantile(sample.pos[:, 2], 0.2))
     rows = rng.choice(low, max(1, sample.num_points // 50))
     more = replace(
         sample.take(rows),
