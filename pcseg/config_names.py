@@ -16,11 +16,16 @@ CONFIGS = next(
 """Shipped configurations: inside an installed package, or in the repository."""
 
 
+ALONG_AXES = ("ccnet", "slab", "ctnet_slab")
+"""Heads that work along axes: they bring the overlay ``axes`` of a data set, which rotates rooms along their walls."""
+
+
 def config_files(name: str) -> list[Path]:
     """Return the YAML files that ``name`` stands for, each overriding the ones before it.
 
     An existing file stands for itself. Otherwise ``s3dis/encnet`` stands for ``s3dis/base.yaml`` and the overlay
-    ``encnet`` of ``configs/s3dis``, ``configs/heads`` or ``configs/backbones``; further segments add overlays.
+    ``encnet`` of ``configs/s3dis``, ``configs/heads`` or ``configs/backbones``; further segments add overlays, and so
+    do the heads :data:`ALONG_AXES`.
 
     Raises:
         UserError: No such file or configuration.
@@ -42,7 +47,8 @@ def config_files(name: str) -> list[Path]:
         if found is None:
             known = [path for place in places for path in place.glob("*.yaml")]
             raise _no_config(name, f"no configuration {overlay!r}", known)
-        files += [found] if found not in files else []
+        axes = [folder / "axes.yaml"] if overlay in ALONG_AXES else []
+        files += [path for path in [found, *axes] if path not in files and path.is_file()]
     if not files:
         raise _no_config(name, "several configurations", folder.glob("*.yaml"))
     return files

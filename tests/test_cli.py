@@ -182,6 +182,7 @@ def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in (
         "s3dis/base",
         "s3dis/laptop",
+        "s3dis/axes",
         "heads/encnet",
         "heads/ccnet",
         "backbones/ptv3",
@@ -201,7 +202,7 @@ def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("s3dis", ["s3dis/base"], "s3dis"),
         ("s3dis/encnet", ["s3dis/base", "heads/encnet"], "s3dis_encnet"),
         ("configs/s3dis/encnet.yaml", ["s3dis/base", "heads/encnet"], "s3dis_encnet"),
-        ("s3dis/ptv3/ccnet/laptop", ["s3dis/base", "backbones/ptv3", "heads/ccnet", "s3dis/laptop"],
+        ("s3dis/ptv3/ccnet/laptop", ["s3dis/base", "backbones/ptv3", "heads/ccnet", "s3dis/axes", "s3dis/laptop"],
          "s3dis_ptv3_ccnet_laptop"),
         ("ade20k/encnet_50", ["ade20k/encnet_50"], "ade20k_encnet_50"),
         ("heads/encnet", ["heads/encnet"], "encnet"),

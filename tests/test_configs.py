@@ -89,7 +89,8 @@ def test_every_combination_of_points_builds(data: str, backbone: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["s3dis/slab/axes", "s3dis/ccnet/axes/laptop", "scannet/slab/axes", "scannet/ccnet/axes"]
+    "name",
+    ["s3dis/encnet/axes", "s3dis/ccnet/laptop", "scannet/slab", "scannet/ccnet/axes", "scannet/ptv3/ccnet"],
 )
 def test_axes_follow_the_walls(name: str) -> None:
     """Rooms are rotated into their axes, and augmentations keep them up to a few degrees."""
