@@ -1,10 +1,15 @@
 """Reductions over consecutive rows, and gathers whose gradients avoid slow or imprecise scatters."""
 
+import logging
 from collections.abc import Callable
 from functools import cache
 
 import torch
 from torch import Tensor
+
+from pcseg.errors import reason
+
+logger = logging.getLogger("pcseg")
 
 
 def segment_max(x: Tensor, lengths: Tensor) -> Tensor:
@@ -20,18 +25,29 @@ def segment_max(x: Tensor, lengths: Tensor) -> Tensor:
         100,000 rows of 64 channels in 25,000 groups), nor is ``torch_geometric.utils.segment``, whose import takes
         seconds.
     """
-    segment_csr = _segment_csr() if x.is_cuda else None
+    segment_csr = scatter_segment_csr() if x.is_cuda else None
     if segment_csr is not None:
         return segment_csr(x, torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), reduce="max")
+    return plain_segment_max(x, lengths)
+
+
+def plain_segment_max(x: Tensor, lengths: Tensor) -> Tensor:
+    """Compute :func:`segment_max` without torch-scatter."""
     out = torch.segment_reduce(x, "max", lengths=lengths, axis=0)
     return out.masked_fill((lengths == 0).view(-1, *[1] * (x.ndim - 1)), 0)
 
 
 @cache
-def _segment_csr() -> Callable[..., Tensor] | None:
+def scatter_segment_csr() -> Callable[..., Tensor] | None:
+    """Return ``segment_csr`` of torch-scatter; ``None`` without it, or with one warning if its import fails."""
     try:
         from torch_scatter import segment_csr  # pyright: ignore[reportMissingImports]
-    except (ImportError, OSError):  # not installed, or built for another torch
+    except ModuleNotFoundError:
+        return None
+    except (ImportError, OSError, RuntimeError) as error:  # built for another torch or CUDA
+        logger.warning(
+            "torch-scatter cannot be imported (%s). Reinstall it; plain PyTorch is used.", reason(error)
+        )
         return None
     return segment_csr
 

@@ -1,6 +1,7 @@
 """Maxima over runs of rows against loops, and gathers with their gradients."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def test_equals_loop(shape: tuple[int, ...]) -> None:
     runs = x.split(LENGTHS.tolist())
     expected = torch.stack([run.amax(0) if len(run) else x.new_zeros(shape) for run in runs])
     assert torch.equal(segment_max(x, LENGTHS), expected)
-    segment_csr = segment._segment_csr()
+    segment_csr = segment.scatter_segment_csr()
     if segment_csr is not None:  # the kernel that GPUs use
         ptr = torch.cat([LENGTHS.new_zeros(1), LENGTHS.cumsum(0)])
         assert torch.equal(segment_csr(x, ptr, reduce="max"), expected)
@@ -56,8 +57,27 @@ def test_half_precision_gradients_are_summed_in_float32() -> None:
     assert x.grad.item() == 1000, "bfloat16 sums of ones stop at 256"
 
 
-def test_torch_scatter_of_another_torch_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    segment._segment_csr.cache_clear()
-    monkeypatch.setitem(sys.modules, "torch_scatter", None)
-    assert segment._segment_csr() is None
-    segment._segment_csr.cache_clear()
+@pytest.mark.parametrize("kind", ["missing", "broken library", "another CUDA"])
+def test_torch_scatter_that_cannot_be_imported(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the package there is no warning; with one of another torch there is one, and the plain path."""
+    package = tmp_path / "torch_scatter"
+    package.mkdir()
+    (package / "_segment_csr.so").write_bytes(b"not a library")
+    (package / "__init__.py").write_text(
+        "import torch\ntorch.ops.load_library(__file__.replace('__init__.py', '_segment_csr.so'))\n"
+        if kind == "broken library"
+        else "raise RuntimeError('compiled with different CUDA versions')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch_scatter", raising=False)
+    if kind == "missing":
+        monkeypatch.setitem(sys.modules, "torch_scatter", None)
+    segment.scatter_segment_csr.cache_clear()
+    found = [segment.scatter_segment_csr() for _ in range(2)]
+    segment.scatter_segment_csr.cache_clear()
+    assert found == [None, None]
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == (kind != "missing")
+    assert all(text.startswith("torch-scatter cannot be imported (") for text in warnings)

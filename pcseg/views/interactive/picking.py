@@ -63,6 +63,12 @@ def describe(subject: Subject, point: int) -> list[tuple[str, str]]:
     if maps.assignment is not None:
         codewords = tuple(f"codeword {i}" for i in range(maps.assignment.shape[1]))
         found.append(("codewords", largest(maps.assignment[token], codewords, MAX_ENTRIES)))
+    if maps.attend is not None and token >= 0:
+        weight = maps.attend(token)[-1].weight
+        label = np.zeros(len(weight), dtype=np.int64)
+        label[maps.token] = maps.probability.argmax(axis=1)  # that of one of the rows of each token
+        attended = np.bincount(label, weight, minlength=len(names)) / weight.sum()
+        found.append(("attends to", largest(attended, names, MAX_ENTRIES)))
     for shares in maps.slabs or ():
         slab = int(shares.slab[token])
         found.append((f"slab along {shares.name}", slab_text(shares, slab, names)))

@@ -4,19 +4,15 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
 from rich import get_console
 from rich.text import Text
 
 from pcseg.errors import UserError
-from pcseg.views.layers.coloring import MISSING, TITLES, Coloring, Layer
-from pcseg.views.layers.head_layers import browse_layers
+from pcseg.views.layers.coloring import MISSING, Coloring, Layer
 from pcseg.views.render.cameras import INSIDE, Viewpoint
 from pcseg.views.subject import Subject
 
-WIDTH, HEIGHT = 1280, 800
 OTHERWISE = "Or use --png FILE, --html FILE or --browser."
 
 
@@ -29,7 +25,7 @@ def show(
 ) -> None:
     """Open a window with all layers of a cloud, that of ``coloring`` switched on. Returns when it is closed.
 
-    ``report`` is called with the legend of every layer, because the window cannot show legends.
+    ``report`` is called with the legend of every layer, and with the description of every point that is clicked.
 
     Raises:
         UserError: The window cannot be opened on this machine, or the subject lacks what the layer needs.
@@ -40,40 +36,13 @@ def show(
     except ImportError as error:
         message = f"Open3D is not installed, but a window needs it. Run: pip install open3d. {OTHERWISE}"
         raise UserError(message) from error
-    layers, shown = browse_layers(subject, coloring)
-    rows, camera = viewpoint.apply(subject, (WIDTH, HEIGHT))
-    pos = np.ascontiguousarray(subject.pos[rows], dtype=np.float32)
-    unlit = o3d.visualization.rendering.MaterialRecord()
-    unlit.shader, unlit.point_size = "defaultUnlit", 3
-    entries = []
-    for number, layer in enumerate(layers):
-        name = layer.by if layer.title in TITLES.values() else layer.title
+    from pcseg.views.interactive.room_window import RoomWindow, name_of
+
+    window = RoomWindow(subject, coloring, viewpoint, report or (lambda text: None))
+    for layer in window.layers:
         if report is not None and (layer.legend or layer.scale):
-            report(legend_line(name, layer))
-        cloud = o3d.t.geometry.PointCloud(o3d.core.Tensor.from_numpy(pos))
-        color = layer.color_of(rows).astype(np.float32) / 255  # Open3D warns about integer colors
-        cloud.point.colors = o3d.core.Tensor.from_numpy(np.ascontiguousarray(color))
-        entries.append({"name": name, "geometry": cloud, "material": unlit, "is_visible": number == shown})
-    vertical = 2 * np.arctan(np.tan(np.radians(camera.fov) / 2) * HEIGHT / WIDTH)
-
-    def prepare(window: Any) -> None:
-        window.ground_plane = o3d.visualization.rendering.Scene.GroundPlane.XY  # the default is XZ
-        window.scene.view.set_post_processing(False)  # tone mapping would change the colors
-
-    o3d.visualization.draw(
-        entries,
-        title=subject.name,
-        width=WIDTH,
-        height=HEIGHT,
-        eye=camera.eye.astype(np.float32),
-        lookat=camera.target.astype(np.float32),
-        up=-camera.axes[1].astype(np.float32),
-        field_of_view=float(np.degrees(vertical)),
-        point_size=3,
-        show_ui=True,
-        show_skybox=False,
-        on_init=prepare,
-    )
+            report(legend_line(name_of(layer), layer))
+    o3d.visualization.gui.Application.instance.run()
 
 
 def legend_line(name: str, layer: Layer) -> Text:
@@ -95,9 +64,36 @@ def require_screen() -> None:
         return
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise UserError(f"No screen to open a window on. {OTHERWISE}".replace("Or use", "Use"))
+    if not os.environ.get("WAYLAND_DISPLAY"):
+        watch_screen(os.environ["DISPLAY"])
     missing = missing_vulkan()
     if missing:
         raise UserError(f"{missing}, but Open3D's window needs it. {OTHERWISE}")
+
+
+def watch_screen(name: str) -> None:
+    """Raise :class:`UserError` if the X screen ``name`` cannot be opened, and end with one line if it disappears later.
+
+    The X library itself ends the process; it only lets us choose the message.
+    """
+    try:
+        library = ctypes.CDLL("libX11.so.6")
+    except OSError:
+        return
+    library.XOpenDisplay.restype = ctypes.c_void_p
+    display = library.XOpenDisplay(name.encode())
+    if display is None:
+        raise UserError(f"DISPLAY={name}: no such screen. {OTHERWISE}".replace("Or use", "Use"))
+    library.XCloseDisplay(ctypes.c_void_p(display))
+    library.XSetIOErrorHandler(SCREEN_LOST)
+
+
+@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+def SCREEN_LOST(display: int) -> int:
+    """Print one line and end the process, as the X library would."""
+    message = f"the screen of the window is gone. {OTHERWISE}".replace("Or use", "Use")
+    print(f"pcseg: error: {message}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def missing_vulkan() -> str | None:

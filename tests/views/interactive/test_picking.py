@@ -32,6 +32,12 @@ def test_description_of_a_point() -> None:
         slab = int(shares.slab[ROOM.maps.point_token[0]])
         assert text[f"slab along {shares.name}"] == layer.names[slab]
     assert "probabilities" not in dict(describe(ROOM, len(ROOM) - 1))
+    share = dict.fromkeys(S3DIS.names, 0.0)  # of the attention, by the class of the tokens
+    attended = ROOM.maps.attend(int(ROOM.maps.point_token[0]))[-1].weight
+    for weight, probability in zip(attended, ROOM.maps.probability, strict=True):
+        share[S3DIS.names[probability.argmax()]] += weight
+    best = max(share, key=lambda name: share[name])
+    assert text["attends to"].startswith(f"{best} {share[best]:.2f}")
 
 
 def test_values_that_round_to_zero_are_left_out() -> None:

@@ -1,14 +1,15 @@
 """The Open3D window: its layers and camera, a real window on a virtual screen, and clear errors without Vulkan."""
 
+import ctypes
+import ctypes.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,9 @@ from PIL import Image, ImageGrab, features
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
 from pcseg.views.interactive import window
+from pcseg.views.interactive.room_window import legend_picture
 from pcseg.views.interactive.window import missing_vulkan, show
 from pcseg.views.layers.coloring import Coloring, make_layer
-from pcseg.views.render.cameras import Viewpoint
 
 TIMEOUT = 120
 
@@ -30,56 +31,13 @@ from pcseg.views.interactive.window import show
 from pcseg.views.layers.coloring import Coloring
 from pcseg.views.render.cameras import Viewpoint
 
-show(room(100_000), Coloring(by="label"), viewpoint=Viewpoint(eye=(2, 0.5, 1.4), look_at=(2, 4, 1.4)))
+show(
+    room(100_000), Coloring(by="label"), viewpoint=Viewpoint(eye=(2, 0.5, 1.4), look_at=(2, 4, 1.4)),
+    report=lambda text: print(text.plain, flush=True),
+)
 """
 
-
-def draw_without_window(
-    monkeypatch: pytest.MonkeyPatch, *args: Any, **options: Any
-) -> tuple[list[dict], dict]:
-    """Return what :func:`show` passes to Open3D."""
-    o3d = pytest.importorskip("open3d")
-    drawn: list[tuple[list[dict], dict]] = []
-    monkeypatch.setattr(window, "require_screen", lambda: None)
-    record = SimpleNamespace(
-        draw=lambda entries, **found: drawn.append((entries, found)), rendering=o3d.visualization.rendering
-    )
-    monkeypatch.setattr(o3d, "visualization", record)
-    show(*args, **options)
-    return drawn[0]
-
-
-def test_window_gets_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    reported: list[str] = []
-    entries, options = draw_without_window(
-        monkeypatch, ROOM, Coloring(by="error"), report=lambda line: reported.append(line.plain)
-    )
-    names = ["rgb", "label", "prediction", "error", "confidence", "height"]
-    assert [entry["name"] for entry in entries] == names
-    assert [entry["name"] for entry in entries if entry["is_visible"]] == ["error"]
-    assert options["title"] == "room"
-    colors = entries[1]["geometry"].point.colors.numpy()
-    np.testing.assert_allclose(colors * 255, make_layer(ROOM, "label").color, rtol=1e-6)
-    # the window itself has no legend
-    assert [line.partition(":")[0] for line in reported] == names[1:]
-
-
-def test_window_starts_at_the_viewpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    viewpoint = Viewpoint(eye=(1, 2, 1.5), look_at=(3, 2, 1))
-    _, options = draw_without_window(monkeypatch, ROOM, Coloring(by="label"), viewpoint=viewpoint)
-    np.testing.assert_allclose(options["eye"], (1, 2, 1.5))
-    np.testing.assert_allclose(options["lookat"], (3, 2, 1))
-    np.testing.assert_allclose(options["up"][1], 0, atol=1e-6)
-    assert options["up"][2] > 0.9
-    assert 30 < options["field_of_view"] < 70
-
-
-def test_window_from_above_has_no_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries, options = draw_without_window(
-        monkeypatch, ROOM, Coloring(by="label"), viewpoint=Viewpoint(view="top")
-    )
-    assert len(entries[0]["geometry"].point.positions) < len(ROOM) - (ROOM.label == CEILING).sum() + 1
-    assert options["eye"][2] > 3
+RIGHT, KEY_C = 0xFF53, ord("c")
 
 
 def test_without_a_screen_there_is_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,11 +67,11 @@ def test_without_a_driver_there_is_a_message() -> None:
     """Open3D would end the process; checked in a process of its own, because Vulkan reads the variable once."""
     if missing_vulkan() is not None:
         pytest.skip("Vulkan is not installed")
-    code = "from pcseg.views.interactive.window import require_screen; require_screen()"
-    environment = os.environ | {"DISPLAY": ":0", "VK_ICD_FILENAMES": "/none", "VK_DRIVER_FILES": "/none"}
+    code = "from pcseg.views.interactive.window import missing_vulkan; print(missing_vulkan())"
+    environment = os.environ | {"VK_ICD_FILENAMES": "/none", "VK_DRIVER_FILES": "/none"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert "UserError: no Vulkan" in done.stderr
-    assert "mesa-vulkan-drivers" in done.stderr
+    assert done.stdout.startswith("no Vulkan")
+    assert "mesa-vulkan-drivers" in done.stdout
 
 
 @pytest.fixture
@@ -137,32 +95,108 @@ def screen(tmp_path: Path) -> Iterator[str]:
         server.wait(timeout=TIMEOUT)
 
 
+class Hands:
+    """Keyboard and mouse of a virtual screen."""
+
+    def __init__(self, screen: str) -> None:
+        self.x, self.test = (ctypes.CDLL(f"lib{name}.so.6") for name in ("X11", "Xtst"))
+        self.x.XOpenDisplay.restype = ctypes.c_void_p
+        self.display = ctypes.c_void_p(self.x.XOpenDisplay(screen.encode()))
+
+    def press(self, key: int) -> None:
+        code = self.x.XKeysymToKeycode(self.display, ctypes.c_ulong(key))
+        for down in (1, 0):
+            self.test.XTestFakeKeyEvent(self.display, code, down, 0)
+        self.x.XFlush(self.display)
+
+    def click(self, x: int, y: int) -> None:
+        self.test.XTestFakeMotionEvent(self.display, 0, x, y, 0)
+        for down in (None, 1, 0):
+            if down is not None:
+                self.test.XTestFakeButtonEvent(self.display, 1, down, 0)
+            self.x.XFlush(self.display)
+            time.sleep(0.3)
+
+
 @pytest.mark.slow
 def test_a_real_window(screen: str, tmp_path: Path) -> None:
-    """The window shows the room from the given camera: floor below, ceiling above, the board at the left."""
+    """The room is seen from the given camera; keys switch layer and ceiling, a click describes a point."""
     log = tmp_path / "window.log"
     environment = os.environ | {"DISPLAY": screen, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [sys.executable, "-c", SHOW], env=environment, stdout=stream, stderr=stream
         )
-    try:
+
+    def wait_for(reached: Callable[[], bool]) -> None:
         end = time.monotonic() + TIMEOUT
-        while share_of(image := grab(screen), S3DIS.colors[FLOOR], tolerance=2) < 0.005:
+        while not reached():
             assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, f"no window: {log.read_text()}"
-            time.sleep(0.5)
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.3)
+
+    def share(label: int) -> float:
+        return share_of(grab(screen).crop((0, 0, 1040, 800)), S3DIS.colors[label], tolerance=2)
+
+    try:
+        wait_for(lambda: share(FLOOR) > 0.005)
+        pixels = np.asarray(grab(screen).crop((0, 0, 1040, 800))).astype(int)
+        found = {
+            label: np.argwhere((abs(pixels - S3DIS.colors[label]) <= 2).all(axis=-1)).mean(0)
+            for label in (CEILING, FLOOR, BOARD)
+        }
+        assert found[CEILING][0] < found[FLOOR][0]
+        assert found[BOARD][1] < found[FLOOR][1]
+        hands = Hands(screen)
+        hands.click(500, 300)
+        wait_for(lambda: "true label: wall" in log.read_text())
+        (depth,) = re.findall(r"position: \S+ (\S+), \S+ m", log.read_text())
+        assert float(depth) == 4.0  # the wall ahead
+        assert share(BOARD) > 0.005
+        hands.press(RIGHT)  # the prediction has no board
+        wait_for(lambda: share(BOARD) < 0.0005)
+        hands.press(KEY_C)
+        wait_for(lambda: share(CEILING) < 0.0005)
     finally:
         process.kill()
         process.wait(timeout=TIMEOUT)
-    pixels = np.asarray(image).astype(int)
-    rows, columns = {}, {}
-    for label in (CEILING, FLOOR, BOARD):
-        found = np.nonzero((abs(pixels - S3DIS.colors[label]) <= 2).all(axis=-1))
-        rows[label], columns[label] = found[0].mean(), found[1].mean()
-    assert rows[CEILING] < rows[FLOOR]
-    assert columns[BOARD] < columns[FLOOR]
     assert "WARNING" not in log.read_text()
+
+
+@pytest.mark.slow
+def test_a_screen_that_disappears(screen: str, tmp_path: Path) -> None:
+    code = (
+        f"import ctypes, time; from pcseg.views.interactive.window import watch_screen; watch_screen({screen!r});"
+        "x = ctypes.CDLL('libX11.so.6'); x.XOpenDisplay.restype = ctypes.c_void_p;"
+        f"d = ctypes.c_void_p(x.XOpenDisplay({screen!r}.encode())); print('open', flush=True); x.XKillClient(d, 0);"
+        "e = ctypes.create_string_buffer(1024); x.XNextEvent(d, e)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    error = process.communicate(timeout=TIMEOUT)[1]
+    assert process.returncode == 1
+    assert "pcseg: error: the screen of the window is gone. Use --png FILE" in error
+
+
+def test_a_screen_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    if ctypes.util.find_library("X11") is None:
+        pytest.skip("libX11 is not installed")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":31999")
+    with pytest.raises(UserError, match=r"^DISPLAY=:31999: no such screen\. Use --png FILE"):
+        show(ROOM, Coloring(by="rgb"))
+
+
+@pytest.mark.parametrize("by", ["label", "confidence", "rgb"])
+def test_legend_of_the_panel_shows_every_entry(by: str) -> None:
+    layer = make_layer(ROOM, by)
+    picture = legend_picture(layer)
+    colors = {tuple(color) for color in picture.reshape(-1, 3).tolist()}
+    assert {tuple(int(c) for c in color) for _, color in layer.legend} <= colors
+    if layer.scale:
+        assert {tuple(layer.table[0].tolist()), tuple(layer.table[100].tolist())} <= colors
 
 
 def grab(screen: str) -> Image.Image:
