@@ -93,9 +93,7 @@ def _fields_of(points: Any) -> dict[str, np.ndarray | None]:
         }
     names = {"pos": "points" if kind == "legacy" else "positions", "color": "colors", "normal": "normals"}
     if kind == "tensor":
-        return {
-            ours: points.point[name].cpu().numpy() if name in points.point else None
-            for ours, name in names.items()
-        }
+        held = points.point
+        return {ours: held[name].cpu().numpy() if name in held else None for ours, name in names.items()}
     arrays = {ours: np.asarray(getattr(points, name)) for ours, name in names.items()}
     return {ours: array if ours == "pos" or len(array) else None for ours, array in arrays.items()}

@@ -37,8 +37,6 @@ show(
 )
 """
 
-RIGHT, KEY_C = 0xFF53, ord("c")
-
 
 def test_without_a_screen_there_is_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
@@ -75,24 +73,42 @@ def test_without_a_driver_there_is_a_message() -> None:
 
 
 @pytest.fixture
-def screen(tmp_path: Path) -> Iterator[str]:
-    """A virtual screen."""
-    pytest.importorskip("open3d")
+def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A virtual screen: its process and its name."""
     if shutil.which("Xvfb") is None or not features.check("xcb"):
         pytest.skip("Xvfb is not installed, or Pillow cannot read its screen")
-    if missing_vulkan() is not None:
-        pytest.skip("Vulkan is not installed")
     read, write = os.pipe()
-    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
+    command = [
+        "Xvfb",
+        "-displayfd",
+        str(write),
+        "-screen",
+        "0",
+        "1280x800x24",
+        "-nolisten",
+        "tcp",
+        "-noreset",
+    ]
     with (tmp_path / "xvfb.log").open("wb") as log:
-        server = subprocess.Popen(command, pass_fds=[write], stderr=log)
+        process = subprocess.Popen(command, pass_fds=[write], stderr=log)
     os.close(write)
     try:
         with os.fdopen(read) as stream:
-            yield f":{stream.readline().strip()}"
+            yield process, f":{stream.readline().strip()}"
     finally:
-        server.terminate()
-        server.wait(timeout=TIMEOUT)
+        process.terminate()
+        process.wait(timeout=TIMEOUT)
+
+
+@pytest.fixture
+def screen(server: tuple[subprocess.Popen, str]) -> str:
+    """A virtual screen on which Open3D can draw."""
+    pytest.importorskip("open3d")
+    if missing_vulkan() is not None:
+        pytest.skip("Vulkan is not installed")
+    if ctypes.util.find_library("Xtst") is None:
+        pytest.skip("libXtst, which types and clicks, is not installed")
+    return server[1]
 
 
 class Hands:
@@ -135,6 +151,17 @@ def test_a_real_window(screen: str, tmp_path: Path) -> None:
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.3)
 
+    def repeat(action: Callable[[], None], reached: Callable[[], bool]) -> None:
+        """Act again if nothing happens: a window may lose an event while it draws."""
+        for _ in range(6):
+            action()
+            end = time.monotonic() + TIMEOUT / 6
+            while time.monotonic() < end:
+                if reached():
+                    return
+                time.sleep(0.3)
+        raise AssertionError("no reaction to a key")
+
     def share(label: int) -> float:
         return share_of(grab(screen).crop((0, 0, 1040, 800)), S3DIS.colors[label], tolerance=2)
 
@@ -153,27 +180,27 @@ def test_a_real_window(screen: str, tmp_path: Path) -> None:
         (depth,) = re.findall(r"position: \S+ (\S+), \S+ m", log.read_text())
         assert float(depth) == 4.0  # the wall ahead
         assert share(BOARD) > 0.005
-        hands.press(RIGHT)  # the prediction has no board
-        wait_for(lambda: share(BOARD) < 0.0005)
-        hands.press(KEY_C)
-        wait_for(lambda: share(CEILING) < 0.0005)
+        repeat(lambda: hands.press(ord("3")), lambda: share(BOARD) < 0.0005)  # the prediction has no board
+        repeat(lambda: hands.press(ord("c")), lambda: share(CEILING) < 0.0005)
     finally:
         process.kill()
         process.wait(timeout=TIMEOUT)
     assert "WARNING" not in log.read_text()
 
 
-@pytest.mark.slow
-def test_a_screen_that_disappears(screen: str, tmp_path: Path) -> None:
+def test_a_screen_that_disappears(server: tuple[subprocess.Popen, str]) -> None:
     code = (
-        f"import ctypes, time; from pcseg.views.interactive.window import watch_screen; watch_screen({screen!r});"
+        "import ctypes, sys; from pcseg.views.interactive.window import watch_screen; watch_screen(sys.argv[1]);"
         "x = ctypes.CDLL('libX11.so.6'); x.XOpenDisplay.restype = ctypes.c_void_p;"
-        f"d = ctypes.c_void_p(x.XOpenDisplay({screen!r}.encode())); print('open', flush=True); x.XKillClient(d, 0);"
-        "e = ctypes.create_string_buffer(1024); x.XNextEvent(d, e)"
+        "display = ctypes.c_void_p(x.XOpenDisplay(sys.argv[1].encode())); print('open', flush=True);"
+        "x.XNextEvent(display, ctypes.create_string_buffer(1024))"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, server[1]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    server[0].terminate()
     error = process.communicate(timeout=TIMEOUT)[1]
     assert process.returncode == 1
     assert "pcseg: error: the screen of the window is gone. Use --png FILE" in error
