@@ -22,7 +22,7 @@ def run() -> list[Row]:
     rows = [
         criss_cross_row(points=25_000, cell_size=0.1, channels=64),
         *encoding_rows(sizes=(125_000, 250_000, 500_000, 1_000_000), channels=64),
-        *neighbor_rows(sizes=(125_000, 250_000, 500_000, 1_000_000), channels=32),
+        *neighbor_rows(sizes=(125_000, 1_000_000), channels=32),
     ]
     return [*rows, *segment_rows()]
 
