@@ -195,6 +195,7 @@ def test_data_sets_train(data: str, roots: Callable[[str], Path]) -> None:
     train_two_steps(f"{data}/encnet", data, roots(data))
 
 
+@pytest.mark.slow
 def test_fine_tuning_trains(roots: Callable[[str], Path]) -> None:
     train_two_steps("indoor/finetune", "rooms", roots("rooms"))
 

@@ -28,6 +28,9 @@ TILE = 0.5
 STEP = 0.4
 """Largest height of the local ground above or below the floor of its storey, and of a ceiling likewise, in meters."""
 
+CHUNK = 1_000_000
+"""Number of points that are measured at a time."""
+
 SAMPLE = 60_000
 """Number of points that the ground is found from."""
 
@@ -59,15 +62,16 @@ class Ground:
 
         The storey of a point is the highest whose local floor is not above it. Depths are NaN without a ceiling.
         """
-        tile = np.floor((pos[:, :2] - self.corner) / TILE).astype(np.int64)
-        x, y = np.clip(tile, 0, np.array(self.floor.shape[1:]) - 1).T
-        storey = np.zeros(len(pos), np.int64)
-        for k in range(1, len(self.floor)):
-            storey[pos[:, 2] - self.floor[k, x, y] > -0.15] = (
-                k  # points below the floor by noise belong to it
-            )
-        floor, ceiling = self.floor[storey, x, y], self.ceiling[storey, x, y]
-        return (pos[:, 2] - floor).astype(pos.dtype), (ceiling - pos[:, 2]).astype(pos.dtype)
+        height, depth = np.empty((2, len(pos)), pos.dtype)
+        for start in range(0, len(pos), CHUNK):
+            rows = slice(start, start + CHUNK)
+            tile = np.floor((pos[rows, :2] - self.corner) / TILE).astype(np.int64)
+            x, y = np.clip(tile, 0, np.array(self.floor.shape[1:]) - 1).T
+            z, storey = pos[rows, 2], np.zeros(len(x), np.int64)
+            for k in range(1, len(self.floor)):
+                storey[z - self.floor[k, x, y] > -0.15] = k  # points below the floor by noise belong to it
+            height[rows], depth[rows] = z - self.floor[storey, x, y], self.ceiling[storey, x, y] - z
+        return height, depth
 
     def height(self, pos: np.ndarray) -> np.ndarray:
         """Return heights ``(N,)`` above the ground."""
