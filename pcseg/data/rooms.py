@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.data.features import ground_height
-from pcseg.data.ground import local_ground
+from pcseg.data.ground import Ground, local_ground
 from pcseg.data.manifest import SceneEntry, verified_scene
 from pcseg.data.room_frame import GivenAxes, find_room_frame
 from pcseg.data.sample import Sample, load_sample
@@ -103,14 +103,39 @@ def in_room_axes(sample: Sample, given: GivenAxes = GivenAxes()) -> tuple[Sample
     return turn(sample, frame.rotation), f"room axes: {yaw}, leveled by {frame.tilt:.1f}°"
 
 
-def with_height(sample: Sample, features: Sequence[str]) -> Sample:
+@dataclass(frozen=True, kw_only=True)
+class SceneGround:
+    """What heights of the points of a scene refer to.
+
+    Args:
+        level: Height below which 1 % of the points lie.
+        local: Local floors and ceilings, if a feature needs them.
+    """
+
+    level: np.float32
+    local: Ground | None
+
+
+def scene_ground(pos: np.ndarray, features: Sequence[str]) -> SceneGround:
+    """Return what heights refer to, found from the points of a scene or a sample of them ``(N, 3)``."""
+    local = local_ground(pos) if {"floor", "ceiling"} & set(features) else None
+    return SceneGround(level=np.float32(ground_height(pos)), local=local)
+
+
+def with_height(sample: Sample, features: Sequence[str], *, ground: SceneGround | None = None) -> Sample:
     """Return the sample with the heights of every point that the features need.
 
     They are the height above the ground of the sample and, for ``floor`` and ``ceiling``, those above the local ground
     and below the local ceiling (:func:`~pcseg.data.ground.local_ground`).
+
+    Args:
+        sample: The points.
+        features: Names of the input features.
+        ground: What heights refer to, if the sample is a part of a scene.
     """
-    sample = replace(sample, height=sample.pos[:, 2] - np.float32(ground_height(sample.pos)))
-    if not {"floor", "ceiling"} & set(features):
+    ground = ground or scene_ground(sample.pos, features)
+    sample = replace(sample, height=sample.pos[:, 2] - ground.level)
+    if ground.local is None:
         return sample
-    floor, ceiling = local_ground(sample.pos).measure(sample.pos)
+    floor, ceiling = ground.local.measure(sample.pos)
     return replace(sample, floor=floor, ceiling=ceiling if "ceiling" in features else None)

@@ -201,9 +201,15 @@ def measure_spacing(pos: np.ndarray) -> float:
 
 def find_strays(pos: np.ndarray) -> np.ndarray:
     """Return the mask ``(N,)`` of finite points farther from the box of 98 % of all than three times its diagonal."""
+    low, high = stray_limits(pos)
+    return np.asarray(((pos < low) | (pos > high)).any(axis=1))
+
+
+def stray_limits(pos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smallest and the largest coordinates ``(3,)`` of points that are not strays."""
     low, high = np.percentile(pos[:: max(1, len(pos) // 200_000)], (1, 99), axis=0)
     reach = 3 * np.linalg.norm(high - low) + 1e-6
-    return ((pos < low - reach) | (pos > high + reach)).any(axis=1)
+    return low - reach, high + reach
 
 
 def _step(sample: np.ndarray) -> float:

@@ -200,9 +200,16 @@ def make_sample(
     remarks: list[str],
     axes: GivenAxes = GivenAxes(),  # noqa: B008 - immutable
 ) -> Sample:
-    """Return the points ``rows`` in the axes and with the fields that the model needs.
+    """Return :func:`sample_in_frame` in the axes that the model sees; rotations are added to ``remarks``."""
+    return in_axes_of(model, sample_in_frame(model, cloud, rows, frame, remarks), remarks, axes)
 
-    Substitutes and rotations are added to ``remarks``.
+
+def sample_in_frame(
+    model: LoadedModel, cloud: Cloud, rows: np.ndarray | slice, frame: Frame, remarks: list[str]
+) -> Sample:
+    """Return the points ``rows`` in meters with z up and with the fields that the model needs.
+
+    Substitutes are added to ``remarks``.
 
     Raises:
         UserError: The model is an image model, or needs a field that the cloud lacks and its checkpoint has no
@@ -229,8 +236,7 @@ def make_sample(
     else:
         color = np.broadcast_to(np.uint8(0), (len(pos), 3))
     none = np.broadcast_to(np.int16(IGNORE_INDEX), len(pos))  # takes no memory
-    sample = Sample(name=cloud.source.name, pos=pos, color=color, label=none, instance=none, normal=normal)
-    return in_axes_of(model, sample, remarks, axes)
+    return Sample(name=cloud.source.name, pos=pos, color=color, label=none, instance=none, normal=normal)
 
 
 def in_axes_of(

@@ -81,6 +81,7 @@ def predict_scene(
     options: PointOptions = PointOptions(),
     passes: Sequence[SceneTransform] = SINGLE_PASS,
     probabilities: bool = False,
+    origin: np.ndarray | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> Prediction:
     """Predict the class of every point of a scene with any number of points.
@@ -101,6 +102,8 @@ def predict_scene(
         passes: TTA passes. Each transformed scene is voxelized and predicted, and the scores are averaged. Memory
             holds the probabilities of two passes, whatever their number.
         probabilities: Return the probabilities of all classes.
+        origin: Cell ``(3,)`` of the grid through the world origin where voxel coordinates begin, such as the corner of
+            a scene of which ``sample`` is a part; default: the corner of ``sample``.
         on_progress: Function that is called after every forward pass with the finished share.
 
     Raises:
@@ -120,7 +123,7 @@ def predict_scene(
         return Prediction(
             label=np.empty(0, np.int16), confidence=np.empty(0, np.float32), probability=nothing
         )
-    runner = _SceneRunner(model, tuple(features), grid_size, options)
+    runner = _SceneRunner(model, tuple(features), grid_size, options, origin)
     number = 0
 
     def advance(share: float) -> None:
@@ -177,6 +180,7 @@ class _SceneRunner:
     features: tuple[str, ...]
     grid_size: float
     options: PointOptions
+    origin: np.ndarray | None
 
     @property
     def by_point(self) -> bool:
@@ -242,6 +246,8 @@ class _SceneRunner:
         """Yield the points of each fragment, by their positions in ``groups.order``, and the scores of the core."""
         start, count = groups.ptr[block.rows], groups.count[block.rows]
         grid_pos, device = groups.grid_pos[block.rows], device_of(self.model)
+        if self.origin is not None:
+            grid_pos = (grid_pos + (groups.origin - self.origin)).astype(np.int32)
         core = torch.from_numpy(block.core).to(device)
         voxels: VoxelSet | None = None
         for number in range(fragments):

@@ -46,7 +46,7 @@ def read_npy(path: Path, names: Sequence[str] = ()) -> PointTable:
         raise UserError(
             f"{path}: not a readable .npy file ({reason(error)}). Write the file again."
         ) from error
-    return _from_arrays({"array": table}, path, names)
+    return from_arrays({"array": table}, path, names)
 
 
 def read_npz(path: Path, names: Sequence[str] = ()) -> PointTable:
@@ -61,7 +61,7 @@ def read_npz(path: Path, names: Sequence[str] = ()) -> PointTable:
         raise UserError(
             f"{path}: not a readable .npz file ({reason(error)}). Write the file again."
         ) from error
-    return _from_arrays(arrays, path, names)
+    return from_arrays(arrays, path, names)
 
 
 def read_hdf5(path: Path, names: Sequence[str] = ()) -> PointTable:
@@ -79,7 +79,7 @@ def read_hdf5(path: Path, names: Sequence[str] = ()) -> PointTable:
         raise UserError(
             f"{path}: holds {len(holding)} clouds, in the groups {', '.join(holding[:5])}. Write one file per cloud."
         )
-    return _from_arrays(arrays, path, names)
+    return from_arrays(arrays, path, names)
 
 
 def find_points(file: "h5py.File") -> tuple[dict[str, dict[str, "h5py.Dataset"]], list[str], str]:
@@ -112,7 +112,7 @@ def _names_points(names: Mapping[str, object]) -> bool:
     )
 
 
-def _from_arrays(arrays: Mapping[str, np.ndarray], path: Path, names: Sequence[str]) -> PointTable:
+def from_arrays(arrays: Mapping[str, np.ndarray], path: Path, names: Sequence[str]) -> PointTable:
     """Return the columns of named arrays.
 
     Arrays ``(N,)`` beside the positions become columns of their own name, arrays ``(N, 3)`` become

@@ -1,6 +1,6 @@
 """Point clouds from any supported file, in the units, axes and row order of the file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -126,7 +126,12 @@ def read_table(path: Path, *, columns: str | None = None) -> PointTable:
         raise UserError(
             f"{path}: cannot be read ({type(error).__name__}). Check that it is not damaged or too large."
         ) from error
-    if names and reader not in _TABLE_READERS:
+    return named(table, names if reader not in _TABLE_READERS else (), path)
+
+
+def named(table: PointTable, names: Sequence[str], path: Path) -> PointTable:
+    """Return a table with columns under ``names``, or under their own without what programs add to names."""
+    if names:
         return replace(table, columns=apply_names(list(table.columns.values()), names, path))
     plain = {name: normalize_name(name) for name in table.columns}
     twice = [name for name in plain.values() if list(plain.values()).count(name) > 1]
@@ -136,8 +141,13 @@ def read_table(path: Path, *, columns: str | None = None) -> PointTable:
     )
 
 
-def from_table(table: PointTable, path: Path) -> Cloud:
+def from_table(table: PointTable, path: Path, *, like: PointTable | None = None) -> Cloud:
     """Build a cloud from the columns of a file; unknown columns are ignored.
+
+    Args:
+        table: The columns.
+        path: The file.
+        like: Columns of the same file that decide the scale of colors, if ``table`` is a part of it.
 
     Raises:
         UserError: A column x, y or z is missing, or columns differ in length.
@@ -155,7 +165,7 @@ def from_table(table: PointTable, path: Path) -> Cloud:
     lengths = {name: len(column) for name, column in columns.items() if len(column) != len(pos)}
     if lengths:
         raise UserError(f"{path}: {len(pos)} positions, but {lengths} differ in length. Export it again.")
-    color, remarks = stack_color(columns, path)
+    color, remarks = stack_color(columns, path, like=None if like is None else like.columns)
     return Cloud(
         source=path,
         pos=pos,

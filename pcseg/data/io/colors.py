@@ -14,23 +14,31 @@ _SAMPLE = 100_000
 """Number of points that decide the scale."""
 
 
-def stack_color(columns: Columns, path: Path) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def stack_color(
+    columns: Columns, path: Path, *, like: Columns | None = None
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Return colors ``(N, 3)`` uint8 from three columns or one packed column, or ``None``, and remarks on their scale.
+
+    ``like`` are columns that decide the scale, by default those given.
 
     Raises:
         UserError: The values are not colors.
     """
     color = stack_field(columns, "color")
     if color is not None:
-        return to_bytes(color, path)
+        return to_bytes(color, path, like=None if like is None else stack_field(like, "color"))
     packed = next((columns[name] for name in ("rgb", "rgba") if name in columns), None)
     if packed is None or packed.dtype.kind not in "fiu":
         return None, ()
     return unpack_color(packed)
 
 
-def to_bytes(color: np.ndarray, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def to_bytes(
+    color: np.ndarray, path: Path, *, like: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """Convert colors to uint8 from bytes, 16-bit integers, fractions 0..1 or -1..1; return them and remarks.
+
+    The colors ``like``, by default those given, decide the scale.
 
     Raises:
         UserError: Many values are beyond all of these scales.
@@ -41,7 +49,8 @@ def to_bytes(color: np.ndarray, path: Path) -> tuple[np.ndarray, tuple[str, ...]
     """
     if color.dtype in (np.uint8, np.int8):  # int8: some programs write bytes as "char"
         return color.view(np.uint8), ()
-    scale, offset, name = find_scale(color[:: max(1, len(color) // _SAMPLE)], path)
+    like = color if like is None else like
+    scale, offset, name = find_scale(like[:: max(1, len(like) // _SAMPLE)], path)
     with np.errstate(over="ignore"):
         values = color.astype(np.float32)
     values *= scale

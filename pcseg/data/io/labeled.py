@@ -42,10 +42,10 @@ def find_writer(cloud: Cloud) -> tuple[Writer | None, str]:
             header = parse_header(stream.read(LONGEST_HEADER), path)
         if header.order or point_lines(path, len(cloud)) is None:
             return None, "no labeled file: vertices have lists or share lines"
-    return _WRITERS[suffix], ""
+    return WRITERS[suffix], ""
 
 
-_WRITERS: dict[str, Writer] = {
+WRITERS: dict[str, Writer] = {
     ".las": write_las, ".laz": write_las, ".ply": write_ply, ".pcd": write_pcd, ".npy": write_npy, ".npz": write_npz,
     ".h5": write_hdf5, ".hdf5": write_hdf5,
 }  # fmt: skip

@@ -15,7 +15,8 @@ def write_records(path: str, part: int, every: int) -> None:
     """Write the records of the first ``part`` of each ``every`` points of a LAZ file to standard output."""
     import laspy
 
-    backend = laspy.LazBackend.LazrsParallel
+    # the parallel one decompresses whole chunks, of which a part may be only the beginning
+    backend = laspy.LazBackend.Lazrs if every > part else laspy.LazBackend.LazrsParallel
     with laspy.open(path, laz_backend=backend, read_evlrs=False) as file:  # pyright: ignore[reportCallIssue]
         for start in range(0, file.header.point_count, every):
             if every > part:

@@ -1,0 +1,75 @@
+"""Memory that the prediction of a file takes, and the choice between one piece and tiles."""
+
+import os
+import re
+from pathlib import Path
+
+from pcseg.data.io.clouds import CLOUD_READERS
+from pcseg.data.io.parts import PartedFile, open_parts
+from pcseg.data.io.text import read_text
+from pcseg.errors import UserError
+
+GIB = 2**30
+
+DEFAULT = 3 * GIB
+"""Memory above which files are predicted in tiles unless ``--memory`` is given."""
+
+PROCESS = 0.5 * GIB
+"""Memory of the process without a scan."""
+
+BYTES_PER_VOXEL = 2_500
+"""Memory of a forward pass of the small networks."""
+
+SMALLEST = GIB
+
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)", re.IGNORECASE)
+_FACTORS = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes of an amount such as ``4GiB``.
+
+    Raises:
+        UserError: Not an amount, or less than one GiB.
+    """
+    match = _AMOUNT.fullmatch(str(text).strip())
+    if match is None:
+        raise UserError(f"--memory {text}: not an amount of memory. Use a number and a unit, such as 4GiB.")
+    amount = float(match[1]) * _FACTORS[match[2].lower()]
+    if not SMALLEST <= amount < 2**60:
+        raise UserError(f"--memory {text}: out of range. Use at least 1GiB.")
+    return int(amount)
+
+
+def physical_memory() -> int:
+    """Return the memory of the machine in bytes; a large number if the system does not state it."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**60
+
+
+def needed_memory(path: Path, file: PartedFile | None) -> float:
+    """Return an estimate of the bytes that prediction takes in one piece; ``file`` if it can be read in parts."""
+    suffix = path.suffix.lower()
+    if file is not None:
+        return PROCESS + file.count * (170 if suffix in (".las", ".laz") else 50)
+    size = path.stat().st_size
+    return PROCESS + size * (6 if CLOUD_READERS.get(suffix) is read_text else 3)
+
+
+def choose_tiles(path: Path, memory: int | None, *, columns: str | None) -> bool:
+    """Return whether a cloud is predicted in tiles to stay within ``memory`` bytes, by default :data:`DEFAULT`.
+
+    Raises:
+        UserError: The file is too large and its format cannot be read in parts.
+    """
+    if path.suffix.lower() not in CLOUD_READERS or not path.is_file():
+        return False  # an error follows
+    smallest = PROCESS + path.stat().st_size
+    if smallest < (memory or DEFAULT) / 4 and path.suffix.lower() != ".laz":
+        return False  # without opening it
+    file = None
+    try:
+        file = open_parts(path, columns=columns)
+    except UserError:
+        if needed_memory(path, None) > (memory or physical_memory()):
+            raise
+    return file is not None and needed_memory(path, file) > (memory or DEFAULT)

@@ -1,0 +1,313 @@
+"""Predict scans of any size tile by tile, with bounded memory, resumed after an interruption."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pcseg import __version__
+from pcseg.checkpoint import LoadedModel
+from pcseg.data.alignment import IDENTITY, Units, Up
+from pcseg.data.io.clouds import Cloud, cloud_frame, from_table
+from pcseg.data.io.columns import PointTable
+from pcseg.data.io.labeled import WRITERS, labeled_path
+from pcseg.data.io.labels import FIELDS, PointLabels
+from pcseg.data.io.parts import PART, PartedFile
+from pcseg.data.room_frame import find_room_frame
+from pcseg.data.rooms import scene_ground, with_height
+from pcseg.data.surfaces import stray_limits
+from pcseg.errors import UserError, reason
+from pcseg.files import atomic_paths, write_text
+from pcseg.inference.clouds import class_shares, sample_in_frame, usable_rows
+from pcseg.inference.points import PointOptions, predict_scene
+from pcseg.inference.tile_store import Cells, ScanAxes, StoredLabels, TileStore
+
+SAMPLE = 400_000
+"""Points that the axes of a scan are found from."""
+
+ALIGNED = 64
+"""Voxel coordinates of tiles begin at multiples of this, so that coarse voxels of neighboring tiles are the same."""
+
+MOST_ROWS = 20_000_000
+"""Rows of a tile with its margin, which take 100 bytes each."""
+
+OnProgress = Callable[[str, int, int], None]
+"""Receives the name of a stage, and its finished and total steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileOptions:
+    """How a large scan is predicted.
+
+    Args:
+        points: Split into forward passes.
+        units, up: As for ``pcseg predict``.
+        shift: Offset ``(2,)`` of the cells that tiles consist of, in voxels.
+    """
+
+    points: PointOptions
+    units: Units = "auto"
+    up: Up = "auto"
+    shift: tuple[int, int] = (0, 0)
+
+
+def predict_in_tiles(
+    model: LoadedModel,
+    files: Sequence[PartedFile],
+    out: Path,
+    *,
+    options: TileOptions,
+    on_progress: OnProgress,
+) -> tuple[list[Path], list[str]]:
+    """Predict files as one scan and write each in its own format; return the paths and remarks.
+
+    Points are read in parts. The first points of each voxel of a part become rows of a file, sorted by cells of the
+    ground plan. Tiles are rectangles of cells that one forward pass holds with a margin. Every tile is predicted, and
+    its results are kept. Then every file is read again, and written with its classes.
+
+    Raises:
+        UserError: A file is damaged or missing, a field of the model is missing, or the disk is full.
+
+    Convention:
+        Work lies in a hidden folder of ``out`` until all files are written. The same call resumes from it.
+    """
+    if options.points.fragments == "all":
+        raise UserError("--fragments all: not for scans that are predicted in tiles. Use a number.")
+    axes, remarks = find_axes(model, files, options)
+    kind = [("pos", "<f4", 3)]
+    for name, value, type_ in (("color", axes.like.color, "u1"), ("normal", axes.like.normal, "<f4")):
+        if value is not None and name in model.features:
+            kind.append((name, type_, 3))
+    store = TileStore(
+        folder=out / f".{files[0].path.stem[:40]}.tiles",
+        kind=np.dtype(kind),
+        grid_size=model.grid_size,
+        fragments=options.points.fragments,
+        shift=options.shift,
+    )
+    remarks.append(require_disk(files, store, out))
+    try:
+        cells = fill_store(store, model, files, axes, options, on_progress)
+        tiles = predict_tiles(model, store, cells, axes, options, on_progress)
+        paths, shares = write_files(model, store, cells, files, out, on_progress)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(
+            f"run the command again to resume; finished tiles are in {store.folder}"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"{store.folder}: {reason(error)}. Free disk space and run the command again; finished tiles are kept."
+        ) from error
+    shutil.rmtree(store.folder)
+    remarks += [f"prediction: {sum(f.count for f in files):,} points in {tiles} tiles"]
+    return paths, [*remarks, f"classes: {class_shares(shares, model.schema)}"]
+
+
+def find_axes(
+    model: LoadedModel, files: Sequence[PartedFile], options: TileOptions
+) -> tuple[ScanAxes, list[str]]:
+    """Find the axes of a scan from a sample of all files.
+
+    Raises:
+        UserError: The model needs a field that the files lack, or files differ in their columns or units.
+    """
+    tables = [file.sample(SAMPLE // len(files)) for file in files]
+    for file, table in zip(files, tables):
+        if table.columns.keys() != tables[0].columns.keys() or table.unit != tables[0].unit:
+            raise UserError(
+                f"{file.path}: has other columns or units than {files[0].path}. Predict it without --together."
+            )
+    columns = {name: np.concatenate([table.columns[name] for table in tables]) for name in tables[0].columns}
+    cloud = from_table(replace(tables[0], columns=columns), files[0].path)
+    rows, _ = usable_rows(cloud)
+    pos = cloud.pos[rows]
+    frame = cloud_frame(cloud, rows, units=options.units, up=options.up)
+    count = sum(file.count for file in files)
+    remarks = [
+        f"read in parts: {', '.join(str(file.path) for file in files)}, {count:,} points",
+        *frame.remarks,
+    ]
+    few = slice(0, min(len(rows), 1000))
+    sample_in_frame(model, cloud, rows[few], frame, remarks)  # a missing field is an error before the work
+    placed, rotation = frame.apply(pos), np.eye(3)
+    if model.card.room_axes and len(pos):
+        room = find_room_frame(placed)
+        rotation = room.rotation
+        yaw = (
+            f"not found ({room.reason})"
+            if room.yaw is None
+            else f"rotated by {0.0 - round(room.yaw, 1):.1f}°"
+        )
+        remarks.append(f"room axes: {yaw}, leveled by {room.tilt:.1f}°")
+    turned = placed @ rotation.T.astype(np.float32)
+    limits = stray_limits(pos) if len(pos) else (np.zeros(3), np.zeros(3))
+    axes = ScanAxes(
+        frame=frame, rotation=rotation, limits=limits, ground=scene_ground(turned, model.features), like=cloud,
+        colors=PointTable(columns=columns),
+    )  # fmt: skip
+    return axes, remarks
+
+
+def require_disk(files: Sequence[PartedFile], store: TileStore, out: Path) -> str:
+    """Return a remark on the disk space that a prediction takes.
+
+    Raises:
+        UserError: Less than its least is free.
+    """
+    count, fragments = sum(file.count for file in files), store.fragments
+    written = sum(file.path.stat().st_size for file in files)
+    least = 4 * count + written
+    most = least + count * (store.kind.itemsize + FIELDS.itemsize + 7) * min(fragments, 1)
+    free = shutil.disk_usage(out).free
+    if free < least:
+        raise UserError(
+            f"{out}: {free / 2**30:.1f} GiB are free, at least {least / 2**30:.1f} are needed. Free space."
+        )
+    return (
+        f"disk: {least / 2**30:.1f} to {most / 2**30:.1f} GiB in {out}, of which {written / 2**30:.1f} stay"
+    )
+
+
+def fill_store(
+    store: TileStore, model: LoadedModel, files: Sequence[PartedFile], axes: ScanAxes, options: TileOptions,
+    on_progress: OnProgress,
+) -> Cells:  # fmt: skip
+    """Return the rows of all points; those of an earlier call with the same files, model and options are used."""
+    stats = [
+        (str(file.path.resolve()), file.path.stat().st_size, file.path.stat().st_mtime_ns) for file in files
+    ]
+    state = json.dumps(
+        [__version__, model.hash, model.schema.names, stats, axes.frame.to_json(), repr(options)]
+    )
+    path = store.folder / "state.json"
+    cells = store.cells() if path.is_file() and path.read_text() == state else None
+    if cells is not None:
+        return cells
+    shutil.rmtree(store.folder, ignore_errors=True)
+    store.folder.mkdir(parents=True)
+    done, total = 0, sum(file.count for file in files)
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        on_progress("reading", done, total)
+
+    try:
+        write_text(path, state)
+        return store.fill(files, axes, advance)
+    except BaseException:
+        shutil.rmtree(store.folder, ignore_errors=True)
+        raise
+
+
+def cut_tiles(
+    cells: Cells, *, margin: int, max_voxels: int, max_rows: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return rectangles of cells, as lowest and highest cell ``(2,)``, that contain every cell exactly once.
+
+    The longer edge of a rectangle is halved (by number of voxels) until it and ``margin`` cells around it have at
+    most ``max_voxels`` voxels and ``max_rows`` rows, or it is one cell.
+    """
+    xy, row = np.unique(cells.xy, axis=0, return_inverse=True)
+    rows = np.bincount(row.reshape(-1), cells.count, len(xy))
+
+    def cut(inside: np.ndarray, near: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        low, high = xy[inside].min(axis=0), xy[inside].max(axis=0)
+        near = near[within(xy[near], low - margin, high + margin)]
+        if len(inside) == 1 or (cells.voxels[near].sum() <= max_voxels and rows[near].sum() <= max_rows):
+            return [(low, high)]
+        coordinate = xy[inside, int(np.argmax(high - low))]
+        order = np.argsort(coordinate, kind="stable")
+        sums = np.cumsum(cells.voxels[inside][order])
+        middle = coordinate[order[np.searchsorted(sums, sums[-1] / 2)]]
+        above = coordinate >= max(middle, coordinate.min() + 1)
+        return [*cut(inside[~above], near), *cut(inside[above], near)]
+
+    everything = np.arange(len(xy))
+    return cut(everything, everything) if len(xy) else []
+
+
+def within(xy: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the mask ``(N,)`` of the cells or voxels between two corners, which are included."""
+    return np.asarray(((xy >= low) & (xy <= high)).all(axis=1))
+
+
+def predict_tiles(
+    model: LoadedModel, store: TileStore, cells: Cells, axes: ScanAxes, options: TileOptions, on_progress: OnProgress
+) -> int:  # fmt: skip
+    """Predict all tiles that are not finished, and return the number of all."""
+    margin = int(np.ceil(options.points.margin / store.grid_size))
+    edge, most = store.voxels_per_cell, options.points.points_per_pass
+    tiles = cut_tiles(cells, margin=-(-margin // edge), max_voxels=most, max_rows=MOST_ROWS)
+    total = int(cells.count.sum())
+    finished = store.finished()
+    done = 0
+    for number, (low, high) in enumerate(tiles):
+        core = np.flatnonzero(within(cells.xy, low, high))
+        if number not in finished:
+            near = np.flatnonzero(within(cells.xy, low - -(-margin // edge), high + -(-margin // edge)))
+            rows = store.read(cells, near)
+            voxel = store.voxel_of(rows)
+            shift = np.array(store.shift)
+            first, last = low * edge - shift, (high + 1) * edge - 1 - shift
+            used = within(voxel[:, :2], first - margin, last + margin)
+            rows, voxel = rows[used], voxel[used]
+            results = _predict_rows(model, rows, voxel, axes, options)
+            store.write_results(cells, core, results[within(voxel[:, :2], first, last)])
+            store.finish(number)
+        done += int(cells.count[core].sum())
+        on_progress("predicting", done, total)
+    return len(tiles)
+
+
+def _predict_rows(
+    model: LoadedModel, rows: np.ndarray, voxel: np.ndarray, axes: ScanAxes, options: TileOptions
+) -> np.ndarray:
+    """Return the results of rows, records of ``FIELDS``."""
+    pos, color, normal = (
+        np.ascontiguousarray(rows[name]) if name in (rows.dtype.names or ()) else None
+        for name in ("pos", "color", "normal")
+    )
+    assert pos is not None, "rows have positions"
+    cloud = Cloud(source=axes.like.source, pos=pos, color=color, normal=normal)
+    sample = with_height(
+        sample_in_frame(model, cloud, slice(None), IDENTITY, []), model.features, ground=axes.ground
+    )
+    origin = voxel.min(axis=0) // ALIGNED * ALIGNED
+    prediction = predict_scene(
+        model.network, sample, grid_size=model.grid_size, features=model.features, options=options.points,
+        origin=origin,
+    )  # fmt: skip
+    results = np.empty(len(rows), FIELDS)
+    results["predicted_class"], results["confidence"] = prediction.label, prediction.confidence
+    return results
+
+
+def write_files(
+    model: LoadedModel, store: TileStore, cells: Cells, files: Sequence[PartedFile], out: Path, on_progress: OnProgress
+) -> tuple[list[Path], np.ndarray]:  # fmt: skip
+    """Write all files with their classes; return the paths and the shares of the classes ``(K,)``."""
+    paths = [labeled_path(file.path, out) for file in files]
+    counts = np.zeros(model.schema.num_classes + 1, np.int64)
+    total, before, part = sum(file.count for file in files), 0, 0
+    with atomic_paths(*paths) as temporaries:
+        for file, temporary in zip(files, temporaries):
+            stored = StoredLabels(store, cells, before=before, part=part)
+            seen = 0
+
+            def rows(start: int, stop: int, stored: StoredLabels = stored) -> tuple[np.ndarray, np.ndarray]:
+                nonlocal seen
+                label, confidence = stored.rows(start, stop)
+                if stop > seen:  # writers may ask twice
+                    counts[:] += np.bincount(label + 1, minlength=len(counts))
+                    seen = stop
+                    on_progress("writing", stored.before + stop, total)
+                return label, confidence
+
+            labels = PointLabels(count=file.count, rows=rows, schema=model.schema)
+            WRITERS[file.path.suffix.lower()](file.path, temporary, labels)
+            before, part = before + file.count, part + -(-file.count // PART)
+    return paths, counts[1:] / max(1, total)
