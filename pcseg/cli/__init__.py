@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
@@ -241,7 +241,7 @@ def make_parser(function: Callable[..., object], *, prog: str | None = None) -> 
     parser.add_argument("--config", action="config", help="YAML file; a later one overrides an earlier one.")
     parameters = inspect.signature(function).parameters.values()
     positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
-    lists = {p.name for p in positional if p.annotation == list[Path]}
+    lists = {p.name for p in positional if list[Path] in (p.annotation, *get_args(p.annotation))}
     parser.add_function_arguments(
         function, as_group=False, as_positional=bool(positional), skip={CONFIG, *lists}
     )

@@ -2,12 +2,14 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from pcseg.data.io.clouds import CLOUD_READERS
 from pcseg.data.io.parts import PartedFile, open_parts
 from pcseg.data.io.text import read_text
 from pcseg.errors import UserError
+from pcseg.inference.tiles import TileOptions
 
 GIB = 2**30
 
@@ -20,10 +22,23 @@ PROCESS = 0.5 * GIB
 BYTES_PER_VOXEL = 2_500
 """Memory of a forward pass of the small networks."""
 
+BYTES_PER_ROW = 120
+"""Memory of a row of a tile."""
+
 SMALLEST = GIB
+"""Least memory of ``--memory``."""
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)", re.IGNORECASE)
-_FACTORS = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_FACTORS = {
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+}
 
 
 def parse_memory(text: str) -> int:
@@ -73,3 +88,11 @@ def choose_tiles(path: Path, memory: int | None, *, columns: str | None) -> bool
         if needed_memory(path, None) > (memory or physical_memory()):
             raise
     return file is not None and needed_memory(path, file) > (memory or DEFAULT)
+
+
+def within_memory(options: TileOptions, memory: int) -> TileOptions:
+    """Return options with tiles that fit into ``memory`` bytes: a forward pass takes half of it, rows the rest."""
+    free = memory - PROCESS
+    voxels = min(options.points.points_per_pass, int(free / 2 / BYTES_PER_VOXEL))
+    points = replace(options.points, points_per_pass=voxels)
+    return replace(options, points=points, max_rows=int(free / 2 / BYTES_PER_ROW))

@@ -4,18 +4,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import Progress, TaskID, TextColumn
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.data.alignment import Units, Up
 from pcseg.data.images.files import read_colors
 from pcseg.data.io.clouds import CLOUD_READERS, Cloud, read_cloud
+from pcseg.data.io.parts import PartedFile, open_parts
 from pcseg.data.room_frame import GivenAxes
 from pcseg.errors import UserError
 from pcseg.files import atomic_paths, output_folder
@@ -23,8 +24,11 @@ from pcseg.inference.class_sets import Classes, with_classes
 from pcseg.inference.clouds import CloudPrediction, class_shares, output_paths, predict_cloud
 from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions, image_model
+from pcseg.inference.memory import DEFAULT as DEFAULT_MEMORY
+from pcseg.inference.memory import choose_tiles, parse_memory, within_memory
 from pcseg.inference.options import refuse_options
 from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
+from pcseg.inference.tiles import TileOptions, predict_in_tiles
 from pcseg.labels import LabelSchema, Palette, class_colors
 from pcseg.pretrained import DEFAULT
 from pcseg.values import Meters, PositiveInt, Probability, checked
@@ -73,7 +77,7 @@ class ImagePrediction:
 
 @checked("--")
 def predict_file(
-    source: Path,
+    source: list[Path] | Path,
     *,
     ckpt: Path = DEFAULT,
     out: Path = Path("predictions"),
@@ -87,6 +91,8 @@ def predict_file(
     fragments: Fragments = 1,
     points_per_pass: PositiveInt = POINTS_PER_PASS,
     margin: Meters = 1.0,
+    memory: str | None = None,
+    together: bool = False,
     scales: tuple[float, ...] = (1.0,),
     flip: bool = False,
     palette: Palette = "canonical",
@@ -100,15 +106,18 @@ def predict_file(
     in the order of the file. An image model writes ``OUT/<name>.png`` (8 bits per pixel: the class, with
     a palette of class colors) and ``OUT/<name>_overlay.jpg``. Photos are rotated upright according to EXIF.
 
+    Point clouds that exceed ``memory`` are predicted in tiles, and only ``OUT/<name>_labeled`` is written. An
+    interrupted command resumes when it is run again.
+
     Args:
-        source: A point cloud (.ply, .pcd, .las, .laz, .e57, .xyz, .pts, .txt, .csv, .npy, .npz, .h5) or an image.
+        source: Point clouds (.ply, .pcd, .las, .laz, .e57, .xyz, .pts, .txt, .csv, .npy, .npz, .h5) or images.
             Labels are not needed.
         ckpt: Checkpoint of a point model or an image model; default: indoor-small, which ships with pcseg.
         out: Folder of the results.
         units: Points: unit of the coordinates in the file.
         up: Points: axis of the file that points up.
         yaw: Points: angle from the x axis of the file to a wall in degrees, for models that see scans along their
-            walls; default: found.
+            walls.
         level: Points: level a small tilt, for the same models.
         columns: Points: names of all columns of the file in order, such as x,y,z,red,green,blue; - ignores a column.
         classes: Points: label set that a model of the indoor classes predicts; default: indoor.
@@ -116,6 +125,8 @@ def predict_file(
         fragments: Points: number of points per voxel that the model sees; 1 is the fastest, ``all`` uses every point.
         points_per_pass: Points: maximum number of voxels per forward pass, which bounds memory.
         margin: Points: width in meters of the context around a block of a large cloud.
+        memory: Points: memory that the command may take, such as 4GiB; default: 3GiB.
+        together: Points: predict several files, such as the scans of one building, as one cloud in tiles.
         scales: Images: scale factors; probabilities are averaged over them, such as "[0.75, 1, 1.25]".
         flip: Images: also average over the mirrored image.
         palette: Colors of the classes; ``colorblind`` can be distinguished by color-blind readers.
@@ -129,25 +140,78 @@ def predict_file(
     model = load_checkpoint(ckpt)
     of_points = {"units": units, "up": up, "yaw": yaw, "level": level, "columns": columns, "classes": classes,
                  "min_confidence": min_confidence, "fragments": fragments, "points_per_pass": points_per_pass,
-                 "margin": margin}  # fmt: skip
+                 "margin": margin, "memory": memory, "together": together}  # fmt: skip
     of_images = {"scales": scales, "flip": flip}
     refuse_options(predict_file, model, of_images if model.kind == "points" else of_points)
     point_options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
     image_options = ImageOptions(scales=scales, flip=flip)
-    content = read_source(source, model, columns=columns)
-    output_paths(source, out, model.kind)
+    sources = [source] if isinstance(source, Path) else list(source)
+    stems = [path.stem for path in sources]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise UserError(f"{twice}: several files have this name. Predict them with different --out.")
+    axes = GivenAxes(yaw=yaw, level=level)
+    limit = None if memory is None else parse_memory(memory)
+    lines: list[str] = []
+    for group in [sources] if together else [[path] for path in sources]:
+        path = group[0]
+        if model.kind == "points" and (together or choose_tiles(path, limit, columns=columns)):
+            tiles = TileOptions(points=point_options, units=units, up=up, axes=axes, min_confidence=min_confidence)
+            lines += _predict_in_tiles(
+                model if classes is None else with_classes(model, classes),
+                [open_parts(path, columns=columns) for path in group],
+                out, options=tiles, memory=limit or DEFAULT_MEMORY, device=device, progress_bar=progress_bar,
+            )  # fmt: skip
+            continue
+        lines += _predict_whole(
+            path, model, out, columns=columns, palette=palette, progress_bar=progress_bar, units=units, up=up,
+            axes=axes, classes=classes, min_confidence=min_confidence, point_options=point_options, image_options=image_options,
+            device=device,
+        )  # fmt: skip
+    return lines
+
+
+def _predict_whole(
+    path: Path, model: LoadedModel, out: Path, *, columns: str | None, palette: Palette, progress_bar: bool,
+    **options: Any,
+) -> list[str]:  # fmt: skip
+    """Predict a file in one piece, with ``options`` of :func:`predict`."""
+    content = read_source(path, model, columns=columns)
+    output_paths(path, out, model.kind)
     with (
-        output_folder(out, part=source.stem),
+        output_folder(out, part=path.stem),
         Progress(console=Console(stderr=True), disable=not progress_bar) as progress,
     ):
-        task = progress.add_task(escape(source.name), total=1)
+        task = progress.add_task(escape(path.name), total=1)
         prediction = predict(
-            content, model, units=units, up=up, axes=GivenAxes(yaw=yaw, level=level), classes=classes, 
-            min_confidence=min_confidence, point_options=point_options, image_options=image_options,
-            device=device, on_progress=lambda share: progress.update(task, completed=share),
-        )  # fmt: skip
+            content, model, on_progress=lambda share: progress.update(task, completed=share), **options
+        )
         paths = prediction.write(out, palette=palette)
     return [*prediction.remarks, f"wrote {', '.join(map(str, paths))}"]
+
+
+def _predict_in_tiles(
+    model: LoadedModel, files: list[PartedFile], out: Path, *, options: TileOptions, memory: int, device: str,
+    progress_bar: bool,
+) -> list[str]:  # fmt: skip
+    """Predict large files and show the progress of every stage."""
+    model.network.to(choose_device(device))
+    columns = (*Progress.get_default_columns(), TextColumn("{task.fields[note]}"))
+    with (
+        output_folder(out, part=files[0].path.stem),
+        Progress(*columns, console=Console(stderr=True), disable=not progress_bar) as progress,
+    ):
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total, note="")
+            progress.update(tasks[stage], completed=done, note=f"{done:,} of {total:,}")
+
+        paths, remarks = predict_in_tiles(
+            model, files, out, options=within_memory(options, memory), on_progress=show
+        )
+    return [*remarks, f"wrote {', '.join(map(str, paths))}"]
 
 
 def predict(

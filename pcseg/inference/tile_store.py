@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.data.alignment import Frame
-from pcseg.data.io.clouds import Cloud, from_table
+from pcseg.data.io.clouds import from_table
 from pcseg.data.io.columns import PointTable
 from pcseg.data.io.labels import FIELDS
 from pcseg.data.io.parts import PART, PartedFile
-from pcseg.data.rooms import SceneGround
 from pcseg.data.voxels import group_by_voxel
 from pcseg.files import atomic_path
+from pcseg.inference.scan_axes import ScanAxes
 
 CELL = 2.0
 """Edge of the cells of the ground plan in meters."""
@@ -24,27 +23,6 @@ NONE = 2**32 - 1
 
 COUNTED = 16
 """One of so many voxels is counted to estimate their number."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScanAxes:
-    """The axes of a large scan, found once from a sample of all files.
-
-    Args:
-        frame: From the coordinates of the files to meters with z up.
-        rotation: ``(3, 3)``, from there to the axes that the model sees.
-        limits: Smallest and largest coordinates ``(3,)`` in a file of points that are not strays.
-        ground: What heights refer to.
-        like: The sample.
-        colors: Its columns, which decide the scale of colors.
-    """
-
-    frame: Frame
-    rotation: np.ndarray
-    limits: tuple[np.ndarray, np.ndarray]
-    ground: SceneGround
-    like: Cloud
-    colors: PointTable
 
 
 @dataclass(frozen=True, kw_only=True)

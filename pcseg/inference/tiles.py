@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,28 +11,20 @@ import numpy as np
 from pcseg import __version__
 from pcseg.checkpoint import LoadedModel
 from pcseg.data.alignment import IDENTITY, Units, Up
-from pcseg.data.io.clouds import Cloud, cloud_frame, from_table
-from pcseg.data.io.columns import PointTable
+from pcseg.data.io.clouds import Cloud
 from pcseg.data.io.labeled import WRITERS, labeled_path
 from pcseg.data.io.labels import FIELDS, PointLabels
 from pcseg.data.io.parts import PART, PartedFile
-from pcseg.data.room_frame import find_room_frame
-from pcseg.data.rooms import scene_ground, with_height
-from pcseg.data.surfaces import stray_limits
+from pcseg.data.rooms import with_height
 from pcseg.errors import UserError, reason
 from pcseg.files import atomic_paths, write_text
-from pcseg.inference.clouds import class_shares, sample_in_frame, usable_rows
+from pcseg.inference.clouds import class_shares, confident_labels, sample_in_frame
 from pcseg.inference.points import PointOptions, predict_scene
-from pcseg.inference.tile_store import Cells, ScanAxes, StoredLabels, TileStore
-
-SAMPLE = 400_000
-"""Points that the axes of a scan are found from."""
+from pcseg.inference.scan_axes import ScanAxes, find_axes
+from pcseg.inference.tile_store import Cells, StoredLabels, TileStore
 
 ALIGNED = 64
 """Voxel coordinates of tiles begin at multiples of this, so that coarse voxels of neighboring tiles are the same."""
-
-MOST_ROWS = 20_000_000
-"""Rows of a tile with its margin, which take 100 bytes each."""
 
 OnProgress = Callable[[str, int, int], None]
 """Receives the name of a stage, and its finished and total steps."""
@@ -44,13 +36,16 @@ class TileOptions:
 
     Args:
         points: Split into forward passes.
-        units, up: As for ``pcseg predict``.
+        units, up, min_confidence: As for ``pcseg predict``.
+        max_rows: Largest number of rows of a tile with its margin.
         shift: Offset ``(2,)`` of the cells that tiles consist of, in voxels.
     """
 
     points: PointOptions
     units: Units = "auto"
     up: Up = "auto"
+    min_confidence: float = 0.0
+    max_rows: int = 10_000_000
     shift: tuple[int, int] = (0, 0)
 
 
@@ -76,7 +71,7 @@ def predict_in_tiles(
     """
     if options.points.fragments == "all":
         raise UserError("--fragments all: not for scans that are predicted in tiles. Use a number.")
-    axes, remarks = find_axes(model, files, options)
+    axes, remarks = find_axes(model, files, units=options.units, up=options.up)
     kind = [("pos", "<f4", 3)]
     for name, value, type_ in (("color", axes.like.color, "u1"), ("normal", axes.like.normal, "<f4")):
         if value is not None and name in model.features:
@@ -104,51 +99,6 @@ def predict_in_tiles(
     shutil.rmtree(store.folder)
     remarks += [f"prediction: {sum(f.count for f in files):,} points in {tiles} tiles"]
     return paths, [*remarks, f"classes: {class_shares(shares, model.schema)}"]
-
-
-def find_axes(
-    model: LoadedModel, files: Sequence[PartedFile], options: TileOptions
-) -> tuple[ScanAxes, list[str]]:
-    """Find the axes of a scan from a sample of all files.
-
-    Raises:
-        UserError: The model needs a field that the files lack, or files differ in their columns or units.
-    """
-    tables = [file.sample(SAMPLE // len(files)) for file in files]
-    for file, table in zip(files, tables):
-        if table.columns.keys() != tables[0].columns.keys() or table.unit != tables[0].unit:
-            raise UserError(
-                f"{file.path}: has other columns or units than {files[0].path}. Predict it without --together."
-            )
-    columns = {name: np.concatenate([table.columns[name] for table in tables]) for name in tables[0].columns}
-    cloud = from_table(replace(tables[0], columns=columns), files[0].path)
-    rows, _ = usable_rows(cloud)
-    pos = cloud.pos[rows]
-    frame = cloud_frame(cloud, rows, units=options.units, up=options.up)
-    count = sum(file.count for file in files)
-    remarks = [
-        f"read in parts: {', '.join(str(file.path) for file in files)}, {count:,} points",
-        *frame.remarks,
-    ]
-    few = slice(0, min(len(rows), 1000))
-    sample_in_frame(model, cloud, rows[few], frame, remarks)  # a missing field is an error before the work
-    placed, rotation = frame.apply(pos), np.eye(3)
-    if model.card.room_axes and len(pos):
-        room = find_room_frame(placed)
-        rotation = room.rotation
-        yaw = (
-            f"not found ({room.reason})"
-            if room.yaw is None
-            else f"rotated by {0.0 - round(room.yaw, 1):.1f}°"
-        )
-        remarks.append(f"room axes: {yaw}, leveled by {room.tilt:.1f}°")
-    turned = placed @ rotation.T.astype(np.float32)
-    limits = stray_limits(pos) if len(pos) else (np.zeros(3), np.zeros(3))
-    axes = ScanAxes(
-        frame=frame, rotation=rotation, limits=limits, ground=scene_ground(turned, model.features), like=cloud,
-        colors=PointTable(columns=columns),
-    )  # fmt: skip
-    return axes, remarks
 
 
 def require_disk(files: Sequence[PartedFile], store: TileStore, out: Path) -> str:
@@ -241,7 +191,7 @@ def predict_tiles(
     """Predict all tiles that are not finished, and return the number of all."""
     margin = int(np.ceil(options.points.margin / store.grid_size))
     edge, most = store.voxels_per_cell, options.points.points_per_pass
-    tiles = cut_tiles(cells, margin=-(-margin // edge), max_voxels=most, max_rows=MOST_ROWS)
+    tiles = cut_tiles(cells, margin=-(-margin // edge), max_voxels=most, max_rows=options.max_rows)
     total = int(cells.count.sum())
     finished = store.finished()
     done = 0
@@ -282,7 +232,8 @@ def _predict_rows(
         origin=origin,
     )  # fmt: skip
     results = np.empty(len(rows), FIELDS)
-    results["predicted_class"], results["confidence"] = prediction.label, prediction.confidence
+    results["predicted_class"] = confident_labels(prediction, model, options.min_confidence)
+    results["confidence"] = prediction.confidence
     return results
 
 
