@@ -107,18 +107,21 @@ def require_disk(files: Sequence[PartedFile], store: TileStore, out: Path) -> st
     Raises:
         UserError: Less than its least is free.
     """
-    count, fragments = sum(file.count for file in files), store.fragments
+    count = sum(file.count for file in files)
     written = sum(file.path.stat().st_size for file in files)
     least = 4 * count + written
-    most = least + count * (store.kind.itemsize + FIELDS.itemsize + 7) * min(fragments, 1)
+    most = least + count * (store.kind.itemsize + 2 * FIELDS.itemsize + 1)
     free = shutil.disk_usage(out).free
     if free < least:
         raise UserError(
-            f"{out}: {free / 2**30:.1f} GiB are free, at least {least / 2**30:.1f} are needed. Free space."
+            f"{out}: {size_text(free)} are free, at least {size_text(least)} are needed. Free space."
         )
-    return (
-        f"disk: {least / 2**30:.1f} to {most / 2**30:.1f} GiB in {out}, of which {written / 2**30:.1f} stay"
-    )
+    return f"disk: {size_text(least)} to {size_text(most)} in {out}, of which about {size_text(written)} stay"
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes in GiB or MiB."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
 def fill_store(

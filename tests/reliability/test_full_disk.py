@@ -10,10 +10,13 @@ from helpers.checkpoints import write_checkpoint
 from helpers.damage import clear
 from helpers.fakes import write_fake_building
 from helpers.training_runs import write_config
+from plyfile import PlyData
 
 from pcseg.cli import main
+from pcseg.data.io.ply import write_ply
 from pcseg.errors import UserError
 from pcseg.files import atomic_paths, write_texts
+from pcseg.inference.predict import predict_file
 
 
 @pytest.fixture
@@ -21,11 +24,22 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system of 16 KiB; skipped where mounting is not allowed."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", folder], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("cannot mount a file system")
+    resize(folder, "16k", "tmpfs", "-t", "tmpfs")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
+
+
+def resize(folder: Path, size: str, *options: str) -> None:
+    command = [
+        "mount",
+        *options[1:],
+        "-o",
+        f"{'' if options else 'remount,'}size={size}",
+        *options[:1],
+        folder,
+    ]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("cannot mount a file system")
 
 
 def files_in(folder: Path) -> set[str]:
@@ -78,3 +92,26 @@ def test_files_that_belong_together_appear_together(tmp_path: Path) -> None:
     assert not clear(error.value, "a.npz")
     assert (first.read_text(), second.read_text()) == ("old", "old")
     assert files_in(tmp_path) == {"a.npz", "a.ply"}
+
+
+def test_prediction_in_tiles_resumes_when_there_is_space(tmp_path: Path, small_disk: Path) -> None:
+    """Without space, the source stays alone or finished tiles are kept; with space, the same call completes."""
+    scan, out = tmp_path / "a.ply", small_disk / "out"
+    pos = np.random.default_rng(0).random((20_000, 3)).astype(np.float32) * (20, 20, 3)
+    write_ply(scan, dict(zip("xyz", pos.T.astype(np.float32))))
+    options = {
+        "ckpt": write_checkpoint(tmp_path / "a.ckpt"),
+        "together": True,
+        "progress_bar": False,
+        "units": "m",
+    }
+    for size, message in (("16k", "are free"), ("600k", "No space left")):
+        resize(small_disk, size)
+        with pytest.raises(UserError, match=message):
+            predict_file(scan, out=out, **options)
+        assert not [name for name in files_in(small_disk) if name.endswith((".ply", ".tmp"))]
+    assert "out/.a.tiles/finished" in files_in(small_disk)
+    resize(small_disk, "4m")
+    predict_file(scan, out=out, **options)
+    assert files_in(small_disk) == {"out/a_labeled.ply"}
+    assert (PlyData.read(out / "a_labeled.ply")["vertex"]["predicted_class"] >= 0).all()

@@ -154,4 +154,4 @@ def _array_at(path: Path, stream, start: int) -> Rows:
         raise ValueError("objects, or stored by columns")
     if not kind.names:
         kind = np.dtype([("f0", kind, shape[1:])])
-    return Rows(path=path, start=stream.tell(), kind=kind, count=shape[0] if shape else 1)
+    return Rows(path=path, start=stream.seek(0, 1), kind=kind, count=shape[0] if shape else 1)
