@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, TaskID, TextColumn
+from rich.progress import Progress
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.data.alignment import Units, Up
 from pcseg.data.images.files import read_colors
 from pcseg.data.io.clouds import CLOUD_READERS, Cloud, read_cloud
-from pcseg.data.io.parts import PartedFile, open_parts
+from pcseg.data.io.parts import open_parts
 from pcseg.data.room_frame import GivenAxes
 from pcseg.errors import UserError
 from pcseg.files import atomic_paths, output_folder
@@ -28,7 +28,7 @@ from pcseg.inference.memory import DEFAULT as DEFAULT_MEMORY
 from pcseg.inference.memory import choose_tiles, parse_memory, within_memory
 from pcseg.inference.options import refuse_options
 from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
-from pcseg.inference.tiles import TileOptions, predict_in_tiles
+from pcseg.inference.tiles import TileOptions, predict_large
 from pcseg.labels import LabelSchema, Palette, class_colors
 from pcseg.pretrained import DEFAULT
 from pcseg.values import Meters, PositiveInt, Probability, checked
@@ -156,17 +156,19 @@ def predict_file(
     for group in [sources] if together else [[path] for path in sources]:
         path = group[0]
         if model.kind == "points" and (together or choose_tiles(path, limit, columns=columns)):
-            tiles = TileOptions(points=point_options, units=units, up=up, axes=axes, min_confidence=min_confidence)
-            lines += _predict_in_tiles(
-                model if classes is None else with_classes(model, classes),
-                [open_parts(path, columns=columns) for path in group],
-                out, options=tiles, memory=limit or DEFAULT_MEMORY, device=device, progress_bar=progress_bar,
-            )  # fmt: skip
+            tiles = TileOptions(
+                points=point_options, units=units, up=up, axes=axes, min_confidence=min_confidence
+            )
+            files = [open_parts(path, columns=columns) for path in group]
+            of_classes = model if classes is None else with_classes(model, classes)
+            of_classes.network.to(choose_device(device))
+            tiles = within_memory(tiles, limit or DEFAULT_MEMORY)
+            lines += predict_large(of_classes, files, out, options=tiles, progress_bar=progress_bar)
             continue
         lines += _predict_whole(
             path, model, out, columns=columns, palette=palette, progress_bar=progress_bar, units=units, up=up,
-            axes=axes, classes=classes, min_confidence=min_confidence, point_options=point_options, image_options=image_options,
-            device=device,
+            axes=axes, classes=classes, min_confidence=min_confidence, point_options=point_options,
+            image_options=image_options, device=device,
         )  # fmt: skip
     return lines
 
@@ -188,30 +190,6 @@ def _predict_whole(
         )
         paths = prediction.write(out, palette=palette)
     return [*prediction.remarks, f"wrote {', '.join(map(str, paths))}"]
-
-
-def _predict_in_tiles(
-    model: LoadedModel, files: list[PartedFile], out: Path, *, options: TileOptions, memory: int, device: str,
-    progress_bar: bool,
-) -> list[str]:  # fmt: skip
-    """Predict large files and show the progress of every stage."""
-    model.network.to(choose_device(device))
-    columns = (*Progress.get_default_columns(), TextColumn("{task.fields[note]}"))
-    with (
-        output_folder(out, part=files[0].path.stem),
-        Progress(*columns, console=Console(stderr=True), disable=not progress_bar) as progress,
-    ):
-        tasks: dict[str, TaskID] = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total, note="")
-            progress.update(tasks[stage], completed=done, note=f"{done:,} of {total:,}")
-
-        paths, remarks = predict_in_tiles(
-            model, files, out, options=within_memory(options, memory), on_progress=show
-        )
-    return [*remarks, f"wrote {', '.join(map(str, paths))}"]
 
 
 def predict(

@@ -10,11 +10,11 @@ from pcseg.data.alignment import Frame, Units, Up
 from pcseg.data.io.clouds import Cloud, cloud_frame, from_table
 from pcseg.data.io.columns import PointTable
 from pcseg.data.io.parts import PartedFile
-from pcseg.data.room_frame import find_room_frame
+from pcseg.data.room_frame import GivenAxes, find_room_frame
 from pcseg.data.rooms import SceneGround, scene_ground
 from pcseg.data.surfaces import stray_limits
 from pcseg.errors import UserError
-from pcseg.inference.clouds import sample_in_frame, usable_rows
+from pcseg.inference.clouds import in_axes_of, sample_in_frame, usable_rows
 
 SAMPLE = 400_000
 """Points that the axes of a scan are found from."""
@@ -42,7 +42,7 @@ class ScanAxes:
 
 
 def find_axes(
-    model: LoadedModel, files: Sequence[PartedFile], *, units: Units, up: Up
+    model: LoadedModel, files: Sequence[PartedFile], *, units: Units, up: Up, given: GivenAxes
 ) -> tuple[ScanAxes, list[str]]:
     """Find the axes of a scan from a sample of all files.
 
@@ -70,10 +70,12 @@ def find_axes(
         *frame.remarks,
     ]
     few = slice(0, min(len(rows), 1000))
-    sample_in_frame(model, cloud, rows[few], frame, remarks)  # a missing field is an error before the work
+    some = sample_in_frame(
+        model, cloud, rows[few], frame, remarks
+    )  # a missing field is an error before the work
     placed, rotation = frame.apply(pos), np.eye(3)
     if model.card.room_axes and len(pos):
-        room = find_room_frame(placed)
+        room = find_room_frame(placed, given)
         rotation = room.rotation
         yaw = (
             f"not found ({room.reason})"
@@ -81,6 +83,8 @@ def find_axes(
             else f"rotated by {0.0 - round(room.yaw, 1):.1f}°"
         )
         remarks.append(f"room axes: {yaw}, leveled by {room.tilt:.1f}°")
+    else:
+        in_axes_of(model, some, axes=given)  # which must not be given
     turned = placed @ rotation.T.astype(np.float32)
     limits = stray_limits(pos) if len(pos) else (np.zeros(3), np.zeros(3))
     axes = ScanAxes(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+from rich.progress import Progress, TaskID, TextColumn
 
 from pcseg import __version__
 from pcseg.checkpoint import LoadedModel
@@ -15,9 +17,10 @@ from pcseg.data.io.clouds import Cloud
 from pcseg.data.io.labeled import WRITERS, labeled_path
 from pcseg.data.io.labels import FIELDS, PointLabels
 from pcseg.data.io.parts import PART, PartedFile
+from pcseg.data.room_frame import GivenAxes
 from pcseg.data.rooms import with_height
 from pcseg.errors import UserError, reason
-from pcseg.files import atomic_paths, write_text
+from pcseg.files import atomic_paths, output_folder, write_text
 from pcseg.inference.clouds import class_shares, confident_labels, sample_in_frame
 from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.inference.scan_axes import ScanAxes, find_axes
@@ -36,7 +39,7 @@ class TileOptions:
 
     Args:
         points: Split into forward passes.
-        units, up, min_confidence: As for ``pcseg predict``.
+        units, up, axes, min_confidence: As for ``pcseg predict``.
         max_rows: Largest number of rows of a tile with its margin.
         shift: Offset ``(2,)`` of the cells that tiles consist of, in voxels.
     """
@@ -44,9 +47,30 @@ class TileOptions:
     points: PointOptions
     units: Units = "auto"
     up: Up = "auto"
+    axes: GivenAxes = GivenAxes()  # noqa: RUF009 - immutable
     min_confidence: float = 0.0
     max_rows: int = 10_000_000
     shift: tuple[int, int] = (0, 0)
+
+
+def predict_large(
+    model: LoadedModel, files: Sequence[PartedFile], out: Path, *, options: TileOptions, progress_bar: bool
+) -> list[str]:
+    """Predict files as one scan by :func:`predict_in_tiles`, and show the progress of every stage."""
+    columns = (*Progress.get_default_columns(), TextColumn("{task.fields[note]}"))
+    with (
+        output_folder(out, part=files[0].path.stem),
+        Progress(*columns, console=Console(stderr=True), disable=not progress_bar) as progress,
+    ):
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total, note="")
+            progress.update(tasks[stage], completed=done, note=f"{done:,} of {total:,}")
+
+        paths, remarks = predict_in_tiles(model, files, out, options=options, on_progress=show)
+    return [*remarks, f"wrote {', '.join(map(str, paths))}"]
 
 
 def predict_in_tiles(
@@ -71,7 +95,7 @@ def predict_in_tiles(
     """
     if options.points.fragments == "all":
         raise UserError("--fragments all: not for scans that are predicted in tiles. Use a number.")
-    axes, remarks = find_axes(model, files, units=options.units, up=options.up)
+    axes, remarks = find_axes(model, files, units=options.units, up=options.up, given=options.axes)
     kind = [("pos", "<f4", 3)]
     for name, value, type_ in (("color", axes.like.color, "u1"), ("normal", axes.like.normal, "<f4")):
         if value is not None and name in model.features:
