@@ -32,6 +32,7 @@ NOT_RUN = {
     "python scripts/benchmark.py": "tests/scripts/test_benchmark.py runs it",
     "python scripts/study.py": "tests/studies/test_study.py runs it",
     "python scripts/studies/rotated_rooms.py": "tests/studies/test_rotated_rooms.py runs it",
+    "python scripts/studies/rotated_lines.py": "tests/studies/test_rotated_lines.py calls its parts",
     "python -m pcseg NAME": "a pattern",
     "python scripts/why_context.py": "made its page before its question was answered and it was removed",
     "python scripts/studies/codewords.py": "tests/studies/test_codewords.py runs it",
