@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,11 @@ class RoomWindow:
             for ceiling in (True, False):
                 scene.show_geometry(f"{other} {ceiling}", f"{other} {ceiling}" == name)
         self.choice.selected_index = self.shown
-        self.legend.set_widget(self.gui.ImageWidget(self.o3d.geometry.Image(legend_picture(layer))))
+        legend = self.gui.Vert(8)
+        legend.add_child(self.gui.Label(wrapped(layer.heading)))
+        if layer.legend or layer.scale:
+            legend.add_child(self.gui.ImageWidget(self.o3d.geometry.Image(legend_picture(layer))))
+        self.legend.set_widget(legend)
         self.window.set_needs_layout()
         self.window.post_redraw()
 
@@ -145,7 +150,7 @@ class RoomWindow:
         point = found if isinstance(self.rows, slice) else int(self.rows[found])
         lines = [f"{heading}: {text}" for heading, text in describe(self.subject, point)]
         self.report(Text("\n".join(lines)))
-        self.text.text = "\n".join(line.replace(": ", ":\n  ", 1) for line in lines)
+        self.text.text = "\n".join(map(wrapped, lines))
         if self.subject.maps is not None and self.subject.maps.attend is not None:
             self.layers, _ = browse_layers(self.subject, replace(self.coloring, point=point))
             for number, layer in enumerate(self.layers):
@@ -159,6 +164,11 @@ class RoomWindow:
         box, width = self.window.content_rect, round(PANEL * self.window.scaling)
         self.view.frame = self.gui.Rect(box.x, box.y, box.width - width, box.height)
         self.panel.frame = self.gui.Rect(box.get_right() - width, box.y, width, box.height)
+
+
+def wrapped(text: str) -> str:
+    """Return a text in lines that fit into the panel."""
+    return "\n  ".join(wrap(text, 30))
 
 
 def name_of(layer: Layer) -> str:
