@@ -26,6 +26,7 @@ from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions, image_model
 from pcseg.inference.memory import DEFAULT as DEFAULT_MEMORY
 from pcseg.inference.memory import choose_tiles, parse_memory, within_memory
+from pcseg.inference.objects import as_cloud
 from pcseg.inference.options import refuse_options
 from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
 from pcseg.inference.tiles import TileOptions, predict_large
@@ -192,8 +193,12 @@ def _predict_whole(
     return [*prediction.remarks, f"wrote {', '.join(map(str, paths))}"]
 
 
+KNOWN = (Cloud, Photo, Path, str)
+"""Types of sources that are read; others are clouds in memory."""
+
+
 def predict(
-    source: Cloud | Photo | Path | str,
+    source: Any,
     ckpt: LoadedModel | Path | str = DEFAULT,
     *,
     units: Units = "auto",
@@ -209,7 +214,8 @@ def predict(
     """Predict the class of every point of a cloud, or of every pixel of an image, without writing files.
 
     Args:
-        source: A file, or a cloud from :func:`pcseg.read_cloud`.
+        source: A file, a cloud from :func:`pcseg.read_cloud`, or one of Open3D or PyTorch Geometric, see
+            :func:`pcseg.inference.objects.as_cloud`.
         ckpt: A checkpoint file, or a model from :func:`pcseg.load_checkpoint`; default: the model that ships with
             pcseg.
         units, up, axes, classes, min_confidence, device: As for ``pcseg predict``.
@@ -226,7 +232,7 @@ def predict(
     """
     model = ckpt if isinstance(ckpt, LoadedModel) else load_checkpoint(Path(ckpt))
     model.network.to(choose_device(device))
-    content = read_source(source, model)
+    content = read_source(source if isinstance(source, KNOWN) else as_cloud(source), model)
     if isinstance(content, Photo):
         return predict_photo(model, content, image_options)
     if classes is not None:

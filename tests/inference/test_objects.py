@@ -15,6 +15,7 @@ from pcseg.data.io.clouds import Cloud
 from pcseg.errors import UserError
 from pcseg.inference.clouds import predict_cloud
 from pcseg.inference.objects import as_cloud, with_prediction
+from pcseg.inference.predict import predict
 from pcseg.labels import class_colors
 
 ROOM = fake_room(3, num_points=400)
@@ -47,7 +48,7 @@ def made(kind: str) -> Any:
 def test_prediction_of_points_in_memory(kind: str, model: LoadedModel) -> None:
     expected = predict_cloud(model, Cloud(source=Path("room"), pos=ROOM["pos"], color=ROOM["color"]))
     points = made(kind)
-    prediction = predict_cloud(model, as_cloud(points))
+    prediction = predict(points, model, device="cpu")
     np.testing.assert_array_equal(prediction.label, expected.label)
     labeled = with_prediction(points, prediction)
     assert type(labeled) is type(points)
