@@ -92,7 +92,8 @@ def watch_screen(name: str) -> None:
 def SCREEN_LOST(display: int) -> int:
     """Print one line and end the process, as the X library would."""
     message = f"the screen of the window is gone. {OTHERWISE}".replace("Or use", "Use")
-    print(f"pcseg: error: {message}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"pcseg: error: {message}\n")
+    sys.stderr.flush()
     os._exit(1)
 
 
