@@ -10,9 +10,10 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Timer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _SMALLEST_VLR = 54
 """Bytes of a variable-length record without content."""
+
+_FEW_THREADS = {"OPENBLAS_NUM_THREADS": "1", "RAYON_NUM_THREADS": "4", "MALLOC_ARENA_MAX": "2"}
+"""Environment of the decoder, whose address space is limited: every thread reserves some."""
 
 _SECONDS, _BYTES_PER_SECOND = 60, 200_000
 """The decoder of a LAZ file gets this time, and the time for its size at a tenth of the usual speed."""
@@ -49,12 +53,15 @@ class LasFile:
     header: "LasHeader"
     crs: CrsUnits | None
 
-    def records(self, part: int = PART, *, every: int = 0) -> Iterator[np.ndarray]:
+    def records(
+        self, part: int = PART, *, every: int = 0, fields: Literal["all", "position"] = "all"
+    ) -> Iterator[np.ndarray]:
         """Yield the bytes of the points ``(n, record size)``, ``part`` points at a time.
 
         Args:
             part: Largest n.
             every: Yield only the first ``part`` of each ``every`` points; 0 yields all.
+            fields: With ``position``, everything but positions, colors and extra bytes may be 0.
 
         Raises:
             UserError: The file is damaged or truncated.
@@ -63,7 +70,8 @@ class LasFile:
             The points of LAZ files are decompressed in a separate process, see :mod:`pcseg.data.io.laz_decoder`.
         """
         size, count, every = self.header.point_format.size, self.header.point_count, max(part, every)
-        read = self._decompressed if self.header.are_points_compressed else self._stored
+        fields = "all" if self.header.point_format.num_extra_bytes else fields
+        read = partial(self._decompressed, fields) if self.header.are_points_compressed else self._stored
         try:
             with closing(read(part, every)) as blocks:
                 for start in range(0, count, every):
@@ -101,17 +109,17 @@ class LasFile:
                 file.seek(self.header.offset_to_point_data + start * size)
                 yield file.read(min(part, self.header.point_count - start) * size)
 
-    def _decompressed(self, part: int, every: int) -> Generator[bytearray]:
+    def _decompressed(self, fields: str, part: int, every: int) -> Generator[bytearray]:
         """Yield the records that the decoder writes; reading stops if it makes no progress."""
         size, count = self.header.point_format.size, self.header.point_count
         lengths = [min(part, count - start) * size for start in range(0, count, every)]
-        # -P: do not import modules from the folder of the script; one thread: each reserves memory
-        command = [sys.executable, "-P", laz_decoder.__file__, str(self.path), str(part), str(every)]
+        # -P: do not import modules from the folder of the script
+        command = [sys.executable, "-P", laz_decoder.__file__, str(self.path), str(part), str(every), fields]
         seconds, late = _SECONDS + self.path.stat().st_size // _BYTES_PER_SECOND, []
         with (
             tempfile.TemporaryFile() as errors,
             subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+                command, stdout=subprocess.PIPE, stderr=errors, env=os.environ | _FEW_THREADS
             ) as child,
         ):
 

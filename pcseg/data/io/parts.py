@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pcseg.data.io.arrays import from_arrays
+from pcseg.data.io.arrays import NAMES, from_arrays
 from pcseg.data.io.clouds import named
-from pcseg.data.io.columns import NAMES, PointTable, normalize_name, parse_names
+from pcseg.data.io.columns import PointTable, normalize_name, parse_names
 from pcseg.data.io.las import open_las
 from pcseg.data.io.ply_rows import binary_vertices
 from pcseg.errors import UserError, reason
@@ -53,7 +53,7 @@ def open_parts(path: Path, *, columns: str | None = None) -> PartedFile:
         file = open_las(path)
 
         def las_tables(part: int, every: int) -> Iterator[PointTable]:
-            for records in file.records(part, every=every):
+            for records in file.records(part, every=every, fields="position"):
                 yield named(file.table(records), names, path)
 
         chunk = 50_000 if file.header.are_points_compressed else 1  # of all usual writers
@@ -126,8 +126,8 @@ def _open_arrays(path: Path, names: Sequence[str]) -> PartedFile:
     except Exception as error:  # zipfile and NumPy each raise their own
         raise UserError(f"{path}: cannot be read in parts ({reason(error)}). Write it again.") from error
     keys = [key for key in arrays if normalize_name(key) in (*NAMES["pos"], "x")]
-    if arrays.keys() == {"array"} and (names or arrays["array"].kind.names):
-        keys = ["array"]
+    if path.suffix.lower() == ".npy":
+        keys = ["array"] if names or arrays["array"].kind.names != ("f0",) else []
     if not keys:
         raise UserError(
             f"{path}: too large for --memory, and its columns have no names. Name the positions 'pos', or pass "
