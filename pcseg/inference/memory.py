@@ -22,6 +22,9 @@ PROCESS = 0.5 * GIB
 BYTES_PER_VOXEL = 2_500
 """Memory of a forward pass of the small networks."""
 
+MARGIN = 2.0
+"""Smallest margin of a tile in meters: with 1 m, 0.4 % of the labels of a small U-Net depend on where tiles are cut."""
+
 BYTES_PER_ROW = 120
 """Memory of a row of a tile."""
 
@@ -91,8 +94,12 @@ def choose_tiles(path: Path, memory: int | None, *, columns: str | None) -> bool
 
 
 def within_memory(options: TileOptions, memory: int) -> TileOptions:
-    """Return options with tiles that fit into ``memory`` bytes: a forward pass takes half of it, rows the rest."""
+    """Return options with tiles that fit into ``memory`` bytes: a forward pass takes half of it, rows the rest.
+
+    The margin is at least :data:`MARGIN`.
+    """
     free = memory - PROCESS
     voxels = min(options.points.points_per_pass, int(free / 2 / BYTES_PER_VOXEL))
-    points = replace(options.points, points_per_pass=voxels)
+    margin = max(options.points.margin, MARGIN)
+    points = replace(options.points, points_per_pass=voxels, margin=margin)
     return replace(options, points=points, max_rows=int(free / 2 / BYTES_PER_ROW))
