@@ -49,9 +49,8 @@ def exit_on_user_error(main: Callable[[], object]) -> None:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the interpreter flushes once more at its end
+        with open(os.devnull, "w") as nowhere:  # the interpreter flushes once more at its end
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
         sys.exit(141)
     except UserError as error:
         print(f"pcseg: error: {error}", file=sys.stderr)
