@@ -111,6 +111,11 @@ class LoadedModel:
     def grid_size(self) -> float:
         return self.card.grid_size
 
+    @property
+    def points_per_pass(self) -> int | None:
+        """Largest number of voxels per forward pass that suits a released model."""
+        return (self.card.about or {}).get("points_per_pass")
+
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -20,7 +20,7 @@ from pcseg.evaluation.provenance import training_argument
 from pcseg.files import write_text
 from pcseg.inference.clouds import in_axes_of
 from pcseg.inference.device import choose_device
-from pcseg.inference.points import predict_scene
+from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.metrics.calibration import (
     accuracy_table,
     apply_temperature,
@@ -33,6 +33,10 @@ from pcseg.values import NameList, PositiveInt, checked
 
 OF_THE_RUN = ("out", "resume", "init_from", "trainer", "config")
 """Parts of a training's configuration that a released model does not carry."""
+
+CROPS = 2
+"""Voxels per forward pass of a released model in crops of its training: heads that look along whole axes are best on
+clouds as large as those of training."""
 
 
 @checked("--")
@@ -77,16 +81,19 @@ def calibrate(
     manifest = Manifest.read(root)
     splits = splits or list(training_argument(model, "val_splits", option="--splits"))
     test_splits = test_splits or list(training_argument(model, "test_splits", option="--test_splits"))
-    unseen = list(_looked_at(model, manifest, root, splits, points, progress_bar))
+    crop = model.card.data.get("max_voxels")
+    options = PointOptions(points_per_pass=crop and CROPS * crop)
+    unseen = list(_looked_at(model, manifest, root, splits, points, options, progress_bar))
     if len(unseen) < 2:
         raise UserError(f"--splits: {len(unseen)} scenes in {', '.join(splits)}. Use splits of at least two.")
     temperature = fit_temperature(*_joined(unseen[::2]))
     groups = {", ".join(splits): unseen[1::2]}
     groups[", ".join(test_splits)] = list(
-        _looked_at(model, manifest, root, test_splits, points, progress_bar)
+        _looked_at(model, manifest, root, test_splits, points, options, progress_bar)
     )
     about = {
         "notes": notes,
+        "points_per_pass": options.points_per_pass,
         "manifest_hash": manifest.hash,
         "scores": {
             name: _scores(*_joined(scenes), model, temperature) for name, scenes in groups.items() if scenes
@@ -113,7 +120,13 @@ def released(card: ModelCard) -> dict[str, Any]:
 
 
 def _looked_at(
-    model: LoadedModel, manifest: Manifest, root: Path, splits: Sequence[str], points: int, progress_bar: bool
+    model: LoadedModel,
+    manifest: Manifest,
+    root: Path,
+    splits: Sequence[str],
+    points: int,
+    options: PointOptions,
+    progress_bar: bool,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the probabilities ``(P, K)`` and true classes ``(P,)`` of random labeled points of every scene."""
     entries = entries_in(manifest, splits, root=root)
@@ -128,6 +141,7 @@ def _looked_at(
             in_axes_of(model, sample),
             grid_size=model.grid_size,
             features=model.features,
+            options=options,
             probabilities=True,
         )
         assert found.probability is not None

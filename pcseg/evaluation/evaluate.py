@@ -10,7 +10,7 @@ from pcseg.files import output_folder
 from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageOptions
 from pcseg.inference.options import refuse_options
-from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
+from pcseg.inference.points import Fragments, PointOptions
 from pcseg.inference.tta import EvaluationProtocol
 from pcseg.values import Meters, NameList, PositiveInt, checked
 
@@ -23,7 +23,7 @@ def evaluate(
     root: Path | None = None,
     splits: NameList | str | None = None,
     fragments: Fragments = "all",
-    points_per_pass: PositiveInt = POINTS_PER_PASS,
+    points_per_pass: PositiveInt | None = None,
     margin: Meters = 1.0,
     protocol: EvaluationProtocol | None = None,
     tta: bool = False,
@@ -46,7 +46,8 @@ def evaluate(
         root: Prepared folder or image data set; default: the training data.
         splits: One area or split, or a list; default: the test splits of training.
         fragments: Points: number of forward passes per scene; ``all`` uses every original point, 1 is the fastest.
-        points_per_pass: Points: maximum number of voxels per forward pass; larger scenes are cut into blocks.
+        points_per_pass: Points: maximum number of voxels per forward pass; larger scenes are cut into blocks. Default:
+            what suits a model that ships with pcseg, otherwise 400,000.
         margin: Points: width in meters of the context around a block.
         protocol: Points: evaluation rules; default: those of the data set. ``scannet`` also writes the result file of
             the benchmark's script.
@@ -73,6 +74,7 @@ def evaluate(
     with output_folder(out):
         if model.kind == "points":
             options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
+            options = options.for_model(model)
             report = evaluate_points(
                 model, out=out, root=root, splits=chosen, options=options, protocol=protocol, tta=tta,
                 boundary=boundary, baselines=baselines, progress_bar=progress_bar,

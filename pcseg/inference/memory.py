@@ -9,6 +9,7 @@ from pcseg.data.io.clouds import CLOUD_READERS
 from pcseg.data.io.parts import PartedFile, open_parts
 from pcseg.data.io.text import read_text
 from pcseg.errors import UserError
+from pcseg.inference.points import POINTS_PER_PASS
 from pcseg.inference.tiles import TileOptions
 
 GIB = 2**30
@@ -99,7 +100,7 @@ def within_memory(options: TileOptions, memory: int) -> TileOptions:
     The margin is at least :data:`MARGIN`.
     """
     free = memory - PROCESS
-    voxels = min(options.points.points_per_pass, int(free / 2 / BYTES_PER_VOXEL))
+    voxels = min(options.points.points_per_pass or POINTS_PER_PASS, int(free / 2 / BYTES_PER_VOXEL))
     margin = max(options.points.margin, MARGIN)
     points = replace(options.points, points_per_pass=voxels, margin=margin)
     return replace(options, points=points, max_rows=int(free / 2 / BYTES_PER_ROW))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pcseg.checkpoint import LoadedModel
 from pcseg.data.rooms import with_height
 from pcseg.data.sample import Sample
 from pcseg.data.scene_batch import scene_batch
@@ -43,7 +44,7 @@ class PointOptions:
     Args:
         fragments: Number of forward passes per scene, see :func:`predict_scene`; 1 is the fastest.
         points_per_pass: Maximum number of voxels per forward pass, which bounds the memory of the model. Larger
-            scenes are cut into blocks.
+            scenes are cut into blocks. Default: what suits a released model, otherwise :data:`POINTS_PER_PASS`.
         margin: Width in meters of the context around a block. Scores in the context are not used.
 
     Raises:
@@ -51,8 +52,12 @@ class PointOptions:
     """
 
     fragments: Fragments = 1
-    points_per_pass: PositiveInt = POINTS_PER_PASS
+    points_per_pass: PositiveInt | None = None
     margin: Meters = 1.0
+
+    def for_model(self, model: LoadedModel) -> "PointOptions":
+        """Return options with a number of voxels per forward pass."""
+        return replace(self, points_per_pass=self.points_per_pass or model.points_per_pass or POINTS_PER_PASS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -231,7 +236,9 @@ class _SceneRunner:
         # for several passes sorted by voxel once, so that every pass reads memory in order
         ordered = sample.take(groups.order) if most > 1 else None
         margin = int(np.ceil(self.options.margin / self.grid_size))
-        blocks = cut_into_blocks(groups.grid_pos, max_voxels=self.options.points_per_pass, margin=margin)
+        blocks = cut_into_blocks(
+            groups.grid_pos, max_voxels=self.options.points_per_pass or POINTS_PER_PASS, margin=margin
+        )
         fragments = [min(most, int(groups.count[block.rows[block.core]].max())) for block in blocks]
         done = 0
         for block, number in zip(blocks, fragments):

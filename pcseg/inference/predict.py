@@ -28,7 +28,7 @@ from pcseg.inference.memory import DEFAULT as DEFAULT_MEMORY
 from pcseg.inference.memory import choose_tiles, parse_memory, within_memory
 from pcseg.inference.objects import as_cloud
 from pcseg.inference.options import refuse_options
-from pcseg.inference.points import POINTS_PER_PASS, Fragments, PointOptions
+from pcseg.inference.points import Fragments, PointOptions
 from pcseg.inference.tiles import TileOptions, predict_large
 from pcseg.labels import LabelSchema, Palette, class_colors
 from pcseg.pretrained import DEFAULT
@@ -90,7 +90,7 @@ def predict_file(
     classes: Classes | None = None,
     min_confidence: Probability = 0.0,
     fragments: Fragments = 1,
-    points_per_pass: PositiveInt = POINTS_PER_PASS,
+    points_per_pass: PositiveInt | None = None,
     margin: Meters = 1.0,
     memory: str | None = None,
     together: bool = False,
@@ -124,7 +124,8 @@ def predict_file(
         classes: Points: label set that a model of the indoor classes predicts; default: indoor.
         min_confidence: Points: points of a lower confidence get no class.
         fragments: Points: number of points per voxel that the model sees; 1 is the fastest, ``all`` uses every point.
-        points_per_pass: Points: maximum number of voxels per forward pass, which bounds memory.
+        points_per_pass: Points: maximum number of voxels per forward pass; larger scans are cut into blocks. Default:
+            what suits a model that ships with pcseg, otherwise 400,000.
         margin: Points: width in meters of the context around a block of a large cloud.
         memory: Points: memory that the command may take, such as 4GiB; default: 3GiB.
         together: Points: predict several files, such as the scans of one building, as one cloud in tiles.
@@ -145,6 +146,7 @@ def predict_file(
     of_images = {"scales": scales, "flip": flip}
     refuse_options(predict_file, model, of_images if model.kind == "points" else of_points)
     point_options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
+    point_options = point_options.for_model(model)
     image_options = ImageOptions(scales=scales, flip=flip)
     sources = [source] if isinstance(source, Path) else list(source)
     stems = [path.stem for path in sources]
@@ -238,8 +240,8 @@ def predict(
     if classes is not None:
         model = with_classes(model, classes)
     return predict_cloud(
-        model, content, units=units, up=up, axes=axes, min_confidence=min_confidence, options=point_options,
-        on_progress=on_progress,
+        model, content, units=units, up=up, axes=axes, min_confidence=min_confidence,
+        options=point_options.for_model(model), on_progress=on_progress,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from pcseg.data.rooms import with_height
 from pcseg.errors import UserError, reason
 from pcseg.files import atomic_paths, output_folder, write_text
 from pcseg.inference.clouds import class_shares, confident_labels, sample_in_frame
-from pcseg.inference.points import PointOptions, predict_scene
+from pcseg.inference.points import POINTS_PER_PASS, PointOptions, predict_scene
 from pcseg.inference.scan_axes import ScanAxes, find_axes
 from pcseg.inference.tile_store import Cells, StoredLabels, TileStore
 
@@ -217,7 +217,7 @@ def predict_tiles(
 ) -> int:  # fmt: skip
     """Predict all tiles that are not finished, and return the number of all."""
     margin = int(np.ceil(options.points.margin / store.grid_size))
-    edge, most = store.voxels_per_cell, options.points.points_per_pass
+    edge, most = store.voxels_per_cell, options.points.points_per_pass or POINTS_PER_PASS
     tiles = cut_tiles(cells, margin=-(-margin // edge), max_voxels=most, max_rows=options.max_rows)
     total = int(cells.count.sum())
     finished = store.finished()
