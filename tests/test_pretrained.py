@@ -21,7 +21,7 @@ from pcseg.data.io.ply import write_ply
 from pcseg.errors import UserError
 from pcseg.inference.class_sets import with_classes
 from pcseg.inference.clouds import predict_cloud
-from pcseg.inference.points import predict_scene
+from pcseg.inference.points import POINTS_PER_PASS, PointOptions, predict_scene
 from pcseg.labels import S3DIS
 from pcseg.metrics.calibration import apply_temperature
 
@@ -85,6 +85,14 @@ def test_the_released_model_is_the_trained_one_in_half_precision(model_file: Pat
     np.testing.assert_allclose(
         cold.probability, apply_temperature(hot.probability, card.temperature), atol=0.01
     )
+
+
+def test_voxels_of_a_pass_are_given_or_stated_by_the_card(model_file: Path) -> None:
+    model = load_checkpoint(model_file)
+    assert PointOptions().for_model(model).points_per_pass == POINTS_PER_PASS
+    stated = replace(model, card=replace(model.card, about={"points_per_pass": 300}))
+    assert PointOptions().for_model(stated).points_per_pass == 300
+    assert PointOptions(points_per_pass=50).for_model(stated).points_per_pass == 50
 
 
 def test_it_is_used_by_name_and_by_default(
