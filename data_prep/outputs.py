@@ -1,10 +1,13 @@
 """Recognize what pcseg has written: prepared folders, runs, evaluations and predictions are never raw data."""
 
 import json
+import os
 import zipfile
 from contextlib import suppress
 from pathlib import Path
 
+from pcseg.data.io.labeled import LABELED
+from pcseg.data.io.labels import LABEL_FIELD
 from pcseg.data.manifest import MANIFEST_NAME
 from pcseg.errors import UserError
 
@@ -14,6 +17,9 @@ RESULTS = (("config.json", "last.ckpt"), ("results.json", "results.md"))
 PREDICTION = {"label.npy", "confidence.npy", "label_schema.npy", "checkpoint.npy"}
 """Arrays of a prediction."""
 
+NAMES = 1 << 16
+"""Bytes at the start and at the end of a file that are searched for the name of a field."""
+
 COLORED = ["x", "y", "z", "red", "green", "blue", "label", "confidence"]
 """Properties of the colored PLY file of a prediction."""
 
@@ -22,6 +28,8 @@ def is_output(path: Path) -> bool:
     """Return whether pcseg wrote a folder or a point cloud; damaged files are left to their reader."""
     if path.is_dir():
         return _is_prepared(path) or any(all((path / name).is_file() for name in names) for names in RESULTS)
+    if path.stem.endswith(LABELED) and path.is_file() and _is_labeled(path):
+        return True
     tests = {".h5": _is_scene, ".npz": _is_prediction, ".ply": _is_colored}
     with suppress(OSError, zipfile.BadZipFile, ValueError):
         return path.suffix.lower() in tests and tests[path.suffix.lower()](path)
@@ -63,6 +71,15 @@ def _is_scene(path: Path) -> bool:
 def _is_prediction(path: Path) -> bool:
     with zipfile.ZipFile(path) as file:
         return set(file.namelist()) >= PREDICTION
+
+
+def _is_labeled(path: Path) -> bool:
+    """Return whether a copy of a cloud has predicted classes: formats name their fields near the start or the end."""
+    with path.open("rb") as file:
+        start = file.read(NAMES)
+        file.seek(-min(NAMES, path.stat().st_size), os.SEEK_END)
+        named = LABEL_FIELD.encode() in start + file.read()
+    return named or is_output(path.with_name(f"{path.stem.removesuffix(LABELED)}.npz"))
 
 
 def _is_colored(path: Path) -> bool:

@@ -229,7 +229,7 @@ def test_existing_file_wins_over_a_name(configs: Path, tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("s3di/encnet", r"--config s3di/encnet: .*Choose from ade20k, backbones, heads, s3dis\."),
-        ("s3dis/encnt", r"--config s3dis/encnt: .*'encnt'\. Choose from ccnet, encnet, laptop, ptv3\."),
+        ("s3dis/encnt", r"--config s3dis/encnt: .*'encnt'\. Choose from axes, ccnet, encnet, laptop, ptv3\."),
         ("missing.yaml", r"--config missing\.yaml: not a file"),
         ("ade20k", r"--config ade20k: several configurations\. Choose from encnet_50\."),
     ],

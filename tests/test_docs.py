@@ -30,6 +30,7 @@ NOT_RUN = {
     "bash scripts/quickstart": "test_quickstart runs it",
     "bash scripts/test.sh": "runs these tests",
     "python scripts/benchmark.py": "tests/scripts/test_benchmark.py runs it",
+    "python -m benchmarks.tiles": "takes minutes; tests/inference/test_tiles.py predicts tiles",
     "python scripts/study.py": "tests/studies/test_study.py runs it",
     "python scripts/studies/rotated_rooms.py": "tests/studies/test_rotated_rooms.py runs it",
     "python scripts/studies/rotated_lines.py": "tests/studies/test_rotated_lines.py calls its parts",
@@ -39,7 +40,6 @@ NOT_RUN = {
     "python scripts/studies/kills.py": "takes hours; tests/reliability kills single commands",
     "pcseg prepare folder raw/": "needs generated scans; tests/data_prep/test_buildings.py prepares some",
     "pcseg train --config rooms/encnet --data.root data/indoor": "needs generated scans",
-    "pcseg predict my_scan.laz": "needs the model that ships; tests/test_pretrained.py makes one",
     "pcseg train --config indoor/finetune": "needs the model that ships; tests/test_configs.py trains two steps",
     "pcseg calibrate CKPT": "a pattern",
     "bash scripts/pretrain.sh": "takes hours; tests/test_pretrained.py calibrates and releases a model",
@@ -87,6 +87,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_checkpoint(folder / "runs" / "quickstart" / "best.ckpt", rooms)
     for name in ("my_room", "new_scan"):
         write_own_ply(folder / f"{name}.ply", own_room(3))
+    for name in ("my_scan", "building", "floor_1", "floor_2", "stairs"):
+        write_laz(folder / f"{name}.laz", own_room(3))
     save(fake_picture(1, [1, 2, 3])[0], folder / "photo.jpg")
     room = own_room(3)  # a table without a header: intensity, class and object follow the position
     table = np.column_stack(
@@ -102,6 +104,17 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_release(raw / "scannet", [f"scene000{k}_00" for k in range(4)] + ["scene0011_00"])
     write_images(raw / "ADEChallengeData2016", "ade20k")
     return folder
+
+
+def write_laz(path: Path, room: dict[str, np.ndarray]) -> None:
+    import laspy
+
+    header = laspy.LasHeader(point_format=7, version="1.4")
+    header.scales = np.full(3, 0.001)
+    scan = laspy.LasData(header)
+    scan.x, scan.y, scan.z = room["pos"].T
+    scan.red, scan.green, scan.blue = 257 * room["color"].T.astype(np.uint16)
+    scan.write(path)
 
 
 def small(command: str, work: Path) -> list[str]:

@@ -350,7 +350,7 @@ def test_output_under_the_root_is_never_input(tmp_path: Path, capsys: pytest.Cap
         (root / "run" / name).write_text("{}")
     files, remarks = find_clouds(read_spec(yaml))
     assert [path.relative_to(root).with_suffix(".h5").as_posix() for path in files] == expected
-    assert len(remarks) == 4 + 2 + 1  # scenes, the files of the prediction, the run
+    assert len(remarks) == 4 + 3 + 1  # scenes, the files of the prediction, the run
     with pytest.raises(UserError, match="is the folder of the raw data"):
         prepare(yaml, root, workers=1)
     only = describe(tmp_path / "only.yaml", DESCRIPTION.replace("root: my_rooms", "root: my_rooms/prepared"))

@@ -35,14 +35,14 @@ class PaddleMean(torch.autograd.Function):
     """The mean of every cloud; Paddle rounds 1/n to float32 in backward, in float64 as well."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, ptr: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, ptr: Tensor, weight: None) -> Tensor:
         ctx.sizes = ptr.diff().tolist()
         return cloud_mean(x, ptr)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         shares = torch.tensor([1 / size for size in ctx.sizes], dtype=torch.float32).to(grad)
-        return torch.cat([(g * s).expand(n, -1) for g, s, n in zip(grad, shares, ctx.sizes)]), None
+        return torch.cat([(g * s).expand(n, -1) for g, s, n in zip(grad, shares, ctx.sizes)]), None, None
 
 
 def check_module(

@@ -16,11 +16,14 @@ from pcseg.data.io.text_labels import point_lines, write_text
 
 Writer = Callable[[Path, Path, PointLabels], None]
 
+LABELED = "_labeled"
+"""End of the name of a file with predicted classes."""
+
 
 def labeled_path(source: Path, folder: Path | str) -> Path:
     """Return the path of a file with predicted classes; a LAZ file for E57, which pye57 cannot write completely."""
     suffix = ".laz" if source.suffix.lower() == ".e57" else source.suffix
-    return Path(folder) / f"{source.stem}_labeled{suffix}"
+    return Path(folder) / f"{source.stem}{LABELED}{suffix}"
 
 
 def find_writer(cloud: Cloud) -> tuple[Writer | None, str]:

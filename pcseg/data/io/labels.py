@@ -9,7 +9,9 @@ import numpy as np
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
 
-FIELDS = np.dtype([("predicted_class", "<i2"), ("confidence", "<f4")])
+LABEL_FIELD = "predicted_class"
+
+FIELDS = np.dtype([(LABEL_FIELD, "<i2"), ("confidence", "<f4")])
 """The columns that are added to a file."""
 
 
