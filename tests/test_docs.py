@@ -40,7 +40,7 @@ NOT_RUN = {
     "python scripts/studies/kills.py": "takes hours; tests/reliability kills single commands",
     "pcseg prepare folder raw/": "needs generated scans; tests/data_prep/test_buildings.py prepares some",
     "pcseg train --config rooms/encnet --data.root data/indoor": "needs generated scans",
-    "pcseg train --config indoor/finetune": "needs the model that ships; tests/test_configs.py trains two steps",
+    "pcseg train --config indoor/finetune": "tests/test_configs.py trains two steps",
     "pcseg calibrate CKPT": "a pattern",
     "bash scripts/pretrain.sh": "takes hours; tests/test_pretrained.py calibrates and releases a model",
     "python scripts/studies/shifts.py": "tests/studies/test_shifts.py runs it",

@@ -65,6 +65,16 @@ class RoomFrame:
     storeys: tuple[Storey, ...]
     ground: Ground
 
+    @property
+    def remark(self) -> str:
+        """Yaw and tilt as a line for the user."""
+        yaw = (
+            f"not found ({self.reason})"
+            if self.yaw is None
+            else f"rotated by {0.0 - round(self.yaw, 1):.1f}°"
+        )
+        return f"room axes: {yaw}, leveled by {self.tilt:.1f}°"
+
     def to_room(self, pos: np.ndarray) -> np.ndarray:
         """Rotate points ``(N, 3)`` into the axes of the room; the origin stays."""
         return pos @ self.rotation.T.astype(pos.dtype)

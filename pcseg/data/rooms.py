@@ -97,10 +97,7 @@ def in_room_axes(sample: Sample, given: GivenAxes = GivenAxes()) -> tuple[Sample
         A sample without dominant directions is only leveled.
     """
     frame = find_room_frame(sample.pos, given)
-    yaw = (
-        f"not found ({frame.reason})" if frame.yaw is None else f"rotated by {0.0 - round(frame.yaw, 1):.1f}°"
-    )
-    return turn(sample, frame.rotation), f"room axes: {yaw}, leveled by {frame.tilt:.1f}°"
+    return turn(sample, frame.rotation), frame.remark
 
 
 @dataclass(frozen=True, kw_only=True)

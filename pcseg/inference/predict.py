@@ -146,7 +146,6 @@ def predict_file(
     of_images = {"scales": scales, "flip": flip}
     refuse_options(predict_file, model, of_images if model.kind == "points" else of_points)
     point_options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
-    point_options = point_options.for_model(model)
     image_options = ImageOptions(scales=scales, flip=flip)
     sources = [source] if isinstance(source, Path) else list(source)
     stems = [path.stem for path in sources]
@@ -160,7 +159,11 @@ def predict_file(
         path = group[0]
         if model.kind == "points" and (together or choose_tiles(path, limit, columns=columns)):
             tiles = TileOptions(
-                points=point_options, units=units, up=up, axes=axes, min_confidence=min_confidence
+                points=point_options.for_model(model),
+                units=units,
+                up=up,
+                axes=axes,
+                min_confidence=min_confidence,
             )
             files = [open_parts(path, columns=columns) for path in group]
             of_classes = model if classes is None else with_classes(model, classes)

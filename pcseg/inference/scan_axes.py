@@ -77,12 +77,7 @@ def find_axes(
     if model.card.room_axes and len(pos):
         room = find_room_frame(placed, given)
         rotation = room.rotation
-        yaw = (
-            f"not found ({room.reason})"
-            if room.yaw is None
-            else f"rotated by {0.0 - round(room.yaw, 1):.1f}°"
-        )
-        remarks.append(f"room axes: {yaw}, leveled by {room.tilt:.1f}°")
+        remarks.append(room.remark)
     else:
         in_axes_of(model, some, axes=given)  # which must not be given
     turned = placed @ rotation.T.astype(np.float32)
