@@ -16,6 +16,7 @@ from helpers.printed_commands import ROOT, all_commands, bash_commands, blocks, 
 from helpers.raw_rooms import write_raw_building
 from helpers.raw_scans import write_release
 
+from pcseg import load_checkpoint, read_cloud
 from pcseg.cli import main
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -168,22 +169,13 @@ def test_described_folder_is_the_one_of_the_guide() -> None:
 def test_quickstart(tmp_path: Path) -> None:
     path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     command = (
-        f"bash scripts/quickstart.sh --rooms 2 --points 8000 --epochs 1 --data {tmp_path}/data "
+        f"bash scripts/quickstart.sh --rooms 1 --points 8000 --epochs 1 --data {tmp_path}/data "
         f"--out {tmp_path}/runs/quickstart"
     )
     run_apart(command, env={"PATH": path, "OMP_NUM_THREADS": "1"})
-    assert len(list((tmp_path / "runs" / "quickstart" / "pictures").glob("*.png"))) == 2
+    assert len(list((tmp_path / "runs" / "quickstart" / "pictures").glob("*.png"))) == 1
     again = run_apart(command, env={"PATH": path, "OMP_NUM_THREADS": "1"})
     assert "this model" in again
-    checked = (
-        "import pcseg, sys; cloud = pcseg.read_cloud(sys.argv[1]);"
-        "print(len(cloud), pcseg.load_checkpoint(sys.argv[2]).schema.num_classes)"
-    )
     room = next((tmp_path / "data" / "rooms" / "Area_5").glob("*.h5"))
-    output = run_apart(
-        shlex.join(
-            ["python", "-W", "ignore", "-c", checked, str(room), f"{tmp_path}/runs/quickstart/best.ckpt"]
-        ),
-        env={"PATH": path},
-    )
-    assert np.array(output.split()).astype(int).tolist()[1] == 13
+    assert len(read_cloud(room)) > 1000
+    assert load_checkpoint(tmp_path / "runs" / "quickstart" / "best.ckpt").schema.num_classes == 13

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = [
-    "--data.max_voxels", "2000", "--data.num_workers", "0", "--trainer.max_epochs", "1",
-    "--trainer.accelerator", "cpu", "--trainer.progress_bar", "false",
-]  # fmt: skip
+SMALL = (
+    "--data.max_voxels 2000 --data.num_workers 0 --trainer.max_epochs 1 --trainer.accelerator cpu "
+    "--trainer.progress_bar false"
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,21 +49,30 @@ def run(words: list[str], *, cwd: Path) -> str:
 
 @pytest.mark.slow
 def test_commands_work_outside_the_repository(installed: Path, tmp_path: Path) -> None:
-    def pcseg(*words: str) -> str:
-        return run([str(installed / "pcseg"), *words], cwd=tmp_path)
+    def pcseg(*commands: str) -> str:
+        """Run commands in one process, which imports torch once."""
+        split = [command.split() for command in commands]
+        code = f"import pcseg.cli\nprint(pcseg.__file__)\nfor words in {split}:\n    pcseg.cli.main(words)"
+        where, *printed = run([str(installed / "python"), "-c", code], cwd=tmp_path).splitlines()
+        assert Path(where).is_relative_to(installed.parent)
+        return "\n".join(printed)
 
-    where = run([str(installed / "python"), "-c", "import pcseg; print(pcseg.__file__)"], cwd=tmp_path)
-    assert Path(where.strip()).is_relative_to(installed.parent)
-    assert "prepare s3dis" in pcseg("--help")
-    pcseg("prepare", "rooms", "raw", "--areas", "5", "--rooms", "2", "--points", "5000", "--workers", "1")
-    pcseg("prepare", "s3dis", "raw", "data/rooms", "--workers", "1")
-    pcseg("train", "--config", "rooms/encnet", *SMALL)
+    assert "prepare s3dis" in run([str(installed / "pcseg"), "--help"], cwd=tmp_path)
     checkpoint = "runs/rooms_encnet/best.ckpt"
+    printed = pcseg(
+        "prepare rooms raw --areas 5 --rooms 2 --points 5000 --workers 1",
+        "prepare s3dis raw data/rooms --workers 1",
+        f"train --config rooms/encnet {SMALL}",
+        f"evaluate --ckpt {checkpoint} --out results --fragments 1",
+        "check data/rooms",
+    )
     assert (tmp_path / checkpoint).is_file()
-    assert "mIoU" in pcseg("evaluate", "--ckpt", checkpoint, "--out", "results", "--fragments", "1")
+    assert "mIoU" in printed
+    assert "files" in printed
     (scene, *_) = sorted((tmp_path / "data" / "rooms" / "Area_5").glob("*.h5"))
-    pcseg("predict", str(scene), "--ckpt", checkpoint, "--out", "predictions")
+    pcseg(
+        f"predict {scene} --ckpt {checkpoint} --out predictions",
+        f"visualize {scene} --prediction predictions --png room.png",
+    )
     assert (tmp_path / "predictions" / f"{scene.stem}.npz").is_file()
-    pcseg("visualize", str(scene), "--prediction", "predictions", "--png", "room.png")
     assert (tmp_path / "room.png").stat().st_size > 10_000
-    assert "files" in pcseg("check", "data/rooms")

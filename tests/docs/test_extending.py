@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.fakes import write_fake_building
 from helpers.grids import make_levels, random_scene
-from helpers.printed_commands import ROOT, bash_commands, blocks, run_apart
+from helpers.printed_commands import ROOT, bash_commands, blocks, run_here
 
 TEXT = (ROOT / "docs" / "extending.md").read_text()
 SMALL = (
@@ -48,7 +48,10 @@ def test_it_is_a_head_for_images(my_heads: ModuleType) -> None:
 
 
 @pytest.mark.slow
-def test_commands_run_as_printed(tmp_path: Path, my_heads: ModuleType) -> None:
+def test_commands_run_as_printed(
+    tmp_path: Path, my_heads: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     root = write_fake_building(tmp_path / "data/rooms", rooms={"Area_1": 3, "Area_5": 1})
     overlay = next(block for block in blocks(TEXT, "yaml") if block.startswith("# my_head.yaml"))
     (tmp_path / "my_head.yaml").write_text(overlay)
@@ -56,8 +59,7 @@ def test_commands_run_as_printed(tmp_path: Path, my_heads: ModuleType) -> None:
         if command.startswith("export"):
             continue
         small = f" {SMALL.format(root=root)}" if " train " in command else ""
-        words = [sys.executable, "-m", *shlex.split(command + small)]
-        run_apart(shlex.join(words), cwd=tmp_path, env={"PYTHONPATH": f"{ROOT}:.", "OMP_NUM_THREADS": "1"})
+        run_here(shlex.split(command + small))
     assert (tmp_path / "runs" / "my_head" / "logs" / "metrics.csv").is_file()
     assert (tmp_path / "results" / "my_head" / "results.md").is_file()
     assert (tmp_path / "results" / "my_head" / "office_1.npz").is_file()

@@ -2,11 +2,14 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import torch
+
+from pcseg.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "train.py"
@@ -40,6 +43,15 @@ def start(config: Path, *options: str) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def run_here(config: Path) -> None:
+    """Train in this process, which saves the imports of another."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        main(["train", "--config", str(config)])
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
 
 
 def finish(process: subprocess.Popen) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.fakes import ConvBackbone, fake_room, write_fake_building
-from helpers.training_runs import CONFIG, finish, logged, start, weights, write_config
+from helpers.training_runs import CONFIG, finish, logged, run_here, start, weights, write_config
 
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import load_checkpoint
@@ -54,7 +54,7 @@ def test_learns_one_room(building: Path, tmp_path: Path) -> None:
 def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(building: Path, tmp_path: Path) -> None:
     straight = write_config(tmp_path / "a.yaml", building, tmp_path / "straight")
     killed = write_config(tmp_path / "b.yaml", building, tmp_path / "killed")
-    finish(start(straight))
+    run_here(straight)
     last = torch.load(tmp_path / "straight" / "last.ckpt", weights_only=True)
     assert last["epoch"] == 5, "even if another epoch is the best"
     process = start(killed)
@@ -101,9 +101,8 @@ def test_two_processes_equal_one(building: Path, tmp_path: Path) -> None:
     text += "loss: {class_path: pcseg.losses.segmentation.SegmentationLoss, init_args: {lovasz: 0.0}}\n"
     one = write_config(tmp_path / "one.yaml", building, tmp_path / "one", text)
     two = write_config(tmp_path / "two.yaml", building, tmp_path / "two", text)
-    runs = [start(one), start(two, "--data.batch_size", "1", "--trainer.devices", "2")]
-    for run in runs:
-        finish(run)
+    run_here(one)
+    finish(start(two, "--data.batch_size", "1", "--trainer.devices", "2"))
     assert logged(tmp_path / "one", "val/points") == logged(tmp_path / "two", "val/points")
     expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name, value in expected.items():

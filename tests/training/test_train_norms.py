@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.fakes import write_fake_building
-from helpers.training_runs import CONFIG, finish, start, weights, write_config
+from helpers.training_runs import CONFIG, finish, run_here, start, weights, write_config
 
 
 @pytest.mark.slow
@@ -20,8 +20,8 @@ def test_two_processes_with_synchronized_norms_equal_one(tmp_path: Path) -> None
     one = write_config(tmp_path / "one.yaml", building, tmp_path / "one", text)
     two = write_config(tmp_path / "two.yaml", building, tmp_path / "two", text)
     shared = ["--data.batch_size", "1", "--trainer.devices", "2", "--trainer.sync_batchnorm", "true"]
-    for run in [start(one), start(two, *shared)]:
-        finish(run)
+    run_here(one)
+    finish(start(two, *shared))
     expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert expected.keys() == found.keys()
     for name, value in expected.items():
