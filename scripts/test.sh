@@ -7,13 +7,13 @@ source scripts/setup.sh
 setup
 install_system_packages $TEST_PACKAGES || echo "Tests of the viewers that need them are skipped." >&2
 install_torch_scatter || echo "torch-scatter could not be built: its tests are skipped." >&2
-log "Style, types and spelling"
+log "Style, types, spelling and documentation"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/pyright
 .venv/bin/codespell
-log "Documentation"
+.venv/bin/pyright &
 NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet --site-dir "$(mktemp -d)"
+wait $!
 log "Tests"
 # one process per core with one thread each: threads that wait for each other waste time
 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile "$@"

@@ -278,6 +278,7 @@ def write_rooms(folder: Path, rooms: dict[str, tuple[int, bool]]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_only_labeled_rooms_are_trained_on_and_held_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

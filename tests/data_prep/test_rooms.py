@@ -116,6 +116,7 @@ def test_more_rooms_leave_the_first_ones_as_they_are() -> None:
     assert len({plan.name for plan in plan_area(5, 2, 40)}) == 40
 
 
+@pytest.mark.slow
 def test_same_bytes_for_any_number_of_workers_and_after_a_kill(building: Path, tmp_path: Path) -> None:
     # what a killed run leaves: complete rooms, a room half-written, no file of a room it had not begun
     out = shutil.copytree(building, tmp_path / "raw")

@@ -343,6 +343,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_command_with_two_processes(raw: Path, out: Path, tmp_path: Path) -> None:
     prepare(raw, tmp_path / "alone", workers=1, normals=True)
     done = command("--normals", raw, out, "--workers", 2)

@@ -40,6 +40,7 @@ def passed_files(call: Callable[[], object]) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_batch_from_yaml_to_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_fake_building(tmp_path / "rooms", num_points=800)
     options = "--trainer.max_epochs 1 --trainer.progress_bar false --trainer.accelerator cpu --data.loop 1"

@@ -60,6 +60,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
     return rooms, folder / "frames", folder
 
 
+@pytest.mark.slow
 def test_the_report_and_the_picture(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     rooms, frames, folder = folders
     report = compare(

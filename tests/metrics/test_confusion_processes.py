@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 import torch.multiprocessing as mp
 
@@ -19,6 +20,7 @@ def count_in_a_process(rank: int, file: str, pred: torch.Tensor, target: torch.T
     assert rank == 0 or not matrix.counts.any()
 
 
+@pytest.mark.slow
 def test_sums_over_processes(tmp_path: Path) -> None:
     pred, target = torch.randint(0, 4, (500,)), torch.randint(-1, 4, (500,))
     mp.spawn(count_in_a_process, args=(str(tmp_path / "rendezvous"), pred, target), nprocs=2)

@@ -41,6 +41,7 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "official.pth"
 
 
+@pytest.mark.slow
 def test_with_data_the_file_is_a_checkpoint(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

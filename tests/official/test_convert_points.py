@@ -145,6 +145,7 @@ def test_pretrained_encoder_under_a_new_decoder_and_head(tmp_path: Path) -> None
     assert found.model.backbone.input_shift.tolist() == [0, 0.5, 0.5, 0.5]
 
 
+@pytest.mark.slow
 def test_wrapped_backbone_of_probing(tmp_path: Path) -> None:
     encoder = network("sonata", **NO_DECODER)
     upcast = part("backbones.points.frozen.Upcast", backbone=backbone("sonata", **NO_DECODER))

@@ -46,6 +46,7 @@ def test_gpu_row_has_the_name_and_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row.points_per_s == points / row.ours_s
 
 
+@pytest.mark.slow
 def test_rows_of_the_image_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "EDGE", 5)
     monkeypatch.setattr(image, "WIDTHS", (16, 64))
@@ -63,6 +64,7 @@ def test_rows_of_the_image_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert row["speedup"] == pytest.approx(row["other_s"] / row["ours_s"])
 
 
+@pytest.mark.slow
 def test_results_are_compared_before_they_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "EDGE", 5)
     monkeypatch.setattr(image, "WIDTHS", (16, 64))
@@ -105,6 +107,7 @@ def test_throughput_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert f"| 1 MB | {rows[0]['points_per_s']:,.0f} |" in table
 
 
+@pytest.mark.slow
 def test_peak_memory_is_that_of_the_function_alone() -> None:
     """Memory held or freed before does not count; 40 MB and the tensor objects are allocated."""
     code = (

@@ -445,6 +445,7 @@ def test_cropped_batches_are_spheres_with_matching_rows() -> None:
     assert any(near >= radius for near, radius in zip(nearest, radii)), "no center makes it a sphere"
 
 
+@pytest.mark.slow
 def test_the_error_of_a_killed_worker_names_its_file(
     building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

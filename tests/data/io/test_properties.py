@@ -78,6 +78,7 @@ def tables(draw: st.DrawFn) -> tuple[pd.DataFrame, tuple[str, ...], np.ndarray |
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
     index=st.booleans(),
 )
+@pytest.mark.slow
 def test_tables_of_pandas(
     content: tuple[pd.DataFrame, tuple[str, ...], np.ndarray | None], separator: str, quoting: Any, missing: str,
     end: str, encoding: str, index: bool,
