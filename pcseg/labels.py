@@ -131,6 +131,15 @@ def class_colors(schema: LabelSchema, palette: Palette = "canonical") -> np.ndar
     return np.array([*colors, UNLABELED], dtype=np.uint8)
 
 
+def distinct_colors(count: int) -> tuple[tuple[int, int, int], ...]:
+    """Return colors of classes that have none: distinct hues, by the golden ratio."""
+    hues = [(0.618034 * i) % 1 for i in range(count)]
+    colors = [
+        colorsys.hsv_to_rgb(hue, 0.55 + 0.4 * (i % 2), 0.95 - 0.3 * (i % 3) / 2) for i, hue in enumerate(hues)
+    ]
+    return tuple((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colors)
+
+
 def _shifted(color: tuple[int, int, int], rounds: int) -> tuple[int, ...]:
     """Return the color lighter after one round, darker after two, then paler with lightnesses spread evenly."""
     hue, light, saturation = colorsys.rgb_to_hls(*(value / 255 for value in color))

@@ -1,6 +1,5 @@
 """Read the description of your own data: a YAML file for a folder of labeled clouds."""
 
-import colorsys
 import json
 import re
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pcseg.config_names import read_yaml
 from pcseg.data.alignment import Units, Up
 from pcseg.data.io.columns import AXES, INSTANCE_NAMES, Columns, label_columns, normalize_name, parse_names
 from pcseg.errors import UserError
-from pcseg.labels import IGNORE_INDEX, LabelSchema, is_file_name
+from pcseg.labels import IGNORE_INDEX, LabelSchema, distinct_colors, is_file_name
 
 FIELDS = ("pos", "color", "normal", "label", "instance")
 
@@ -200,13 +199,8 @@ def _names(given: Any, path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
 
 def _colors(given: Any, names: tuple[str, ...], path: Path) -> tuple[tuple[int, int, int], ...]:
-    if given is None:  # distinct hues, by the golden ratio
-        hues = [(0.618034 * index) % 1 for index in range(len(names))]
-        colors = [
-            colorsys.hsv_to_rgb(hue, 0.55 + 0.4 * (i % 2), 0.95 - 0.3 * (i % 3) / 2)
-            for i, hue in enumerate(hues)
-        ]
-        return tuple((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colors)
+    if given is None:
+        return distinct_colors(len(names))
     rows = list(given.values()) if isinstance(given, dict) and list(given) == list(names) else given
     try:
         table = np.array(rows).astype(np.int64)

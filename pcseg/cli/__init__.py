@@ -240,13 +240,12 @@ def make_parser(function: Callable[..., object], *, prog: str | None = None) -> 
     parser = ShortErrorParser(prog=prog, description=summary, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file; a later one overrides an earlier one.")
     parameters = inspect.signature(function).parameters.values()
-    positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
-    lists = {p.name for p in positional if list[Path] in (p.annotation, *get_args(p.annotation))}
-    parser.add_function_arguments(
-        function, as_group=False, as_positional=bool(positional), skip={CONFIG, *lists}
-    )
-    for name in lists:
-        parser.add_argument(name, nargs="+", type=Path)
+    positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    lists = {p.name: p for p in positional if list[Path] in (p.annotation, *get_args(p.annotation))}
+    required = any(p.default is p.empty for p in positional)
+    parser.add_function_arguments(function, as_group=False, as_positional=required, skip={CONFIG, *lists})
+    for name, p in lists.items():
+        parser.add_argument(name, nargs="+" if p.default is p.empty else "*", type=Path)
     return parser
 
 

@@ -54,7 +54,8 @@ def help_parser(target: str, prog: str) -> argparse.ArgumentParser:
                     parser, home, f"--{name}.{ast.unparse(field.target)}", field.annotation, field.value, text
                 )
         elif annotation is not None:
-            option = name if argument in arguments.args and default is None else f"--{name}"
+            several = ast.unparse(annotation).startswith("list")
+            option = name if argument in arguments.args and (default is None or several) else f"--{name}"
             _add_option(parser, source, option, annotation, default, helps.get(name, ""))
     return parser
 
@@ -151,5 +152,7 @@ def _add_option(
     if option.startswith("--"):
         parser.add_argument(option, metavar=option.rpartition(".")[2].strip("-").upper(), help=text)
     else:
-        several = ast.unparse(annotation).startswith("list")
-        parser.add_argument(option, nargs="+" if several else None, help=text)
+        several = "+" if default is None else "*"
+        parser.add_argument(
+            option, nargs=several if ast.unparse(annotation).startswith("list") else None, help=text
+        )

@@ -35,6 +35,7 @@ class Report:
         boundary: Points near class boundaries, ``(2, K)``, see :func:`~pcseg.metrics.boundary.boundary_counts`.
         rooms: Confusion matrix of every room, ``(R, K, K + 1)``, for confidence intervals.
         ids: Ids of the classes in ScanNet's files, if its result file is written too.
+        calibration: See :func:`~pcseg.metrics.calibration.calibration_scores`, over points with a predicted class.
     """
 
     provenance: dict[str, Any]
@@ -45,6 +46,7 @@ class Report:
     boundary: Tensor | None = None
     rooms: Tensor | None = None
     ids: tuple[int, ...] | None = None
+    calibration: dict[str, Any] | None = None
 
     def __add__(self, other: "Report") -> "Report":
         """Return the report of both splits together, with the provenance of the first and without baselines."""
@@ -100,6 +102,7 @@ class Report:
                 "mean_iou": finite(mean(near)),
                 "iou": dict(zip(self.names, map(finite, near))),
             },
+            "calibration": self.calibration,
             "absent_classes": self.absent_classes,
             "only_predicted_classes": self.only_predicted_classes,
             "classes": [
@@ -120,6 +123,7 @@ class Report:
             self._group_table(),
             self._interval_sentence(),
             self._boundary_sentence(),
+            self._calibration(),
             self._absent_sentence(),
             self._class_table(),
             "## Provenance",
@@ -161,11 +165,30 @@ class Report:
             f"within {width:g} to {2 * width:g} m)."
         )
 
+    def _calibration(self) -> str:
+        """Return the calibration as a sentence and a table, empty without confidences."""
+        if self.calibration is None or not self.calibration["accuracy_at"]:
+            return ""
+        found = self.calibration
+        rows = [
+            [f"{low:g}", percent(share, 1), percent(right, 1)] for low, share, right in found["accuracy_at"]
+        ]
+        return (
+            f"Expected calibration error {found['error']:.3f}: a mean confidence of {percent(found['confidence'])} at "
+            f"an accuracy of {percent(found['accuracy'])}, over the points with a predicted class.\n\n"
+            + table(["confidence at least", "points", "accuracy"], rows)
+        )
+
     def _absent_sentence(self) -> str:
         text = f"Absent classes (neither labeled nor predicted): {', '.join(self.absent_classes) or 'none'}."
         if self.only_predicted_classes:
             names = ", ".join(self.only_predicted_classes)
             text += f" Predicted but never labeled (IoU 0 in both conventions, no accuracy): {names}."
+        missing = float(self.matrix.counts[:, -1].sum() / max(1, int(self.matrix.counts.sum())))
+        if missing:
+            text += (
+                f" {percent(missing)} % of the labeled points have no predicted class and count as errors."
+            )
         return text
 
     def _class_table(self) -> str:

@@ -10,8 +10,14 @@ import torch
 from pcseg.checkpoint import LoadedModel
 from pcseg.data.indoor import INDOOR, LABEL_SETS, from_indoor
 from pcseg.errors import UserError
+from pcseg.labels import LabelSchema
 
 Classes = Literal["s3dis", "scannet", "indoor", "coarse"]
+
+
+def label_set(classes: Classes) -> LabelSchema:
+    """Return the classes of a label set by its name in options."""
+    return LABEL_SETS["scannet20" if classes == "scannet" else classes]
 
 
 def with_classes(model: LoadedModel, classes: Classes) -> LoadedModel:

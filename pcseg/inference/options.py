@@ -1,4 +1,4 @@
-"""Options that apply to models of points or of images only."""
+"""Options that do not apply to a kind of model or data."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -7,18 +7,20 @@ from pcseg.checkpoint import LoadedModel
 from pcseg.errors import UserError
 
 
-def refuse_options(command: Callable[..., object], model: LoadedModel, values: Mapping[str, object]) -> None:
-    """Raise :class:`UserError` if a command was given an option that does not apply to the kind of a model.
+def refuse_options(
+    command: Callable[..., object], owner: LoadedModel | str, values: Mapping[str, object]
+) -> None:
+    """Raise :class:`UserError` if a command was given an option that does not apply.
 
     Args:
         command: Function of the command, whose signature has the defaults.
-        model: The model.
-        values: The options that do not apply to its kind, by name. They must have their defaults.
+        owner: What the options do not apply to: the kind of a model, or in words.
+        values: The options that do not apply, by name. They must have their defaults.
     """
     parameters = inspect.signature(command).parameters
+    if isinstance(owner, LoadedModel):
+        kind = {"points": "a point model", "images": "an image model"}[owner.kind]
+        owner = f"{owner.path}, which is {kind}"
     for name, value in values.items():
         if value != parameters[name].default:
-            kind = {"points": "a point model", "images": "an image model"}[model.kind]
-            raise UserError(
-                f"--{name}: does not apply to {model.path}, which is {kind}. Leave the option out."
-            )
+            raise UserError(f"--{name}: does not apply to {owner}. Leave the option out.")

@@ -1,5 +1,7 @@
 """Calibration of probabilities: temperature scaling, expected calibration error, accuracy at each confidence."""
 
+from typing import Any
+
 import numpy as np
 
 BINS = 15
@@ -63,3 +65,14 @@ def accuracy_table(confidence: np.ndarray, correct: np.ndarray) -> list[tuple[fl
         kept = confidence >= level
         rows.append((level, float(kept.mean()), float(correct[kept].mean()) if kept.any() else float("nan")))
     return rows
+
+
+def calibration_scores(confidence: np.ndarray, correct: np.ndarray) -> dict[str, Any]:
+    """Return the expected calibration error, mean confidence and accuracy, and the filled rows of the table."""
+    known = len(confidence) > 0
+    return {
+        "error": calibration_error(confidence, correct),
+        "confidence": float(confidence.mean(dtype=np.float64)) if known else None,
+        "accuracy": float(correct.mean()) if known else None,
+        "accuracy_at": [row for row in accuracy_table(confidence, correct) if row[1] > 0] if known else [],
+    }

@@ -1,18 +1,23 @@
-"""Write a file with predicted classes in its own format."""
+"""Write and read files with predicted classes in their own format."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from pcseg.data.indoor import LABEL_SETS
 from pcseg.data.io.clouds import CLOUD_READERS, Cloud, read_table
-from pcseg.data.io.labels import FIELDS, PointLabels
+from pcseg.data.io.labels import FIELDS, LABEL_FIELD, PointLabels
+from pcseg.data.io.las import open_las
 from pcseg.data.io.las_labels import write_las
 from pcseg.data.io.ply import parse_header
 from pcseg.data.io.ply_rows import LONGEST_HEADER, binary_vertices
 from pcseg.data.io.record_labels import write_hdf5, write_npy, write_npz, write_pcd, write_ply
 from pcseg.data.io.text import read_text
 from pcseg.data.io.text_labels import point_lines, write_text
+from pcseg.errors import UserError
+from pcseg.labels import LabelSchema, distinct_colors
 
 Writer = Callable[[Path, Path, PointLabels], None]
 
@@ -76,3 +81,47 @@ def write_laz_of_e57(source: Path, target: Path, labels: PointLabels) -> None:
         las[short] = column
     with target.open("wb") as out:
         las.write(out, do_compress=True)
+
+
+def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray, LabelSchema]:
+    """Return the classes ``(N,)``, confidences ``(N,)`` and label schema of a file with predicted classes.
+
+    Raises:
+        UserError: The file is damaged, or has no predicted classes or no names of them.
+    """
+    columns = read_table(path).columns
+    added = [name for name in columns if re.fullmatch(rf"{LABEL_FIELD}(_\d+)?", name)]
+    confidence = columns.get(added[-1].replace(LABEL_FIELD, "confidence")) if added else None
+    schema = _read_legend(path)
+    if confidence is None or schema is None:
+        lacks = "classes" if confidence is None else "names of the classes"
+        raise UserError(
+            f"{path}: has no predicted {lacks}. Pass a .npz, LAS, PLY or PCD file of pcseg predict."
+        )
+    label = columns[added[-1]].astype(np.int16)
+    if label.max(initial=-1) >= schema.num_classes:
+        raise UserError(f"{path}: its predicted classes are not those of its legend. Predict again.")
+    return label, confidence.astype(np.float32), schema
+
+
+def _read_legend(path: Path) -> LabelSchema | None:
+    """Return the classes that a file names, those of the last prediction if there are several."""
+    suffix = path.suffix.lower()
+    if suffix in (".las", ".laz"):
+        records = [r for r in open_las(path).header.vlrs if (r.user_id, r.record_id) == ("pcseg", 1)]
+        text = records[-1].record_data_bytes().decode(errors="replace") if records else None
+        return None if text is None else LabelSchema.from_json(text, source=str(path))
+    names: list[str] = []
+    if suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            names = file["class_names"].tolist() if "class_names" in file.files else []
+    elif suffix in (".ply", ".pcd"):
+        with path.open("rb") as stream:
+            head = stream.read(LONGEST_HEADER)
+        lines = re.findall(rb"^(?:comment|#) predicted_class (\d+) ([^\r\n]+)", head, re.MULTILINE)
+        first = max((at for at, line in enumerate(lines) if line[0] == b"0"), default=0)
+        names = [name.decode("unicode_escape") for _, name in lines[first:]]
+    known = next((schema for schema in LABEL_SETS.values() if list(schema.names) == names), None)
+    if known is not None or not names:
+        return known
+    return LabelSchema(name="the file", names=tuple(names), colors=distinct_colors(len(names)))
