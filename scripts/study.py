@@ -19,7 +19,7 @@ def names() -> list[str]:
 def study(
     name: str,
     *,
-    data: Path = Path("data/rooms"),
+    data: Path | None = None,
     out: Path = Path("runs/studies"),
     report: Path = Path("docs/studies"),
     seeds: int = 3,
@@ -33,7 +33,8 @@ def study(
 
     Args:
         name: Name of the study; an unknown name lists them.
-        data: Prepared folder, as ``scripts/quickstart.sh`` makes it.
+        data: Prepared folder, as ``scripts/quickstart.sh`` makes it (frames: ``scripts/quickstart_2d.sh``); by default
+            that of the study.
         out: Folder of the runs, shared by all studies. Runs with ``epochs`` have a subfolder of their own.
         report: Folder of the table.
         seeds: Number of seeds.
@@ -47,18 +48,18 @@ def study(
     from studies.harness import run_interventions, run_study
     from studies.report import read_outcomes, write_report
 
-    from pcseg.data.manifest import Manifest
+    from pcseg.data.manifest import MANIFEST_NAME, Manifest
 
     if name not in names():
         raise UserError(f"{name}: unknown study. Choose from {', '.join(names())}.")
     module = importlib.import_module(f"studies.{name}")
     whole, wanted = module.study(None), module.study(variants)
+    data = data or whole.data
     budget = [] if epochs is None else ["--trainer.max_epochs", str(epochs)]
+    manifest = Manifest.read(data).hash if (data / MANIFEST_NAME).is_file() else ""
     runs = out if epochs is None else out / f"epochs_{epochs}"
     others = [v for v in whole.variants if variants is not None and v.name not in variants]
-    kept = read_outcomes(
-        report / f"{name}.json", others, manifest=Manifest.read(data).hash, budget=budget, seeds=seeds
-    )
+    kept = read_outcomes(report / f"{name}.json", others, manifest=manifest, budget=budget, seeds=seeds)
     # interventions need the checkpoints of the first variant, not only its row
     finished = set() if wanted.interventions else {outcome.variant.name for outcome in kept}
     todo = replace(wanted, variants=tuple(v for v in wanted.variants if v.name not in finished))

@@ -30,6 +30,7 @@ class Variant:
         options: Changes of it, as options of ``pcseg train``.
         note: Description for the reader of the table.
         base: Name of the variant it is compared with; by default the first of the study.
+        score: Options of ``pcseg evaluate``.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Variant:
     options: tuple[str, ...] = ()
     note: str = ""
     base: str = ""
+    score: tuple[str, ...] = ("--fragments", "1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,7 @@ class Study:
         interventions: Changes of one trained variant.
         intervened: Name of this variant; by default the first.
         criteria: Claims that the table confirms or not.
+        data: Prepared folder, unless another is given.
     """
 
     title: str
@@ -77,6 +80,7 @@ class Study:
     interventions: tuple[Intervention, ...] = ()
     intervened: str = ""
     criteria: tuple[Criterion, ...] = ()
+    data: Path = Path("data/rooms")
 
 
 def chosen(variants: Sequence[Variant], names: Sequence[str] | None) -> tuple[Variant, ...]:
@@ -162,7 +166,7 @@ def _train_and_score(
         train += ["--out", str(folder.resolve()), "--seed", str(seed), "--resume", "true"]
         train += ["--trainer.progress_bar", "false", *train_options, *variant.options]
         score = ["pcseg", "evaluate", "--ckpt", str((folder / "best.ckpt").resolve())]
-        score += ["--out", str(results.parent.resolve()), "--fragments", "1", "--progress_bar", "false"]
+        score += ["--out", str(results.parent.resolve()), "--progress_bar", "false", *variant.score]
         for command in (train, score):
             run_module(command, log=folder / "log.txt", jobs=jobs)
     return json.loads(results.read_text())

@@ -79,7 +79,7 @@ def read_outcomes(
     Args:
         path: ``NAME.json`` of :func:`write_report`.
         variants: The rows to return.
-        manifest: Required hash of the rooms.
+        manifest: Required hash of the rooms; empty for images, whose rows are not kept.
         budget: Required options of training.
         seeds: Required number of seeds.
 
@@ -99,7 +99,7 @@ def read_outcomes(
         row = rows.get(variant.name)
         if row is None or len(row["miou"]) != seeds:
             continue
-        same_rooms = all(protocol["manifest"] == manifest for protocol in row["protocols"])
+        same_rooms = all(protocol.get("manifest") == manifest for protocol in row["protocols"])
         if same_rooms and (row["config"], row["options"]) == (variant.config, list(variant.options)):
             outcomes.append(_outcome(row, variant))
     return outcomes
@@ -126,10 +126,13 @@ def markdown(
     compared = f"*{first.variant.name}*" + (
         f", or for variants of *{'* and *'.join(others)}* to that one" if others else ""
     )
+    scored = f"original points of {protocol['scenes']}"
+    if "images" in protocol:
+        scored = f"pixels of {protocol['images']} images of {protocol['scenes']}"
     seeds = f"{len(first.results)} seed{'s' if len(first.results) > 1 else ''}"
     lines = [f"# {study.title}", "", study.question, "", f"Made by `{command}`.", ""]
     lines += [
-        f"mIoU in percent of all original points of {protocol['scenes']} unseen rooms "
+        f"mIoU in percent of all {scored} unseen rooms "
         f"({protocol['release']}; {', '.join(protocol['splits'])}), {seeds}. Δ is the paired "
         f"difference to {compared}; ≈ marks differences within noise (at most two standard errors).",
         "",

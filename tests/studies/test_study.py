@@ -5,8 +5,9 @@ import runpy
 from pathlib import Path
 
 import pytest
+from helpers.fake_images import write_room_frames
 from helpers.fakes import write_fake_building
-from studies import class_features
+from studies import class_features, image_heads
 from studies.cost import measure_costs, training_step
 from studies.ctnet_variants import CTVariantBody
 from studies.harness import (
@@ -151,6 +152,11 @@ def building(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_fake_building(tmp_path_factory.mktemp("building"), num_points=800)
 
 
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_room_frames(tmp_path_factory.mktemp("frames"), rooms={"Area_1": 8, "Area_5": 1})
+
+
 OWN = [variant for variant in class_features.VARIANTS if variant.name not in class_features.SHARED]
 
 
@@ -166,6 +172,13 @@ def test_variants_of_ctnet_train_one_step(variant: Variant, building: Path) -> N
     assert (model.head.body.embedding is not None) == ("class_features" in values)
     for name, parameter in model.head.named_parameters():
         assert parameter.grad is not None, name
+
+
+@pytest.mark.parametrize("variant", image_heads.HEADS, ids=lambda variant: variant.name)
+def test_variants_of_images_train_one_step(variant: Variant, frames: Path) -> None:
+    model, step = training_step(variant, data=frames)
+    step()
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 @pytest.mark.slow
@@ -216,5 +229,6 @@ def test_unknown_study_lists_the_known(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         run(command, args=["nothing"])
     assert (
-        "nothing: unknown study. Choose from class_features, head_options, heads." in capsys.readouterr().err
+        "nothing: unknown study. Choose from class_features, head_options, heads, image_heads."
+        in capsys.readouterr().err
     )
