@@ -183,7 +183,7 @@ class TileStore:
     def write_results(self, cells: Cells, chosen: np.ndarray, results: np.ndarray) -> None:
         """Write the results of the chosen entries, records of ``FIELDS``."""
         done = 0
-        with self.results.open("r+b" if self.results.exists() else "w+b") as stream:
+        with self.results.open("r+b") as stream:
             for start, count in _runs(cells.start[chosen], cells.count[chosen]):
                 stream.seek(start * FIELDS.itemsize)
                 stream.write(results[done : done + count].tobytes())

@@ -1,5 +1,6 @@
 """Predict scans of any size tile by tile, with bounded memory, resumed after an interruption."""
 
+import errno
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from pcseg.files import atomic_paths, output_folder, write_text
 from pcseg.inference.clouds import class_shares, confident_labels, sample_in_frame
 from pcseg.inference.points import POINTS_PER_PASS, PointOptions, predict_scene
 from pcseg.inference.scan_axes import ScanAxes, find_axes
+from pcseg.inference.tile_cuts import cut_tiles, within
 from pcseg.inference.tile_store import Cells, StoredLabels, TileStore
 
 ALIGNED = 64
@@ -109,16 +111,23 @@ def predict_in_tiles(
     )
     remarks.append(require_disk(files, store, out))
     try:
+        versions = list(map(file_version, files))
         cells = fill_store(store, model, files, axes, options, on_progress)
         tiles = predict_tiles(model, store, cells, axes, options, on_progress)
+        changed = next((file for file, old in zip(files, versions) if file_version(file) != old), None)
+        if changed is not None:
+            raise UserError(f"{changed.path}: changed while it was predicted. Run the command again.")
         paths, shares = write_files(model, store, cells, files, out, on_progress)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(
             f"run the command again to resume; finished tiles are in {store.folder}"
         ) from error
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+        name = store.folder if full else error.filename or store.folder
         raise UserError(
-            f"{store.folder}: {reason(error)}. Free disk space and run the command again; finished tiles are kept."
+            f"{name}: {error.strerror or reason(error)}. {'Free disk space' if full else 'Check it'} and run the "
+            "command again; finished tiles are kept."
         ) from error
     shutil.rmtree(store.folder)
     remarks += [f"prediction: {sum(f.count for f in files):,} points in {tiles} tiles"]
@@ -148,16 +157,20 @@ def size_text(size: float) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
+def file_version(file: PartedFile) -> tuple[str, int, int]:
+    """Return path, size and time of a file."""
+    stat = file.path.stat()
+    return str(file.path.resolve()), stat.st_size, stat.st_mtime_ns
+
+
 def fill_store(
     store: TileStore, model: LoadedModel, files: Sequence[PartedFile], axes: ScanAxes, options: TileOptions,
     on_progress: OnProgress,
 ) -> Cells:  # fmt: skip
     """Return the rows of all points; those of an earlier call with the same files, model and options are used."""
-    stats = [
-        (str(file.path.resolve()), file.path.stat().st_size, file.path.stat().st_mtime_ns) for file in files
-    ]
+    versions = list(map(file_version, files))
     state = json.dumps(
-        [__version__, model.hash, model.schema.names, stats, axes.frame.to_json(), repr(options)]
+        [__version__, model.hash, model.schema.names, versions, axes.frame.to_json(), repr(options)]
     )
     path = store.folder / "state.json"
     cells = store.cells() if path.is_file() and path.read_text() == state else None
@@ -180,38 +193,6 @@ def fill_store(
         raise
 
 
-def cut_tiles(
-    cells: Cells, *, margin: int, max_voxels: int, max_rows: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return rectangles of cells, as lowest and highest cell ``(2,)``, that contain every cell exactly once.
-
-    The longer edge of a rectangle is halved (by number of voxels) until it and ``margin`` cells around it have at
-    most ``max_voxels`` voxels and ``max_rows`` rows, or it is one cell.
-    """
-    xy, row = np.unique(cells.xy, axis=0, return_inverse=True)
-    rows = np.bincount(row.reshape(-1), cells.count, len(xy))
-
-    def cut(inside: np.ndarray, near: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        low, high = xy[inside].min(axis=0), xy[inside].max(axis=0)
-        near = near[within(xy[near], low - margin, high + margin)]
-        if len(inside) == 1 or (cells.voxels[near].sum() <= max_voxels and rows[near].sum() <= max_rows):
-            return [(low, high)]
-        coordinate = xy[inside, int(np.argmax(high - low))]
-        order = np.argsort(coordinate, kind="stable")
-        sums = np.cumsum(cells.voxels[inside][order])
-        middle = coordinate[order[np.searchsorted(sums, sums[-1] / 2)]]
-        above = coordinate >= max(middle, coordinate.min() + 1)
-        return [*cut(inside[~above], near), *cut(inside[above], near)]
-
-    everything = np.arange(len(xy))
-    return cut(everything, everything) if len(xy) else []
-
-
-def within(xy: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return the mask ``(N,)`` of the cells or voxels between two corners, which are included."""
-    return np.asarray(((xy >= low) & (xy <= high)).all(axis=1))
-
-
 def predict_tiles(
     model: LoadedModel, store: TileStore, cells: Cells, axes: ScanAxes, options: TileOptions, on_progress: OnProgress
 ) -> int:  # fmt: skip
@@ -221,6 +202,7 @@ def predict_tiles(
     tiles = cut_tiles(cells, margin=-(-margin // edge), max_voxels=most, max_rows=options.max_rows)
     total = int(cells.count.sum())
     finished = store.finished()
+    store.results.touch()
     done = 0
     for number, (low, high) in enumerate(tiles):
         core = np.flatnonzero(within(cells.xy, low, high))

@@ -21,7 +21,8 @@ from pcseg.inference.clouds import predict_cloud
 from pcseg.inference.memory import choose_tiles, parse_memory
 from pcseg.inference.points import PointOptions
 from pcseg.inference.predict import predict_file
-from pcseg.inference.tiles import TileOptions, cut_tiles, predict_in_tiles
+from pcseg.inference.tile_cuts import cut_tiles, within
+from pcseg.inference.tiles import TileOptions, predict_in_tiles
 
 PART = 3001
 COUNT = 8_000
@@ -211,6 +212,6 @@ def test_tiles_hold_every_cell_once() -> None:
     count = np.full(len(xy), 10)
     cells = tile_store.Cells(part=count * 0, xy=xy, start=np.cumsum(count) - count, count=count, voxels=count)
     found = cut_tiles(cells, margin=1, max_voxels=300, max_rows=10**6)
-    inside = sum(tiles.within(xy, low, high).astype(int) for low, high in found)
+    inside = sum(within(xy, low, high).astype(int) for low, high in found)
     assert (inside == 1).all()
-    assert all(10 * tiles.within(xy, low - 1, high + 1).sum() <= 300 for low, high in found)
+    assert all(10 * within(xy, low - 1, high + 1).sum() <= 300 for low, high in found)

@@ -116,3 +116,17 @@ def test_prediction_in_tiles_resumes_when_there_is_space(tmp_path: Path, small_d
     predict_file(scan, out=out, **options)
     assert files_in(small_disk) == {"out/a_labeled.ply"}
     assert (PlyData.read(out / "a_labeled.ply")["vertex"]["predicted_class"] >= 0).all()
+
+
+def test_a_read_only_folder(tmp_path: Path, small_disk: Path) -> None:
+    """One line before the work; the permissions of a file system also bind the superuser."""
+    scan = tmp_path / "a.ply"
+    write_ply(scan, dict(zip("xyz", np.random.default_rng(0).random((3, 100)).astype(np.float32))))
+    resize(small_disk, "16k,ro")
+    ckpt = write_checkpoint(tmp_path / "a.ckpt")
+    for together in (True, False):
+        for out, message in ((small_disk, "not writable"), (small_disk / "new", "cannot be created")):
+            with pytest.raises(UserError, match=message) as error:
+                predict_file(scan, ckpt=ckpt, out=out, together=together, progress_bar=False, units="m")
+            assert not clear(error.value, str(out))
+    assert files_in(small_disk) == set()

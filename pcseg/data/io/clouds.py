@@ -98,7 +98,7 @@ def read_cloud(path: Path, *, columns: str | None = None, allow_empty: bool = Fa
         UserError: The file is missing, damaged or empty, has an unknown suffix, or has no x, y and z.
     """
     path = Path(path)
-    _require_readable(path)
+    require_readable(path)
     if columns is None and is_prepared(path):
         cloud = _read_prepared(path)
     else:
@@ -117,7 +117,7 @@ def read_table(path: Path, *, columns: str | None = None) -> PointTable:
     Raises:
         UserError: As :func:`read_cloud`.
     """
-    _require_readable(path)
+    require_readable(path)
     reader, names = CLOUD_READERS[path.suffix.lower()], parse_names(columns) if columns else ()
     try:
         with np.errstate(all="ignore"):  # overflow gives infinite values, which are checked later
@@ -177,7 +177,7 @@ def from_table(table: PointTable, path: Path, *, like: PointTable | None = None)
     )
 
 
-def _require_readable(path: Path) -> None:
+def require_readable(path: Path) -> None:
     """Raise :class:`UserError` unless ``path`` is a non-empty file with a known suffix."""
     suffix = path.suffix.lower()
     if path.is_dir():

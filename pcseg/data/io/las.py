@@ -188,6 +188,8 @@ def read_las(path: Path) -> PointTable:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
+    if not path.is_file():
+        return UserError(f"{path}: no longer exists. Restore it.")
     return UserError(
         f"{path}: cannot be read as LAS ({reason(error)}). The file is damaged. Export it again."
     )

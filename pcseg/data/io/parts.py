@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.data.io.arrays import NAMES, from_arrays
-from pcseg.data.io.clouds import named
+from pcseg.data.io.clouds import named, require_readable
 from pcseg.data.io.columns import PointTable, normalize_name, parse_names
 from pcseg.data.io.las import open_las
 from pcseg.data.io.ply_rows import binary_vertices
@@ -46,8 +46,9 @@ def open_parts(path: Path, *, columns: str | None = None) -> PartedFile:
     """Open a file for reading in parts.
 
     Raises:
-        UserError: The format cannot be read in parts; the message names a conversion.
+        UserError: The file is missing or empty, or its format cannot be read in parts; the message names a conversion.
     """
+    require_readable(path)
     suffix, names = path.suffix.lower(), parse_names(columns) if columns else ()
     if suffix in (".las", ".laz"):
         file = open_las(path)
