@@ -1,4 +1,7 @@
-"""Sparse convolution and its gradients in plain PyTorch, by gathers and dense matrix products."""
+"""Sparse convolution and its gradients in plain PyTorch, by gathers and dense matrix products.
+
+On a GPU the kernels of :mod:`pcseg.ops.triton_conv` take their place if they are installed.
+"""
 
 from collections.abc import Iterator
 
@@ -7,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
+from pcseg.ops import triton_conv
 from pcseg.ops.kernel_map import BLOCK_ROWS, KernelMap, of_device
 
 # Values gathered at a time if every kernel offset is gathered: the second-level cache, or some memory of a GPU.
@@ -82,6 +86,8 @@ class _SparseConv(torch.autograd.Function):
 
 def gather_product(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
     """Compute :func:`sparse_conv` without autograd."""
+    if triton_conv.takes(x, weight.shape[2], kernel_map):
+        return triton_conv.product(x, weight, kernel_map)
     x = _sorted(x, kernel_map.in_order)
     if should_group(kernel_map, *weight.shape[1:]):
         out = _product_by_groups(x, weight, kernel_map)
@@ -94,6 +100,8 @@ def gather_product(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
 def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap) -> Tensor:
     """Return the gradient of :func:`gather_product` with respect to ``weight``, ``(K, C, C_out)``."""
     channels, out_channels = x.shape[1], grad.shape[1]
+    if triton_conv.takes(x, out_channels, kernel_map):
+        return triton_conv.weight_gradient(x, grad, kernel_map)
     # Accumulated in float32: many small sums would lose too much in half precision.
     dtype = torch.promote_types(x.dtype, torch.float32)
     total = torch.zeros(kernel_map.volume, channels, out_channels, dtype=dtype, device=x.device)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch_geometric.typing
+from helpers.dense_conv import random_voxels
 from helpers.fake_gpu import fake_gpu
 from helpers.fake_images import write_room_frames
 from helpers.fakes import write_fake_building
@@ -18,6 +20,7 @@ from helpers.models import sample_room
 from helpers.pyg_models import DGCNN, PointTransformer, SetAbstraction
 from helpers.tiny_ptv3 import tiny
 from torch import nn
+from torch_geometric.data import Batch
 
 from pcseg import heads
 from pcseg.backbones.images.hrnet import hrnet
@@ -42,7 +45,7 @@ from pcseg.labels import S3DIS
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.network import Network
-from pcseg.ops import segment, sparse_conv
+from pcseg.ops import segment, sparse_conv, triton_conv
 from pcseg.training.segmentor import best_class
 from pcseg.training.train import train
 from pcseg.training.trainer import TrainerOptions
@@ -133,6 +136,7 @@ def test_point_models(backbone: str, head: str, monkeypatch: pytest.MonkeyPatch)
     # the emulation does not see into compiled operators
     monkeypatch.setattr(torch_geometric.typing, "WITH_TORCH_SCATTER", False)
     monkeypatch.setattr(segment, "scatter_segment_csr", lambda: None)
+    monkeypatch.setattr(triton_conv, "kernels", lambda: None)
     features = FEATURES.get(backbone, ("color", "height"))
     room = with_height(sample_room(600), features)
     grid_pos = group_by_voxel(room.pos, 0.3)
@@ -162,6 +166,40 @@ def test_image_models(name: str) -> None:
         )
         found = model.probabilities(np.zeros((70, 64, 3), np.uint8), ImageOptions(flip=True))
     assert found.sum(0).min() > 0.99
+
+
+def launch(name: str, grid: Any, x: torch.Tensor, values: Any, strides: Any, **constants: Any) -> None:
+    """Compute what the kernels of spconv-triton compute."""
+    if name == "_gather_gemm_kernel":
+        x, weight, pairs, out = values[:4]
+        seen = x[pairs.clamp(min=0).long()].where(pairs[..., None] >= 0, 0)
+        out.copy_((seen.float() @ weight.float()).sum(0))
+        return
+    x, grad, rows, out_rows, first, out = values[:6]
+    out.zero_()
+    for offset, (start, end) in enumerate(pairwise(first.tolist())):
+        out[0, offset] = x[rows[start:end].long()].float().t() @ grad[out_rows[start:end].long()].float()
+
+
+def test_kernels_of_spconv_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their tables are made on the GPU, and the network computes the same with them."""
+    monkeypatch.setattr(triton_conv, "_launch", launch)
+    results = []
+    for kernels in (None, triton_conv):
+        monkeypatch.setattr(triton_conv, "kernels", lambda kernels=kernels: kernels)
+        triton_conv.usable.cache_clear()
+        torch.manual_seed(0)
+        with fake_gpu():
+            network = UNET(4).to("cuda")
+            voxels = random_voxels([60, 40])
+            x = torch.randn(100, 4).to("cuda")
+            batch = Batch(x=x, grid_pos=voxels.grid_pos.to("cuda"), ptr=voxels.ptr.to("cuda"))
+            out = network(batch)[0].x
+            out.square().sum().backward()
+            results.append([out, *(p.grad for p in network.parameters())])
+    triton_conv.usable.cache_clear()
+    for plain, found in zip(*results):
+        torch.testing.assert_close(found, plain, rtol=1e-2, atol=1e-3)
 
 
 def run_training(data: Any, backbone: Any, head: Any, out: Path) -> None:
