@@ -31,9 +31,9 @@ class SceneBatch:
     num_graphs: int = 1
 
     def to(self, device: torch.device | str) -> Self:
-        """Return the batch on another device, without ``voxels``."""
+        """Return the batch on another device, without ``voxels``; ``ptr`` stays where Python reads it."""
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        moved: dict[str, Any] = {name: value.to(device) for name, value in tensors.items()}
+        moved: dict[str, Any] = {name: value.to(device) for name, value in tensors.items() if name != "ptr"}
         return replace(self, **moved, voxels=None)
 
 

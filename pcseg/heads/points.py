@@ -15,6 +15,7 @@ from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.nn.tokens import LocalConv
 from pcseg.ops.clouds import cloud_ptr
 from pcseg.ops.points import PointSet
+from pcseg.ops.segment import bin_counts
 from pcseg.values import Count, Weight, checked
 
 
@@ -155,6 +156,7 @@ def token_rows(levels: list[Level], level: int) -> Tensor:
 
 def token_sizes(levels: list[Level], level: int) -> Tensor:
     """Return the number of voxels, or occupied cells of raw points, that each row of ``level`` stands for, ``(N,)``."""
-    rows, finest = token_rows(levels, level), levels[0].sites
-    sizes = finest.weight if isinstance(finest, PointSet) else None
-    return torch.bincount(rows, sizes, minlength=len(levels[level].x)).to(levels[0].x)
+    rows, finest, count = token_rows(levels, level), levels[0].sites, len(levels[level].x)
+    if isinstance(finest, PointSet):
+        return finest.weight.new_zeros(count).index_add_(0, rows, finest.weight).to(levels[0].x)
+    return bin_counts(rows, count).to(levels[0].x)

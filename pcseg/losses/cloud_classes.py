@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pcseg.ops.clouds import cloud_of_rows
+from pcseg.ops.segment import bin_counts
+
 
 def class_counts(y: Tensor, ptr: Tensor, num_classes: int) -> Tensor:
     """Return the number of tokens of each class in every cloud, ``(B, K)`` int64.
@@ -13,17 +16,14 @@ def class_counts(y: Tensor, ptr: Tensor, num_classes: int) -> Tensor:
         ptr: First token of every cloud, and N at the end, ``(B+1,)``.
         num_classes: K.
     """
-    num_clouds = len(ptr) - 1
-    cloud = torch.arange(num_clouds, device=y.device).repeat_interleave(ptr.diff(), output_size=len(y))
-    return group_class_counts(y, cloud, num_clouds, num_classes)
+    return group_class_counts(y, cloud_of_rows(ptr, len(y), y.device), len(ptr) - 1, num_classes)
 
 
 def group_class_counts(y: Tensor, group: Tensor, num_groups: int, num_classes: int) -> Tensor:
     """Return :func:`class_counts` of tokens that belong to the groups ``group`` ``(N,)``, ``(num_groups, K)``."""
     counted = (y >= 0) & (y < num_classes)
     bins = torch.where(counted, group * num_classes + y, num_groups * num_classes)
-    counts = torch.bincount(bins, minlength=num_groups * num_classes + 1)
-    return counts[:-1].view(num_groups, num_classes)
+    return bin_counts(bins, num_groups * num_classes + 1)[:-1].view(num_groups, num_classes)
 
 
 def class_shares(y: Tensor, group: Tensor, num_groups: int, num_classes: int) -> Tensor:

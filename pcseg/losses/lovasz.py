@@ -17,19 +17,35 @@ def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
         ignored. Without labeled rows the loss and its gradient are 0. Half precision is computed in float32.
     """
     labeled = target != IGNORE_INDEX
-    logits, target = logits[labeled], target[labeled]
-    if target.numel() == 0:
-        return logits.sum()
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    present = target.bincount().nonzero()[:, 0]  # many times faster than unique
-    # (K_present, N), so that the sort runs along contiguous rows
-    probability = logits.t().to(dtype, memory_format=torch.contiguous_format).softmax(0)[present]
-    foreground = target == present[:, None]
+    if logits.device.type == "cpu":
+        logits, target = logits[labeled], target[labeled]
+        if target.numel() == 0:
+            return logits.sum()
+        classes = target.bincount().nonzero()[:, 0]  # many times faster than unique
+        return _of_classes(_probability(logits, dtype)[classes], target == classes[:, None]).sum() / len(
+            classes
+        )
+    # A GPU would wait for the numbers of rows and classes: it sorts all, and ignored rows last.
+    foreground = target == torch.arange(logits.shape[1], device=target.device)[:, None]
+    present = foreground.any(1)
+    losses = _of_classes(_probability(logits, dtype), foreground, labeled)
+    return losses.where(present[:, None], 0).sum() / present.sum().clamp(min=1)
+
+
+def _probability(logits: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return ``(K, N)``, so that the sort runs along contiguous rows."""
+    return logits.t().to(dtype, memory_format=torch.contiguous_format).softmax(0)
+
+
+def _of_classes(probability: Tensor, foreground: Tensor, labeled: Tensor | None = None) -> Tensor:
+    """Return what every row adds to the loss of its classes, ``(K, N)``; rows that are not ``labeled`` add 0."""
     errors = torch.where(foreground, 1 - probability, probability)
+    if labeled is not None:
+        errors = errors.where(labeled, -1)  # after all others, where the Jaccard loss no longer grows
     order = errors.detach().argsort(dim=1, descending=True)
-    steps = jaccard_steps(foreground.gather(1, order), dtype)
-    weights = torch.empty_like(errors).scatter_(1, order, steps)
-    return (errors * weights).sum() / len(present)
+    steps = jaccard_steps(foreground.gather(1, order), probability.dtype)
+    return errors * torch.empty_like(errors).scatter_(1, order, steps)
 
 
 def jaccard_steps(foreground: Tensor, dtype: torch.dtype) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from pcseg.ops.segment import bin_counts
+
 Absent = Literal["excluded", "zero"]
 """How a mean treats a class that has no score: exclude it, or count it as 0."""
 
@@ -24,12 +26,12 @@ def confusion(pred: Tensor, target: Tensor, num_classes: int) -> Tensor:
         class and a false positive of no class, as in the ScanNet benchmark.
 
     Raises:
-        ValueError: A target is K or more.
+        ValueError: A target is K or more; on a GPU, an assertion of the device fails.
     """
-    labeled = target >= 0
-    pred, target = pred[labeled].long(), target[labeled].long()
-    pred = pred.where((pred >= 0) & (pred < num_classes), num_classes)
-    counts = torch.bincount(target * (num_classes + 1) + pred, minlength=num_classes * (num_classes + 1))
+    pred = pred.where((pred >= 0) & (pred < num_classes), num_classes).long()
+    # rows without a label go to an extra bin, since a GPU would wait for their number
+    bins = (target.long() * (num_classes + 1) + pred + 1).where(target >= 0, 0)
+    counts = bin_counts(bins, num_classes * (num_classes + 1) + 1)[1:]
     if len(counts) > num_classes * (num_classes + 1):
         raise ValueError(f"targets reach {int(target.max())}, but there are {num_classes} classes")
     return counts.view(num_classes, num_classes + 1)

@@ -88,7 +88,7 @@ class ClassCenters(nn.Module):
             weight: Weight of each token, ``(N,)``; default: 1.
         """
         ptr = cloud_ptr(x, ptr, batch)
-        total = ptr.diff().clamp(min=1)[:, None]
+        total = ptr.diff().clamp(min=1)[:, None].to(x.device, non_blocking=True)
         if weight is not None:
             prob = prob * weight[:, None].to(prob)
             total = class_mass(prob, ptr).sum(1, keepdim=True).clamp(min=torch.finfo(prob.dtype).tiny)

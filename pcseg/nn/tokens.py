@@ -21,7 +21,7 @@ class Sites(Protocol):
 
     @property
     def ptr(self) -> Tensor:
-        """First token of every cloud, and N at the end, ``(B+1,)``."""
+        """First token of every cloud, and N at the end, ``(B+1,)``, on the CPU."""
         ...
 
 
@@ -47,7 +47,7 @@ class Pixels:
 
     @property
     def ptr(self) -> Tensor:
-        return torch.arange(self.batch_size + 1, device=self.device) * (self.height * self.width)
+        return torch.arange(self.batch_size + 1) * (self.height * self.width)
 
     def voxels(self) -> VoxelSet:
         """Return the pixels as voxels (x, y, 0)."""

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pcseg.ops.flash import takes_flash
 from pcseg.ops.groups import GroupBlock, Groups, Members
-
-DOT_ROWS = 2048
-"""Rows multiplied at once on a CPU when only the sum of their products is needed: they stay in the cache."""
+from pcseg.ops.joint_attention import joint_attention, joint_width, row_products
 
 
 @dataclass(kw_only=True, eq=False)
@@ -57,7 +56,10 @@ def union_attention(query: Tensor, key: Tensor, value: Tensor, support: Support)
     Convention:
         Logits are not divided by :math:`\sqrt{D}`. Logits, weights and sums of half precision inputs are float32:
         unscaled logits overflow float16. NaN or Inf in one cloud can reach others, through the padding of groups.
+        In half precision on a GPU a flash kernel attends within the groups, unless they overlap.
     """
+    if not support.overlapping and takes_flash(value, joint_width(query.shape[1], value.shape[1])):
+        return joint_attention(query, key, value, support.partitions)
     return _UnionAttention.apply(query, key, value, support)
 
 
@@ -67,7 +69,7 @@ class _UnionAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, support: Support) -> Tensor:
         with torch.autocast(query.device.type, enabled=False):
-            own = _dot(query, key)
+            own = row_products(query, key)
             norm = torch.cat([own, own.new_zeros(1)])  # one more entry for padding (-1)
             for block, earlier in support.blocks():
                 part = _logits(query, key, block, earlier).logsumexp(-1)
@@ -89,9 +91,9 @@ class _UnionAttention(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, norm, out = ctx.saved_tensors
         with torch.autocast(query.device.type, enabled=False):
-            mean = _dot(grad_out, out)  # subtracted from the gradients of the weights by the softmax
-            weight = (_dot(query, key) - norm).exp_()  # of the token itself
-            grad_logit = weight * (_dot(grad_out, value) - mean)
+            mean = row_products(grad_out, out)  # subtracted from the gradients of the weights by the softmax
+            weight = (row_products(query, key) - norm).exp_()  # of the token itself
+            grad_logit = weight * (row_products(grad_out, value) - mean)
             grad_value = torch.mul(weight[:, None], grad_out, out=norm.new_empty(value.shape))
             grad_query, grad_key = grad_logit[:, None] * key, grad_logit[:, None] * query
             for block, earlier in ctx.support.blocks():
@@ -107,13 +109,6 @@ class _UnionAttention(torch.autograd.Function):
                 block.queries.add_product(grad_query, grad_logits, block.keys.rows(key))
                 block.keys.add_product(grad_key, grad_logits.mT, block.queries.rows(query))
         return grad_query.to(query.dtype), grad_key.to(key.dtype), grad_value.to(value.dtype), None
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    dtype = torch.promote_types(a.dtype, torch.float32)
-    rows_at_once = DOT_ROWS if a.device.type == "cpu" else max(len(a), 1)
-    parts = zip(a.split(rows_at_once), b.split(rows_at_once))
-    return torch.cat([torch.linalg.vecdot(rows.to(dtype), others.to(dtype)) for rows, others in parts])
 
 
 def _float32_product(a: Tensor, b: Tensor) -> Tensor:
@@ -159,7 +154,7 @@ def seen_by(weight: Tensor, query: Tensor, key: Tensor, support: Support) -> Ten
     if query.ndim == 3:
         heads = [seen_by(weight, q, k, support) for q, k in zip(query.unbind(1), key.unbind(1))]
         return torch.stack(heads).mean(0)
-    own = _dot(query, key)
+    own = row_products(query, key)
     weight = torch.cat([weight.to(own.dtype), own.new_zeros(1)])  # one more entry for padding (-1)
     norm = torch.cat([own, own.new_zeros(1)])
     parts = list(_blocks_of(weight, support))

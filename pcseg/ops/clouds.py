@@ -18,16 +18,22 @@ class Clouds:
     Args:
         ptr: First row of every cloud and N at the end, ``(B + 1,)``; a cloud may be empty.
         count: N.
+        device: Device of the tokens.
 
     Raises:
         UserError: ``ptr`` does not fit.
+
+    Convention:
+        :attr:`ptr` is kept on the CPU: sizes of clouds are read by Python, which would wait for a GPU each time.
     """
 
-    def __init__(self, ptr: Tensor, count: int) -> None:
+    def __init__(self, ptr: Tensor, count: int, device: torch.device) -> None:
+        ptr = ptr.cpu()
         bounds = ptr.tolist() if ptr.ndim == 1 and not ptr.is_floating_point() else []
         if not bounds or bounds[0] != 0 or bounds[-1] != count or sorted(bounds) != bounds:
             raise UserError(f"ptr: must ascend from 0 to {count}, the number of rows.")
         self.ptr = ptr.long()
+        self.device = device
         self._count = count
         self._cache: dict[Hashable, object] = {}
 
@@ -47,8 +53,13 @@ class Clouds:
     @cached_property
     def batch(self) -> Tensor:
         """Cloud of every row, ``(N,)`` int64."""
-        clouds = torch.arange(self.num_clouds, device=self.ptr.device)
-        return clouds.repeat_interleave(self.ptr.diff(), output_size=len(self))
+        return cloud_of_rows(self.ptr, len(self), self.device)
+
+
+def cloud_of_rows(ptr: Tensor, count: int, device: torch.device) -> Tensor:
+    """Return the cloud of every row, ``(count,)`` int64, on ``device``; ``ptr`` as in :class:`Clouds`."""
+    clouds = torch.arange(len(ptr) - 1, device=device)
+    return clouds.repeat_interleave(ptr.diff().to(device, non_blocking=True), output_size=count)
 
 
 def cloud_ptr(
@@ -68,7 +79,7 @@ def cloud_ptr(
     if ptr is not None:
         return ptr
     if batch is None:
-        return torch.tensor([0, len(x)], device=x.device)
+        return torch.tensor([0, len(x)])
     if batch.shape != (len(x),) or batch.is_floating_point() or batch.dtype == torch.bool:
         raise UserError(
             f"batch: has type {batch.dtype} and shape {tuple(batch.shape)}. Pass {len(x)} integers, one per token."

@@ -70,11 +70,18 @@ class Groups:
         order: Tokens sorted by group, ``(N,)`` int64.
         ptr: Where each group starts in ``order``, ``(G+1,)`` int64 with ``ptr[0] = 0`` and ``ptr[-1] = N``.
         regular: Whether to look for an even spacing of the tokens of each block, as in images.
+        bound: Largest possible size of a group, if it is known.
     """
 
     order: Tensor
     ptr: Tensor
     regular: bool = False
+    bound: int | None = None
+
+    @cached_property
+    def longest(self) -> int:
+        """A bound of the size of all groups."""
+        return int(self.ptr.diff().max()) if self.bound is None else self.bound
 
     @cached_property
     def id(self) -> Tensor:
@@ -145,19 +152,19 @@ def _spacing(keys: Tensor) -> tuple[int, int, int] | None:
     return (start, group, member) if group >= 0 < member and torch.equal(keys, even) else None
 
 
-def group_by(key: Tensor) -> Groups:
-    """Group the tokens with equal ``key`` ``(N,)`` int64; groups ascend by their key.
+def group_by(key: Tensor, *, bound: int | None = None) -> Groups:
+    """Group the tokens with equal ``key`` ``(N,)`` int64; groups ascend by their key. ``bound`` as in :class:`Groups`.
 
     Convention:
         Stable: the tokens of a group keep their order.
     """
     sorted_key, order = torch.sort(key, stable=True)
     _, counts = torch.unique_consecutive(sorted_key, return_counts=True)
-    return Groups(order=order, ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+    return Groups(order=order, ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]), bound=bound)
 
 
 def regular_groups(tokens: Tensor) -> Groups:
     """Return the rows of ``tokens`` ``(G, L)`` int64 as groups of equal size."""
     count, size = tokens.shape
     ptr = torch.arange(count + 1, device=tokens.device) * size
-    return Groups(order=tokens.reshape(-1), ptr=ptr, regular=True)
+    return Groups(order=tokens.reshape(-1), ptr=ptr, regular=True, bound=size)

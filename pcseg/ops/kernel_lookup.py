@@ -1,6 +1,7 @@
 """Build the kernel maps of submanifold and strided convolutions by looking up the neighbors of every voxel."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -59,7 +60,6 @@ def _submanifold_map(voxels: VoxelSet, kernel_size: int, dilation: int) -> Kerne
         num_in=len(voxels),
         in_order=order,
         out_order=order,
-        symmetric=True,
     )
 
 
@@ -80,12 +80,24 @@ def dense_columns(keys: Tensor, steps: Sequence[int], line: int, cells: int) -> 
     table.scatter_(0, keys, torch.arange(num, dtype=torch.int32, device=keys.device))
     start = torch.full((len(steps), num), num, dtype=torch.int32, device=keys.device)
     pattern = torch.zeros_like(start, dtype=torch.uint8)
-    for column, step in enumerate(steps):
+    for columns, into, bits in _some_columns(steps, start, pattern):
+        first = keys + columns
         for bit in range(line):
-            found = table.index_select(0, keys + (step + bit))
-            torch.minimum(start[column], found, out=start[column])
-            pattern[column] += (found < num).to(torch.uint8) << bit
+            found = table.index_select(0, (first + bit).flatten()).view_as(into)
+            torch.minimum(into, found, out=into)
+            bits += (found < num).to(torch.uint8) << bit
     return start, pattern
+
+
+def _some_columns(
+    steps: Sequence[int], start: Tensor, pattern: Tensor
+) -> Iterator[tuple[Tensor | int, Tensor, Tensor]]:
+    """Yield steps and rows of a map to fill: all columns on a GPU, one after the other in the cache of a CPU."""
+    if start.device.type == "cpu":
+        yield from zip(steps, start, pattern)
+    else:
+        column = torch.tensor(steps).to(start.device, non_blocking=True)
+        yield column[:, None], start, pattern
 
 
 def sorted_columns(keys: Tensor, steps: Sequence[int], line: int) -> tuple[Tensor, Tensor]:
@@ -97,12 +109,13 @@ def sorted_columns(keys: Tensor, steps: Sequence[int], line: int) -> tuple[Tenso
     padded = torch.cat([keys, keys.new_full((1,), torch.iinfo(torch.int64).min)])
     start = torch.empty((len(steps), num), dtype=torch.int32, device=keys.device)
     pattern = torch.zeros_like(start, dtype=torch.uint8)
-    for column, step in enumerate(steps):
-        row = torch.searchsorted(keys, keys + step, out_int32=True)
-        start[column] = row
+    for columns, into, bits in _some_columns(steps, start, pattern):
+        wanted = keys + columns
+        row = torch.searchsorted(keys, wanted, out_int32=True)
+        into.copy_(row)
         for bit in range(line):
-            found = padded.index_select(0, row) == keys + (step + bit)
-            pattern[column] += found.to(torch.uint8) << bit
+            found = padded.index_select(0, row.flatten()).view_as(row) == wanted + bit
+            bits += found.to(torch.uint8) << bit
             row += found
     return start, pattern
 
@@ -158,47 +171,61 @@ def _coarsen(voxels: VoxelSet, kernel_size: int, stride: int, padding: int) -> C
     if order is not None:
         pos, batch = pos.index_select(0, order), batch.index_select(0, order)
     # Coarse coordinates are counted from the lowest site that a cloud could reach.
-    origin = (voxels.corner + (padding - kernel_size + 1)).div(stride, rounding_mode="floor")
-    size = [(extent + kernel_size) // stride + 2 for extent in voxels.extent]
-    weight = (size[1] * size[2], size[2], 1)
-    cloud = batch * (size[0] * weight[0])
-    shifted = pos - origin[batch] * stride
-    into, keys = _reached_keys(shifted, cloud, weight, kernel_size, stride, padding)
-    site, out = torch.cat(keys).unique(return_inverse=True)
-    clouds = site // (size[0] * weight[0])
-    ptr = torch.searchsorted(clouds, torch.arange(voxels.num_clouds + 1, device=site.device))
-    local = [site // step % extent for step, extent in zip(weight, size)]
-    grid_pos = torch.stack(local, 1) + origin[clouds]
-    home = (shifted.div(stride, rounding_mode="floor") * shifted.new_tensor(weight)).sum(1) + cloud
-    parent = _position(home, site)
+    lowest = (voxels.corner + (padding - kernel_size + 1)).div(stride, rounding_mode="floor")
+    highest = (voxels.top + padding).div(stride, rounding_mode="floor")
+    size = (highest - lowest + 1).amax(0).tolist() if len(lowest) else [1, 1, 1]
+    weight = torch.tensor([size[1] * size[2], size[2], 1]).to(pos.device, non_blocking=True)
+    origin = lowest.to(pos.device, non_blocking=True)
+    shifted = pos - (origin * stride - padding).index_select(0, batch)
+    cloud = batch * math.prod(size)
+    offset, into, key = _reached_sites(shifted, cloud, weight, kernel_size, stride)
+    site, out = key.unique(return_inverse=True)
+    ptr = torch.searchsorted(site, torch.arange(voxels.num_clouds + 1, device=site.device) * math.prod(size))
+    clouds = site.div(math.prod(size), rounding_mode="floor")
+    extents = torch.tensor(size).to(pos.device, non_blocking=True)
+    grid_pos = site[:, None].div(weight, rounding_mode="floor") % extents + origin.index_select(0, clouds)
+    parent = out
+    if kernel_size != stride or padding:
+        home = ((shifted - padding).div(stride, rounding_mode="floor") * weight).sum(1) + cloud
+        parent = _position(home, site)
     if order is not None:
         parent = torch.empty_like(parent).index_copy_(0, order, parent)
-    pairs = list(zip(into, out.split([len(row) for row in into])))
-    sizes = (kernel_size, len(voxels), len(site))
+    bounds = None
+    if kernel_size >= stride:  # then every voxel is reached
+        first = -(kernel_size - 1 - padding - voxels.corner).div(stride, rounding_mode="floor")
+        filled = (voxels.ptr.diff() > 0)[:, None]
+        bounds = first.where(filled, 0), highest.where(filled, 0)
     return Coarsening(
-        voxels=VoxelSet(grid_pos.to(voxels.grid_pos.dtype), ptr),
+        voxels=VoxelSet(grid_pos.to(voxels.grid_pos.dtype), ptr, bounds=bounds),
         parent=parent,
-        build_map=partial(map_from_pairs, pairs, *sizes, in_order=order, out_order=None),
-    )
+        build_map=partial(
+            map_from_pairs,
+            (offset, into, out), kernel_size, len(voxels), len(site), in_order=order, out_order=None,
+        ),
+    )  # fmt: skip
 
 
-def _reached_keys(
-    pos: Tensor, cloud: Tensor, weight: tuple[int, int, int], kernel_size: int, stride: int, padding: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return, for each kernel offset, the fine rows that meet a coarse voxel there and the keys of these voxels."""
-    along = []
-    for axis, step in zip(pos.unbind(1), weight):
-        targets = [axis + (padding - offset) for offset in range(kernel_size)]
-        sites = [target.div(stride, rounding_mode="floor") for target in targets]
-        along.append([(site * stride == target, site * step) for site, target in zip(sites, targets)])
-    rows, keys = [], []
-    for on_x, x in along[0]:
-        for on_y, y in along[1]:
-            for on_z, z in along[2]:
-                row = (on_x & on_y & on_z).nonzero().squeeze(1)
-                rows.append(row)
-                keys.append((cloud + x + y + z).index_select(0, row))
-    return rows, keys
+def _reached_sites(
+    shifted: Tensor, cloud: Tensor, weight: Tensor, kernel_size: int, stride: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return all pairs of a fine voxel and a coarse one that reads it: kernel offset, fine row, key of the coarse one.
+
+    Args:
+        shifted: Coordinates of fine voxels, ``(N, 3)``; kernel offset k of coarse voxel q meets ``q * stride + k``.
+        cloud: First key of the cloud of every voxel, ``(N,)``.
+        weight: Weights of the coarse coordinates in a key, ``(3,)``.
+    """
+    power = shifted.new_tensor([kernel_size**2, kernel_size, 1])
+    if kernel_size == stride:  # one pair per fine voxel, so that nothing has to be counted
+        site = shifted.div(stride, rounding_mode="floor")
+        offset = ((shifted - site * stride) * power).sum(1)
+        return offset, torch.arange(len(shifted), device=shifted.device), (site * weight).sum(1) + cloud
+    steps = torch.arange(kernel_size, device=shifted.device)[:, None, None]
+    site = (shifted - steps).div(stride, rounding_mode="floor")  # (k, N, 3)
+    x, y, z = (site * stride + steps == shifted).unbind(2)
+    *along, row = (x[:, None, None] & y[:, None] & z).nonzero().unbind(1)
+    sites = torch.stack([site[step, row, axis] for axis, step in enumerate(along)], 1)
+    return (torch.stack(along, 1) * power).sum(1), row, (sites * weight).sum(1) + cloud.index_select(0, row)
 
 
 def _position(wanted: Tensor, ascending: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ the same column and pattern are multiplied by the same weights after one gather 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -17,8 +16,8 @@ from torch import Tensor
 
 MAX_KERNEL = 8  # bits of a pattern
 # Outputs per block and rows per group: few enough for the cache, enough for a fast matrix product.
-BLOCK_ROWS = {"cpu": 1 << 14, "cuda": 1 << 18}
-GROUP_ROWS = {"cpu": 1 << 12, "cuda": 1 << 18}
+BLOCK_ROWS = 1 << 14
+GROUP_ROWS = 1 << 12
 
 
 class ProductGroup(NamedTuple):
@@ -55,7 +54,8 @@ class KernelMap:
         num_in: Number of inputs.
         in_order: Rows of the inputs in sorted order, ``None`` if they are sorted.
         out_order: Rows of the outputs in sorted order, ``None`` if they are sorted.
-        symmetric: Opposite offsets are mutually inverse, as in a submanifold convolution.
+        pairs: Kernel offset, input and output, in sorted order, of all that meet, ``(P,)`` int64 each; ``None`` if
+            opposite offsets are mutually inverse, as in a submanifold convolution.
     """
 
     start: Tensor
@@ -64,7 +64,7 @@ class KernelMap:
     num_in: int
     in_order: Tensor | None = None
     out_order: Tensor | None = None
-    symmetric: bool = False
+    pairs: tuple[Tensor, Tensor, Tensor] | None = None
 
     @property
     def num_columns(self) -> int:
@@ -91,9 +91,10 @@ class KernelMap:
         Convention:
             Its kernel offsets run in reverse order: use it with ``weight.flip(0)``.
         """
-        if self.symmetric:
+        if self.pairs is None:
             return self
-        back = [(out, into) for into, out in self.pairs()][::-1]
+        offset, into, out = self.pairs
+        back = self.volume - 1 - offset, out, into
         return map_from_pairs(
             back, self.line, self.num_out, self.num_in, in_order=self.out_order, out_order=self.in_order
         )
@@ -101,8 +102,7 @@ class KernelMap:
     @cached_property
     def blocks(self) -> list[OutputBlock]:
         """Outputs in blocks, grouped by column and pattern."""
-        size = of_device(BLOCK_ROWS, self.pattern)
-        return [self._block(first, first + size) for first in range(0, self.num_out, size)]
+        return [self._block(first, first + BLOCK_ROWS) for first in range(0, self.num_out, BLOCK_ROWS)]
 
     def _block(self, first: int, last: int) -> OutputBlock:
         pattern = self.pattern[:, first:last]
@@ -117,12 +117,11 @@ class KernelMap:
         entries.scatter_(0, order, numbers[: len(order)])
         start = self.start[:, first:last].flatten().index_select(0, order).split(counts)
         rows = (numbers[:num] + first).repeat(columns).index_select(0, order).split(counts)
-        limit = of_device(GROUP_ROWS, pattern)
         groups = [
             ProductGroup(self._offsets(bits), *part)
             for bits, count in enumerate(counts, 1)
             if count
-            for part in zip(start[bits - 1].split(limit), rows[bits - 1].split(limit))
+            for part in zip(start[bits - 1].split(GROUP_ROWS), rows[bits - 1].split(GROUP_ROWS))
         ]
         sizes = [len(group.rows) for group in groups]
         return OutputBlock(groups, sizes, entries.view(columns, num).t().contiguous())
@@ -134,35 +133,17 @@ class KernelMap:
     @cached_property
     def neighbors(self) -> Tensor:
         """Input of every output and kernel offset, ``(num_out, volume)`` int32, sorted; ``num_in`` for none."""
-        table = self.start.new_empty(self.volume, self.num_out)
-        row = 0
-        for start, pattern in zip(self.start, self.pattern):
-            into = start.clone()
-            for bit in range(self.line):
-                occupied = pattern >> bit & 1
-                table[row] = into.masked_fill(occupied == 0, self.num_in)
-                into += occupied
-                row += 1
-        return table.t().contiguous()
-
-    def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the inputs and outputs, both in sorted order, that meet at each kernel offset."""
-        for start, pattern in zip(self.start, self.pattern):
-            into = start.clone()
-            for bit in range(self.line):
-                occupied = pattern >> bit & 1
-                out = occupied.nonzero().squeeze(1)
-                yield into[out], out
-                into += occupied
-
-
-def of_device(limits: dict[str, int], tensor: Tensor) -> int:
-    """Return the limit for the type of device that ``tensor`` is on."""
-    return limits["cpu" if tensor.device.type == "cpu" else "cuda"]
+        table = self.start.new_empty(self.num_columns, self.line, self.num_out)
+        into = self.start.clone()
+        for bit in range(self.line):
+            occupied = self.pattern >> bit & 1
+            table[:, bit] = into.masked_fill(occupied == 0, self.num_in)
+            into += occupied
+        return table.flatten(0, 1).t().contiguous()
 
 
 def map_from_pairs(
-    pairs: Sequence[tuple[Tensor, Tensor]],
+    pairs: tuple[Tensor, Tensor, Tensor],
     line: int,
     num_in: int,
     num_out: int,
@@ -170,15 +151,16 @@ def map_from_pairs(
     in_order: Tensor | None,
     out_order: Tensor | None,
 ) -> KernelMap:
-    """Return the kernel map of the (inputs, outputs) that meet at each kernel offset, see :meth:`KernelMap.pairs`."""
-    device = pairs[0][0].device
-    start = torch.full((len(pairs) // line, num_out), num_in, dtype=torch.int32, device=device)
+    """Return the kernel map of a cubic kernel with edge ``line`` from all that meet, see :attr:`KernelMap.pairs`."""
+    offset, into, out = pairs
+    start = torch.full((line**2 * num_out,), num_in, dtype=torch.int32, device=out.device)
     pattern = torch.zeros_like(start, dtype=torch.uint8)
-    for offset, (into, out) in enumerate(pairs):
-        column, bit = divmod(offset, line)
-        # outputs of one kernel offset are distinct
-        start[column].scatter_(0, out, start[column].index_select(0, out).minimum(into.int()))
-        pattern[column].scatter_(0, out, pattern[column].index_select(0, out) + (1 << bit))
+    at = offset.div(line, rounding_mode="floor") * num_out + out
+    start.scatter_reduce_(0, at, into.int(), "amin")
+    pattern.scatter_add_(
+        0, at, (1 << offset % line).to(torch.uint8)
+    )  # outputs of one kernel offset are distinct
     return KernelMap(
-        start=start, pattern=pattern, line=line, num_in=num_in, in_order=in_order, out_order=out_order
-    )
+        start=start.view(-1, num_out), pattern=pattern.view(-1, num_out), line=line,
+        num_in=num_in, in_order=in_order, out_order=out_order, pairs=pairs,
+    )  # fmt: skip

@@ -34,8 +34,10 @@ def axis_lines(
 
     def build() -> Support:
         cell = (voxels.local_pos + shift).div(thickness, rounding_mode="floor")
-        lines = [_lines_along(voxels, cell, axis) for axis in axes]
-        return Support(partitions=lines, overlapping=thickness > 1 or isinstance(voxels, PointSet))
+        edges = [(edge - 1 + shift) // thickness + 1 for edge in voxels.extent]
+        overlapping = thickness > 1 or isinstance(voxels, PointSet)
+        lines = [_lines_along(voxels.batch, cell, edges, axis, overlapping) for axis in axes]
+        return Support(partitions=lines, overlapping=overlapping)
 
     return voxels.cached(("lines", tuple(axes), thickness, shift), build)
 
@@ -47,14 +49,13 @@ def pixel_lines(batch_size: int, height: int, width: int, *, device: torch.devic
     return Support(partitions=[regular_groups(rows), regular_groups(columns)])
 
 
-def _lines_along(voxels: VoxelSet | PointSet, cell: Tensor, axis: int) -> Groups:
-    """Group the rows with equal cloud and equal ``cell`` in all columns but ``axis``."""
-    key = voxels.batch
+def _lines_along(batch: Tensor, cell: Tensor, edges: Sequence[int], axis: int, overlapping: bool) -> Groups:
+    """Group the rows with equal cloud and equal ``cell``, below ``edges``, in all columns but ``axis``."""
+    key = batch
     for shared in AXES:
         if shared != axis:
-            column = cell[:, shared]
-            key = key * (int(column.max()) + 1 if len(column) else 1) + column
-    return group_by(key)
+            key = key * edges[shared] + cell[:, shared]
+    return group_by(key, bound=None if overlapping else edges[axis])
 
 
 def check_line_options(axes: Sequence[int], thickness: int = 1) -> None:

@@ -197,4 +197,4 @@ def farthest_points(points: PointSet, ratio: float) -> Tensor:
             kept.append(row + first)
             nearest = torch.minimum(nearest, (cloud - cloud[row]).square().sum(1))
             row = nearest.argmax(keepdim=True)
-    return torch.cat(kept) if kept else points.ptr.new_empty(0)
+    return torch.cat(kept) if kept else points.batch.new_empty(0)

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib import import_module
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+from pcseg.ops.flash import Sequences, flash_attention, takes_flash
 
 BIAS_ENTRIES = 1 << 22
 """Entries of a bias that are computed at once."""
@@ -72,27 +73,30 @@ class Patches:
         )
 
     @cached_property
-    def sequences(self) -> tuple[Tensor, Tensor, Tensor | None, int]:
-        """For sequence kernels: starts of the patches among queries and keys, rows of the keys, longest patch."""
-        queries = [run.length for run in self.runs for _ in range(run.count)]
-        keys = [run.length + run.borrowed for run in self.runs for _ in range(run.count)]
+    def sequences(self) -> tuple[Sequences, Tensor | None]:
+        """The patches as sequences, and rows of their keys if they are not those of the queries."""
+        runs = torch.tensor(self.runs, dtype=torch.int32).view(-1, 4)
+        length, borrowed = runs[:, 2:].repeat_interleave(runs[:, 1], 0).unbind(1)
+        starts = torch.stack([length, length + borrowed]).cumsum(1, dtype=torch.int32)
+        starts = pad(starts, (1, 0)).to(self.device, non_blocking=True)
+        total = sum(run.rows + run.borrowed for run in self.runs)
         rows = None
-        if self.borrowed_rows is not None:
-            spans = [torch.arange(run.first - run.borrowed, run.first + run.rows) for run in self.runs]
-            rows = torch.cat(spans).to(self.device)
-        starts = [
-            torch.tensor([0, *lengths], dtype=torch.int32, device=self.device).cumsum(0, dtype=torch.int32)
-            for lengths in (queries, keys)
-        ]
-        return starts[0], starts[1], rows, max(keys, default=0)
+        if self.borrowed_rows is not None:  # keys lie before the queries by all that was borrowed so far
+            behind = borrowed.cumsum(0).to(self.device, non_blocking=True)
+            key_lengths = starts[1].diff()
+            rows = torch.arange(total, device=self.device)
+            rows -= behind.repeat_interleave(key_lengths, output_size=total)
+        longest = max((run.length + run.borrowed for run in self.runs), default=0)
+        return Sequences(starts[0], starts[1], longest), rows
 
 
-def cut_patches(ptr: Tensor, size: int) -> Patches:
+def cut_patches(ptr: Tensor, size: int, device: torch.device) -> Patches:
     """Cut every cloud into patches of ``size`` rows.
 
     Args:
         ptr: First row of every cloud, ``(B + 1,)``.
         size: Rows per patch.
+        device: Device of the rows.
 
     Convention:
         The remaining rows at the end of a cloud attend to each other and to the rows before them, ``size`` keys in
@@ -106,7 +110,7 @@ def cut_patches(ptr: Tensor, size: int) -> Patches:
             runs.append(Run(first, whole, size, 0))
         if rest:
             runs.append(Run(last - rest, 1, rest, size - rest if whole else 0))
-    return Patches(runs, ptr.device)
+    return Patches(runs, device)
 
 
 def patch_attention(
@@ -128,8 +132,11 @@ def patch_attention(
         sequences of different lengths, otherwise the complete patches of a cloud take one call and its last patch
         another.
     """
-    if bias is None and _use_sequence_kernel(query):
-        return _attend_sequences(query, key, value, patches, scale)
+    if bias is None and takes_flash(query, query.shape[2]):
+        sequences, rows = patches.sequences
+        if rows is not None:
+            key, value = key.index_select(0, rows), value.index_select(0, rows)
+        return flash_attention(query, key, value, sequences, scale=scale)
     sizes = [run.rows for run in patches.runs]
     keys, values = key.split(sizes), value.split(sizes)
     if patches.borrowed_rows is not None:
@@ -163,31 +170,3 @@ def attend_run(
         for q, k, v, at, near in parts
     ]
     return torch.cat(out).transpose(1, 2).reshape(run.rows, heads, width)
-
-
-def _attend_sequences(query: Tensor, key: Tensor, value: Tensor, patches: Patches, scale: float) -> Tensor:
-    query_starts, key_starts, rows, longest = patches.sequences
-    if rows is not None:
-        key, value = key.index_select(0, rows), value.index_select(0, rows)
-    # Not every release has a scale argument: scale the queries to the default one.
-    natural = query.shape[-1] ** -0.5
-    query = query if scale == natural else query * (scale / natural)
-    kernel = _varlen_attention()
-    assert kernel is not None
-    return kernel(query, key, value, query_starts, key_starts, longest, longest)
-
-
-def _use_sequence_kernel(query: Tensor) -> bool:
-    """Return whether a sequence kernel is available and takes these tensors."""
-    half = query.dtype in (torch.float16, torch.bfloat16)
-    if not half or query.device.type != "cuda" or query.shape[-1] % 8 or not len(query):
-        return False
-    return _varlen_attention() is not None and torch.cuda.get_device_capability(query.device) >= (8, 0)
-
-
-@cache
-def _varlen_attention() -> Callable | None:
-    try:
-        return import_module("torch.nn.attention.varlen").varlen_attn
-    except (ImportError, AttributeError):  # since torch 2.10
-        return None

@@ -43,7 +43,7 @@ class PointSet(Clouds):
             raise UserError(
                 f"pos: has type {pos.dtype} and shape {tuple(pos.shape)}. Pass floating point (N, 3)."
             )
-        super().__init__(cloud_ptr(pos, ptr, batch), len(pos))
+        super().__init__(cloud_ptr(pos, ptr, batch), len(pos), pos.device)
         invalid = len(pos) - int(pos.isfinite().all(1).sum())
         if invalid:
             raise UserError(f"pos: {invalid} points are NaN or infinite. Remove them.")
@@ -67,14 +67,19 @@ class PointSet(Clouds):
         return cells.long()
 
     @cached_property
+    def extent(self) -> list[int]:
+        """Edges, in cells, of a box that holds any of the clouds."""
+        return (self.local_pos.amax(0) + 1).tolist() if len(self) else [1] * self.pos.shape[1]
+
+    @cached_property
     def weight(self) -> Tensor:
         """Weight of every point, ``(N,)``: one over the number of points in its cell.
 
         Every occupied cell then weighs the same, as in a voxel grid: sums measure surfaces, not the sampling.
         """
         key = self.batch
-        for column in self.local_pos.unbind(1):
-            key = key * (int(column.max()) + 1 if len(column) else 1) + column
+        for column, edge in zip(self.local_pos.unbind(1), self.extent):
+            key = key * edge + column
             key = torch.unique(key, return_inverse=True)[1]  # a product of three extents may overflow
         groups = group_by(key)
         return (1 / groups.ptr.diff().to(self.pos.dtype)).index_select(0, groups.id)

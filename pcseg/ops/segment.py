@@ -33,7 +33,7 @@ def segment_max(x: Tensor, lengths: Tensor) -> Tensor:
 
 def plain_segment_max(x: Tensor, lengths: Tensor) -> Tensor:
     """Compute :func:`segment_max` without torch-scatter."""
-    out = torch.segment_reduce(x, "max", lengths=lengths, axis=0)
+    out = torch.segment_reduce(x, "max", lengths=lengths, axis=0, unsafe=True)  # a check would wait for a GPU
     return out.masked_fill((lengths == 0).view(-1, *[1] * (x.ndim - 1)), 0)
 
 
@@ -52,10 +52,21 @@ def scatter_segment_csr() -> Callable[..., Tensor] | None:
     return segment_csr
 
 
-def segment_mean(x: Tensor, group: Tensor, count: int) -> Tensor:
-    """Return the mean of the rows of every group, ``(N, C)`` to ``(count, C)``; ``group`` ``(N,)`` holds no gaps."""
-    size = torch.bincount(group, minlength=count).to(x.dtype)
-    return x.new_zeros(count, x.shape[1]).index_add(0, group, x) / size[:, None]
+def bin_counts(values: Tensor, length: int) -> Tensor:
+    """Count integers from 0 to ``length - 1``, ``(N,)`` to ``(length,)`` int64.
+
+    Convention:
+        ``torch.bincount`` does the same. On a GPU it waits for the largest value.
+    """
+    if values.device.type == "cpu":
+        return torch.bincount(values, minlength=length)
+    return values.new_zeros(length, dtype=torch.int64).scatter_add_(0, values, torch.ones_like(values))
+
+
+def segment_mean(x: Tensor, group: Tensor, groups: int) -> Tensor:
+    """Return the mean of the rows of every group, ``(N, C)`` to ``(groups, C)``; ``group`` ``(N,)`` holds no gaps."""
+    size = bin_counts(group, groups).to(x.dtype)
+    return x.new_zeros(groups, x.shape[1]).index_add(0, group, x) / size[:, None]
 
 
 def permute_rows(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ the curve runs backwards. At each level it reads the octant of the cell (one bit
 code and changes its state. A table holds several levels at once, so that a code takes a few gathers.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Literal
 
@@ -49,7 +50,12 @@ def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor, *, deepest: int 
         if len(grid_pos):
             check_coordinates(int(grid_pos.amin()), int(grid_pos.amax()))
         deepest = depth if isinstance(depth, int) else int(depth.amax()) if len(depth) else 0
-    code = z_code(grid_pos[:, [1, 0, 2]] if curve.endswith("-trans") else grid_pos)
+    return code_along(spread_bits(grid_pos), curve, depth, deepest)
+
+
+def code_along(bits: Tensor, curve: Curve, depth: int | Tensor, deepest: int) -> Tensor:
+    """Return :func:`encode` of coordinates with :func:`spread_bits` ``(3, N)``, which serve all curves."""
+    code = z_code((bits[1], bits[0], bits[2]) if curve.endswith("-trans") else bits)
     return hilbert_from_z(code, depth, deepest) if curve.startswith("hilbert") else code
 
 
@@ -70,10 +76,10 @@ def bits_needed(highest: int) -> int:
     return min((highest + 1).bit_length(), MAX_DEPTH)
 
 
-def z_code(grid_pos: Tensor) -> Tensor:
-    """Interleave the bits of coordinates ``(N, 3)`` of up to 16 bits, ``(N,)`` int64; x has the highest bits."""
-    x, y, z = (_spread(axis) for axis in grid_pos.unbind(1))
-    return x.bitwise_left_shift_(2).bitwise_or_(y.bitwise_left_shift_(1)).bitwise_or_(z)
+def z_code(bits: Iterable[Tensor]) -> Tensor:
+    """Interleave the bits of coordinates, given :func:`spread_bits` ``(3, N)``; x has the highest bits, ``(N,)``."""
+    x, y, z = bits
+    return (x << 2).bitwise_or_(y << 1).bitwise_or_(z)
 
 
 def hilbert_from_z(code: Tensor, depth: int | Tensor, deepest: int) -> Tensor:
@@ -94,12 +100,12 @@ def hilbert_from_z(code: Tensor, depth: int | Tensor, deepest: int) -> Tensor:
     return out
 
 
-def _spread(axis: Tensor) -> Tensor:
-    """Return the low 16 bits with two zeros before each, ``(N,)`` int64."""
-    axis = axis.long()
+def spread_bits(grid_pos: Tensor) -> Tensor:
+    """Return the low 16 bits of coordinates ``(N, 3)`` with two zeros before each, ``(3, N)`` int64."""
+    bits = grid_pos.t().long().contiguous()
     for shift, mask in ((16, 0xFF0000FF), (8, 0xF00F00F00F), (4, 0xC30C30C30C3), (2, 0x249249249249)):
-        axis = (axis << shift).bitwise_or_(axis).bitwise_and_(mask)
-    return axis
+        bits = (bits << shift).bitwise_or_(bits).bitwise_and_(mask)
+    return bits
 
 
 @cache
@@ -125,7 +131,7 @@ def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
     starts = [0]
     while len(starts) < ROTATION_PERIOD:  # backwards: the state that a zero takes to the last one
         starts.append(following[:, 0].tolist().index(starts[-1]))
-    return table.to(device), torch.tensor(starts, device=device) << 3 * LEVELS
+    return table.to(device), (torch.tensor(starts) << 3 * LEVELS).to(device)
 
 
 def _move(state: State, octant: int) -> tuple[int, State]:

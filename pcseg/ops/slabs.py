@@ -43,19 +43,12 @@ def voxel_slabs(voxels: VoxelSet | PointSet, *, axes: Sequence[int] = AXES) -> l
     They are built once per voxel set.
     """
     check_line_options(axes)
-    clouds = voxels.batch, voxels.num_clouds
-    return [
-        voxels.cached(
-            ("slabs", axis), lambda axis=axis: _slabs_along(axis, voxels.local_pos[:, axis], *clouds)
-        )
-        for axis in axes
-    ]
+    return [voxels.cached(("slabs", axis), lambda axis=axis: _slabs_along(axis, voxels)) for axis in axes]
 
 
-def _slabs_along(axis: int, coordinate: Tensor, batch: Tensor, num_clouds: int) -> Slabs:
-    """Return the slabs of tokens with a non-negative ``coordinate`` ``(N,)`` in the clouds ``batch`` ``(N,)``."""
-    length = int(coordinate.max()) + 1 if len(coordinate) else 1
-    groups = group_by(batch * length + coordinate)
+def _slabs_along(axis: int, voxels: VoxelSet | PointSet) -> Slabs:
+    coordinate, batch, num_clouds = voxels.local_pos[:, axis], voxels.batch, voxels.num_clouds
+    groups = group_by(batch * voxels.extent[axis] + coordinate)
     first = groups.order[groups.ptr[:-1]]
     cloud, level = batch[first], coordinate[first]
     bounds = [

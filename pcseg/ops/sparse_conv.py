@@ -11,12 +11,12 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 from pcseg.ops import triton_conv
-from pcseg.ops.kernel_map import BLOCK_ROWS, KernelMap, of_device
+from pcseg.ops.kernel_map import BLOCK_ROWS, KernelMap
 
 # Values gathered at a time if every kernel offset is gathered: the second-level cache, or some memory of a GPU.
 GATHERED = {"cpu": 1 << 19, "cuda": 1 << 26}
-# Multiplications by zero that take as long as the overhead of one group.
-GROUP_COST = {"cpu": 500_000, "cuda": 4_000_000_000}  # on a GPU: two launches
+# Multiplications by zero that take as long as the overhead of one group on a CPU. A GPU does them faster.
+GROUP_COST = 500_000
 # With narrower rows, the products of a group are too small to pay for its overhead.
 GROUP_CHANNELS = 16
 
@@ -122,12 +122,13 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap) -> Tensor:
 
 def should_group(kernel_map: KernelMap, channels: int, out_channels: int) -> bool:
     """Return whether multiplying by the zeros of empty kernel offsets takes longer than the overhead of groups."""
-    device = kernel_map.pattern
-    blocks = -(-kernel_map.num_out // of_device(BLOCK_ROWS, device))
+    if kernel_map.pattern.device.type != "cpu" or channels < GROUP_CHANNELS:
+        return False
+    blocks = -(-kernel_map.num_out // BLOCK_ROWS)
     groups = blocks * kernel_map.num_columns * (2**kernel_map.line - 1)
     empty = kernel_map.num_out * kernel_map.volume - kernel_map.num_pairs
     saved = empty * channels * out_channels
-    return channels >= GROUP_CHANNELS and saved > groups * of_device(GROUP_COST, device)
+    return saved > groups * GROUP_COST
 
 
 def _product_by_groups(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
@@ -163,7 +164,7 @@ def _gathered(x: Tensor, kernel_map: KernelMap) -> Iterator[tuple[slice, Tensor]
     """Yield slices of outputs and their inputs at all kernel offsets, ``(rows, K * C)``."""
     padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
     width = kernel_map.volume * x.shape[1]
-    step = max(of_device(GATHERED, x) // width, 512)
+    step = max(GATHERED["cpu" if x.device.type == "cpu" else "cuda"] // width, 512)
     for first in range(0, kernel_map.num_out, step):
         rows = slice(first, first + step)
         yield rows, padded.index_select(0, kernel_map.neighbors[rows].flatten()).view(-1, width)

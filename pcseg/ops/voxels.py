@@ -16,6 +16,7 @@ class VoxelSet(Clouds):
     Args:
         grid_pos: Integer voxel coordinates (x, y, z), ``(N, 3)``, of any sign, unique within a cloud.
         ptr: First row of every cloud and N at the end, ``(B + 1,)``; a cloud may be empty.
+        bounds: :attr:`corner` and :attr:`top`, if they are known and rows are known to be sorted and unique.
 
     Raises:
         UserError: Coordinates are not integers, ``ptr`` does not fit, or a cloud holds a voxel twice.
@@ -25,40 +26,30 @@ class VoxelSet(Clouds):
         them in ascending (cloud, x, y, z), or is ``None`` if they are sorted.
     """
 
-    def __init__(self, grid_pos: Tensor, ptr: Tensor) -> None:
+    def __init__(self, grid_pos: Tensor, ptr: Tensor, *, bounds: tuple[Tensor, Tensor] | None = None) -> None:
         _check_layout(grid_pos, ptr)
-        super().__init__(ptr, len(grid_pos))
+        super().__init__(ptr, len(grid_pos), grid_pos.device)
         self.grid_pos = grid_pos
-        self.order = self._sorted_rows()
+        self.corner, self.top = self._bounds() if bounds is None else bounds
+        """Lowest and highest coordinates of every cloud, ``(B, 3)`` int64 on the CPU; 0 for an empty one."""
+        self.extent: list[int] = (self.top - self.corner + 1).amax(0).tolist() if len(self) else [1, 1, 1]
+        """Edges, in voxels, of a box that holds any of the clouds."""
+        self.order = self._sorted_rows() if bounds is None else None
 
-    @property
-    def corner(self) -> Tensor:
-        """Lowest coordinates of every cloud, ``(B, 3)`` int64; 0 for an empty one."""
-        return self._bounds[0]
-
-    @property
-    def top(self) -> Tensor:
-        """Highest coordinates of every cloud, ``(B, 3)`` int64; 0 for an empty one."""
-        return self._bounds[1]
-
-    @cached_property
     def _bounds(self) -> tuple[Tensor, Tensor]:
         # Cloud by cloud: on a GPU segment_reduce walks a whole cloud in one thread per column.
         rows = [
             cloud if len(cloud) else cloud.new_zeros(1, 3) for cloud in split_clouds(self.grid_pos, self.ptr)
         ]
-        low, high = (torch.stack(bounds).long() for bounds in zip(*(cloud.aminmax(dim=0) for cloud in rows)))
+        ends = [torch.stack(cloud.aminmax(dim=0)) for cloud in rows]
+        low, high = torch.stack(ends, 1).long().cpu() if ends else self.ptr.new_zeros(2, 0, 3)
         return low, high
 
     @cached_property
     def local_pos(self) -> Tensor:
         """Coordinates relative to the corner of the cloud, ``(N, 3)`` int64."""
-        return self.grid_pos - self.corner.index_select(0, self.batch)
-
-    @cached_property
-    def extent(self) -> list[int]:
-        """Edges, in voxels, of a box that holds any of the clouds."""
-        return (self.local_pos.amax(0) + 1).tolist() if len(self) else [1, 1, 1]
+        corner = self.corner.to(self.device, non_blocking=True)
+        return self.grid_pos - corner.index_select(0, self.batch)
 
     def key_sizes(self, margin: int, dilation: int = 1) -> tuple[int, int, int]:
         """Return the cells along x, along y, and along a line in z, of the box that :meth:`keys` number."""

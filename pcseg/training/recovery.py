@@ -118,7 +118,13 @@ class Recovery:
 
     def copy_buffers(self, module: nn.Module) -> None:
         """Remember the buffers of ``module`` for the next skipped step."""
-        self._buffers = [buffer.clone() for buffer in module.buffers()]
+        buffers = list(module.buffers())
+        if len(self._buffers) != len(buffers):
+            self._buffers = [torch.empty_like(buffer) for buffer in buffers]
+        for number in (True, False):  # one kernel copies all tensors of a type
+            pairs = [pair for pair in zip(self._buffers, buffers) if pair[0].is_floating_point() is number]
+            if pairs:
+                torch._foreach_copy_(*map(list, zip(*pairs)))
 
     def check_step(self, module: L.LightningModule, optimizer: torch.optim.Optimizer) -> Tensor | None:
         """Skip the optimizer step, by dropping the gradient, unless loss and gradient are finite.

@@ -5,10 +5,12 @@ import torch
 from torch import Tensor
 
 from pcseg.ops import patches as patches_module
+from pcseg.ops.flash import Sequences
 from pcseg.ops.patches import cut_patches, patch_attention
 
 SIZES = [13, 0, 3, 8, 1, 6]
 HEADS, WIDTH = 2, 8
+CPU = torch.device("cpu")
 
 
 def seen_by(sizes: list[int], size: int) -> list[list[int]]:
@@ -40,7 +42,7 @@ def operands() -> list[Tensor]:
 
 
 def cut(size: int):
-    return cut_patches(torch.tensor([0, *SIZES]).cumsum(0), size)
+    return cut_patches(torch.tensor([0, *SIZES]).cumsum(0), size, CPU)
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 100])
@@ -68,19 +70,19 @@ def test_equals_a_loop(size: int, with_bias: bool, monkeypatch: pytest.MonkeyPat
 def test_one_call_for_all_sequences(size: int, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Arguments of a sequence kernel, here replaced by a loop."""
 
-    def kernel(q: Tensor, k: Tensor, v: Tensor, starts_q: Tensor, starts_k: Tensor, max_q: int, max_k: int):
+    def kernel(q: Tensor, k: Tensor, v: Tensor, sequences: Sequences, *, scale: float) -> Tensor:
+        starts_q, starts_k, longest = sequences
         assert starts_q.dtype == starts_k.dtype == torch.int32
-        assert max_q >= starts_q.diff().max()
-        assert max_k == starts_k.diff().max()
+        assert longest == starts_k.diff().max() >= starts_q.diff().max()
         out = []
         bounds = zip(starts_q, starts_q[1:], starts_k, starts_k[1:])
         for a, b, c, d in bounds:
-            weights = (torch.einsum("qhd,khd->hqk", q[a:b], k[c:d]) * WIDTH**-0.5).softmax(-1)
+            weights = (torch.einsum("qhd,khd->hqk", q[a:b], k[c:d]) * scale).softmax(-1)
             out.append(torch.einsum("hqk,khd->qhd", weights, v[c:d]))
         return torch.cat(out)
 
-    monkeypatch.setattr(patches_module, "_use_sequence_kernel", lambda _: True)
-    monkeypatch.setattr(patches_module, "_varlen_attention", lambda: kernel)
+    monkeypatch.setattr(patches_module, "takes_flash", lambda *_: True)
+    monkeypatch.setattr(patches_module, "flash_attention", kernel)
     inputs = operands()
     torch.testing.assert_close(patch_attention(*inputs, cut(size), scale=scale), brute(*inputs, size, scale))
 
@@ -96,5 +98,5 @@ def test_no_work_beyond_the_last_patch() -> None:
 
 def test_empty_input() -> None:
     empty = torch.zeros(0, HEADS, WIDTH)
-    patches = cut_patches(torch.tensor([0, 0]), 4)
+    patches = cut_patches(torch.tensor([0, 0]), 4, CPU)
     assert patch_attention(empty, empty, empty, patches, scale=1.0).shape == (0, HEADS, WIDTH)

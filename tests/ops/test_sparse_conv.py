@@ -18,8 +18,8 @@ SIZES = [70, 0, 1, 120]
 @pytest.fixture(params=["groups", "every offset"])
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sparse_conv, "should_group", lambda *_: request.param == "groups")
-    monkeypatch.setitem(kernel_map.BLOCK_ROWS, "cpu", 64)  # several blocks
-    monkeypatch.setitem(kernel_map.GROUP_ROWS, "cpu", 16)
+    monkeypatch.setattr(kernel_map, "BLOCK_ROWS", 64)  # several blocks
+    monkeypatch.setattr(kernel_map, "GROUP_ROWS", 16)
     monkeypatch.setitem(sparse_conv.GATHERED, "cpu", 1)
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import torch
@@ -12,7 +13,7 @@ from pcseg.errors import UserError
 from pcseg.ops.kernel_lookup import coarsen
 from pcseg.ops.patches import Patches, cut_patches
 from pcseg.ops.segment import segment_mean
-from pcseg.ops.serialization import MAX_DEPTH, Curve, bits_needed, check_coordinates, encode
+from pcseg.ops.serialization import MAX_DEPTH, Curve, bits_needed, check_coordinates, code_along, spread_bits
 from pcseg.ops.voxels import VoxelSet
 
 MAX_CLOUDS = 1 << 63 - 3 * MAX_DEPTH
@@ -33,7 +34,7 @@ class CurveLevel:
         voxels: The voxels.
         curves: Curves by number; block i of a stage uses the i-th.
         depths: Bits per axis of the codes of every cloud.
-        origin: Subtracted from the coordinates of every cloud, ``(B, 3)``.
+        origin: Subtracted from the coordinates of every cloud, ``(B, 3)``, on the CPU.
         coord: Continuous coordinates for rotary position embeddings, ``(N, 3)``.
 
     Convention:
@@ -86,15 +87,24 @@ class CurveLevel:
 
     def codes(self, curve: Curve) -> Tensor:
         """Return the position of every voxel along ``curve``, with its cloud in the highest bits, ``(N,)``."""
-        batch = self.voxels.batch
-        grid_pos = self.voxels.grid_pos - self.origin.index_select(0, batch)
-        depth = torch.tensor(self.depths, dtype=torch.long, device=batch.device).index_select(0, batch)
-        code = encode(grid_pos, curve, depth, deepest=max(self.depths, default=0))
-        return code | batch << 3 * MAX_DEPTH
+        bits, depth, cloud = self._coordinates
+        return code_along(bits, curve, depth, max(self.depths, default=0)) | cloud
+
+    @cached_property
+    def _coordinates(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Spread bits of the coordinates, depth, and high bits of the code of every voxel, the same for all curves."""
+        batch, device = self.voxels.batch, self.voxels.device
+        origin = self.origin.to(device, non_blocking=True).index_select(0, batch)
+        depths = torch.tensor(self.depths, dtype=torch.long).to(device, non_blocking=True)
+        return (
+            spread_bits(self.voxels.grid_pos - origin), depths.index_select(0, batch), batch << 3 * MAX_DEPTH,
+        )  # fmt: skip
 
     def patches(self, size: int) -> Patches:
         """Return the patches of ``size`` rows along any of the curves."""
-        return self.voxels.cached(("patches", size), lambda: cut_patches(self.voxels.ptr, size))
+        return self.voxels.cached(
+            ("patches", size), lambda: cut_patches(self.voxels.ptr, size, self.voxels.device)
+        )
 
     def coarser(self, stride: int, curves: Sequence[Curve], *, fresh_depth: bool) -> tuple[Self, Tensor]:
         """Return the level of the voxels ``grid_pos // stride``, and the row there of every voxel here.

@@ -11,7 +11,7 @@ from pcseg.backbones.points.ptv3_curves import CurveLevel
 from pcseg.nn.norms import BatchNorm, NormFactory
 from pcseg.nn.sparse_conv import SubmanifoldConv
 from pcseg.nn.tokens import by_rows
-from pcseg.ops.segment import permute_rows, repeat_rows, segment_max
+from pcseg.ops.segment import bin_counts, permute_rows, repeat_rows, segment_max
 
 BlockFactory = Callable[..., PTv3Block]
 """Takes width, heads, ``curve`` and ``drop_path``."""
@@ -81,7 +81,7 @@ class GridPool(nn.Module):
         inverse = torch.empty_like(order)
         inverse[order] = torch.arange(len(order), device=order.device)
         grouped = permute_rows(by_rows(self.linear, x), order, inverse)
-        return F.gelu(self.norm(segment_max(grouped, torch.bincount(parent, minlength=count))))
+        return F.gelu(self.norm(segment_max(grouped, bin_counts(parent, count))))
 
 
 class GridUnpool(nn.Module):

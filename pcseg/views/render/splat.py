@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pcseg.ops.serialization import z_code
+from pcseg.ops.serialization import spread_bits, z_code
 
 MAX_REACH = 8
 """Maximum number of pixels that a point covers to each side."""
@@ -143,7 +143,9 @@ def cell_code(pos: np.ndarray) -> Tensor:
     """
     points = torch.from_numpy(np.ascontiguousarray(pos))
     middle = points[:: max(1, len(points) // 10_000)].median(dim=0).values
-    return z_code(((points - middle) / FINEST_CELL).long().add_(1 << 15).clamp_(0, (1 << 16) - 1))
+    return z_code(
+        spread_bits(((points - middle) / FINEST_CELL).long().add_(1 << 15).clamp_(0, (1 << 16) - 1))
+    )
 
 
 def fill_holes(row: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
