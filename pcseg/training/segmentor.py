@@ -77,14 +77,6 @@ class Segmentor(Network, L.LightningModule):
         assert self.loss is not None, "built for inference"
         return self.loss(output.logits, batch.y) | self.head.losses(output, batch)
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Move a batch without waiting for it. The bounds of its clouds stay where Python reads them."""
-        ptr = getattr(batch, "ptr", None)
-        batch = batch.to(device, non_blocking=True)
-        if ptr is not None:
-            batch.ptr = ptr
-        return batch
-
     def on_train_epoch_start(self) -> None:
         self._hits = torch.zeros(2, dtype=torch.int64, device=self.device)
         self.recovery.copy_buffers(self)

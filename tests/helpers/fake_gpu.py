@@ -156,40 +156,38 @@ METHODS: dict[Any, Callable] = {
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, starts: Tensor, key_starts: Tensor, *options: Any
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute ``torch_attn::_varlen_attn``, one sequence at a time."""
-    scale = options[3] or q.shape[-1] ** -0.5
+    q: Tensor, k: Tensor, v: Tensor, starts: Tensor, key_starts: Tensor, *_: Any, scale: float
+) -> tuple[Tensor, ...]:
+    """Compute ``aten::_flash_attention_forward``, one sequence at a time."""
     out, lse = torch.empty_like(q), q.new_empty(q.shape[1], len(q), dtype=torch.float32)
     for (a, b), (c, d) in zip(pairwise(starts.tolist()), pairwise(key_starts.tolist())):
-        logits = scale * torch.einsum("qhc,khc->hqk", q[a:b], k[c:d])
+        logits = scale * torch.einsum("qhc,khc->hqk", q[a:b].float(), k[c:d].float())
         lse[:, a:b] = logits.logsumexp(2)
-        out[a:b] = torch.einsum("hqk,khc->qhc", logits.softmax(2), v[c:d])
-    return out, lse, torch.zeros(2, dtype=torch.uint64)
+        out[a:b] = torch.einsum("hqk,khc->qhc", logits.softmax(2), v[c:d].float())
+    unused = torch.zeros(2, dtype=torch.uint64)
+    return out, lse, unused, unused, q.new_empty(0)
 
 
 def attend_backward(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, starts: Tensor, key_starts: Tensor,
-    *options: Any,
+    *_: Any, scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Compute ``torch_attn::_varlen_attn_backward``, one sequence at a time."""
-    scale = next((x for x in options if isinstance(x, float)), None) or q.shape[-1] ** -0.5
-    dq, dk, dv = (torch.zeros_like(x) for x in (q, k, v))
+    """Compute ``aten::_flash_attention_backward``, one sequence at a time."""
+    grad, wide_q, wide_k, wide_v, out = (x.float() for x in (grad, q, k, v, out))
+    dq, dk, dv = (torch.zeros_like(x) for x in (wide_q, wide_k, wide_v))
     for (a, b), (c, d) in zip(pairwise(starts.tolist()), pairwise(key_starts.tolist())):
-        logits = scale * torch.einsum("qhc,khc->hqk", q[a:b], k[c:d])
-        weights = (logits - lse[:, a:b, None]).exp().to(q.dtype)
+        weights = (scale * torch.einsum("qhc,khc->hqk", wide_q[a:b], wide_k[c:d]) - lse[:, a:b, None]).exp()
         dv[c:d] += torch.einsum("hqk,qhc->khc", weights, grad[a:b])
-        inner = (
-            torch.einsum("qhc,khc->hqk", grad[a:b], v[c:d]) - (grad[a:b] * out[a:b]).sum(2).t()[:, :, None]
-        )
-        dq[a:b] += scale * torch.einsum("hqk,khc->qhc", weights * inner, k[c:d])
-        dk[c:d] += scale * torch.einsum("hqk,qhc->khc", weights * inner, q[a:b])
-    return dq, dk, dv
+        inner = torch.einsum("qhc,khc->hqk", grad[a:b], wide_v[c:d])
+        inner -= (grad[a:b] * out[a:b]).sum(2).t()[:, :, None]
+        dq[a:b] += scale * torch.einsum("hqk,khc->qhc", weights * inner, wide_k[c:d])
+        dk[c:d] += scale * torch.einsum("hqk,qhc->khc", weights * inner, wide_q[a:b])
+    return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype)
 
 
 GPU_ONLY: dict[str, Callable] = {
-    "_varlen_attn.default": attend,
-    "_varlen_attn_backward.default": attend_backward,
+    "_flash_attention_forward.default": attend,
+    "_flash_attention_backward.default": attend_backward,
     "bmm.dtype": lambda a, b, dtype: a.to(dtype) @ b.to(dtype),
 }
 """Operators without an implementation for CPUs."""
