@@ -124,7 +124,7 @@ class Recovery:
         for number in (True, False):  # one kernel copies all tensors of a type
             pairs = [pair for pair in zip(self._buffers, buffers) if pair[0].is_floating_point() is number]
             if pairs:
-                torch._foreach_copy_(*map(list, zip(*pairs)))
+                torch._foreach_copy_([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
     def check_step(self, module: L.LightningModule, optimizer: torch.optim.Optimizer) -> Tensor | None:
         """Skip the optimizer step, by dropping the gradient, unless loss and gradient are finite.

@@ -4,35 +4,20 @@ Integers are real and lie on the CPU; floating point has no values (it is on the
 size passes in seconds. To the code under test every tensor seems to be on a GPU, with automatic mixed precision.
 """
 
-import math
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from itertools import chain
-from types import SimpleNamespace
-from typing import Any
 from unittest import mock
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
-
-from pcseg.heads.base import Head
-from pcseg.losses.segmentation import SegmentationLoss
-from pcseg.metrics.confusion import ConfusionMatrix
-from pcseg.nn.levels import Level
-from pcseg.training.recovery import Recovery, parameters_of
-from pcseg.training.segmentor import best_class
-from pcseg.training.trainer import move_averages
 
 GPU = torch.device("cuda:0")
 
@@ -120,6 +105,11 @@ class Counts(TorchDispatchMode):
     def clear(self) -> None:
         self.launches.clear()
         self.waits.clear()
+
+    def __add__(self, other: "Counts") -> "Counts":
+        total = Counts()
+        total.launches, total.waits = self.launches + other.launches, self.waits + other.waits
+        return total
 
     def summary(self) -> tuple[int, int]:
         """Return the numbers of launches and of waits."""
@@ -242,77 +232,3 @@ def counting(*, half: bool = True) -> Iterator[Counts]:
         finally:
             torch.set_autocast_enabled("cuda", before[0])
             torch.set_autocast_dtype("cuda", before[1])
-
-
-CLASSES = 13
-
-
-def room(seed: int, count: int) -> Tensor:
-    """About ``count`` voxels of 5 cm on the surfaces of a room with boxes, with noise, ``(count, 3)`` int32."""
-    rng = np.random.default_rng(seed)
-    edge = math.sqrt(count / 100_000)  # 12 x 9.5 x 3 m, or a smaller room
-    low = np.concatenate([np.zeros((1, 3)), rng.random((14, 3)) * (160, 120, 0)]) * edge
-    high = low + np.concatenate([[[240, 190, 60]], rng.random((14, 3)) * 30 + 8]) * edge
-    points = []
-    for a, b in zip(low, high):
-        for axis in range(3):
-            area = np.prod(np.delete(b - a, axis))
-            for end in (a, b):
-                points.append(a + rng.random((int(8 * area), 3)) * (b - a))
-                points[-1][:, axis] = end[axis]
-    pos = np.concatenate(points)
-    pos = (pos + rng.normal(0, 0.16, pos.shape)).astype(np.int64) + 8
-    x, y, z = np.unravel_index(np.unique(np.ravel_multi_index(pos.T, (1 << 9,) * 3)), (1 << 9,) * 3)
-    pos = np.stack([x, y, z], 1).astype(np.int32)
-    distance = np.square(pos - pos[len(pos) // 2]).sum(1)
-    return torch.from_numpy(pos[np.sort(np.argsort(distance)[:count])])
-
-
-def batch_of_rooms(count: int, clouds: int = 8) -> Any:
-    """A batch as training passes it to a network on a GPU."""
-    rooms = [room(seed, count) for seed in range(clouds)]
-    grid_pos, ptr = torch.cat(rooms), torch.tensor([0, *map(len, rooms)]).cumsum(0)
-    ptr.made_on_host = True  # pyright: ignore[reportAttributeAccessIssue]
-    y = torch.arange(len(grid_pos)) % (CLASSES + 1) - 1
-    x = torch.empty(len(grid_pos), 4, device="meta")
-    return SimpleNamespace(x=x, grid_pos=grid_pos, ptr=ptr, y=y, num_graphs=clouds)
-
-
-def count_backbone(backbone: nn.Module, batch: Any) -> tuple[Counts, list[Level]]:
-    """Count forward and backward pass, and return the levels."""
-    with counting() as counts:
-        levels = backbone(batch)
-        torch.autograd.backward(
-            [level.x for level in levels], [torch.empty_like(level.x) for level in levels]
-        )
-    return counts, levels
-
-
-def count_head(head: Head, levels: list[Level], batch: Any) -> Counts:
-    """Count forward pass, losses, accuracy and backward pass down to the levels."""
-    levels = [replace(level, x=level.x.detach().requires_grad_()) for level in levels]
-    loss, matrix = SegmentationLoss(torch.ones(CLASSES), label_smoothing=0.1), ConfusionMatrix(CLASSES)
-    with counting() as counts:
-        output = head(levels, batch)
-        losses = loss(output.logits, batch.y) | head.losses(output, batch)
-        torch.stack(list(losses.values())).sum().backward()
-        matrix.update(best_class(output.logits.detach()), batch.y)
-    return counts
-
-
-def count_update(*networks: nn.Module) -> Counts:
-    """Count check and clipping of the gradient, AdamW and the average of the weights, after the first step."""
-    model = nn.ModuleList(networks)
-    average = AveragedModel(model, use_buffers=True, multi_avg_fn=partial(move_averages, 0.999))
-    trainer: Any = SimpleNamespace(precision_plugin=None, world_size=1, global_step=1)
-    module: Any = SimpleNamespace(trainer=trainer)
-    with counting(half=False) as counts:
-        optimizer = torch.optim.AdamW(model.parameters())
-        for _ in range(2):
-            counts.clear()
-            norm = Recovery().check_step(module, optimizer)
-            assert norm is not None
-            torch.nn.utils.clip_grads_with_norm_(parameters_of(optimizer), 10.0, norm)
-            optimizer.step()
-            average.update_parameters(model)
-    return counts
