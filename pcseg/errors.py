@@ -36,12 +36,26 @@ def reason(error: BaseException, *, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[: most - 2]} …"
 
 
+OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+"""Parts of the messages in which the CPU allocator, the GPU driver or a GPU library reports a lack of memory."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error reports that the GPU or the CPU ran out of memory."""
+    if (
+        isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    ):  # torch's, without its import
+        return True
+    return any(words in str(error) for words in OUT_OF_MEMORY)
+
+
 def exit_on_user_error(main: Callable[[], object]) -> None:
     """Run ``main`` and turn expected failures into one line on stderr.
 
-    A :class:`UserError` and an error of the operating system exit with status 1, Ctrl-C with status 130. The message
-    of a ``KeyboardInterrupt`` is printed too: it reports which results were kept and how to resume. A reader of the
-    output that ends early, such as ``head``, ends the command with status 141 and without a message, as in a shell.
+    A :class:`UserError`, a lack of memory and an error of the operating system exit with status 1, Ctrl-C with status
+    130. The message of a ``KeyboardInterrupt`` is printed too: it reports which results were kept and how to resume. A
+    reader of the output that ends early, such as ``head``, ends the command with status 141 and without a message, as
+    in a shell.
     """
     try:
         try:
@@ -59,6 +73,15 @@ def exit_on_user_error(main: Callable[[], object]) -> None:
         name = f"{error.filename}: " if error.filename else ""
         print(
             f"pcseg: error: {name}{error.strerror or reason(error)}. Check disk space and permissions.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    except (RuntimeError, MemoryError) as error:  # torch's own error of memory is a RuntimeError
+        if not is_out_of_memory(error):
+            raise
+        print(
+            f"pcseg: error: out of memory ({reason(error, most=100)}). Choose a smaller model or batch, or end other "
+            "programs.",
             file=sys.stderr,
         )
         sys.exit(1)

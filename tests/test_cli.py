@@ -14,7 +14,7 @@ import pytest
 from pcseg.cli import COMMANDS, main, make_parser, run
 from pcseg.cli.help_pages import help_parser, summary_of
 from pcseg.config_names import config_files, run_name
-from pcseg.errors import UserError
+from pcseg.errors import UserError, exit_on_user_error
 
 CALLS: list[tuple] = []
 
@@ -162,6 +162,29 @@ def test_user_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         run(greet, args=["ann", "--times", "-1"])
     assert stop.value.code == 1
     assert capsys.readouterr().err == "pcseg: error: --times: negative. Give 0 or more.\n"
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error: out of memory\nCUDA kernel errors"), MemoryError()]
+)
+def test_a_lack_of_memory_is_one_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        exit_on_user_error(run)
+    assert stop.value.code == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("pcseg: error: out of memory (")
+    assert line.endswith("Choose a smaller model or batch, or end other programs.")
+
+
+def test_other_errors_keep_their_traceback() -> None:
+    def run() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        exit_on_user_error(run)
 
 
 def test_interruption_reports_how_to_resume(capsys: pytest.CaptureFixture[str]) -> None:

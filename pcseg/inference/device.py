@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from pcseg.errors import UserError
+from pcseg.errors import UserError, is_out_of_memory, reason
 
 
 def choose_device(name: str) -> torch.device:
@@ -34,11 +34,24 @@ def device_of(network: nn.Module) -> torch.device:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Set evaluation mode without gradients, and restore the mode of the network afterwards."""
+    """Set evaluation mode without gradients, and restore the mode of the network afterwards.
+
+    Raises:
+        UserError: A forward pass runs out of memory.
+    """
     training = network.training
     network.eval()
     try:
         with torch.inference_mode():
             yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        device = device_of(network)
+        other = "choose a smaller model" if device.type == "cpu" else "pass --device cpu"
+        raise UserError(
+            f"--device {device}: a forward pass does not fit into memory ({reason(error, most=80)}). Lower "
+            f"--points_per_pass of scans, or {other}."
+        ) from error
     finally:
         network.train(training)

@@ -21,9 +21,6 @@ log = logging.getLogger("pcseg")
 MAX_RECORDS = 5
 """Number of non-finite steps whose batches are written to disk."""
 
-OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
-"""Parts of the messages in which the CPU allocator, the GPU driver or a GPU library reports a lack of memory."""
-
 SMALLEST_BATCH = 64
 """A batch of this many voxels must fit into memory: with fewer, training is pointless."""
 
@@ -207,13 +204,6 @@ def parameters_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
 def has_scaler(trainer: L.Trainer) -> bool:
     """Return whether the trainer scales the loss (``16-mixed``)."""
     return getattr(trainer.precision_plugin, "scaler", None) is not None
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error reports that the GPU or the CPU ran out of memory."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def num_voxels(batch: Any) -> int | None:

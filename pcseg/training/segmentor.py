@@ -12,13 +12,13 @@ from torch.optim import Optimizer
 
 from pcseg.backbones.contract import PointBackbone
 from pcseg.checkpoint import KEY
-from pcseg.errors import UserError
+from pcseg.errors import UserError, is_out_of_memory
 from pcseg.heads.base import HeadOutput
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 from pcseg.losses.segmentation import SegmentationLoss
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.network import BackboneChoice, Batch, HeadFactory, Network
-from pcseg.training.recovery import Recovery, crop_batch, drop_gradients, is_out_of_memory, parameters_of
+from pcseg.training.recovery import Recovery, crop_batch, drop_gradients, parameters_of
 from pcseg.training.schedules import OneCycle, Schedule
 
 OptimizerFactory = Callable[[Iterable], Optimizer]

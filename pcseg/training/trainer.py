@@ -92,8 +92,9 @@ def build_trainer(
     """Return a Lightning Trainer that logs to ``out`` and keeps the first ``steps`` steps of an existing log.
 
     Raises:
-        UserError: Lightning rejects the options, such as a device that does not exist.
+        UserError: Lightning rejects the options, such as a device that does not exist, or the GPU has no bf16.
     """
+    _require_precision(options)
     callbacks = [*callbacks, LearningRateMonitor("step")]
     console = rich.get_console()
     bar = options.progress_bar and (console.is_terminal or console.is_jupyter)
@@ -136,6 +137,16 @@ def move_averages(decay: float, averages: list[Tensor], current: list[Tensor], _
         torch._foreach_lerp_(averages, current, 1 - decay)
     else:
         torch._foreach_copy_(averages, current)
+
+
+def _require_precision(options: TrainerOptions) -> None:
+    """Refuse bf16 on a GPU that emulates it, which is slower than 32 bit, or has none."""
+    if options.precision != "bf16-mixed" or options.accelerator == "cpu" or not torch.cuda.is_available():
+        return
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise UserError(
+            f"trainer.precision: {torch.cuda.get_device_name()} has no bf16. Use 16-mixed or 32-true."
+        )
 
 
 class SealedCheckpoints(CheckpointIO):

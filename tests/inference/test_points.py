@@ -202,6 +202,16 @@ def test_nan_coordinates_are_an_error_with_the_scene_name() -> None:
         predict(PointModel(), sample)
 
 
+def test_a_pass_that_memory_does_not_hold_is_an_error() -> None:
+    class Large(PointModel):
+        def forward(self, batch: Batch) -> HeadOutput:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has")
+
+    message = r"--device cpu: a forward pass does not fit into memory \(CUDA out of memory.*Lower --points_per_pass of"
+    with pytest.raises(UserError, match=message):
+        predict(Large(), room())
+
+
 def test_a_model_that_returns_nan_is_an_error() -> None:
     model = PointModel()
     nn.init.constant_(model.linear.bias, torch.nan)

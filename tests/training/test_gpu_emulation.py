@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch_geometric.typing
 from helpers.dense_conv import random_voxels
-from helpers.fake_gpu import fake_gpu
+from helpers.fake_gpu import ANSWERS, fake_gpu
 from helpers.fake_images import write_room_frames
 from helpers.fakes import write_fake_building
 from helpers.heads import head_factory, published_ccnet, published_ctnet, published_encnet
@@ -38,6 +38,7 @@ from pcseg.data.images.image_data import ImageData
 from pcseg.data.room_data import RoomData
 from pcseg.data.rooms import with_height
 from pcseg.data.voxels import group_by_voxel
+from pcseg.errors import UserError
 from pcseg.heads import CACBody, CTBody, EncBody, FCNBody, LinearHead, PointHead, RCCABody, SlabBody
 from pcseg.inference.images import ImageModel, ImageOptions
 from pcseg.inference.points import PointOptions, predict_scene
@@ -48,7 +49,7 @@ from pcseg.network import Network
 from pcseg.ops import segment, sparse_conv, triton_conv
 from pcseg.training.segmentor import best_class
 from pcseg.training.train import train
-from pcseg.training.trainer import TrainerOptions
+from pcseg.training.trainer import TrainerOptions, build_trainer
 
 CLASSES = S3DIS.num_classes
 UNET = partial(SparseUNet, base_channels=16, channels=(16, 16, 16, 16), layers=(1, 1, 1, 1), stem_kernel=3)
@@ -231,6 +232,20 @@ def test_training_of_images(tmp_path: Path) -> None:
     root = write_room_frames(tmp_path / "frames", rooms={"Area_1": 3})
     data = ImageData(root, dataset="room_frames", crop_size=(32, 40), batch_size=2)
     run_training(data, RESNET(), head_factory(published_ccnet(width=16)), tmp_path / "run")
+
+
+@pytest.mark.filterwarnings("ignore:GPU available but not used")
+def test_a_gpu_without_bf16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ANSWERS, "is_bf16_supported", False)
+    monkeypatch.setitem(ANSWERS, "get_device_name", "Tesla T4")
+    options = partial(TrainerOptions, max_epochs=1, accelerator="gpu", progress_bar=False)
+    with fake_gpu():
+        with pytest.raises(
+            UserError, match=r"trainer.precision: Tesla T4 has no bf16. Use 16-mixed or 32-true."
+        ):
+            build_trainer(options(precision="bf16-mixed"), tmp_path, [])
+        build_trainer(options(precision="16-mixed"), tmp_path, [])
+        build_trainer(options(precision="bf16-mixed", accelerator="cpu"), tmp_path, [])
 
 
 def on(device: str, *shape: int) -> torch.Tensor:
