@@ -154,11 +154,10 @@ def constants(setting: Setting) -> dict[str, Any]:
 
     ccnet = Step(setting, setting.unet(HEADS["ccnet"]))
     tried = [
-        (sparse_conv.GROUP_COST, convolution, [0, 1 << 27, 1 << 62]),
         (sparse_conv.GATHERED, convolution, [1 << 22, 1 << 24, 1 << 26, 1 << 28]),
         (groups.SMALL_BLOCK, lambda: ccnet(batch), [1 << 15, 1 << 20]),
     ]
-    for name, (limits, function, values) in zip(("GROUP_COST", "GATHERED", "SMALL_BLOCK"), tried):
+    for name, (limits, function, values) in zip(("GATHERED", "SMALL_BLOCK"), tried):
         before = limits[place]
         for value in values[:: 2 if setting.small else 1]:
             limits[place] = value
