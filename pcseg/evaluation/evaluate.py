@@ -10,7 +10,7 @@ from pcseg.evaluation.points import evaluate_points
 from pcseg.evaluation.report import Report
 from pcseg.files import output_folder
 from pcseg.inference.class_sets import Classes
-from pcseg.inference.device import choose_device
+from pcseg.inference.device import Precision, choose_device
 from pcseg.inference.images import ImageOptions
 from pcseg.inference.options import refuse_options
 from pcseg.inference.points import Fragments, PointOptions
@@ -41,6 +41,7 @@ def evaluate(
     scales: tuple[float, ...] = (1.0,),
     flip: bool = False,
     device: str = "auto",
+    precision: Precision = "fp32",
     progress_bar: bool = True,
 ) -> Report:
     """Score a trained model on all points or all labeled pixels of a test split, or on labeled files.
@@ -74,6 +75,7 @@ def evaluate(
         scales: Images: scale factors; probabilities are averaged over them, such as "[0.75, 1, 1.25]".
         flip: Images: also average over the mirrored image.
         device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
+        precision: Arithmetic of the model. ``bf16``, ``fp16`` and ``tf32`` are for GPUs.
         progress_bar: Show progress and remaining time.
 
     Raises:
@@ -86,14 +88,19 @@ def evaluate(
     of_passes = {"fragments": fragments, "points_per_pass": points_per_pass, "margin": margin}
     of_images = {"scales": scales, "flip": flip}
     points = PointOptions(
-        fragments=fragments or (1 if files else "all"), points_per_pass=points_per_pass, margin=margin
+        fragments=fragments or (1 if files else "all"),
+        points_per_pass=points_per_pass,
+        margin=margin,
+        precision=precision,
     )
     if files:
         refuse_options(evaluate, "labeled files", of_data | of_rooms | of_images)
         if prediction is not None:
-            refuse_options(evaluate, "--prediction", {"ckpt": ckpt, "device": device} | of_passes)
+            refuse_options(
+                evaluate, "--prediction", {"ckpt": ckpt, "device": device, "precision": precision} | of_passes
+            )
         options = FileOptions(labels=labels, classes=classes, columns=columns, points=points)
-        predictor = prediction or _load(ckpt or DEFAULT, device)
+        predictor = prediction or _load(ckpt or DEFAULT, device, precision)
         report = evaluate_files(files, predictor, options=options, progress_bar=progress_bar)
         with output_folder(out):
             report.write(out)
@@ -101,7 +108,7 @@ def evaluate(
     refuse_options(evaluate, "prepared data", of_files)
     if ckpt is None:
         raise UserError("--ckpt: is missing. Give the checkpoint of a model, or labeled files.")
-    model = _load(ckpt, device)
+    model = _load(ckpt, device, precision)
     refuse_options(evaluate, model, of_images if model.kind == "points" else of_rooms | of_passes)
     chosen = [splits] if isinstance(splits, str) else splits
     with output_folder(out):
@@ -111,7 +118,7 @@ def evaluate(
                 boundary=boundary, baselines=baselines, progress_bar=progress_bar,
             )  # fmt: skip
         else:
-            windows = ImageOptions(scales=scales, flip=flip)
+            windows = ImageOptions(scales=scales, flip=flip, precision=precision)
             report = evaluate_images(
                 model, root=root, splits=chosen, options=windows, progress_bar=progress_bar
             )
@@ -119,7 +126,7 @@ def evaluate(
     return report
 
 
-def _load(ckpt: Path, device: str) -> LoadedModel:
+def _load(ckpt: Path, device: str, precision: Precision) -> LoadedModel:
     model = load_checkpoint(ckpt)
-    model.network.to(choose_device(device))
+    model.network.to(choose_device(device, precision))
     return model

@@ -57,6 +57,7 @@ def evaluate_images(
         "flip": options.flip,
         "base_size": model.base_size,
         "overlap": round(options.overlap, 4),
+        "precision": options.precision,
         "averaged": "softmax probabilities, resized to the size of the labels",
         **code_record(loaded),
         **model_record(loaded),

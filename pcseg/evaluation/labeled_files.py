@@ -81,6 +81,7 @@ def evaluate_files(
             "splits": [path.name for path in files],
             "points": int(rooms.sum()),
             "checkpoint": sorted(checkpoints),
+            "precision": points.precision if isinstance(predictor, LoadedModel) else "not stated",
             "labels": options.labels,
             "schema": schema.name,
             "classes": list(schema.names),

@@ -14,7 +14,7 @@ from pcseg.data.images.augment import resize_colors, scaled_size
 from pcseg.data.images.batch import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, Normalize
 from pcseg.data.images.readers import IMAGE_READERS
 from pcseg.errors import UserError
-from pcseg.inference.device import device_of, evaluating
+from pcseg.inference.device import Precision, device_of, evaluating
 from pcseg.labels import IGNORE_INDEX
 from pcseg.values import Few, Scales, Share, checked
 
@@ -29,6 +29,7 @@ class ImageOptions:
         flip: Also average over the mirrored image.
         overlap: Fraction of a window that the next window overlaps.
         batch_size: Number of windows per forward pass.
+        precision: Arithmetic of the model; scores are averaged in fp32.
 
     Raises:
         UserError: A number is out of range.
@@ -38,6 +39,7 @@ class ImageOptions:
     flip: bool = False
     overlap: Share = 1 / 3
     batch_size: Few = 4
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,7 @@ class ImageModel:
         """
         height, width = image.shape[:2]
         total: Tensor | None = None
-        with evaluating(self.network):
+        with evaluating(self.network, options.precision):
             for factor in options.scales:
                 size = scaled_size(height, width, factor, base_size=self.base_size)
                 scaled = self.normalize(resize_colors(image, size))

@@ -16,7 +16,7 @@ from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import VoxelGroups, group_by_voxel
 from pcseg.errors import UserError
 from pcseg.inference.blocks import Block, cut_into_blocks
-from pcseg.inference.device import device_of, evaluating
+from pcseg.inference.device import Precision, device_of, evaluating
 from pcseg.inference.tta import SINGLE_PASS, SceneTransform
 from pcseg.ops.voxels import VoxelSet
 from pcseg.values import Meters, PositiveInt, checked
@@ -46,6 +46,7 @@ class PointOptions:
         points_per_pass: Maximum number of voxels per forward pass, which bounds the memory of the model. Larger
             scenes are cut into blocks. Default: what suits a released model, otherwise :data:`POINTS_PER_PASS`.
         margin: Width in meters of the context around a block. Scores in the context are not used.
+        precision: Arithmetic of the model; scores are averaged in fp32.
 
     Raises:
         UserError: A number is out of range.
@@ -54,6 +55,7 @@ class PointOptions:
     fragments: Fragments = 1
     points_per_pass: PositiveInt | None = None
     margin: Meters = 1.0
+    precision: Precision = "fp32"
 
     def for_model(self, model: LoadedModel) -> "PointOptions":
         """Return options with a number of voxels per forward pass."""
@@ -135,7 +137,7 @@ def predict_scene(
         if on_progress is not None:
             on_progress((number + share) / len(passes))
 
-    with evaluating(model):
+    with evaluating(model, options.precision):
         if len(passes) == 1:
             scores, row = runner.scores(passes[0](sample), advance)
             return _decide(scores, row, probabilities=probabilities, name=sample.name)

@@ -22,7 +22,7 @@ from pcseg.errors import UserError
 from pcseg.files import atomic_paths, output_folder
 from pcseg.inference.class_sets import Classes, with_classes
 from pcseg.inference.clouds import CloudPrediction, class_shares, output_paths, predict_cloud
-from pcseg.inference.device import choose_device
+from pcseg.inference.device import Precision, choose_device
 from pcseg.inference.images import ImageOptions, image_model
 from pcseg.inference.memory import DEFAULT as DEFAULT_MEMORY
 from pcseg.inference.memory import choose_tiles, parse_memory, within_memory
@@ -98,6 +98,7 @@ def predict_file(
     flip: bool = False,
     palette: Palette = "canonical",
     device: str = "auto",
+    precision: Precision = "fp32",
     progress_bar: bool = True,
 ) -> list[str]:
     """Predict the class of every point of a point cloud, or of every pixel of an image.
@@ -133,6 +134,7 @@ def predict_file(
         flip: Images: also average over the mirrored image.
         palette: Colors of the classes; ``colorblind`` can be distinguished by color-blind readers.
         device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
+        precision: Arithmetic of the model. ``bf16``, ``fp16`` and ``tf32`` are for GPUs.
         progress_bar: Show progress and remaining time.
 
     Raises:
@@ -145,8 +147,10 @@ def predict_file(
                  "margin": margin, "memory": memory, "together": together}  # fmt: skip
     of_images = {"scales": scales, "flip": flip}
     refuse_options(predict_file, model, of_images if model.kind == "points" else of_points)
-    point_options = PointOptions(fragments=fragments, points_per_pass=points_per_pass, margin=margin)
-    image_options = ImageOptions(scales=scales, flip=flip)
+    point_options = PointOptions(
+        fragments=fragments, points_per_pass=points_per_pass, margin=margin, precision=precision
+    )
+    image_options = ImageOptions(scales=scales, flip=flip, precision=precision)
     sources = [source] if isinstance(source, Path) else list(source)
     stems = [path.stem for path in sources]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
@@ -167,7 +171,7 @@ def predict_file(
             )
             files = [open_parts(path, columns=columns) for path in group]
             of_classes = model if classes is None else with_classes(model, classes)
-            of_classes.network.to(choose_device(device))
+            of_classes.network.to(choose_device(device, precision))
             tiles = within_memory(tiles, limit or DEFAULT_MEMORY)
             lines += predict_large(of_classes, files, out, options=tiles, progress_bar=progress_bar)
             continue
@@ -236,7 +240,8 @@ def predict(
             model needs.
     """
     model = ckpt if isinstance(ckpt, LoadedModel) else load_checkpoint(Path(ckpt))
-    model.network.to(choose_device(device))
+    options = point_options if model.kind == "points" else image_options
+    model.network.to(choose_device(device, options.precision))
     content = read_source(source if isinstance(source, KNOWN) else as_cloud(source), model)
     if isinstance(content, Photo):
         return predict_photo(model, content, image_options)
