@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from pcseg.errors import UserError, require
 from pcseg.ops.clouds import split_clouds
 from pcseg.ops.points import PointSet
+from pcseg.ops.segment import bin_counts
 
 QUERIES = 1 << 16
 """Queries per block of the k-d tree, whose results are twice as wide as those that are kept."""
@@ -78,10 +79,12 @@ class Neighborhoods:
         found = table >= 0
         count = found.sum(1)
         self.source = table[found]
-        self.target = torch.arange(len(table), device=table.device).repeat_interleave(count)
+        self.target = torch.arange(len(table), device=table.device).repeat_interleave(
+            count, output_size=len(self.source)
+        )
         self.ptr = _ends(count)
         self.order = self.source.argsort(stable=True)  # of the pairs, by column
-        self.source_ptr = _ends(torch.bincount(self.source, minlength=len(table)))
+        self.source_ptr = _ends(bin_counts(self.source, len(table)))
 
     def sum(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return the weighted sum of the neighbors of every point, ``(N, C)`` to ``(N, C)``.
