@@ -103,6 +103,8 @@ def build_trainer(
     if options.ema_decay is not None:
         callbacks.append(WeightAveraging(multi_avg_fn=partial(move_averages, options.ema_decay)))
     several = options.devices not in (1, "auto") or options.num_nodes > 1
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # batches differ in size, which fragments fixed segments
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     try:
         return L.Trainer(
             max_epochs=options.max_epochs,

@@ -150,6 +150,8 @@ class OnGPU(TorchFunctionMode):
         if func.__name__ == "__get__":
             return self._property(func, args[0])
         kwargs = dict(kwargs or {})
+        if func is Tensor.to and "device" in kwargs:
+            args = (args[0], kwargs.pop("device"), *args[1:])
         tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         host = all(on_host(x) for x in tensors) and not is_gpu(kwargs.get("device"))
         if func in VALUES:

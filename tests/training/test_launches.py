@@ -15,7 +15,9 @@ from helpers.training_step import (
     count_head,
     count_update,
 )  # fmt: skip
+from torch_geometric.data import Batch, Data
 
+from pcseg.data.training_data import TrainingData
 from pcseg.nn.levels import Level
 from pcseg.ops import sparse_conv
 
@@ -83,3 +85,15 @@ def test_the_helper_counts_waits() -> None:
         torch.tensor([1, 2]).to("cuda").unique()
         assert torch.tensor([3]).tolist() == [3], "on the CPU"
     assert sorted(what for what, _ in counts.waits.elements()) == ["__int__", "_unique2", "index", "to"]
+
+
+def test_batches_arrive_without_waiting() -> None:
+    data = Data(x=torch.ones(3, 1), grid_pos=torch.arange(9).view(3, 3), y=torch.zeros(3, dtype=torch.int64))
+    batch = Batch.from_data_list([data, data])
+    for value in batch.to_dict().values():
+        value.made_on_host = True
+    with counting() as counts:
+        moved = TrainingData.transfer_batch_to_device(None, batch, torch.device("cuda"), 0)  # type: ignore[arg-type]
+        assert moved.x.is_cuda
+        assert not moved.ptr.is_cuda
+    assert counts.summary()[1] == 0
