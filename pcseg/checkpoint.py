@@ -27,9 +27,11 @@ KEY = "pcseg"
 SEAL = b"pcseg sha256 "
 """Beginning of the comment of a checkpoint file; the hash of all bytes before the comment follows."""
 
-FREE_TO_CHANGE = ("data.init_args.root", "data.init_args.num_workers", "trainer.devices", "trainer.num_nodes",
-                  "trainer.accelerator", "trainer.progress_bar", "trainer.voxel_budget", "trainer.max_skipped_steps",
-                  "out", "resume", "init_from")  # fmt: skip
+FREE_TO_CHANGE = (
+    "data.init_args.root", "data.init_args.num_workers", "data.init_args.batch_size", "trainer.devices",
+    "trainer.num_nodes", "trainer.accumulate_grad_batches", "trainer.accelerator", "trainer.progress_bar",
+    "trainer.voxel_budget", "trainer.max_skipped_steps", "out", "resume", "init_from",
+)  # fmt: skip
 """Options that may differ between a run and its continuation."""
 
 OF_MACHINE = tuple(f"config.{name}" for name in FREE_TO_CHANGE)

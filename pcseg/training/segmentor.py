@@ -65,6 +65,7 @@ class Segmentor(Network, L.LightningModule):
         self.seed = seed
         self.recovery = recovery or Recovery()
         self.val_confusion = ConfusionMatrix(schema.num_classes)
+        self._schedule_shift = 0  # steps that the schedule is ahead of the optimizer
         self._hits = torch.zeros(2, dtype=torch.int64)  # correct and labeled points of this epoch
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -76,6 +77,13 @@ class Segmentor(Network, L.LightningModule):
         """Return all weighted loss terms by name."""
         assert self.loss is not None, "built for inference"
         return self.loss(output.logits, batch.y) | self.head.losses(output, batch)
+
+    def on_train_start(self) -> None:
+        """Continue the schedule at the epoch of the run if earlier epochs had another number of steps."""
+        per_epoch = int(self.trainer.estimated_stepping_batches) // (self.trainer.max_epochs or 1)
+        beyond = self.trainer.global_step - self.current_epoch * per_epoch
+        if not 0 <= beyond < per_epoch:
+            self._schedule_shift = -beyond
 
     def on_train_epoch_start(self) -> None:
         self._hits = torch.zeros(2, dtype=torch.int64, device=self.device)
@@ -213,7 +221,9 @@ class Segmentor(Network, L.LightningModule):
         for group, (scale, _) in zip(optimizer.param_groups, groups, strict=True):
             group["lr"] *= scale
         steps = max(int(self.trainer.estimated_stepping_batches) - 1, 1)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step / steps))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self.schedule((step + self._schedule_shift) / steps)
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _parameter_groups(self) -> list[tuple[float, list[nn.Parameter]]]:

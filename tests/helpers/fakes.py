@@ -1,5 +1,6 @@
 """Small prepared buildings for tests: boxes with a floor, walls and tables, written in the real format."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from pcseg.backbones.contract import PointBackbone
 from pcseg.data.manifest import Manifest, describe_scene
 from pcseg.data.scenes import read_scene, write_scene
+from pcseg.errors import UserError
 from pcseg.labels import S3DIS, LabelSchema
 from pcseg.nn.levels import Level, PointBatch
 from pcseg.nn.sparse_conv import SubmanifoldConv
@@ -70,3 +72,17 @@ class ConvBackbone(PointBackbone):
     def forward(self, batch: PointBatch) -> list[Level]:
         voxels = VoxelSet(batch.grid_pos, batch.ptr)
         return [Level(x=self.conv(batch.x, voxels).relu(), sites=voxels, stride=1)]
+
+
+class StoppingBackbone(ConvBackbone):
+    """Fails in a training step: that whose number is in the environment variable ``STOP_AT``."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__(in_channels)
+        self.steps = 0
+
+    def forward(self, batch: PointBatch) -> list[Level]:
+        self.steps += self.training
+        if self.training and self.steps == int(os.environ.get("STOP_AT", 0)):
+            raise UserError("stopped. Continue with --resume true.")
+        return super().forward(batch)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -33,25 +34,41 @@ def write_config(path: Path, building: Path, out: Path, text: str = CONFIG) -> P
     return path
 
 
-def start(config: Path, *options: str) -> subprocess.Popen:
-    """Start the training command."""
+def start(
+    config: Path, *options: str, launcher: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> subprocess.Popen:
+    """Start the training command.
+
+    Args:
+        launcher: Arguments of Python that come before the script, such as ``-m torch.distributed.run``.
+        env: Further environment variables.
+    """
     paths = os.pathsep.join([str(ROOT / "tests"), str(ROOT / "tests" / "helpers"), str(ROOT)])
     return subprocess.Popen(
-        [sys.executable, str(SCRIPT), "--config", str(config), *options],
-        env={**os.environ, "PYTHONPATH": paths},
+        [sys.executable, *launcher, str(SCRIPT), "--config", str(config), *options],
+        env={**os.environ, "PYTHONPATH": paths, **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-def run_here(config: Path) -> None:
+def run_here(config: Path, *options: str) -> None:
     """Train in this process, which saves the imports of another."""
     before = signal.getsignal(signal.SIGINT)
     try:
-        main(["train", "--config", str(config)])
+        main(["train", "--config", str(config), *options])
     finally:
         signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
+
+
+def slurm(rank: int, tasks: int) -> dict[str, str]:
+    """Return the variables that ``srun`` sets for task ``rank`` of a job on this machine."""
+    return {
+        "SLURM_JOB_ID": "4242", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": str(tasks), "SLURM_PROCID": str(rank),
+        "SLURM_NTASKS_PER_NODE": str(tasks), "SLURM_LOCALID": str(rank), "SLURM_NODEID": "0",
+        "SLURM_NODELIST": "127.0.0.1", "MASTER_PORT": str(29500 + os.getpid() % 1000),
+    }  # fmt: skip
 
 
 def finish(process: subprocess.Popen) -> str:

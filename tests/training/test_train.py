@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 import torch
-from helpers.fakes import ConvBackbone, fake_room, write_fake_building
-from helpers.training_runs import CONFIG, finish, logged, run_here, start, weights, write_config
+from helpers.fakes import ConvBackbone, StoppingBackbone, fake_room, write_fake_building
+from helpers.training_runs import CONFIG, finish, logged, run_here, slurm, start, weights, write_config
 
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import load_checkpoint
@@ -21,6 +21,7 @@ from pcseg.data.scenes import read_scene, write_scene
 from pcseg.errors import UserError
 from pcseg.heads.linear import LinearHead
 from pcseg.labels import S3DIS
+from pcseg.training.schedules import OneCycle
 from pcseg.training.train import train
 from pcseg.training.trainer import TrainerOptions, build_trainer
 
@@ -92,9 +93,12 @@ def test_an_interrupted_run_reports_what_is_saved(building: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(building: Path, tmp_path: Path) -> None:
-    """The same batches on one and two processes give the same weights, and each room is validated once."""
-    text = CONFIG.replace("pcseg.backbones.points.sparse_unet.SparseUNet", "helpers.fakes.ConvBackbone")
+def test_two_processes_equal_one(building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same batches on one process, and on two tasks of SLURM that stop and continue as one, give the same weights.
+
+    Each room is validated once.
+    """
+    text = CONFIG.replace("pcseg.backbones.points.sparse_unet.SparseUNet", "helpers.fakes.StoppingBackbone")
     text = text.replace("init_args: {channels: [8, 8], layers: [1, 1], base_channels: 8}", "init_args: {}")
     text = text.replace("mix_prob: 0.5", "mix_prob: 0.0, val_rooms: [Area_1/office_1, Area_1/office_2, "
                         "Area_1/office_3], train_splits: [Area_1]")  # fmt: skip
@@ -102,13 +106,44 @@ def test_two_processes_equal_one(building: Path, tmp_path: Path) -> None:
     one = write_config(tmp_path / "one.yaml", building, tmp_path / "one", text)
     two = write_config(tmp_path / "two.yaml", building, tmp_path / "two", text)
     run_here(one)
-    finish(start(two, "--data.batch_size", "1", "--trainer.devices", "2"))
+    shared = ("--data.batch_size", "1", "--trainer.devices", "2")
+    tasks = [start(two, *shared, env={"STOP_AT": "5", **slurm(rank, 2)}) for rank in range(2)]
+    outputs = [task.communicate(timeout=300)[0] for task in tasks]
+    assert [task.returncode for task in tasks] == [1, 1], outputs
+    assert "stopped. Continue with --resume true." in outputs[0]
+    assert torch.load(tmp_path / "two" / "last.ckpt", weights_only=True)["epoch"] == 3
+    run_here(two, "--resume", "true")
     assert logged(tmp_path / "one", "val/points") == logged(tmp_path / "two", "val/points")
     expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name, value in expected.items():
         torch.testing.assert_close(
             found[name], value, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
         )
+
+
+def test_the_schedule_continues_with_another_number_of_steps(
+    building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a change of the number of processes: the rate goes on from the same epoch, and ends as planned."""
+
+    def run(batch_size: int, *, resume: bool) -> None:
+        train(
+            data=RoomData(building, grid_size=0.3, batch_size=batch_size, train_splits=["Area_1"], val_fraction=0.4),
+            backbone=StoppingBackbone, head=LinearHead, optimizer=partial(torch.optim.SGD, lr=1.0),
+            trainer=TrainerOptions(max_epochs=6, accelerator="cpu", progress_bar=False, log_every_n_steps=1),
+            out=tmp_path / "run", resume=resume, config={"data": {"init_args": {"batch_size": batch_size}}},
+        )  # fmt: skip
+
+    monkeypatch.setenv("STOP_AT", "13")  # after three epochs of four steps
+    with pytest.raises(UserError, match="stopped"):
+        run(1, resume=False)
+    monkeypatch.setenv("STOP_AT", "0")
+    run(2, resume=True)
+    rates = logged(tmp_path / "run", "lr-SGD/pg1")
+    assert len(rates) == 3 * 4 + 3 * 2
+    schedule = OneCycle()
+    for step in range(1, 6):  # the first step after the change has the rate that the earlier run planned
+        assert rates[12 + step] == pytest.approx(schedule((6 + step) / 11), abs=1e-6)
 
 
 def test_every_process_needs_a_validation_room(

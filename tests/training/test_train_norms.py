@@ -1,4 +1,4 @@
-"""Synchronized batch norms in two processes, through the training command on a CPU."""
+"""Synchronized batch norms in two processes that torchrun starts, through the training command on a CPU."""
 
 from pathlib import Path
 
@@ -20,8 +20,9 @@ def test_two_processes_with_synchronized_norms_equal_one(tmp_path: Path) -> None
     one = write_config(tmp_path / "one.yaml", building, tmp_path / "one", text)
     two = write_config(tmp_path / "two.yaml", building, tmp_path / "two", text)
     shared = ["--data.batch_size", "1", "--trainer.devices", "2", "--trainer.sync_batchnorm", "true"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     run_here(one)
-    finish(start(two, *shared))
+    finish(start(two, *shared, launcher=torchrun))
     expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert expected.keys() == found.keys()
     for name, value in expected.items():
