@@ -27,14 +27,16 @@ KEY = "pcseg"
 SEAL = b"pcseg sha256 "
 """Beginning of the comment of a checkpoint file; the hash of all bytes before the comment follows."""
 
-FREE_TO_CHANGE = (
-    "data.init_args.root", "data.init_args.num_workers", "data.init_args.batch_size", "trainer.devices",
-    "trainer.num_nodes", "trainer.accumulate_grad_batches", "trainer.accelerator", "trainer.progress_bar",
-    "trainer.voxel_budget", "trainer.max_skipped_steps", "out", "resume", "init_from",
+WITHOUT_EFFECT = (
+    "data.init_args.root", "data.init_args.num_workers", "trainer.devices", "trainer.num_nodes", "trainer.accelerator",
+    "trainer.progress_bar", "trainer.voxel_budget", "trainer.max_skipped_steps", "out", "resume", "init_from",
 )  # fmt: skip
-"""Options that may differ between a run and its continuation."""
+"""Options of the machine, which do not count in the hash of a checkpoint."""
 
-OF_MACHINE = tuple(f"config.{name}" for name in FREE_TO_CHANGE)
+FREE_TO_CHANGE = (*WITHOUT_EFFECT, "data.init_args.batch_size", "trainer.accumulate_grad_batches")
+"""Options that may differ between a run and its continuation, which may have another number of processes."""
+
+OF_MACHINE = tuple(f"config.{name}" for name in WITHOUT_EFFECT)
 
 ModelKind = Literal["points", "images"]
 """Whether a model predicts the classes of points or of pixels."""

@@ -143,6 +143,33 @@ def test_drop_path_keeps_the_mean() -> None:
     assert abs(out.mean().item() - 1) < 0.02
 
 
+@pytest.mark.parametrize("variant", ["ptv3", "utonia"])
+def test_recomputed_blocks_give_the_same_and_keep_less(variant: str) -> None:
+    """Also with branches that are dropped at random."""
+    gradients, kept = [], []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        network = tiny(variant, drop_path=0.4, recompute=recompute).train()
+        batch, total = batch_of(cloud(80), cloud(60, 1)), 0
+
+        def keep(tensor: Tensor) -> Tensor:
+            nonlocal total
+            total += tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = torch.stack([level.x.sin().sum() for level in network(batch)]).sum()
+        loss.backward()
+        gradients.append({name: p.grad for name, p in network.named_parameters() if p.grad is not None})
+        kept.append(total)
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(
+            gradients[1][name], gradient, msg=lambda text, name=name: f"{name}: {text}"
+        )
+    assert kept[1] < kept[0] / 3
+
+
 def test_mask_token_hides_the_input() -> None:
     backbone, one = tiny("sonata", mask_token=True), cloud(60)
     other = Data(x=one.x.clone(), grid_pos=one.grid_pos, num_nodes=60)

@@ -5,7 +5,7 @@ import re
 from statistics import mean, stdev
 
 import pytest
-from helpers.printed_commands import ROOT
+from helpers.printed_commands import ROOT, blocks
 
 STUDY = json.loads((ROOT / "docs" / "studies" / "heads.json").read_text())
 SCORES = {row["variant"]: f"{mean(row['miou']):.1f} ± {stdev(row['miou']):.1f}" for row in STUDY["variants"]}
@@ -21,3 +21,17 @@ def test_scores_of_the_heads_study(name: str) -> None:
         rows = table_rows(path.read_text(), name)
         assert len(rows) == 1, f"{path}: {rows}"
         assert SCORES[name] in rows[0]
+
+
+def test_estimates_of_scaling() -> None:
+    """The table is that of the printed function."""
+    text = (ROOT / "docs" / "many_gpus.md").read_text()
+    names: dict = {}
+    exec(blocks(text, "python")[0], names)
+    rows = re.findall(r"^\| (?:Sparse|PTv3|Sonata).* MB \| (.*) \|$", text, flags=re.MULTILINE)
+    models = [names[name] for name in ("unet", "ptv3", "sonata")]
+    clusters = [(1, 300), (8, 300), (64, 40), (8, 10), (64, 3)]
+    assert len(rows) == len(models)
+    for row, model in zip(rows, models):
+        found = [names["efficiency"](n, gb_per_s=speed, **model) for n, speed in clusters]
+        assert row.split(" | ") == [f"{share:.0%}".replace("%", " %") for share in found]

@@ -53,13 +53,14 @@ def ptv3_small(in_channels: int) -> PTv3:
     )
 
 
-def ptv3_base(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
+def ptv3_base(in_channels: int, *, pretrained: Path | None = None, recompute: bool = False) -> PTv3:
     """Return the published PTv3 for ScanNet: five resolutions and 46 million parameters.
 
     Args:
         pretrained: File of published weights, which expect the features ``[color, normal]``.
+        recompute: See :class:`~pcseg.backbones.points.ptv3_network.PTv3`.
     """
-    return _with_weights(PTv3(in_channels), pretrained)
+    return _with_weights(PTv3(in_channels, recompute=recompute), pretrained)
 
 
 def ptv3_rpe(in_channels: int, *, pretrained: Path | None = None) -> PTv3:
@@ -95,6 +96,7 @@ class Sonata(PTv3):
         pretrained: File of published weights, or ``sonata`` to download them. They expect the features
             ``[pos, color, normal]`` of 2 cm voxels.
         decoder: Add the decoder of the fine-tuning configurations, for which no weights are published.
+        recompute: See :class:`~pcseg.backbones.points.ptv3_network.PTv3`.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Sonata(PTv3):
         size: Literal["small", "base", "large"] = "base",
         pretrained: Path | None = None,
         decoder: bool = False,
+        recompute: bool = False,
     ) -> None:
         channels, depths = SONATA[size]
         super().__init__(
@@ -115,6 +118,7 @@ class Sonata(PTv3):
             dec_channels=(64, 96, 192, 384) if decoder else (),
             dec_depths=(2, 2, 2, 2) if decoder else (),
             dec_heads=(4, 6, 12, 24) if decoder else (),
+            recompute=recompute,
         )
         _with_weights(self, pretrained, pos=True)
 
@@ -128,6 +132,7 @@ class Utonia(PTv3):
             ``[pos, color, normal]`` of voxels of 0.01 / ``scale`` meters.
         decoder: Add the decoder of the fine-tuning configurations, for which no weights are published.
         scale: Units of the network per meter: 0.5 indoors, 0.2 for outdoor LiDAR, 4 for table-top scenes.
+        recompute: See :class:`~pcseg.backbones.points.ptv3_network.PTv3`.
     """
 
     def __init__(
@@ -138,6 +143,7 @@ class Utonia(PTv3):
         pretrained: Path | None = None,
         decoder: bool = False,
         scale: float = 0.5,
+        recompute: bool = False,
     ) -> None:
         channels, depths = UTONIA[size]
         heads = [width // 18 for width in channels]
@@ -151,6 +157,7 @@ class Utonia(PTv3):
             dec_depths=(2, 2, 2, 2) if decoder else (),
             dec_heads=heads[:-1] if decoder else (),
             rotary=Rotary(scale=scale, jitter=1.1, rescale=1.2),
+            recompute=recompute,
         )
         _with_weights(self, pretrained, pos=True)
 

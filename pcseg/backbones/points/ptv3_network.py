@@ -64,6 +64,8 @@ class PTv3(PointBackbone):
         rotary: Rotary position embeddings of ``batch.pos``, as in Utonia.
         mask_token: Learn a feature for voxels that :meth:`forward` masks, as in self-supervised training.
         drop_path: Highest drop path rate in training; it grows from 0 with depth.
+        recompute: Keep only the input of every block for the backward pass, which computes the block again: less
+            memory, about a third more time.
 
     Convention:
         Levels are the decoder's features, or the encoder's without a decoder. ``input_shift`` (F,) is added to the
@@ -97,6 +99,7 @@ class PTv3(PointBackbone):
         rotary: Rotary | None = None,
         mask_token: bool = False,
         drop_path: Share = 0.3,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         stages, decoder_stages = len(enc_channels), len(enc_channels) - 1 if dec_channels else 0
@@ -128,12 +131,12 @@ class PTv3(PointBackbone):
             if s:
                 self.pools.append(GridPool(enc_channels[s - 1], enc_channels[s], norm))
             make = partial(block, patch_size=sizes[s], rotary=rotary)
-            self.enc.append(PTv3Stage(enc_channels[s], enc_heads[s], rates, make))
+            self.enc.append(PTv3Stage(enc_channels[s], enc_heads[s], rates, make, recompute=recompute))
         widths = [*dec_channels, enc_channels[-1]]
         for s, rates in enumerate(_drop_rates(drop_path, dec_depths)):
             self.unpools.append(GridUnpool(widths[s + 1], enc_channels[s], widths[s], norm))
             make = partial(block, patch_size=sizes[s], rotary=decoder_rotary)
-            self.dec.append(PTv3Stage(widths[s], dec_heads[s], rates[::-1], make))
+            self.dec.append(PTv3Stage(widths[s], dec_heads[s], rates[::-1], make, recompute=recompute))
         self.out_channels = widths if dec_channels else list(enc_channels)
 
     def forward(self, batch: PointBatch, *, mask: Tensor | None = None) -> list[Level]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from pcseg.backbones.points.ptv3_blocks import PTv3Block
 from pcseg.backbones.points.ptv3_curves import CurveLevel
@@ -50,10 +51,20 @@ class PTv3Stage(nn.Module):
 
     Args:
         drop_paths: Drop path rate of every block.
+        recompute: Compute blocks again in the backward pass instead of keeping their activations.
     """
 
-    def __init__(self, channels: int, heads: int, drop_paths: Sequence[float], block: BlockFactory) -> None:
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        drop_paths: Sequence[float],
+        block: BlockFactory,
+        *,
+        recompute: bool = False,
+    ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.blocks = nn.ModuleList(
             block(channels, heads, curve=i, drop_path=rate) for i, rate in enumerate(drop_paths)
         )
@@ -61,7 +72,10 @@ class PTv3Stage(nn.Module):
     def forward(self, x: Tensor, level: CurveLevel, position_of: Tensor | None = None) -> Tensor:
         """Apply the blocks; the first one computes its position from ``position_of`` if given."""
         for block in self.blocks:
-            x = block(x, level, position_of)
+            if self.recompute and torch.is_grad_enabled():
+                x = checkpoint(block, x, level, position_of, use_reentrant=False)
+            else:
+                x = block(x, level, position_of)
             position_of = None
         return x
 
