@@ -9,6 +9,7 @@ from pcseg.ops.attention import union_attention
 from pcseg.ops.flash import SequenceKernel, Sequences
 from pcseg.ops.joint_attention import joint_attention
 from pcseg.ops.lines import axis_lines, pixel_lines
+from pcseg.ops.voxels import VoxelSet
 
 FORWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
@@ -67,3 +68,19 @@ def test_half_precision() -> None:
     expected = union_attention(query.double(), key.double(), value.double(), lines)
     assert ours.dtype == torch.bfloat16
     torch.testing.assert_close(ours.double(), expected, rtol=0, atol=5 * 2**-8 * float(value.abs().max()))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("channels", [16, 40])
+def test_flash_on_a_gpu(channels: int) -> None:
+    """Output and gradients of the kernels of a GPU, of which a CPU checks only the arguments."""
+    voxels = random_voxels([300, 0, 200], edge=8)
+    tensors = [torch.randn(500, width).to(torch.bfloat16) for width in (8, 8, channels, channels)]
+    results = []
+    for device, dtype in (("cpu", torch.float64), ("cuda", torch.bfloat16)):
+        *inputs, grad = (x.to(device, dtype, copy=True) for x in tensors)
+        inputs = [x.requires_grad_() for x in inputs]
+        out = union_attention(*inputs, axis_lines(VoxelSet(voxels.grid_pos.to(device), voxels.ptr)))
+        results.append([out, *torch.autograd.grad(out, inputs, grad)])
+    for exact, found in zip(*results):
+        assert (found.cpu().double() - exact).abs().max() < 0.03 * exact.abs().max()
