@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
@@ -20,7 +20,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pcseg.data.sample import Sample
 from pcseg.heads import CTBody, EncBody, LinearHead, PointHead, RCCABody, SlabBody
-from pcseg.inference.points import predict_scene
+from pcseg.inference.device import Precision
+from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.network import Network
 from pcseg.ops import groups, sparse_conv, triton_conv
 from pcseg.ops.kernel_lookup import coarsen, submanifold_map
@@ -48,7 +49,7 @@ def machine(setting: Setting) -> dict[str, Any]:
         gpu = torch.cuda.get_device_properties(0)
         found |= {
             "gpu": gpu.name, "memory GB": round(gpu.total_memory / 1e9, 1), "capability": f"{gpu.major}.{gpu.minor}",
-            "cuda": torch.version.cuda or torch.version.hip, "cudnn": torch.backends.cudnn.version(),
+            "cudnn": torch.backends.cudnn.version(),
             "bf16": torch.cuda.is_bf16_supported(including_emulation=False), "count": torch.cuda.device_count(),
         }  # fmt: skip
     found["spconv-triton is used"] = setting.has_triton
@@ -91,6 +92,7 @@ def waits(setting: Setting) -> dict[str, Any]:
 
 @contextmanager
 def synchronizations(setting: Setting) -> Iterator[None]:
+    """Warn at every line where the host waits for the GPU."""
     if setting.device == "cuda":
         torch.cuda.set_sync_debug_mode("warn")
     try:
@@ -184,6 +186,7 @@ def convolutions(setting: Setting) -> dict[str, Any]:
 
 
 def both_paths(setting: Setting, kernel_map: Any, channels: int) -> dict[str, Any]:
+    """Return milliseconds of plain PyTorch and of spconv-triton, and the largest differences of their results."""
     found: dict[str, Any] = {}
     x = torch.randn(kernel_map.num_in, channels, device=setting.device, dtype=torch.bfloat16)
     weight = torch.randn(27, channels, channels, device=setting.device, dtype=torch.bfloat16)
@@ -239,18 +242,16 @@ def prediction(setting: Setting) -> dict[str, Any]:
         name="room", pos=pos, color=np.zeros_like(pos), label=zeros, instance=zeros.astype(np.int32)
     )
     network, found, labels = setting.unet(), {}, {}
-    for name, precision, context in (
-        ("fp32", "highest", nullcontext()), ("tf32", "high", nullcontext()), ("bf16", "highest", setting.autocast()),
-    ):  # fmt: skip
-        torch.set_float32_matmul_precision(precision)
-        call = partial(predict_scene, network, scene, grid_size=0.05, features=("color", "height"))
-        with context:
-            found[name] = setting.ms(call)
-            labels[name] = call().label
-    torch.set_float32_matmul_precision("highest")
-    return found | {
-        f"{name}: equal labels": float((labels[name] == labels["fp32"]).mean()) for name in ("tf32", "bf16")
-    }
+    precisions: tuple[Precision, ...] = (
+        ("fp32", "bf16") if setting.device == "cpu" else ("fp32", "tf32", "bf16")
+    )
+    for name in precisions:
+        options, features = PointOptions(precision=name), ("color", "height")
+        call = partial(predict_scene, network, scene, grid_size=0.05, features=features, options=options)
+        found[name] = setting.ms(call)
+        labels[name] = call().label
+        found[f"{name}, labels as in fp32"] = float((labels[name] == labels["fp32"]).mean())
+    return found
 
 
 def repeats(setting: Setting) -> dict[str, Any]:

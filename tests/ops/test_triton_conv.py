@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -189,6 +190,29 @@ def test_kernels_that_fail(
     [record] = caplog.records
     assert message in record.getMessage()
     assert record.getMessage().endswith("Plain PyTorch is used.")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision", "expected"),
+    [
+        (torch.float32, "ieee", (True, False)),
+        (torch.float32, "tf32", (True, True)),
+        (torch.float16, "tf32", (False, False)),
+    ],
+)
+def test_tf32_is_used_where_pytorch_uses_it(
+    dtype: torch.dtype, precision: str, expected: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+
+    class Kernel:
+        fn = {(1,): lambda *_, **constants: found.update(constants)}
+
+    kernels = type("Kernels", (), {"kernel": Kernel})
+    monkeypatch.setattr(triton_conv, "kernels", lambda: kernels)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace(fp32_precision=precision))
+    triton_conv._launch("kernel", (1,), torch.ones(1, dtype=dtype), (), ())
+    assert (found["IEEE"], found["ALLOW_TF32"]) == expected
 
 
 def test_tiles_hold_the_widths() -> None:
