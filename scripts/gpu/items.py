@@ -271,10 +271,3 @@ ITEMS: dict[str, Callable[[Setting], dict[str, Any]]] = {
     "machine": machine, "convolutions": convolutions, "unet_step": unet_step, "ptv3_step": ptv3_step, "waits": waits,
     "heads": heads, "prediction": prediction, "repeats": repeats, "tests": tests, "constants": constants,
 }  # fmt: skip
-"""The most useful first, since the time may be over before the last."""
-
-SECONDS = {
-    "machine": 60, "convolutions": 150, "unet_step": 120, "ptv3_step": 120, "waits": 90, "heads": 90,
-    "prediction": 60, "repeats": 45, "tests": 120, "constants": 90,
-}  # fmt: skip
-"""Seconds after which an item is ended."""

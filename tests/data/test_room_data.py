@@ -13,6 +13,7 @@ from helpers.fakes import fake_room, write_fake_building
 from jsonargparse import ArgumentParser
 from torch_geometric.data import Batch
 
+from pcseg.data import loaders
 from pcseg.data.ground import local_ground
 from pcseg.data.loaders import SampleKey
 from pcseg.data.manifest import Manifest, describe_scene
@@ -109,6 +110,30 @@ def test_the_space_of_a_scan_is_read_from_the_manifest(tmp_path: Path) -> None:
     rooms = data(tmp_path, test_splits=[], val_fraction=0.3)
     assert len(rooms.val_rooms) == 2
     assert len({room.space for room in rooms.val_rooms}) == 1
+
+
+def test_a_process_opens_the_rooms_of_its_samples_only(
+    building: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    load = RoomFiles.load
+
+    def noted(files: RoomFiles, index: int) -> Sample:
+        opened.append(files.entries[index].path)
+        return load(files, index)
+
+    monkeypatch.setattr(RoomFiles, "load", noted)
+    parts = []
+    for rank in range(2):
+        monkeypatch.setattr(loaders, "process_rank", lambda rank=rank: (rank, 2))
+        opened.clear()
+        prepared = data(building, loop=1, batch_size=1, mix_prob=0.0, num_workers=0, val_fraction=0.4)
+        assert prepared.class_counts.any()  # from the manifest
+        assert opened == []
+        for loader in (prepared.train_dataloader(), prepared.val_dataloader()):
+            assert len(list(loader)) >= 1
+        parts.append(set(opened))
+    assert not parts[0] & parts[1]
 
 
 def test_the_mean_color_of_the_training_rooms_is_in_the_card(building: Path) -> None:
