@@ -162,13 +162,8 @@ def predict_file(
     for group in [sources] if together else [[path] for path in sources]:
         path = group[0]
         if model.kind == "points" and (together or choose_tiles(path, limit, columns=columns)):
-            tiles = TileOptions(
-                points=point_options.for_model(model),
-                units=units,
-                up=up,
-                axes=axes,
-                min_confidence=min_confidence,
-            )
+            tiles = TileOptions(points=point_options.for_model(model), units=units, up=up, axes=axes,
+                                min_confidence=min_confidence)  # fmt: skip
             files = [open_parts(path, columns=columns) for path in group]
             of_classes = model if classes is None else with_classes(model, classes)
             of_classes.network.to(choose_device(device, precision))

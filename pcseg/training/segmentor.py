@@ -188,8 +188,9 @@ class Segmentor(Network, L.LightningModule):
             raise UserError(
                 f"optimizer: no step of {steps} had a finite loss and gradient. Lower optimizer.lr or check the data."
             )
-        for name, parameter in self.named_parameters():
-            if not torch.isfinite(parameter).all():
+        finite = torch.stack([torch.isfinite(parameter).all() for parameter in self.parameters()])
+        for (name, _), known in zip(self.named_parameters(), finite.tolist()):  # read once
+            if not known:
                 raise UserError(f"optimizer: {name} is no longer finite. Lower optimizer.lr and train again.")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
