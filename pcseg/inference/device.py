@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.backends import cuda, cudnn
 
 from pcseg.errors import UserError, is_out_of_memory, reason, require_choice
 
@@ -64,8 +65,8 @@ def evaluating(network: nn.Module, precision: Precision = "fp32") -> Iterator[No
     """
     training, device = network.training, device_of(network).type
     require_choice("--precision", precision, Precision)
-    cudnn = torch.backends.cudnn.conv  # pyright: ignore[reportAttributeAccessIssue]
-    products = [torch.backends.cuda.matmul, cudnn] if device == "cuda" else []
+    convolutions = cudnn.conv  # pyright: ignore[reportAttributeAccessIssue]
+    products = [cuda.matmul, convolutions] if device == "cuda" else []
     before = [each.fp32_precision for each in products]
     network.eval()
     try:

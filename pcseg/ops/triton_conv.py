@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch.backends import cuda
 
 from pcseg.errors import reason, require
 from pcseg.ops.kernel_map import KernelMap
@@ -198,7 +199,7 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap) -> Tensor:
 def _launch(name: str, grid: tuple[int, ...], x: Tensor, values: Any, strides: Any, **constants: Any) -> None:
     """Run a kernel; ``values`` and ``strides`` are its arguments in order."""
     single = x.dtype == torch.float32
-    tf32 = single and torch.backends.cuda.matmul.fp32_precision == "tf32"
+    tf32 = single and cuda.matmul.fp32_precision == "tf32"
     with torch.cuda.device_of(x):
         getattr(kernels(), name).fn[grid](
             *values, *strides, IEEE=single, ALLOW_TF32=tf32, FP16_ACC=False, **constants
