@@ -38,6 +38,9 @@ FREE_TO_CHANGE = (*WITHOUT_EFFECT, "data.init_args.batch_size", "trainer.accumul
 
 OF_MACHINE = tuple(f"config.{name}" for name in WITHOUT_EFFECT)
 
+CROPS = 2
+"""Voxels per forward pass of a network with context in crops of its training, which hold a few rooms."""
+
 ModelKind = Literal["points", "images"]
 """Whether a model predicts the classes of points or of pixels."""
 
@@ -117,8 +120,9 @@ class LoadedModel:
 
     @property
     def points_per_pass(self) -> int | None:
-        """Largest number of voxels per forward pass that suits a released model."""
-        return (self.card.about or {}).get("points_per_pass")
+        """Voxels per forward pass that suit a network with context, from the crops of its training."""
+        crop = None if self.card.data.get("whole_rooms") else self.card.data.get("max_voxels")
+        return None if self.network.head.is_local or not crop else CROPS * crop
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from studies.harness import run_module
 
 from pcseg.checkpoint import load_checkpoint
 from pcseg.cli import run
+from pcseg.data.indoor import Classes
 from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
 from pcseg.files import write_json, write_text
-from pcseg.inference.class_sets import Classes
 
 INTRODUCTION = """# Fine-tuning with few labeled rooms
 

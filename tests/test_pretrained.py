@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.checkpoints import write_checkpoint
+from helpers.checkpoints import with_context, write_checkpoint
 from helpers.fakes import fake_room, write_fake_building
 from helpers.models import sample_room
 
@@ -87,12 +87,19 @@ def test_the_released_model_is_the_trained_one_in_half_precision(model_file: Pat
     )
 
 
-def test_voxels_of_a_pass_are_given_or_stated_by_the_card(model_file: Path) -> None:
+def test_voxels_of_a_pass_follow_from_the_crops_of_training(model_file: Path) -> None:
+    """A local head sees the same in passes of any size; one with context sees as much as in training, in windows."""
     model = load_checkpoint(model_file)
-    assert PointOptions().for_model(model).points_per_pass == POINTS_PER_PASS
-    stated = replace(model, card=replace(model.card, about={"points_per_pass": 300}))
-    assert PointOptions().for_model(stated).points_per_pass == 300
-    assert PointOptions(points_per_pass=50).for_model(stated).points_per_pass == 50
+    assert PointOptions().most == POINTS_PER_PASS
+    crops = replace(model, card=replace(model.card, config=model.card.config | {"data": {"max_voxels": 150}}))
+    local = PointOptions().for_model(crops)
+    assert (local.points_per_pass, local.blend) == (POINTS_PER_PASS, False)
+    far = with_context(crops)
+    assert PointOptions().for_model(far) == PointOptions(points_per_pass=300, blend=True)
+    assert PointOptions(points_per_pass=50).for_model(far).points_per_pass == 50
+    whole = {"max_voxels": 150, "whole_rooms": True}
+    rooms = replace(far, card=replace(model.card, config={"data": whole}))
+    assert PointOptions().for_model(rooms) == PointOptions(points_per_pass=POINTS_PER_PASS, blend=True)
 
 
 def test_it_is_used_by_name_and_by_default(

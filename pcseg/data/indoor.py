@@ -9,6 +9,9 @@ import numpy as np
 from pcseg.data.schemas import SCANNET20, schema_of
 from pcseg.labels import IGNORE_INDEX, S3DIS, LabelSchema
 
+Classes = Literal["s3dis", "scannet", "indoor", "coarse"]
+"""Label sets by their names in options."""
+
 LabelSet = Literal["indoor", "s3dis", "scannet20", "coarse"]
 """The label sets that every indoor label can be expressed in."""
 
@@ -36,6 +39,11 @@ LABEL_SETS: dict[LabelSet, LabelSchema] = {
     "scannet20": SCANNET20,
     "coarse": COARSE,
 }
+
+
+def label_set(classes: Classes) -> LabelSchema:
+    """Return the classes of a label set by its name in options."""
+    return LABEL_SETS["scannet20" if classes == "scannet" else classes]
 
 
 def from_indoor(name: LabelSet) -> np.ndarray:

@@ -34,10 +34,6 @@ from pcseg.values import NameList, PositiveInt, checked
 OF_THE_RUN = ("out", "resume", "init_from", "trainer", "config")
 """Parts of a training's configuration that a released model does not carry."""
 
-CROPS = 2
-"""Voxels per forward pass of a released model in crops of its training: heads that look along whole axes are best on
-clouds as large as those of training."""
-
 
 @checked("--")
 def calibrate(
@@ -81,8 +77,7 @@ def calibrate(
     manifest = Manifest.read(root)
     splits = splits or list(training_argument(model, "val_splits", option="--splits"))
     test_splits = test_splits or list(training_argument(model, "test_splits", option="--test_splits"))
-    crop = model.card.data.get("max_voxels")
-    options = PointOptions(points_per_pass=crop and CROPS * crop)
+    options = PointOptions().for_model(model)
     unseen = list(_looked_at(model, manifest, root, splits, points, options, progress_bar))
     if len(unseen) < 2:
         raise UserError(f"--splits: {len(unseen)} scenes in {', '.join(splits)}. Use splits of at least two.")
@@ -93,7 +88,6 @@ def calibrate(
     )
     about = {
         "notes": notes,
-        "points_per_pass": options.points_per_pass,
         "manifest_hash": manifest.hash,
         "scores": {
             name: _scores(*_joined(scenes), model, temperature) for name, scenes in groups.items() if scenes

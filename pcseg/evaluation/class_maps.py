@@ -8,10 +8,9 @@ from typing import get_args
 import numpy as np
 
 from pcseg.config_names import read_yaml
-from pcseg.data.indoor import INDOOR, LABEL_SETS, from_indoor
+from pcseg.data.indoor import INDOOR, LABEL_SETS, Classes, from_indoor, label_set
 from pcseg.data.io.columns import normalize_name
 from pcseg.errors import UserError
-from pcseg.inference.class_sets import Classes, label_set
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 NO_CLASS = ("", "nan", "none", str(IGNORE_INDEX))

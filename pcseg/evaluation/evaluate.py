@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
+from pcseg.data.indoor import Classes
 from pcseg.errors import UserError
 from pcseg.evaluation.images import evaluate_images
 from pcseg.evaluation.labeled_files import FileOptions, evaluate_files
 from pcseg.evaluation.points import evaluate_points
 from pcseg.evaluation.report import Report
 from pcseg.files import output_folder
-from pcseg.inference.class_sets import Classes
 from pcseg.inference.device import Precision, choose_device
 from pcseg.inference.images import ImageOptions
 from pcseg.inference.options import refuse_options
@@ -63,8 +63,8 @@ def evaluate(
         splits: One area or split, or a list; default: the test splits of training.
         fragments: Points: number of forward passes per scene; ``all`` uses every original point, 1 is the fastest.
             Default: ``all``, for files 1.
-        points_per_pass: Points: maximum number of voxels per forward pass; larger scenes are cut into blocks. Default:
-            what suits a model that ships with pcseg, otherwise 400,000.
+        points_per_pass: Points: maximum number of voxels per forward pass; larger scenes are cut. Default: twice
+            the crops of training for heads with context, otherwise 400,000.
         margin: Points: width in meters of the context around a block.
         protocol: Points: evaluation rules; default: those of the data set. ``scannet`` also writes the result file of
             the benchmark's script.

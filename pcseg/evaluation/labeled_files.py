@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.progress import track
 
 from pcseg.checkpoint import LoadedModel
+from pcseg.data.indoor import Classes, label_set
 from pcseg.data.io.clouds import Cloud, from_table, is_prepared, read_cloud, read_table
 from pcseg.data.io.columns import label_columns
 from pcseg.data.predictions import SavedPrediction, find_prediction, read_prediction
 from pcseg.errors import UserError
 from pcseg.evaluation.class_maps import LabelMap, class_numbers, map_labels, read_label_map
 from pcseg.evaluation.report import Report
-from pcseg.inference.class_sets import Classes, label_set, with_classes
+from pcseg.inference.class_sets import with_classes
 from pcseg.inference.clouds import predict_cloud
 from pcseg.inference.memory import choose_tiles, physical_memory
 from pcseg.inference.points import PointOptions

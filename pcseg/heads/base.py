@@ -31,6 +31,11 @@ class Head(nn.Module, ABC):
     classes. Options are keyword-only.
     """
 
+    @property
+    def is_local(self) -> bool:
+        """Whether logits depend on a neighborhood only, not on the whole cloud."""
+        return True
+
     @abstractmethod
     def forward(self, levels: Any, batch: Any) -> HeadOutput:
         """Return logits ``(N, K)`` whose rows match ``batch.y``.
@@ -84,6 +89,9 @@ class Body(nn.Module, ABC):
 
     weighted: bool = False
     """Whether :meth:`forward` takes a keyword ``weight``: the weight of each token in its cloud, ``(N,)``."""
+
+    is_local: bool = False
+    """Whether logits depend on a neighborhood only, not on the whole cloud."""
 
     deep_weight: float = 0.0
     """Factor of the cross-entropy of :attr:`BodyOutput.deep_logits`."""

@@ -142,6 +142,8 @@ class PointwiseBody(Body):
         paddle_init, norm: See :class:`CTBody`.
     """
 
+    is_local = True
+
     def __init__(
         self,
         in_channels: int,

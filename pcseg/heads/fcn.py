@@ -29,6 +29,8 @@ class FCNBody(Body):
         versions of PyTorch-Encoding drop single elements.
     """
 
+    is_local = True
+
     def __init__(
         self,
         in_channels: int,

@@ -73,6 +73,10 @@ class PointHead(Head):
             self.auxiliary = auxiliary(channels[aux_level], num_classes, [], local)
         self.fine = FineFusion(channels[0], self.body.width, fine, num_classes) if fine else None
 
+    @property
+    def is_local(self) -> bool:
+        return self.body.is_local
+
     def forward(self, levels: list[Level], batch: PointBatch) -> HeadOutput:
         here = levels[self.level]
         laterals = [read_back(levels, i, self.level, levels[i].x) for i in self.laterals]

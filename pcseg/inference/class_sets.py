@@ -2,22 +2,13 @@
 
 from copy import copy
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import torch
 
 from pcseg.checkpoint import LoadedModel
-from pcseg.data.indoor import INDOOR, LABEL_SETS, from_indoor
+from pcseg.data.indoor import INDOOR, Classes, from_indoor, label_set
 from pcseg.errors import UserError
-from pcseg.labels import LabelSchema
-
-Classes = Literal["s3dis", "scannet", "indoor", "coarse"]
-
-
-def label_set(classes: Classes) -> LabelSchema:
-    """Return the classes of a label set by its name in options."""
-    return LABEL_SETS["scannet20" if classes == "scannet" else classes]
 
 
 def with_classes(model: LoadedModel, classes: Classes) -> LoadedModel:
@@ -35,8 +26,8 @@ def with_classes(model: LoadedModel, classes: Classes) -> LoadedModel:
             f"--classes {classes}: {model.path} has the classes of {model.schema.name}. Leave the option out, or "
             "choose a model of the indoor classes."
         )
-    name = "scannet20" if classes == "scannet" else classes
-    schema, target = LABEL_SETS[name], from_indoor(name)[:-1].astype(np.int64)
+    schema = label_set(classes)
+    target = from_indoor("scannet20" if classes == "scannet" else classes)[:-1].astype(np.int64)
     columns = schema.num_classes + bool((target < 0).any())
     target = np.where(target < 0, schema.num_classes, target)
     network = copy(model.network)  # shares the weights

@@ -9,7 +9,6 @@ from pcseg.data.io.clouds import CLOUD_READERS
 from pcseg.data.io.parts import PartedFile, open_parts
 from pcseg.data.io.text import read_text
 from pcseg.errors import UserError
-from pcseg.inference.points import POINTS_PER_PASS
 from pcseg.inference.tiles import TileOptions
 
 GIB = 2**30
@@ -28,6 +27,9 @@ MARGIN = 2.0
 
 BYTES_PER_ROW = 120
 """Memory of a row of a tile."""
+
+BYTES_PER_SCORE = 600
+"""Memory of a voxel of a tile with its scores of 44 classes and its weights in four windows."""
 
 SMALLEST = GIB
 """Least memory of ``--memory``."""
@@ -97,10 +99,11 @@ def choose_tiles(path: Path, memory: int | None, *, columns: str | None) -> bool
 def within_memory(options: TileOptions, memory: int) -> TileOptions:
     """Return options with tiles that fit into ``memory`` bytes: a forward pass takes half of it, rows the rest.
 
-    The margin is at least :data:`MARGIN`.
+    The margin is at least :data:`MARGIN`. A tile is one forward pass, or as many windows as the rest of the memory
+    holds the scores of.
     """
     free = memory - PROCESS
-    voxels = min(options.points.points_per_pass or POINTS_PER_PASS, int(free / 2 / BYTES_PER_VOXEL))
-    margin = max(options.points.margin, MARGIN)
-    points = replace(options.points, points_per_pass=voxels, margin=margin)
-    return replace(options, points=points, max_rows=int(free / 2 / BYTES_PER_ROW))
+    most = min(options.points.most, int(free / 2 / BYTES_PER_VOXEL))
+    points = replace(options.points, points_per_pass=most, margin=max(options.points.margin, MARGIN))
+    voxels = max(most, int(free / 4 / BYTES_PER_SCORE)) if points.blend else most
+    return replace(options, points=points, max_voxels=voxels, max_rows=int(free / 4 / BYTES_PER_ROW))

@@ -15,7 +15,7 @@ from pcseg.data.sample import Sample
 from pcseg.data.scene_batch import scene_batch
 from pcseg.data.voxels import VoxelGroups, group_by_voxel
 from pcseg.errors import UserError
-from pcseg.inference.blocks import Block, cut_into_blocks
+from pcseg.inference.blocks import Block, Region, cut_into_blocks, cut_into_windows
 from pcseg.inference.device import Precision, device_of, evaluating
 from pcseg.inference.tta import SINGLE_PASS, SceneTransform
 from pcseg.ops.voxels import VoxelSet
@@ -44,9 +44,11 @@ class PointOptions:
     Args:
         fragments: Number of forward passes per scene, see :func:`predict_scene`; 1 is the fastest.
         points_per_pass: Maximum number of voxels per forward pass, which bounds the memory of the model. Larger
-            scenes are cut into blocks. Default: what suits a released model, otherwise :data:`POINTS_PER_PASS`.
+            scenes are cut into blocks. Default: that of the model, otherwise :data:`POINTS_PER_PASS`.
         margin: Width in meters of the context around a block. Scores in the context are not used.
         precision: Arithmetic of the model; scores are averaged in fp32.
+        blend: Cut larger scenes into overlapping windows, and average their scores with weights: for models whose
+            logits depend on all that they see.
 
     Raises:
         UserError: A number is out of range.
@@ -56,10 +58,17 @@ class PointOptions:
     points_per_pass: PositiveInt | None = None
     margin: Meters = 1.0
     precision: Precision = "fp32"
+    blend: bool = False
+
+    @property
+    def most(self) -> int:
+        """Maximum number of voxels per forward pass."""
+        return self.points_per_pass or POINTS_PER_PASS
 
     def for_model(self, model: LoadedModel) -> "PointOptions":
-        """Return options with a number of voxels per forward pass."""
-        return replace(self, points_per_pass=self.points_per_pass or model.points_per_pass or POINTS_PER_PASS)
+        """Return options that suit a model where they are not given."""
+        given = self if self.points_per_pass else replace(self, points_per_pass=model.points_per_pass)
+        return replace(given, points_per_pass=given.most, blend=not model.network.head.is_local)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +98,7 @@ def predict_scene(
     passes: Sequence[SceneTransform] = SINGLE_PASS,
     probabilities: bool = False,
     origin: np.ndarray | None = None,
+    region: Region | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> Prediction:
     """Predict the class of every point of a scene with any number of points.
@@ -111,6 +121,8 @@ def predict_scene(
         probabilities: Return the probabilities of all classes.
         origin: Cell ``(3,)`` of the grid through the world origin where voxel coordinates begin, such as the corner of
             a scene of which ``sample`` is a part; default: the corner of ``sample``.
+        region: Part of the grid that is predicted if ``sample`` is a part of a scene that is cut into windows; the
+            other points are context, and their predictions have no meaning.
         on_progress: Function that is called after every forward pass with the finished share.
 
     Raises:
@@ -130,7 +142,7 @@ def predict_scene(
         return Prediction(
             label=np.empty(0, np.int16), confidence=np.empty(0, np.float32), probability=nothing
         )
-    runner = _SceneRunner(model, tuple(features), grid_size, options, origin)
+    runner = _SceneRunner(model, tuple(features), grid_size, options, origin, region)
     number = 0
 
     def advance(share: float) -> None:
@@ -188,6 +200,7 @@ class _SceneRunner:
     grid_size: float
     options: PointOptions
     origin: np.ndarray | None
+    region: Region | None
 
     @property
     def by_point(self) -> bool:
@@ -214,6 +227,8 @@ class _SceneRunner:
                 scores = torch.zeros(rows, probability.shape[1])
             scores[torch.from_numpy(target)] += probability
         assert scores is not None
+        if self.region is not None:
+            scores[scores.sum(dim=1) == 0] = 1.0  # in no window
         for voxel in np.flatnonzero(full).tolist():
             shown = groups.ptr[voxel] + most
             scores[shown : groups.ptr[voxel + 1]] = scores[groups.ptr[voxel] : shown].mean(dim=0)
@@ -238,13 +253,19 @@ class _SceneRunner:
         # for several passes sorted by voxel once, so that every pass reads memory in order
         ordered = sample.take(groups.order) if most > 1 else None
         margin = int(np.ceil(self.options.margin / self.grid_size))
-        blocks = cut_into_blocks(
-            groups.grid_pos, max_voxels=self.options.points_per_pass or POINTS_PER_PASS, margin=margin
-        )
+        most_voxels = self.options.most
+        if self.options.blend and (self.region is not None or groups.num_voxels > most_voxels):
+            blocks = cut_into_windows(
+                groups.grid_pos, groups.origin, max_voxels=most_voxels, margin=margin, region=self.region
+            )
+        else:
+            blocks = cut_into_blocks(groups.grid_pos, max_voxels=most_voxels, margin=margin)
         fragments = [min(most, int(groups.count[block.rows[block.core]].max())) for block in blocks]
         done = 0
         for block, number in zip(blocks, fragments):
             for shown, probability in self._run_block(block, number, groups, sample, ordered):
+                if block.weight is not None:
+                    probability *= torch.from_numpy(block.weight)[:, None]
                 yield (shown if self.by_point else block.rows)[block.core], probability
                 done += 1
                 advance(done / sum(fragments))

@@ -15,12 +15,13 @@ from rich.progress import Progress
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.data.alignment import Units, Up
 from pcseg.data.images.files import read_colors
+from pcseg.data.indoor import Classes
 from pcseg.data.io.clouds import CLOUD_READERS, Cloud, read_cloud
 from pcseg.data.io.parts import open_parts
 from pcseg.data.room_frame import GivenAxes
 from pcseg.errors import UserError
 from pcseg.files import atomic_paths, output_folder
-from pcseg.inference.class_sets import Classes, with_classes
+from pcseg.inference.class_sets import with_classes
 from pcseg.inference.clouds import CloudPrediction, class_shares, output_paths, predict_cloud
 from pcseg.inference.device import Precision, choose_device
 from pcseg.inference.images import ImageOptions, image_model
@@ -125,8 +126,8 @@ def predict_file(
         classes: Points: label set that a model of the indoor classes predicts; default: indoor.
         min_confidence: Points: points of a lower confidence get no class.
         fragments: Points: number of points per voxel that the model sees; 1 is the fastest, ``all`` uses every point.
-        points_per_pass: Points: maximum number of voxels per forward pass; larger scans are cut into blocks. Default:
-            what suits a model that ships with pcseg, otherwise 400,000.
+        points_per_pass: Points: maximum number of voxels per forward pass; larger scans are cut. Default: twice
+            the crops of training for heads with context, otherwise 400,000.
         margin: Points: width in meters of the context around a block of a large cloud.
         memory: Points: memory that the command may take, such as 4GiB; default: 3GiB.
         together: Points: predict several files, such as the scans of one building, as one cloud in tiles.

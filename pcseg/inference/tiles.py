@@ -22,8 +22,9 @@ from pcseg.data.room_frame import GivenAxes
 from pcseg.data.rooms import with_height
 from pcseg.errors import UserError, reason
 from pcseg.files import atomic_paths, output_folder, write_text
+from pcseg.inference.blocks import Region, window_edge
 from pcseg.inference.clouds import class_shares, confident_labels, sample_in_frame
-from pcseg.inference.points import POINTS_PER_PASS, PointOptions, predict_scene
+from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.inference.scan_axes import ScanAxes, find_axes
 from pcseg.inference.tile_cuts import cut_tiles, within
 from pcseg.inference.tile_store import Cells, StoredLabels, TileStore
@@ -42,6 +43,7 @@ class TileOptions:
     Args:
         points: Split into forward passes.
         units, up, axes, min_confidence: As for ``pcseg predict``.
+        max_voxels: Largest number of voxels of a tile with its margin; default: those of a forward pass.
         max_rows: Largest number of rows of a tile with its margin.
         shift: Offset ``(2,)`` of the cells that tiles consist of, in voxels.
     """
@@ -51,6 +53,7 @@ class TileOptions:
     up: Up = "auto"
     axes: GivenAxes = GivenAxes()  # noqa: RUF009 - immutable
     min_confidence: float = 0.0
+    max_voxels: int | None = None
     max_rows: int = 10_000_000
     shift: tuple[int, int] = (0, 0)
 
@@ -198,8 +201,12 @@ def predict_tiles(
 ) -> int:  # fmt: skip
     """Predict all tiles that are not finished, and return the number of all."""
     margin = int(np.ceil(options.points.margin / store.grid_size))
-    edge, most = store.voxels_per_cell, options.points.points_per_pass or POINTS_PER_PASS
-    tiles = cut_tiles(cells, margin=-(-margin // edge), max_voxels=most, max_rows=options.max_rows)
+    most, edge = options.max_voxels or options.points.most, store.voxels_per_cell
+    blend = options.points.blend and cells.voxels.sum() > options.points.most
+    if blend:
+        margin = window_edge(options.points.most)
+    around = -(-margin // edge)
+    tiles = cut_tiles(cells, margin=around, max_voxels=most, max_rows=options.max_rows)
     total = int(cells.count.sum())
     finished = store.finished()
     store.results.touch()
@@ -207,14 +214,14 @@ def predict_tiles(
     for number, (low, high) in enumerate(tiles):
         core = np.flatnonzero(within(cells.xy, low, high))
         if number not in finished:
-            near = np.flatnonzero(within(cells.xy, low - -(-margin // edge), high + -(-margin // edge)))
+            near = np.flatnonzero(within(cells.xy, low - around, high + around))
             rows = store.read(cells, near)
             voxel = store.voxel_of(rows)
             shift = np.array(store.shift)
             first, last = low * edge - shift, (high + 1) * edge - 1 - shift
             used = within(voxel[:, :2], first - margin, last + margin)
             rows, voxel = rows[used], voxel[used]
-            results = _predict_rows(model, rows, voxel, axes, options)
+            results = _predict_rows(model, rows, voxel, axes, options, (first, last) if blend else None)
             store.write_results(cells, core, results[within(voxel[:, :2], first, last)])
             store.finish(number)
         done += int(cells.count[core].sum())
@@ -223,7 +230,12 @@ def predict_tiles(
 
 
 def _predict_rows(
-    model: LoadedModel, rows: np.ndarray, voxel: np.ndarray, axes: ScanAxes, options: TileOptions
+    model: LoadedModel,
+    rows: np.ndarray,
+    voxel: np.ndarray,
+    axes: ScanAxes,
+    options: TileOptions,
+    region: Region | None,
 ) -> np.ndarray:
     """Return the results of rows, records of ``FIELDS``."""
     pos, color, normal = (
@@ -238,7 +250,7 @@ def _predict_rows(
     origin = voxel.min(axis=0) // ALIGNED * ALIGNED
     prediction = predict_scene(
         model.network, sample, grid_size=model.grid_size, features=model.features, options=options.points,
-        origin=origin,
+        origin=origin, region=region,
     )  # fmt: skip
     results = np.empty(len(rows), FIELDS)
     results["predicted_class"] = confident_labels(prediction, model, options.min_confidence)

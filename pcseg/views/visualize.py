@@ -8,6 +8,7 @@ from rich import get_console
 from rich.text import Text
 
 from pcseg.data.alignment import Units, Up
+from pcseg.data.indoor import Classes
 from pcseg.data.io.clouds import read_cloud
 from pcseg.data.predictions import find_prediction, read_prediction
 from pcseg.errors import UserError
@@ -48,6 +49,7 @@ def visualize(
     units: Units = "auto",
     columns: str | None = None,
     up: Up = "auto",
+    classes: Classes | None = None,
     by: By | None = None,
     of: str | None = None,
     pick: Position | None = None,
@@ -83,6 +85,8 @@ def visualize(
         units: Unit of the file.
         columns: Names of all columns of the file in order, such as x,y,z,red,green,blue; - ignores a column.
         up: Axis of the file that points up.
+        classes: Label set that a model of the indoor classes predicts; without the internals of its head. Default
+            model: indoor-small.
         by: Meaning of the colors; default: features with --encoder, otherwise prediction, color or height, the
             first that exists. features shows their principal components; affinity (CTNet),
             codeword (EncNet), attention (CCNet), slabs (slab context), gain and context (charts, with --png) need
@@ -107,20 +111,17 @@ def visualize(
     """
     if png is None and (sheet or size is not None):
         raise UserError(f"--{'sheet' if sheet else 'size'}: applies to pictures. Pass --png FILE.")
-    if by == "context" and (png is None or html is not None or browser):
-        raise UserError(
-            "--by context: draws charts. Use it with --png FILE and without --html and --browser."
-        )
     if of is not None and by not in ("affinity", "codeword", "slabs"):
         raise UserError(f"--of {of}: needs --by affinity, --by codeword or --by slabs.")
     if size is not None and min(size) < MIN_SIZE:
         raise UserError(f"--size {list(size)}: too small. Use at least [{MIN_SIZE}, {MIN_SIZE}].")
+    require_shown(by, classes, pictures_only=png is not None and html is None and not browser)
     prepare_outputs(png, html)
-    if by in ("prediction", "confidence") and prediction is ckpt is encoder is None:
+    if (classes is not None or by in ("prediction", "confidence")) and prediction is ckpt is encoder is None:
         ckpt = DEFAULT
     subject = read_subject(
         cloud, prediction=prediction, ckpt=ckpt, baseline=baseline, encoder=encoder, scale=scale, units=units,
-        up=up, columns=columns,
+        up=up, columns=columns, classes=classes,
     )  # fmt: skip
     point = find_pick(subject, pick)
     if pick is not None and point is not None:
@@ -145,6 +146,16 @@ def visualize(
         show(subject, coloring, viewpoint=viewpoint, report=report)
 
 
+def require_shown(by: By | None, classes: Classes | None, *, pictures_only: bool) -> None:
+    """Raise :class:`UserError` if a meaning of the colors does not fit the other options."""
+    if by == "context" and not pictures_only:
+        raise UserError(
+            "--by context: draws charts. Use it with --png FILE and without --html and --browser."
+        )
+    if classes is not None and by in (*HEAD_MAPS, "context"):
+        raise UserError(f"--classes {classes}: does not show --by {by}, internals of the head. Leave it out.")
+
+
 def prepare_outputs(png: Path | None, html: Path | None) -> None:
     """Create the folders of the outputs; :class:`UserError` if they cannot be written."""
     for path in filter(None, (png, html)):
@@ -166,11 +177,14 @@ def read_subject(
     units: Units = "auto",
     up: Up = "auto",
     columns: str | None = None,
+    classes: Classes | None = None,
 ) -> Subject:
     """Read a cloud with its prediction, or predict a cloud or an image with ``ckpt``."""
     is_image = path.suffix.lower() in IMAGES
     if sum(option is not None for option in (prediction, ckpt, encoder)) > 1:
         raise UserError("--prediction, --ckpt and --encoder: pass only one of them.")
+    if classes is not None and (ckpt is None or baseline is not None or is_image):
+        raise UserError(f"--classes {classes}: applies to predictions of one point model. Leave it out.")
     if baseline is not None and ckpt is None:
         raise UserError("--baseline: needs --ckpt, the model that is compared with it.")
     if is_image and ckpt is None:
@@ -188,12 +202,19 @@ def read_subject(
         subject = make_subject(read_cloud(path, columns=columns), saved, units=units, up=up)
     else:  # imported here: loading a model takes seconds
         from pcseg.checkpoint import load_checkpoint
+        from pcseg.inference.class_sets import with_classes
+        from pcseg.inference.clouds import predict_cloud
+        from pcseg.inference.points import PointOptions
         from pcseg.views.layers.explain_images import explain_image
         from pcseg.views.layers.explain_points import explain_cloud
 
         other = None if baseline is None else load_checkpoint(baseline)
         if is_image:
             subject = explain_image(load_checkpoint(ckpt), path, baseline=other)
+        elif classes is not None:
+            model, cloud = with_classes(load_checkpoint(ckpt), classes), read_cloud(path, columns=columns)
+            options = PointOptions().for_model(model)
+            subject = make_subject(cloud, predict_cloud(model, cloud, units=units, up=up, options=options))
         else:
             subject = explain_cloud(
                 load_checkpoint(ckpt), read_cloud(path, columns=columns), baseline=other, units=units, up=up

@@ -11,6 +11,7 @@ import torch
 
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.cli import run
+from pcseg.data.indoor import Classes
 from pcseg.data.manifest import Manifest, verified_scene
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.transforms import RandomSpacing
@@ -18,7 +19,7 @@ from pcseg.data.transforms.geometry import rotation, turn
 from pcseg.evaluation.points import entries_in
 from pcseg.evaluation.provenance import training_argument
 from pcseg.files import write_json, write_text
-from pcseg.inference.class_sets import Classes, with_classes
+from pcseg.inference.class_sets import with_classes
 from pcseg.inference.clouds import in_axes_of
 from pcseg.inference.points import predict_scene
 from pcseg.labels import IGNORE_INDEX

@@ -1,6 +1,8 @@
 """Checkpoints of small untrained models of points and of images."""
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,13 @@ from helpers.heads import head_factory, published_ccnet, published_ctnet, publis
 
 from pcseg.backbones.images.resnet import ResNet
 from pcseg.backbones.points.sparse_unet import SparseUNet
-from pcseg.checkpoint import KEY, ModelCard
+from pcseg.checkpoint import KEY, LoadedModel, ModelCard
 from pcseg.data.features import num_features
 from pcseg.data.manifest import Manifest
+from pcseg.heads.base import HeadOutput
 from pcseg.heads.linear import LinearHead
 from pcseg.labels import S3DIS, LabelSchema
+from pcseg.nn.levels import Level, PointBatch
 from pcseg.training.segmentor import Segmentor
 
 GRID_SIZE = 0.2
@@ -63,6 +67,27 @@ def write_checkpoint(
         "in_channels": width, "manifest_hash": manifest_hash, "seed": seed,
     }  # fmt: skip
     return _write(path, model, ModelCard(**fields | card))
+
+
+class MeanHead(LinearHead):
+    """Adds the mean of all voxels to each of them: every label depends on everything in a pass."""
+
+    @property
+    def is_local(self) -> bool:
+        return False
+
+    def forward(self, levels: list[Level], batch: PointBatch) -> HeadOutput:
+        x = levels[0].x
+        return HeadOutput(logits=self.classify(x + 3 * x.mean(0)))
+
+
+def with_context(model: LoadedModel) -> LoadedModel:
+    """Return a model with a linear head and the weights of its own, but with a :class:`MeanHead`."""
+    network = copy(model.network)
+    head = MeanHead([model.network.head.classify.in_features], model.schema.num_classes)
+    head.load_state_dict(model.network.head.state_dict())
+    network._modules = model.network._modules | {"head": head.eval()}
+    return replace(model, network=network)
 
 
 def write_image_checkpoint(path: Path, root: Path, **data: Any) -> Path:

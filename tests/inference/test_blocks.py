@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pcseg.inference.blocks import cut_into_blocks
+from pcseg.inference.blocks import cut_into_blocks, cut_into_windows, window_edge
 
 
 def surface(n: int = 4000, size: tuple[int, int, int] = (120, 60, 30)) -> np.ndarray:
@@ -52,3 +52,45 @@ def test_many_voxels_in_one_layer() -> None:
     heavy = np.concatenate([flat[flat[:, 0] == 0], flat[-3:]]).astype(np.int32)
     blocks = cut_into_blocks(heavy, max_voxels=10, margin=1)
     assert sum(int(block.core.sum()) for block in blocks) == len(heavy)
+
+
+def test_windows_overlap_and_their_weights_sum_to_one() -> None:
+    """A window is a square at a multiple of half its edge from the origin, and its weights a pyramid."""
+    grid_pos, corner = surface(), np.array([-37, 1001, 5])
+    edge = window_edge(400)
+    assert edge == 10
+    total, plan = np.zeros(len(grid_pos)), (grid_pos + corner)[:, :2]
+    blocks = cut_into_windows(grid_pos, corner, max_voxels=400, margin=2)
+    for block in blocks:
+        assert block.core.all()
+        assert block.weight is not None
+        start = plan[block.rows].min(axis=0) // 5 * 5
+        starts = []
+        for first in (start, start - (5, 0), start - (0, 5), start - 5):
+            inside = ((plan >= first) & (plan < first + edge)).all(axis=1)
+            starts += [first] * np.array_equal(np.flatnonzero(inside), block.rows)
+        pyramids = [
+            (1 - abs(plan[block.rows] + 0.5 - s - edge / 2) / (edge / 2)).prod(axis=1) for s in starts
+        ]
+        assert any(np.allclose(pyramid, block.weight, atol=1e-6) for pyramid in pyramids)
+        total[block.rows] += block.weight
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+def test_dense_windows_are_cut_and_parts_have_the_same_windows() -> None:
+    grid_pos, corner = surface(20_000), np.zeros(3, int)
+    blocks = cut_into_windows(grid_pos, corner, max_voxels=60, margin=1)
+    assert max(len(block.rows) for block in blocks) <= 120
+    total = np.zeros(len(grid_pos))
+    for block in blocks:
+        total[block.rows[block.core]] += block.weight
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+    low, high = np.array([40, 20]), np.array([70, 45])
+    near = np.flatnonzero(((grid_pos[:, :2] >= low - 9) & (grid_pos[:, :2] <= high + 9)).all(axis=1))
+    part = cut_into_windows(grid_pos[near], corner, max_voxels=400, margin=1, region=(low, high))
+    whole = cut_into_windows(grid_pos, corner, max_voxels=400, margin=1)
+    found = {tuple(near[block.rows]) for block in part}
+    inside = ((grid_pos[:, :2] >= low) & (grid_pos[:, :2] <= high)).all(axis=1)
+    assert found <= {tuple(block.rows) for block in whole}
+    assert found >= {tuple(block.rows) for block in whole if inside[block.rows].any()}
+    assert len(found) < len(whole) / 2

@@ -6,7 +6,7 @@ from pathlib import Path
 import laspy
 import numpy as np
 import pytest
-from helpers.checkpoints import write_checkpoint
+from helpers.checkpoints import with_context, write_checkpoint
 from helpers.damage import clear
 from plyfile import PlyData
 
@@ -80,6 +80,21 @@ def test_tiles_give_the_classes_of_the_whole(tmp_path: Path, model: LoadedModel)
     np.testing.assert_array_equal(vertex["x"], hall()["x"])
     labels = [in_tiles(model, [source], out, margin=0.4, shift=shift)[0][0] for shift in ((0, 0), (4, 7))]
     assert (labels[0] == labels[1]).mean() >= 0.997
+
+
+@pytest.mark.slow
+def test_context_does_not_depend_on_tiles(tmp_path: Path, model: LoadedModel) -> None:
+    """A head that sees everything in a pass gives the same classes wherever tiles are cut, as in one piece."""
+    source, far = tmp_path / "hall.ply", with_context(model)
+    write_ply(source, hall(4000))
+    points = PointOptions(points_per_pass=3500, margin=0.4, blend=True)
+    whole = predict_cloud(far, read_cloud(source), units="m", up="z", options=points)
+    assert len(np.unique(whole.label)) > 2
+    options = TileOptions(points=points, units="m", up="z", shift=(4, 7), max_voxels=2000)
+    files = [open_parts(source)]
+    paths, remarks = predict_in_tiles(far, files, tmp_path, options=options, on_progress=lambda *_: None)
+    assert number_of_tiles(remarks) > 2
+    np.testing.assert_array_equal(read_table(paths[0]).columns["predicted_class"], whole.label)
 
 
 def test_several_files_are_one_scan(tmp_path: Path, model: LoadedModel) -> None:

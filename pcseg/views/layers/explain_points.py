@@ -14,6 +14,7 @@ from pcseg.heads.points import PointHead, token_rows
 from pcseg.inference.clouds import make_sample, usable_rows
 from pcseg.inference.device import device_of
 from pcseg.nn.levels import Level
+from pcseg.ops.points import PointSet
 from pcseg.views.layers.explain import explain_pass, require_comparable
 from pcseg.views.layers.feature_colors import colors_of_rows, principal_colors
 from pcseg.views.layers.head_maps import HeadMaps, TokenGrid
@@ -80,12 +81,17 @@ def _explain(
 
     def tokens(levels: list[Level]) -> TokenGrid:
         colors.append(principal_colors(levels[0].x.float().cpu().numpy()))
-        stride = levels[level].stride
-        corner = groups.origin + stride * levels[level].voxels.corner[0].cpu().numpy()
+        sites = levels[level].sites
+        if isinstance(sites, PointSet):  # cells are centered at the lowest coordinates
+            edge = sites.cell_size or model.grid_size
+            low = sites.pos.amin(0).cpu().numpy() - edge / 2
+        else:
+            edge = levels[level].stride * model.grid_size
+            low = groups.origin * model.grid_size + sites.corner[0].cpu().numpy() * edge
         return TokenGrid(
             token=token_rows(levels, level).cpu().numpy(),
-            low=(corner * model.grid_size).tolist(),
-            edge=[stride * model.grid_size] * 3,
+            low=low.tolist(),
+            edge=[edge] * 3,
             axes=[f"{axis} of the room" if model.card.room_axes else axis for axis in "xyz"],
             unit="m",
         )
