@@ -10,6 +10,7 @@ from pcseg.checkpoint import LoadedModel, ModelCard
 from pcseg.data.io.clouds import Cloud
 from pcseg.heads import CTBody, EncBody, LinearHead, PointHead, RCCABody, SlabBody
 from pcseg.labels import S3DIS
+from pcseg.network import BackboneChoice
 from pcseg.training.segmentor import HeadFactory, Segmentor
 
 ROOM = fake_room(3, num_points=1500)
@@ -30,9 +31,15 @@ HEADS: dict[str, HeadFactory] = {
 }
 
 
-def make_model(head: HeadFactory, *, grid_size: float = 0.3, room_axes: bool = False) -> LoadedModel:
+def make_model(
+    head: HeadFactory,
+    *,
+    grid_size: float = 0.3,
+    room_axes: bool = False,
+    backbone: BackboneChoice = ConvBackbone,
+) -> LoadedModel:
     """Return a model without zero parameters; the attention of an untrained CCNet head would be switched off."""
-    network = Segmentor(ConvBackbone, head, in_channels=4, schema=S3DIS).eval()
+    network = Segmentor(backbone, head, in_channels=4, schema=S3DIS).eval()
     generator = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)

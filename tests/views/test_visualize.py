@@ -11,8 +11,11 @@ from helpers.office import write_image_model, write_office_frame, write_point_mo
 from PIL import Image
 
 from pcseg.cli import main
+from pcseg.data.indoor import COARSE, INDOOR
+from pcseg.data.io.ply import write_ply
 from pcseg.data.predictions import SavedPrediction, write_prediction
 from pcseg.data.scenes import write_scene
+from pcseg.inference.predict import predict
 from pcseg.labels import S3DIS
 from pcseg.views.interactive.browser import BrowserView
 
@@ -209,3 +212,21 @@ def test_unknown_values_name_the_option(scene: Path, capsys: pytest.CaptureFixtu
         visualize(scene, "--by", "colors")
     assert stop.value.code == 2
     assert "by" in capsys.readouterr().err
+
+
+def test_classes_of_another_label_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A prediction in a label set is that of the command predict; internals of the head are of its own classes."""
+    ckpt = write_checkpoint(tmp_path / "indoor.ckpt", schema=INDOOR)
+    cloud, png = tmp_path / "a.ply", tmp_path / "a.png"
+    write_ply(cloud, dict(zip("xyz", ROOM["pos"].T)) | dict(zip(("red", "green", "blue"), ROOM["color"].T)))
+    visualize(cloud, "--ckpt", ckpt, "--classes", "coarse", "--png", png, *SMALL)
+    found = predict(cloud, ckpt, classes="coarse").label
+    names = {COARSE.names[label] for label in found.tolist()}
+    assert {line.rsplit(maxsplit=2)[0] for line in words(png)[1:]} == names
+    for args, message in (
+        (["--ckpt", ckpt, "--by", "slabs"], "--classes coarse: does not show --by slabs"),
+        (["--prediction", tmp_path], "--classes coarse: applies to predictions of one point model"),
+    ):
+        with pytest.raises(SystemExit):
+            visualize(cloud, *args, "--classes", "coarse", "--png", png, *SMALL)
+        assert message in capsys.readouterr().err

@@ -10,8 +10,10 @@ import pytest
 import torch
 from helpers.explain_models import CLOUD, HEADS, ROOM, make_model
 from helpers.office import office, write_point_model
+from helpers.pyg_models import PointTransformer
 from torch import nn
 
+from pcseg.backbones.points.pyg import ConfiguredPyGBackbone
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.io.clouds import Cloud
 from pcseg.data.room_frame import find_room_frame
@@ -22,6 +24,7 @@ from pcseg.inference.clouds import predict_cloud
 from pcseg.labels import S3DIS, LabelSchema
 from pcseg.nn.encoding import ContextEncoding
 from pcseg.nn.levels import Level, PointBatch
+from pcseg.nn.neighbor_conv import NeighborConv
 from pcseg.nn.spatial_context import ClassAttention
 from pcseg.views.layers.explain_points import explain_cloud
 from pcseg.views.layers.slab_layers import slab_of_points
@@ -245,3 +248,22 @@ def test_modules_are_explained_in_any_head() -> None:
     assert maps.assignment is not None
     assert maps.assignment.shape[1] == 3
     assert maps.affinity is maps.attend is None
+
+
+def test_maps_of_raw_points() -> None:
+    """The slabs of a model without voxels are made of cells, which begin half a cell below the lowest point."""
+    backbone = partial(
+        ConfiguredPyGBackbone, module=partial(PointTransformer, width=16), out_channels=16, cell_size=0.5
+    )
+    head = partial(PointHead, level=0, local=NeighborConv, body=partial(SlabBody, width=16, slab_width=8))
+    model = make_model(head, backbone=backbone)
+    subject = explain_cloud(model, CLOUD)
+    np.testing.assert_array_equal(subject.prediction, predict_cloud(model, CLOUD).label)
+    maps = subject.maps
+    assert len(maps.slabs) == 3
+    for shares in maps.slabs:
+        first = np.unique(maps.row, return_index=True)[1]
+        np.testing.assert_allclose(shares.predicted.sum(axis=1), 1, atol=1e-5)
+        start = shares.start[shares.slab]
+        # a row is a point of its voxel, and so within an edge of 0.3 m of every other one
+        assert (np.abs(subject.pos[first, shares.axis] - start - 0.25) <= 0.25 + 0.3 + 1e-4).all()
