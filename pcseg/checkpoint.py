@@ -38,8 +38,7 @@ FREE_TO_CHANGE = (*WITHOUT_EFFECT, "data.init_args.batch_size", "trainer.accumul
 
 OF_MACHINE = tuple(f"config.{name}" for name in WITHOUT_EFFECT)
 
-CROPS = 2
-"""Voxels per forward pass of a network with context in crops of its training, which hold a few rooms."""
+CROPS = 2  # voxels per forward pass of a network with context, in crops of its training
 
 ModelKind = Literal["points", "images"]
 """Whether a model predicts the classes of points or of pixels."""
@@ -120,9 +119,9 @@ class LoadedModel:
 
     @property
     def points_per_pass(self) -> int | None:
-        """Voxels per forward pass that suit a network with context, from the crops of its training."""
-        crop = None if self.card.data.get("whole_rooms") else self.card.data.get("max_voxels")
-        return None if self.network.head.is_local or not crop else CROPS * crop
+        """Voxels per forward pass that suit a network with context: :data:`CROPS` crops of its training."""
+        crop = 0 if self.card.data.get("whole_rooms") else self.card.data.get("max_voxels", 0)
+        return None if self.network.head.is_local else CROPS * crop or None
 
 
 @dataclass(frozen=True)
