@@ -19,6 +19,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from pcseg.ops import serialization
+
 GPU = torch.device("cuda:0")
 
 # Kernels of an operator on CUDA, roughly; one if it is not listed, none for views and allocations.
@@ -222,8 +224,9 @@ def counting(*, half: bool = True) -> Iterator[Counts]:
         mock.patch.object(node, "apply", applied),
         mock.patch("torch.cuda.get_device_capability", return_value=(9, 0)),
         mock.patch(FOREACH, return_value=["cuda", "meta"]),
-        # takes no tensors without values
+        # extensions take no tensors without values
         mock.patch("pcseg.ops.segment.scatter_segment_csr", return_value=None),
+        mock.patch("pcseg.ops.triton_conv.usable", return_value=False),
     ):
         warnings.filterwarnings("ignore", ".*CUDA is not available.*")
         torch.set_autocast_enabled("cuda", half)
@@ -232,5 +235,6 @@ def counting(*, half: bool = True) -> Iterator[Counts]:
             with OnGPU(counts), counts:
                 yield counts
         finally:
+            serialization._tables.cache_clear()  # made for a device that exists only here
             torch.set_autocast_enabled("cuda", before[0])
             torch.set_autocast_dtype("cuda", before[1])
