@@ -211,17 +211,23 @@ def both_paths(setting: Setting, kernel_map: Any, channels: int) -> dict[str, An
 
 
 def ptv3_step(setting: Setting) -> dict[str, Any]:
-    """The parts of a training step of PTv3, and its attention by cuDNN and by Flash."""
-    found: dict[str, Any] = step_parts(setting, setting.ptv3())
-    if setting.device == "cuda":
-        from torch.nn.attention.varlen import varlen_attn
+    """The parts of a training step of PTv3."""
+    return step_parts(setting, setting.ptv3())
 
-        rows, length = setting.clouds * setting.voxels // 1024 * 1024, 1024
-        q, k, v = torch.randn(3, rows, 4, 16, device="cuda", dtype=torch.bfloat16).requires_grad_()
-        starts = torch.arange(0, rows + 1, length, device="cuda", dtype=torch.int32)
-        for name, window in (("chosen", (-1, -1)), ("flash", (length, length))):
-            call = partial(varlen_attn, q, k, v, starts, starts, length, length, window_size=window)
-            found[f"attention, {name}"] = setting.ms(lambda call=call: call().sum().backward())
+
+def attention(setting: Setting) -> dict[str, Any]:
+    """Milliseconds of attention in patches by the kernel that PyTorch chooses, which may be cuDNN, and by Flash."""
+    if setting.device != "cuda":
+        return {"needs": "a GPU"}
+    from torch.nn.attention.varlen import varlen_attn
+
+    length = 1024
+    rows, found = setting.clouds * setting.voxels // length * length, {}
+    q, k, v = (t.requires_grad_() for t in torch.randn(3, rows, 4, 16, device="cuda", dtype=torch.bfloat16))
+    starts = torch.arange(0, rows + 1, length, device="cuda", dtype=torch.int32)
+    for name, window in (("chosen", (-1, -1)), ("flash", (length, length))):
+        call = partial(varlen_attn, q, k, v, starts, starts, length, length, window_size=window)
+        found[name] = setting.ms(lambda call=call: call().sum().backward())
     return found
 
 
@@ -268,6 +274,7 @@ def repeats(setting: Setting) -> dict[str, Any]:
 
 
 ITEMS: dict[str, Callable[[Setting], dict[str, Any]]] = {
-    "machine": machine, "convolutions": convolutions, "unet_step": unet_step, "ptv3_step": ptv3_step, "waits": waits,
-    "heads": heads, "prediction": prediction, "repeats": repeats, "tests": tests, "constants": constants,
+    "machine": machine, "convolutions": convolutions, "unet_step": unet_step, "ptv3_step": ptv3_step,
+    "attention": attention, "waits": waits, "heads": heads, "prediction": prediction, "repeats": repeats,
+    "tests": tests, "constants": constants,
 }  # fmt: skip
