@@ -3,6 +3,7 @@
 # Safe to stop at any time and to run again: finished scans are kept and the training resumes.
 #
 #   bash scripts/pretrain.sh [--scans N] [--epochs N] [--data DIR] [--out DIR] [--release FILE] [--processes N]
+#                            [-- OPTIONS OF pcseg train]
 #
 # 200 scans (about 450 rooms) take 20 minutes of one core, and 50 epochs 2.3 hours of one core, a little more than half
 # of that with two processes. A GPU, if there is one, trains in minutes.
@@ -20,7 +21,8 @@ while [ $# -gt 0 ]; do
     --out) OUT=$2 ;;
     --release) RELEASE=$2 ;;
     --processes) PROCESSES=$2 ;;
-    -h | --help) sed -n '2,8p' "$0" && exit 0 ;;
+    --) shift && break ;;
+    -h | --help) sed -n '2,9p' "$0" && exit 0 ;;
     *) echo "pretrain: unknown option $1. See --help." >&2 && exit 2 ;;
   esac
   [ $# -ge 2 ] || { echo "pretrain: $1: no value. Give one." >&2 && exit 2; }
@@ -50,7 +52,7 @@ $PYTHON -m pcseg prepare folder "$RAW/indoor.yaml" "$DATA/indoor" --workers "$PR
 echo "== 3/4  Training for $EPOCHS epochs into $OUT"
 EVERY=$((EPOCHS < 4 ? 1 : 4))
 $PYTHON -m pcseg train --config indoor/base --data.root "$DATA/indoor" --out "$OUT" --resume true \
-  --trainer.max_epochs "$EPOCHS" --trainer.check_val_every_n_epoch "$EVERY" --trainer.devices "$PROCESSES"
+  --trainer.max_epochs "$EPOCHS" --trainer.check_val_every_n_epoch "$EVERY" --trainer.devices "$PROCESSES" "$@"
 
 echo "== 4/4  Calibrating it on scans of unseen families into $RELEASE"
 $PYTHON -m pcseg calibrate "$OUT/best.ckpt" "$RELEASE" --notes "Made by \`$COMMAND\` on generated scans only."
