@@ -33,6 +33,9 @@ WORD = 32
 SMALLEST_TILE = 16
 """Narrower features waste most of a matrix instruction."""
 
+SHARED_MEMORY = 1 << 16
+"""Bytes of fast memory that a program may use: less than any supported GPU has."""
+
 PROGRAMS = 256
 """Weight gradients are computed by about this many programs: two per multiprocessor of a large GPU."""
 
@@ -165,7 +168,7 @@ def product(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
         dtype = x.dtype if len(table.parts) == 1 else torch.float32
         out = torch.empty(num_out, width, dtype=dtype, device=x.device)
         pairs, part = table.pairs[offsets], weight[offsets]
-        tile = gemm_tile(*weight.shape[1:])
+        tile = gemm_tile(x.shape[1], width, x.itemsize)
         grid = (-(-num_out // tile["BLOCK_M"]) * -(-width // tile["BLOCK_N"]),)
         _launch(
             "_gather_gemm_kernel", grid, x,
@@ -183,7 +186,7 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap) -> Tensor:
     rows, out_rows, first = tables(kernel_map).signal
     volume, channels, width = kernel_map.volume, x.shape[1], grad.shape[1]
     x, grad = x.contiguous(), grad.contiguous()
-    tile = gradient_tile(channels, width)
+    tile = gradient_tile(channels, width, x.itemsize)
     tiles = (-(-channels // tile["BLOCK_C"]), -(-width // tile["BLOCK_K"]))
     splits = min(16, -(-PROGRAMS // (volume * tiles[0] * tiles[1])), max(1, len(rows) // (1024 * volume)))
     out = torch.empty(splits, volume, channels, width, dtype=torch.float32, device=x.device)
@@ -206,25 +209,26 @@ def _launch(name: str, grid: tuple[int, ...], x: Tensor, values: Any, strides: A
         )
 
 
-def gemm_tile(channels: int, width: int) -> dict[str, int]:
-    """Return the tile of :func:`product`: one of the candidates of spconv-triton, by widths."""
-    columns = _power(width, 128)
+def gemm_tile(channels: int, width: int, itemsize: int) -> dict[str, int]:
+    """Return the tile of :func:`product` for features of ``itemsize`` bytes, much like a candidate of spconv-triton."""
+    columns, block = _power(width, 128), _power(channels, 32)
     return {
-        "BLOCK_M": 128, "BLOCK_N": columns, "BLOCK_R": _power(channels, 32), "GROUP_SIZE_M": 8,
-        "num_warps": 8 if columns == 128 else 4, "num_stages": 3,
+        "BLOCK_M": 128, "BLOCK_N": columns, "BLOCK_R": block, "GROUP_SIZE_M": 8,
+        "num_warps": 8 if columns == 128 else 4, "num_stages": _stages(itemsize * block * (128 + columns)),
     }  # fmt: skip
 
 
-def gradient_tile(channels: int, width: int) -> dict[str, int]:
+def gradient_tile(channels: int, width: int, itemsize: int) -> dict[str, int]:
     """Return the tile of :func:`weight_gradient`."""
     block = _power(min(channels, width), 64)
-    return {
-        "BLOCK_P": 128 if block < 64 else 64,
-        "BLOCK_K": block,
-        "BLOCK_C": block,
-        "num_warps": 4,
-        "num_stages": 4,
-    }
+    rows = 128 if block < 64 else 64
+    stages = _stages(itemsize * rows * 2 * block)
+    return {"BLOCK_P": rows, "BLOCK_K": block, "BLOCK_C": block, "num_warps": 4, "num_stages": stages}
+
+
+def _stages(size: int) -> int:
+    """Return the number of stages of ``size`` bytes that are loaded ahead."""
+    return min(4, max(2, SHARED_MEMORY // size))
 
 
 def _power(width: int, most: int) -> int:

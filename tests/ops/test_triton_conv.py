@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -215,8 +216,15 @@ def test_tf32_is_used_where_pytorch_uses_it(
     assert (found["IEEE"], found["ALLOW_TF32"]) == expected
 
 
-def test_tiles_hold_the_widths() -> None:
-    assert triton_conv.gemm_tile(16, 24)["BLOCK_N"] == 32
-    assert triton_conv.gemm_tile(256, 256)["BLOCK_N"] == 128
-    assert triton_conv.gemm_tile(17, 16)["BLOCK_R"] == 32
-    assert triton_conv.gradient_tile(96, 32)["BLOCK_C"] == 32
+def test_tiles_hold_the_widths_in_fast_memory() -> None:
+    assert triton_conv.gemm_tile(16, 24, 2)["BLOCK_N"] == 32
+    assert triton_conv.gemm_tile(256, 256, 2)["BLOCK_N"] == 128
+    assert triton_conv.gemm_tile(17, 16, 2)["BLOCK_R"] == 32
+    assert triton_conv.gradient_tile(96, 32, 2)["BLOCK_C"] == 32
+    for channels, width, itemsize in product((16, 32, 96, 512), (16, 32, 96, 512), (2, 4)):
+        tile = triton_conv.gemm_tile(channels, width, itemsize)
+        used = (tile["BLOCK_M"] + tile["BLOCK_N"]) * tile["BLOCK_R"] * itemsize * tile["num_stages"]
+        assert used <= 65536
+        tile = triton_conv.gradient_tile(channels, width, itemsize)
+        used = (tile["BLOCK_K"] + tile["BLOCK_C"]) * tile["BLOCK_P"] * itemsize * tile["num_stages"]
+        assert used <= 65536
