@@ -61,8 +61,7 @@ class _JointAttention(torch.autograd.Function):
             own, tokens = row_products(query, key), _side_by_side(query, key, value)
             outputs, sums = [], []
             for groups in partitions:
-                *parts, sequences = _sorted(tokens, groups)
-                out, lse = kernel.forward(*parts, sequences)
+                out, lse = kernel.forward(*_sorted(tokens, groups))
                 outputs.append(out[:, 0, : value.shape[1]])
                 sums.append(torch.empty_like(own).index_copy_(0, groups.order, lse[0].to(own.dtype)))
             top = torch.stack(sums).amax(0)
