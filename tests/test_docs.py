@@ -96,6 +96,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_own_ply(folder / f"{name}.ply", own_room(3))
     for name in ("my_scan", "building", "floor_1", "floor_2", "stairs"):
         write_laz(folder / f"{name}.laz", own_room(3))
+    write_laz(folder / "room_1.laz", own_room(3), labels=True)
+    write_own_ply(folder / "room_2.ply", own_room(3))
+    (folder / "my_labels.yaml").write_text("{0: floor, 1: wall, 2: table, 3: ceiling}")
     save(fake_picture(1, [1, 2, 3])[0], folder / "photo.jpg")
     room = own_room(3)  # a table without a header: intensity, class and object follow the position
     table = np.column_stack(
@@ -113,7 +116,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_laz(path: Path, room: dict[str, np.ndarray]) -> None:
+def write_laz(path: Path, room: dict[str, np.ndarray], *, labels: bool = False) -> None:
     import laspy
 
     header = laspy.LasHeader(point_format=7, version="1.4")
@@ -121,6 +124,8 @@ def write_laz(path: Path, room: dict[str, np.ndarray]) -> None:
     scan = laspy.LasData(header)
     scan.x, scan.y, scan.z = room["pos"].T
     scan.red, scan.green, scan.blue = 257 * room["color"].T.astype(np.uint16)
+    if labels:
+        scan.classification = room["label"]
     scan.write(path)
 
 

@@ -82,7 +82,7 @@ class Segmentor(Network, L.LightningModule):
         """Continue the schedule at the epoch of the run if earlier epochs had another number of steps."""
         per_epoch = int(self.trainer.estimated_stepping_batches) // (self.trainer.max_epochs or 1)
         beyond = self.trainer.global_step - self.current_epoch * per_epoch
-        if not 0 <= beyond < per_epoch:
+        if not 0 <= beyond <= per_epoch:  # a checkpoint of a validation holds all steps of its epoch
             self._schedule_shift = -beyond
 
     def on_train_epoch_start(self) -> None:
