@@ -16,4 +16,4 @@ NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet --site-dir "$(mkte
 wait $!
 log "Tests"
 # one process per core with one thread each: threads that wait for each other waste time
-OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile "$@"
+OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@"

@@ -127,12 +127,6 @@ def test_options_of_bodies_are_options_of_training(head: str, options: str) -> N
         assert str(body[name]).lower() in (value, f"{value}.0")
 
 
-@pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.slow
-def test_every_image_recipe_builds(name: str) -> None:
-    assert type(build(name).head).__name__ == "ImageHead"
-
-
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return a function that writes tiny data for a data set, once."""
