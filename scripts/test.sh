@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets everything up, checks style, types, spelling and documentation, and runs the tests. Arguments go to pytest:
-#   bash scripts/test.sh -m "not slow"    # the fast lane, about 3 minutes on 2 cores once installed
+#   bash scripts/test.sh -m "not slow"    # the fast lane, 3 to 5 minutes on 2 cores once installed
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
