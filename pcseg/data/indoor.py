@@ -41,9 +41,9 @@ LABEL_SETS: dict[LabelSet, LabelSchema] = {
 }
 
 
-def label_set(classes: Classes) -> LabelSchema:
-    """Return the classes of a label set by its name in options."""
-    return LABEL_SETS["scannet20" if classes == "scannet" else classes]
+def label_set(classes: Classes) -> LabelSet:
+    """Return the label set of a name in options."""
+    return "scannet20" if classes == "scannet" else classes
 
 
 def from_indoor(name: LabelSet) -> np.ndarray:

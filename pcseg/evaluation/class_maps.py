@@ -70,7 +70,7 @@ def read_label_map(labels: str) -> LabelMap:
         UserError: Neither a label set nor a readable map.
     """
     if labels in get_args(Classes):
-        classes = label_set(labels).names  # type: ignore[arg-type]
+        classes = LABEL_SETS[label_set(labels)].names  # type: ignore[arg-type]
         numbers = {str(number): name for number, name in enumerate(classes)}
         return LabelMap(names=numbers | dict(zip(classes, classes)), source=f"--labels {labels}")
     path = Path(labels)

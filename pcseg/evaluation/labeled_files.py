@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pcseg.checkpoint import LoadedModel
-from pcseg.data.indoor import Classes, label_set
+from pcseg.data.indoor import LABEL_SETS, Classes, label_set
 from pcseg.data.io.clouds import Cloud, from_table, is_prepared, read_cloud, read_table
 from pcseg.data.io.columns import label_columns
 from pcseg.data.predictions import SavedPrediction, find_prediction, read_prediction
@@ -52,7 +52,7 @@ def evaluate_files(
             class is unknown.
     """
     given = None if options.labels is None else read_label_map(options.labels)
-    schema = None if options.classes is None else label_set(options.classes)
+    schema = None if options.classes is None else LABEL_SETS[label_set(options.classes)]
     points = options.points
     if isinstance(predictor, LoadedModel):
         predictor = predictor if options.classes is None else with_classes(predictor, options.classes)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from pcseg.checkpoint import LoadedModel
-from pcseg.data.indoor import INDOOR, Classes, from_indoor, label_set
+from pcseg.data.indoor import INDOOR, LABEL_SETS, Classes, from_indoor, label_set
 from pcseg.errors import UserError
 
 
@@ -26,8 +26,8 @@ def with_classes(model: LoadedModel, classes: Classes) -> LoadedModel:
             f"--classes {classes}: {model.path} has the classes of {model.schema.name}. Leave the option out, or "
             "choose a model of the indoor classes."
         )
-    schema = label_set(classes)
-    target = from_indoor("scannet20" if classes == "scannet" else classes)[:-1].astype(np.int64)
+    name = label_set(classes)
+    schema, target = LABEL_SETS[name], from_indoor(name)[:-1].astype(np.int64)
     columns = schema.num_classes + bool((target < 0).any())
     target = np.where(target < 0, schema.num_classes, target)
     network = copy(model.network)  # shares the weights
