@@ -42,9 +42,8 @@ OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error reports that the GPU or the CPU ran out of memory."""
-    if (
-        isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    ):  # torch's, without its import
+    # torch's own class by name: importing torch takes seconds
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return any(words in str(error) for words in OUT_OF_MEMORY)
 

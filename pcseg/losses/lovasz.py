@@ -23,9 +23,8 @@ def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
         if target.numel() == 0:
             return logits.sum()
         classes = target.bincount().nonzero()[:, 0]  # many times faster than unique
-        return _of_classes(_probability(logits, dtype)[classes], target == classes[:, None]).sum() / len(
-            classes
-        )
+        losses = _of_classes(_probability(logits, dtype)[classes], target == classes[:, None])
+        return losses.sum() / len(classes)
     # A GPU would wait for the numbers of rows and classes: it sorts all, and ignored rows last.
     foreground = target == torch.arange(logits.shape[1], device=target.device)[:, None]
     present = foreground.any(1)

@@ -157,9 +157,8 @@ def map_from_pairs(
     pattern = torch.zeros_like(start, dtype=torch.uint8)
     at = offset.div(line, rounding_mode="floor") * num_out + out
     start.scatter_reduce_(0, at, into.int(), "amin")
-    pattern.scatter_add_(
-        0, at, (1 << offset % line).to(torch.uint8)
-    )  # outputs of one kernel offset are distinct
+    # outputs of one kernel offset are distinct: every bit is added once
+    pattern.scatter_add_(0, at, (1 << offset % line).to(torch.uint8))
     return KernelMap(
         start=start.view(-1, num_out), pattern=pattern.view(-1, num_out), line=line,
         num_in=num_in, in_order=in_order, out_order=out_order, pairs=pairs,

@@ -1,4 +1,4 @@
-"""Sparse convolution on a GPU by the implicit-GEMM kernels of spconv-triton (``pip install pcseg[gpu]``).
+"""Sparse convolution on a GPU with the implicit-GEMM kernels of spconv-triton (``pip install pcseg[gpu]``).
 
 One kernel computes an output tile of all kernel offsets without storing what it gathers. The kernels of release 1.0
 are launched with tiles chosen here: its own autotuning compiles 37 candidates per shape of weights, and its choice, and
@@ -125,7 +125,7 @@ class Tables:
         return parts
 
     @cached_property
-    def signal(self) -> tuple[Tensor, Tensor, Tensor]:
+    def by_offset(self) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs and outputs of all pairs, offset by offset, and the first pair of every offset; one host wait."""
         occupied = self.pairs >= 0
         index = occupied.flatten().nonzero().squeeze(1)
@@ -183,7 +183,7 @@ def product(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
 
 def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap) -> Tensor:
     """Return the gradient of :func:`product` with respect to ``weight``, ``(K, C, C_out)``, accumulated in float32."""
-    rows, out_rows, first = tables(kernel_map).signal
+    rows, out_rows, first = tables(kernel_map).by_offset
     volume, channels, width = kernel_map.volume, x.shape[1], grad.shape[1]
     x, grad = x.contiguous(), grad.contiguous()
     tile = gradient_tile(channels, width, x.itemsize)

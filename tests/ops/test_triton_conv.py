@@ -68,7 +68,7 @@ def test_tables_list_all_pairs(size: int) -> None:
         for part, mask, rows in table.parts:
             bits = (mask.long()[None] >> torch.arange(part.stop - part.start)[:, None]) & 1
             assert torch.equal(bits.bool(), expected[part][:, rows.long()] >= 0)
-        into, out, first = table.signal
+        into, out, first = table.by_offset
         found = torch.full_like(expected, -1)
         found[torch.arange(kernel_map.volume).repeat_interleave(first.diff()), out.long()] = into.long()
         assert torch.equal(found, expected)
