@@ -196,8 +196,9 @@ def farthest_points(points: PointSet, ratio: float) -> Tensor:
         count = -(-len(cloud) * ratio // 1)
         nearest = cloud.new_full((len(cloud),), torch.inf)
         row = torch.zeros(1, dtype=torch.int64, device=cloud.device)
+        axes = cloud.T.contiguous()  # sums of three long rows take half the time of sums of many short ones
         for _ in range(int(count)):
             kept.append(row + first)
-            nearest = torch.minimum(nearest, (cloud - cloud[row]).square().sum(1))
+            nearest = torch.minimum(nearest, (axes - axes[:, row]).square_().sum(0))
             row = nearest.argmax(keepdim=True)
     return torch.cat(kept) if kept else points.batch.new_empty(0)
