@@ -75,10 +75,9 @@ def test_every_file_is_covered() -> None:
     assert not [path for path in CONFIGS.rglob("*.yaml") if "\nout:" in path.read_text()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize(
-    "data", [data if data == "rooms" else pytest.param(data, marks=pytest.mark.slow) for data in POINT_DATA]
-)
+@pytest.mark.parametrize("data", POINT_DATA)
 def test_every_combination_of_points_builds(data: str, backbone: str) -> None:
     """Every backbone with every head on one data set; on the others every backbone and head occur once."""
     number = BACKBONES.index(backbone)
@@ -88,6 +87,7 @@ def test_every_combination_of_points_builds(data: str, backbone: str) -> None:
         assert sum(parameter.numel() for parameter in model.parameters()) > 100_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["s3dis/encnet/axes", "s3dis/ccnet/laptop", "scannet/slab", "scannet/ccnet/axes", "scannet/ptv3/ccnet"],
@@ -102,11 +102,13 @@ def test_axes_follow_the_walls(name: str) -> None:
     assert geometry.init_args.elastic == name.startswith("scannet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [f"{data}/{head}/laptop" for data in ("s3dis", "scannet") for head in HEADS])
 def test_every_head_builds_on_a_laptop(name: str) -> None:
     assert sum(parameter.numel() for parameter in build(name).parameters()) < 20_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "options"),
     [
@@ -178,6 +180,7 @@ def train_two_steps(name: str, data: str, root: Path) -> None:
         assert new.requires_grad != torch.equal(old, new), f"{name}: must change unless it is frozen"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_heads_train_on_points(head: str, roots: Callable[[str], Path]) -> None:
     train_two_steps(f"rooms/{head}", "rooms", roots("rooms"))

@@ -86,6 +86,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pictures")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", SHOWN, ids=str)
 def test_the_printed_command_draws_the_same(picture: Path, work: Path) -> None:
     words = [f"{work}/{word}" if word.startswith(FOLDERS) else word for word in command_of(picture)]

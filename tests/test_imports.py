@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import pcseg
 
 HEAVY = (
@@ -36,6 +38,7 @@ def loaded(program: str, names: tuple[str, ...]) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_prediction_imports_nothing_of_training() -> None:
     assert loaded(PREDICTION, HEAVY) == []
 

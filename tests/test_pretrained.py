@@ -115,6 +115,7 @@ def test_it_is_used_by_name_and_by_default(
     assert load_checkpoint("indoor-small").schema.names == S3DIS.names
 
 
+@pytest.mark.slow
 def test_visualize_uses_it_to_color_by_prediction(
     shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from pcseg.backbones.images.resnet import ResNet
 from pcseg.errors import UserError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "width"), [("hrnet_w18", 270), ("hrnet_w48", 720)])
 def test_published_widths(name: HRNetName, width: int) -> None:
     with torch.device("meta"):

@@ -65,6 +65,7 @@ def from_python(name: str) -> Any:
     return backbone, partial(PointHead, body=body, level=level, local=partial(NeighborConv, k=6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_models_train(name: str) -> None:
     batch, losses = rooms(60, 40), []

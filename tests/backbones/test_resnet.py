@@ -83,6 +83,7 @@ def test_sizes(edge: int, ceil_pool: bool, edges: list[int]) -> None:
     assert model.out_channels == [16, 16, 32, 32]
 
 
+@pytest.mark.slow
 def test_weights_from_a_file(tmp_path: Path) -> None:
     source = on_meta("resnet50", output_stride=32).to_empty(device="cpu")
     nn.init.constant_(source.net.layer4[2].bn3.bias, 3.0)

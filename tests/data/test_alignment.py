@@ -56,6 +56,7 @@ def test_room_is_recognized(up: str, unit: str, scale: float) -> None:
     assert f"up: {up}" in frame.remarks[1]
 
 
+@pytest.mark.slow
 def test_one_view_is_leveled() -> None:
     """A camera at 1.5 m looks 30° down into the room."""
     angle = np.radians(30)
@@ -137,6 +138,7 @@ def test_normals_of_a_sphere() -> None:
     np.testing.assert_allclose(np.linalg.norm(normal, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_real_scans(real_scans: Path) -> None:
     found = {path.stem: find_frame(read_cloud(path).pos) for path in real_scans.glob("*.pcd")}
     assert all(frame.unit == "m" for frame in found.values())

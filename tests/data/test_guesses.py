@@ -10,6 +10,7 @@ from benchmarks.unseen_clouds import UNSEEN
 from pcseg.data.alignment import find_frame
 
 
+@pytest.mark.slow
 def test_guesses_of_some_rooms() -> None:
     cases = [room_unit_axis(np.random.default_rng(seed), range(3)) for seed in range(3)]
     assert "wrong" not in [outcome(case) for case in cases]
@@ -24,6 +25,7 @@ def test_guesses_are_right_or_state_the_doubt() -> None:
     assert total.right > 18
 
 
+@pytest.mark.slow
 def test_room_above_the_origin_is_not_a_camera_view() -> None:
     """Its points lie in a cone around +z, but it has several surfaces behind each other."""
     pos, size = scan(1)

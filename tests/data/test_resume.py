@@ -36,6 +36,7 @@ def building(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_fake_building(tmp_path_factory.mktemp("b"), rooms={"Area_1": 6, "Area_5": 1}, num_points=300)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # between lightning and torch
 @pytest.mark.parametrize(("workers", "after"), [(0, 2), (0, 6), (2, 7)])
 def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_run(

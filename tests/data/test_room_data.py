@@ -163,6 +163,7 @@ def test_a_sample_is_the_same_in_any_batch(building: Path) -> None:
     assert before.pos.shape != other.pos.shape or (before.pos != other.pos).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resumes_inside_an_epoch(building: Path, workers: int) -> None:
     straight = data(building, num_workers=workers).train_dataloader()

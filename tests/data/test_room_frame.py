@@ -29,6 +29,7 @@ def yaw_error(found: float | None, true: float) -> float:
     return abs((found - true + 45) % 90 - 45)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(5))
 def test_walls_of_generated_rooms(number: int) -> None:
     pos, _ = scan(number)

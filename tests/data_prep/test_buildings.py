@@ -36,6 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_and_more_scans_keep_earlier_ones(folder: Path, tmp_path: Path) -> None:
     buildings.generate(tmp_path / "raw", train=2, val=1, test=0, seed=5, points=POINTS, workers=1)
     again, first = digests(tmp_path / "raw"), digests(folder)
@@ -46,6 +47,7 @@ def test_same_seed_same_bytes_and_more_scans_keep_earlier_ones(folder: Path, tmp
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("*.ply")} == before
 
 
+@pytest.mark.slow
 def test_labels_are_in_range_in_every_set(folder: Path) -> None:
     for file in folder.rglob("*.ply"):
         columns = read_table(file).columns

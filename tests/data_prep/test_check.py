@@ -35,6 +35,7 @@ def test_sound_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "points in train" in output
 
 
+@pytest.mark.slow
 def test_every_planted_error_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     yaml = write_own_folder(tmp_path)
     yaml.write_text(yaml.read_text() + "units: m\nup: z\n")

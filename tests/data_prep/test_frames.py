@@ -12,6 +12,8 @@ from data_prep.synthetic.plan import plan_area
 from pcseg.data.images.scan_frames import RoomFrames
 from pcseg.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("open3d")
 
 SMALL = {"frames": 3, "width": 60, "height": 44}
@@ -92,7 +94,6 @@ def test_intrinsics_match_the_rays_of_the_pixels(taken: Path) -> None:
     assert np.isclose(2 * np.degrees(np.arctan(30 / matrix[0, 0])), 70, atol=0.1)
 
 
-@pytest.mark.slow
 def test_workers_do_not_matter_and_a_stopped_run_goes_on(raw: Path, taken: Path, tmp_path: Path) -> None:
     out = tmp_path / "frames"
     frames.take_frames(raw, out, workers=2, **SMALL)

@@ -357,6 +357,7 @@ def test_command_with_two_processes(raw: Path, out: Path, tmp_path: Path) -> Non
             assert "normal" in file
 
 
+@pytest.mark.slow
 def test_command_with_a_bad_room(raw: Path, out: Path) -> None:
     (raw / "Area_1/office_1/Annotations/wall_1.txt").write_bytes(LINES + b"1 2 3\n")
     done = command(raw, out, "--workers", 2)

@@ -74,6 +74,7 @@ def test_named_sensors_are_deterministic_and_keep_their_limits(name: str) -> Non
     assert np.isfinite(first.pos).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", [0.04, 0.1])
 @pytest.mark.parametrize("fused", [False, True])
 def test_spacing_is_the_distance_to_the_nearest_neighbor(spacing: float, fused: bool) -> None:

@@ -51,6 +51,7 @@ def test_a_batch_from_yaml_to_the_loss(tmp_path: Path, monkeypatch: pytest.Monke
     assert set(named) <= passed
 
 
+@pytest.mark.slow
 def test_a_scan_from_the_checkpoint_to_the_prediction(tmp_path: Path) -> None:
     scan = write_own_ply(tmp_path / "room.ply", own_room(1))
     checkpoint = write_checkpoint(tmp_path / "best.ckpt")

@@ -18,6 +18,8 @@ from pcseg.evaluation.backprojection import (
 )
 from pcseg.labels import S3DIS
 
+pytestmark = pytest.mark.slow
+
 MATRIX = np.array([[20.0, 0, 9.5], [0, 20.0, 7.5], [0, 0, 1]])
 
 

@@ -31,6 +31,8 @@ from pcseg.labels import S3DIS
 from pcseg.training.initial_weights import history
 from pcseg.views.compare import compare
 
+pytestmark = pytest.mark.slow
+
 
 def write_frame(scene: Path, room: dict[str, np.ndarray]) -> None:
     """Write a frame of a camera in the center of a room that looks straight down at the floor."""
@@ -60,7 +62,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
     return rooms, folder / "frames", folder
 
 
-@pytest.mark.slow
 def test_the_report_and_the_picture(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     rooms, frames, folder = folders
     report = compare(

@@ -22,10 +22,13 @@ from pcseg.evaluation.evaluate import evaluate
 from pcseg.evaluation.report import Report
 from pcseg.training.train import train
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Experiment logs directory",  # from lightning, for a resumed run
-    "ignore:.*max_epochs.*reached",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        "ignore:Experiment logs directory",  # from lightning, for a resumed run
+        "ignore:.*max_epochs.*reached",
+    ),
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = """
@@ -178,7 +181,6 @@ def test_invalid_folds_are_errors(recipe: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_a_killed_cross_validation_resumes_exactly(done: Path, recipe: Path, tmp_path: Path) -> None:
     """Kill it inside the second fold; its training ends too, and the resumed run equals an uninterrupted one."""
     out = tmp_path / "out"

@@ -78,6 +78,7 @@ def own(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_files_of_every_format(name: str, tmp_path: Path, ckpt: Path, own: str) -> None:
     path, out = tmp_path / name, tmp_path / "predictions"

@@ -105,6 +105,7 @@ def test_the_archive_has_the_ids_of_the_benchmark_in_vertex_order(
     assert [path.name for path in out.parent.iterdir()] == ["scannet.zip"]
 
 
+@pytest.mark.slow
 def test_from_raw_scans_to_a_submission(
     prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

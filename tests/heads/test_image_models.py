@@ -46,6 +46,7 @@ def test_published_numbers_of_parameters(
         assert (count(features), count(build_head(head[0], features.out_channels, head[1]))) == (body, total)
 
 
+@pytest.mark.slow
 def test_heads_on_other_backbones() -> None:
     """HRNet has one feature for both heads of CTNet; VAN's last one has 512 channels."""
     with torch.device("meta"):

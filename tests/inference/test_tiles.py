@@ -65,6 +65,7 @@ def number_of_tiles(remarks: list[str]) -> int:
     return int(next(line for line in remarks if line.startswith("prediction:")).split()[-2])
 
 
+@pytest.mark.slow
 def test_tiles_give_the_classes_of_the_whole(tmp_path: Path, model: LoadedModel) -> None:
     source, out = tmp_path / "hall.ply", tmp_path / "out"
     write_ply(source, hall())
@@ -99,6 +100,7 @@ def test_context_does_not_depend_on_tiles(tmp_path: Path, model: LoadedModel) ->
     np.testing.assert_allclose(columns["confidence"], whole.confidence, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_files_are_one_scan(tmp_path: Path, model: LoadedModel) -> None:
     """The context of a point may lie in another file; formats may differ, and each keeps its own."""
     columns, out = hall(), tmp_path / "out"
@@ -149,6 +151,7 @@ def write_laz(path: Path, count: int = COUNT) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_interrupted_prediction_resumes(
     tmp_path: Path, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,6 +92,7 @@ def test_a_file_that_vanishes(
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".ply", ".laz"])
 def test_the_second_file_vanishes_while_the_first_is_read(
     tmp_path: Path, ckpt: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
@@ -180,6 +181,7 @@ def test_few_and_far_points(tmp_path: Path, ckpt: Path, suffix: str) -> None:
         assert (found >= 0).sum() == count, name
 
 
+@pytest.mark.slow
 def test_a_legend_of_300_classes(tmp_path: Path) -> None:
     """They exceed the classification of LAS, which stays; the extra bytes hold them."""
     source, out = write(tmp_path / "a.laz", points()), tmp_path / "out"

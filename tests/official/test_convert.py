@@ -52,6 +52,7 @@ from pcseg.training.initial_weights import load_initial_weights, read_initial_we
 from pcseg.training.segmentor import Segmentor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STATES)
 def test_whole_models(name: str, tmp_path: Path) -> None:
     state = STATES[name]()
@@ -79,6 +80,7 @@ GOLDEN = {
 """Golden files, and our options by the names of their arguments."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_heads_in_a_checkpoint_give_the_golden_outputs(name: str, tmp_path: Path) -> None:
     pattern, arguments = GOLDEN[name]
@@ -123,6 +125,7 @@ def check_golden_head(golden: Golden, name: str, arguments: dict[str, str], path
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+@pytest.mark.slow
 def test_golden_van_as_backbone(tmp_path: Path) -> None:
     paths = sorted((SHARED / "golden" / "image").glob("van_*.npz"))
     if not paths:
@@ -146,6 +149,7 @@ def test_golden_van_as_backbone(tmp_path: Path) -> None:
         assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "points", "prefix"),
     [("encnet", CONFIGS["points"], "pretrained."), ("ctnet", CT_POINTS, "backbone.")],
@@ -182,6 +186,7 @@ def test_inflation_in_part_needs_partial(tmp_path: Path) -> None:
     assert "head.body.channel_context.classify.weight" in found.state
 
 
+@pytest.mark.slow
 def test_inflated_ccnet_with_its_norms_is_equal(tmp_path: Path) -> None:
     source = write(tmp_path / "official.pth", ccnet_state(channels=WIDTHS[3]))
     config = CONFIGS["ccnet"] | {"head": published_ccnet(width=WIDTHS[3])}
@@ -210,6 +215,7 @@ def own_checkpoint(path: Path, config: dict[str, Any]) -> Segmentor:
     return model
 
 
+@pytest.mark.slow
 def test_inflate_an_image_model_trained_here(tmp_path: Path) -> None:
     path = tmp_path / "best.ckpt"
     points = {"backbone": UNET, "head": point_head("RCCABody", level=0, width=16)}

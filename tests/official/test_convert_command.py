@@ -59,6 +59,7 @@ def test_with_data_the_file_is_a_checkpoint(
     assert "missing here" not in names
 
 
+@pytest.mark.slow
 def test_without_data_it_starts_a_training_only(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -71,6 +72,7 @@ def test_without_data_it_starts_a_training_only(
         load_checkpoint(tmp_path / "converted.ckpt")
 
 
+@pytest.mark.slow
 def test_errors_take_one_line_and_leave_no_file(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

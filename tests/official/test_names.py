@@ -68,6 +68,7 @@ def save(folder: Path, state: dict[str, Tensor]) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.backbone."])
 def test_round_trip(variant: str, prefix: str, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ PACKAGE = {"prefix": "", "more": {"config": {"rope_base": 10, "enc_mode": True}}
 PRETRAINING = {"prefix": "module.student.backbone.", "more": {"epoch": 3}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("origin", [PACKAGE, PRETRAINING], ids=["package", "Pointcept"])
 @pytest.mark.parametrize("decoder", [ALONE, DECODER], ids=["encoder", "decoder"])
 def test_converted_encoder_computes_the_same(

@@ -95,6 +95,7 @@ def test_files_that_belong_together_appear_together(tmp_path: Path) -> None:
     assert files_in(tmp_path) == {"a.npz", "a.ply"}
 
 
+@pytest.mark.slow
 def test_prediction_in_tiles_resumes_when_there_is_space(tmp_path: Path, small_disk: Path) -> None:
     """Without space, the source stays alone or finished tiles are kept; with space, the same call completes."""
     scan, out = tmp_path / "a.ply", small_disk / "out"

@@ -115,6 +115,7 @@ YAMLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", YAMLS)
 def test_malformed_yaml(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "bad.yaml"
@@ -137,6 +138,7 @@ DESCRIPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DESCRIPTIONS)
 def test_malformed_description(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "rooms.yaml"

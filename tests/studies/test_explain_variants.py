@@ -29,6 +29,7 @@ def has(maps: HeadMaps) -> set[str]:
     return found | ({"similarity"} if maps.similarity else set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("order", "class_features", "expected"),
     [

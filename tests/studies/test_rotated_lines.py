@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import pytest
 import torch
 from benchmarks.cloud_parts import scan
 from studies.rotated_lines import quarter_turned, reach
@@ -29,6 +30,7 @@ def room() -> Sample:
     )
 
 
+@pytest.mark.slow
 def test_reach_of_a_rotated_room() -> None:
     straight, turned = room(), turn(room(), rotation("z", np.radians(27)))
     by_file, by_walls = reach(turned, 0.2), reach(in_room_axes(turned)[0], 0.2)
@@ -48,6 +50,7 @@ def logits(sample: Sample, head: PointHead) -> np.ndarray:
     return head([Level(x=x, sites=sites)], None).logits[rows].detach().numpy()
 
 
+@pytest.mark.slow
 def test_logits_of_a_rotated_room_change_by_the_error_of_its_frame() -> None:
     torch.manual_seed(0)
     head = PointHead([3], 5, level=0, body=partial(RCCABody, width=32)).eval()

@@ -160,6 +160,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OWN = [variant for variant in class_features.VARIANTS if variant.name not in class_features.SHARED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", OWN, ids=lambda variant: variant.name)
 def test_variants_of_ctnet_train_one_step(variant: Variant, building: Path) -> None:
     model, step = training_step(variant, data=building)
@@ -174,6 +175,7 @@ def test_variants_of_ctnet_train_one_step(variant: Variant, building: Path) -> N
         assert parameter.grad is not None, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", image_heads.HEADS, ids=lambda variant: variant.name)
 def test_variants_of_images_train_one_step(variant: Variant, frames: Path) -> None:
     model, step = training_step(variant, data=frames)

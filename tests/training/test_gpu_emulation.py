@@ -132,6 +132,7 @@ def train_and_validate(network: Network, batch: Any) -> None:
     assert matrix.summed_over_processes().labeled.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "head"), POINT_MODELS)
 def test_point_models(backbone: str, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # the emulation does not see into compiled operators
@@ -222,12 +223,14 @@ def run_training(data: Any, backbone: Any, head: Any, out: Path) -> None:
     assert all(value.isfinite().all() for value in torch.load(best, weights_only=True)["state_dict"].values())
 
 
+@pytest.mark.slow
 def test_training_of_points(tmp_path: Path) -> None:
     root = write_fake_building(tmp_path / "rooms", num_points=800)
     data = RoomData(root, grid_size=0.3, batch_size=2, loop=1, mix_prob=1.0)
     run_training(data, UNET, POINT_HEADS["encnet"], tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_training_of_images(tmp_path: Path) -> None:
     root = write_room_frames(tmp_path / "frames", rooms={"Area_1": 3})
     data = ImageData(root, dataset="room_frames", crop_size=(32, 40), batch_size=2)

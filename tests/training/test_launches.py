@@ -41,6 +41,7 @@ def _as_many_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sparse_conv.GATHERED, "cuda", sparse_conv.GATHERED["cuda"] * VOXELS // FULL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "launches", "waits"), [("sparse_unet_base", 3700, 13), ("ptv3_base", 4500, 15)]
 )
@@ -49,6 +50,7 @@ def test_backbones(backbone: str, launches: int, waits: int) -> None:
     assert_within(of_backbone(backbone)[3], launches, waits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "launches", "waits"),
     [

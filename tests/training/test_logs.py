@@ -76,6 +76,7 @@ class Interrupted(ConvBackbone):
         return super().forward(batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("at", "every"), [(4, 1), (6, 1), (8, 2)])
 def test_a_resumed_run_ends_with_the_rows_of_an_uninterrupted_run(
     tmp_path: Path, at: int, every: int

@@ -121,6 +121,7 @@ def test_two_processes_equal_one(building: Path, tmp_path: Path, monkeypatch: py
         )
 
 
+@pytest.mark.slow
 def test_the_schedule_continues_with_another_number_of_steps(
     building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ def test_overfits_four_frames(frames: Path, head: str) -> None:
     assert right > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:.*logs directory.*exists.*:UserWarning"
 )  # Lightning's, about a resumed run
@@ -138,6 +139,7 @@ def trained(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(frames, tmp_path_factory.mktemp("run") / "out", "encnet", epochs=2)
 
 
+@pytest.mark.slow
 def test_evaluation_scores_every_labeled_pixel(trained: Path, frames: Path, tmp_path: Path) -> None:
     report = evaluate(ckpt=trained, out=tmp_path, scales=(1.0, 1.5), flip=True, progress_bar=False)
     data = ImageData(frames, dataset="room_frames")
@@ -153,6 +155,7 @@ def test_evaluation_scores_every_labeled_pixel(trained: Path, frames: Path, tmp_
     assert seen.provenance["kept_from_training"] is False
 
 
+@pytest.mark.slow
 def test_prediction_of_an_image(trained: Path, frames: Path, tmp_path: Path) -> None:
     picture = frames / "Area_5" / "office_1" / "color" / "000000.jpg"
     remarks = predict_file(picture, ckpt=trained, out=tmp_path)

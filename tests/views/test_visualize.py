@@ -142,6 +142,7 @@ def test_browser(scene: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert "pass --max_points N for more" in printed
 
 
+@pytest.mark.slow
 def test_images(tmp_path: Path) -> None:
     frame = tmp_path / "frames" / "Area_5" / "office_1" / "color" / "000000.jpg"
     write_office_frame(frame)

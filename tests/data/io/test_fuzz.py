@@ -109,6 +109,7 @@ CASES = ("ply ascii", "ply little", "ply big, faces", "ply lists",
          pytest.param("e57", marks=needs_pye57))  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_damaged_bytes(case: str, sound: dict, tmp_path: Path) -> None:
     source, reader = sound[case]
@@ -160,6 +161,7 @@ def values(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return arrays | {name: array}
 
 
+@pytest.mark.slow
 def test_unusual_values_through_the_preparation_of_own_data(tmp_path: Path) -> None:
     """Reading, labeling, aligning and writing yields a valid scene or none, never a part of one."""
     rng = np.random.default_rng(0)

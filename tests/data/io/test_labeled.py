@@ -38,6 +38,7 @@ def label(source: Path, schema: LabelSchema = S3DIS, out: Path | None = None) ->
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "compressed", "schema"),
     [
@@ -86,6 +87,7 @@ def test_las(tmp_path: Path, kind: int, compressed: bool, schema: LabelSchema) -
             np.testing.assert_array_equal(getattr(new.header, name), getattr(old.header, name))
 
 
+@pytest.mark.slow
 def test_a_labeled_file_is_labeled_again(tmp_path: Path) -> None:
     """Fields of the same name stay, and so does a lookup of the file."""
     path = tmp_path / "a.laz"

@@ -37,6 +37,7 @@ def test_extra_dimensions_are_columns(tmp_path: Path) -> None:
     assert columns["object"].tolist() == list(range(20))
 
 
+@pytest.mark.slow
 def test_damaged_laz(tmp_path: Path) -> None:
     data, plain = las(3, compressed=True), las(3)
     for content, message in [

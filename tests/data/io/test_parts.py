@@ -17,6 +17,7 @@ FORMATS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(FORMATS))
 def test_parts_are_the_whole(tmp_path: Path, name: str) -> None:
     path = put(tmp_path / FORMATS[name][0], FORMATS[name][1])

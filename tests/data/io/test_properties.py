@@ -131,6 +131,7 @@ def arrays(draw: st.DrawFn) -> tuple[dict[str, np.ndarray], str, str | None]:
     return {key: np.asarray(content[key], order=draw(st.sampled_from("CF"))) for key in order}, name, colored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".hdf5"])
 def test_arrays(suffix: str) -> None:
     @EXAMPLES
@@ -162,6 +163,7 @@ def test_arrays(suffix: str) -> None:
 PARTS = ("color", "fractions", "normal", "intensity", "reflectance", "class", "object", "time")
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(
     parts=st.lists(st.sampled_from(PARTS), unique=True, max_size=5),

@@ -58,6 +58,7 @@ def test_the_same_seed_gives_the_same_room() -> None:
     assert first.vertices.shape != other.vertices.shape
 
 
+@pytest.mark.slow
 def test_things_stay_in_the_room(models: list[RoomModel]) -> None:
     for model in models:
         low, high = boxes(model)
@@ -68,6 +69,7 @@ def test_things_stay_in_the_room(models: list[RoomModel]) -> None:
                 assert (high[k] < np.array(model.size) + 0.1).all(), (model.room_type, label)
 
 
+@pytest.mark.slow
 def test_nothing_floats(models: list[RoomModel]) -> None:
     for model in models:
         low, high = boxes(model)
@@ -193,6 +195,7 @@ def shared_planes(model: RoomModel, *, rays: int = 8000) -> Iterator[tuple[str, 
         yield model.labels[instance[seen[row]]], model.labels[instance[row]], float(gap[row])
 
 
+@pytest.mark.slow
 def test_no_face_of_one_class_lies_in_that_of_another(models: list[RoomModel]) -> None:
     """Of two faces in one plane a ray meets either: points of one surface would get both labels.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from benchmarks.headless import browse, screenshot
 from helpers.browsers import center_of, needs_chromium
 from helpers.view_rooms import EXPLAINED as ROOM
@@ -82,6 +83,7 @@ def test_names_cannot_end_the_script(tmp_path: Path) -> None:
     assert read_page(tmp_path / "room.html")[0]["name"] == "</script>@DATA@"
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_page_in_a_browser(tmp_path: Path) -> None:
     path = tmp_path / "room.html"
@@ -114,6 +116,7 @@ def test_page_in_a_browser(tmp_path: Path) -> None:
         assert page.inner_text("#legend").startswith("correct")
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_attention_stays_that_of_the_marked_point(tmp_path: Path) -> None:
     path = tmp_path / "room.html"
@@ -153,6 +156,7 @@ def test_classes_are_known_by_number(tmp_path: Path) -> None:
     assert entry["names"][200] == "no class"
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_the_clicked_class_is_named_among_many(tmp_path: Path) -> None:
     subject = many_classes()
@@ -167,6 +171,7 @@ def test_the_clicked_class_is_named_among_many(tmp_path: Path) -> None:
     assert all(found == expected for found, expected in texts)
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_images_are_upright(tmp_path: Path) -> None:
     height, width = 30, 40

@@ -60,6 +60,7 @@ def test_without_vulkan_there_is_a_message(monkeypatch: pytest.MonkeyPatch) -> N
         show(ROOM, Coloring(by="rgb"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 def test_without_a_driver_there_is_a_message() -> None:
     """Open3D would end the process; checked in a process of its own, because Vulkan reads the variable once."""
@@ -188,6 +189,7 @@ def test_a_real_window(screen: str, tmp_path: Path) -> None:
     assert "WARNING" not in log.read_text()
 
 
+@pytest.mark.slow
 def test_a_screen_that_disappears(server: tuple[subprocess.Popen, str]) -> None:
     code = (
         "import ctypes, sys; from pcseg.views.interactive.window import watch_screen; watch_screen(sys.argv[1]);"

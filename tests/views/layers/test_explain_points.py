@@ -213,6 +213,7 @@ def test_points_without_a_position_are_left_out() -> None:
     assert (subject.maps.row >= 0).all()
 
 
+@pytest.mark.slow
 def test_outliers_have_no_maps() -> None:
     pos = ROOM["pos"].copy()
     pos[5] = 1e5
