@@ -23,6 +23,27 @@ def test_scores_of_the_heads_study(name: str) -> None:
         assert SCORES[name] in rows[0]
 
 
+def test_scores_of_the_model_that_ships() -> None:
+    """The card has a table for scans of unseen families, and one for those of the training."""
+    card = (ROOT / "pcseg" / "pretrained" / "indoor-small.md").read_text()
+    pages = (ROOT / "docs" / "generated_scans.md").read_text()
+    errors = re.findall(r"calibration error (\S+)", card)
+    scores = re.findall(
+        r"^\| (?:indoor|s3dis|scannet20|coarse) \| (\S+) \| (\S+) \|$", card, flags=re.MULTILINE
+    )
+    rows = re.findall(
+        r"^\| (?:unseen families|families of the training) \| (.*) \|$", pages, flags=re.MULTILINE
+    )
+    assert len(rows) == len(errors) == len(scores) / 4 == 2
+    for number, row in enumerate(rows):
+        cells = [f"{accuracy} % / {miou}" for accuracy, miou in scores[4 * number : 4 * number + 4]]
+        assert row.split(" | ") == [*cells, errors[number]]
+    accuracy, miou = scores[3]
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"labels {float(accuracy):.0f} % of the points of generated scans" in readme
+    assert f"(9 classes, {miou} mIoU)" in readme
+
+
 def test_estimates_of_scaling() -> None:
     """The table is that of the printed function."""
     text = (ROOT / "docs" / "many_gpus.md").read_text()
