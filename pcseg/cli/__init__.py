@@ -60,6 +60,9 @@ UNKNOWN_OPTION = re.compile(
 )
 """Messages of jsonargparse about an option that does not exist."""
 
+HELP_OPTION = re.compile(r"(-h|--(.+\.)?help(=.*)?)$")
+"""``--help``, and ``--head.help CLASS``."""
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run ``pcseg NAME ...``: the entry point of the console command and of ``python -m pcseg``."""
@@ -110,6 +113,8 @@ def run(function: Callable[..., Any], *, args: Sequence[str] | None = None, prog
 
     def call() -> None:
         words = list(sys.argv[1:] if args is None else args)
+        # for help pages only: reading the source of every class takes a second
+        set_parsing_settings(docstring_parse_attribute_docstrings=any(map(HELP_OPTION.match, words)))
         parameter = inspect.signature(function).parameters.get(CONFIG)
         if parameter is not None and parameter.default is parameter.empty:
             words, rest = _split(function, words)
@@ -235,7 +240,6 @@ def _missing_class(module: str, name: str, unknown: str) -> str:
 
 def make_parser(function: Callable[..., object], *, prog: str | None = None) -> ArgumentParser:
     """Return a parser of the parameters of ``function`` and of ``--config`` files."""
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
     summary = (function.__doc__ or "").strip().splitlines()[0]
     parser = ShortErrorParser(prog=prog, description=summary, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file; a later one overrides an earlier one.")
