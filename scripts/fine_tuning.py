@@ -83,7 +83,7 @@ def fine_tuning(
         print(lines[-1], flush=True)
     table = "\n".join(lines) + "\n"
     if report is not None:
-        write_text(report, f"{INTRODUCTION}{seeds} seeds, {steps} steps of two crops.\n\n{table}")
+        write_text(report, f"{INTRODUCTION}Seeds: {seeds}; {steps} steps of two crops.\n\n{table}")
     return table
 
 
