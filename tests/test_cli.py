@@ -276,6 +276,7 @@ def test_help_page_has_the_options_of_the_parser(name: str) -> None:
         assert not text.startswith(" ("), f"{name}: describe {option} in the docstring"
 
 
+@pytest.mark.slow
 def test_help_imports_nothing_heavy() -> None:
     """Every help page in one process: neither torch nor numpy is imported."""
     program = (
@@ -288,6 +289,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert "--trainer.max_epochs" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [[], ["--help"], ["predict", "--help"], ["prepare", "--help"]])
 def test_a_reader_that_ends_early_ends_the_command_quietly(args: list[str]) -> None:
     """As ``pcseg --help | head -1`` does: the pipe is closed before anything is read."""
@@ -328,6 +330,7 @@ print(resident_mb() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_freed_memory_stays_with_the_process() -> None:
     def kept_mb(how: str) -> float:

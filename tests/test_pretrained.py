@@ -53,6 +53,7 @@ def cloud(tmp_path: Path) -> Cloud:
     return Cloud(source=tmp_path / "room.ply", pos=ROOM["pos"], color=ROOM["color"])
 
 
+@pytest.mark.slow
 def test_the_released_model_is_the_trained_one_in_half_precision(model_file: Path) -> None:
     before, after = read_checkpoint(model_file.with_name("a.ckpt")), read_checkpoint(model_file)
     for name, value in before.content["state_dict"].items():

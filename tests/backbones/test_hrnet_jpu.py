@@ -57,6 +57,7 @@ def test_paddle_pads_at_the_end(small: HRNet) -> None:
     assert model.state_dict().keys() == small.state_dict().keys()
 
 
+@pytest.mark.slow
 def test_weights_of_a_classifier(tmp_path: Path) -> None:
     import timm
 

@@ -64,6 +64,7 @@ def test_moving_by_coarsest_voxels_changes_nothing() -> None:
     same(backbone(batch_of(moved))[0].x, backbone(batch_of(one))[0].x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("sizes", [[0, 20], [20, 0, 1], [1], [0], [1, 1]])
 @pytest.mark.parametrize("training", [False, True])
@@ -87,6 +88,7 @@ def test_every_parameter_has_a_gradient(variant: str) -> None:
         assert parameter.grad.any(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"relative_position": True}])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_gradients_by_finite_differences(variant: str, options: dict) -> None:
@@ -99,6 +101,7 @@ def test_gradients_by_finite_differences(variant: str, options: dict) -> None:
     assert torch.autograd.gradcheck(features, one.x.requires_grad_(), fast_mode=True, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"relative_position": True}])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_blocks_of_rows_give_the_same(variant: str, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:

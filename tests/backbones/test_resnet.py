@@ -21,6 +21,7 @@ def tiny(**options: object) -> ResNet:
     return ResNet(depths=(1, 2, 2, 2), widths=(4, 4, 8, 8), stem_width=4, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count"),
     [
@@ -33,6 +34,7 @@ def test_published_number_of_parameters(name: ResNetName, count: int) -> None:
     assert sum(p.numel() for p in on_meta(name).parameters()) == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output_stride", "dilation", "first", "others"),
     [
@@ -99,6 +101,7 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
         resnet(name="resnet50", pretrained=tmp_path / "nowhere.pth")
 
 
+@pytest.mark.slow
 def test_unavailable_weights_are_reported() -> None:
     with mock.patch("timm.create_model", side_effect=OSError("no way out")):
         with pytest.raises(UserError, match=r"cannot download timm's weights for resnet50s \(no way out\)"):

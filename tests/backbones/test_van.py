@@ -55,6 +55,7 @@ def test_refuses_different_numbers_of_stages() -> None:
         VAN(widths=[4, 8], depths=[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prefix", "other"), [("", "head.weight"), ("backbone.", "decode_head.conv_seg.weight")]
 )

@@ -37,6 +37,7 @@ def room(seed: int = 0, *, density: float = 300) -> np.ndarray:
     return np.concatenate(parts) + rng.normal(0, 0.005, (sum(map(len, parts)), 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("up", ["z", "y", "-y"])
 @pytest.mark.parametrize(("unit", "scale"), [("m", 1), ("cm", 100), ("mm", 1000)])
 def test_room_is_recognized(up: str, unit: str, scale: float) -> None:

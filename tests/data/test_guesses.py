@@ -34,6 +34,7 @@ def test_room_above_the_origin_is_not_a_camera_view() -> None:
         assert (frame.unit, frame.up, frame.one_view) == ("m", "z", False)
 
 
+@pytest.mark.slow
 def test_what_the_file_states_wins() -> None:
     pos, _ = scan(2)
     frame = find_frame(pos / 0.3048006096, file_unit="ft-us")

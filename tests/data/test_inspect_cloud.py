@@ -105,6 +105,7 @@ def planted() -> dict[str, tuple[dict[str, np.ndarray], str]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", planted())
 def test_planted_defects(kind: str, tmp_path: Path) -> None:
     columns, warning = planted()[kind]

@@ -142,6 +142,7 @@ def test_the_mean_color_of_the_training_rooms_is_in_the_card(building: Path) -> 
     np.testing.assert_allclose(rooms.card()["missing_fields"]["color"], color.mean(axis=0), atol=0.06)
 
 
+@pytest.mark.slow
 def test_batches_depend_on_seed_and_epoch_but_not_on_workers(building: Path) -> None:
     alone = data(building).train_dataloader(seed=3)
     first = [epoch(alone, number) for number in (0, 1, 0)]

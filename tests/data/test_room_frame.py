@@ -133,6 +133,7 @@ def test_few_points() -> None:
     assert find_room_frame(np.full((50, 3), np.nan)).yaw is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "true"), [("room_scan1", -0.2), ("room_scan2", -41.2)])
 def test_real_scans(real_scans: Path, name: str, true: float) -> None:
     """The true yaw is the median direction of flat upright neighborhoods of 0.5 m, measured once."""

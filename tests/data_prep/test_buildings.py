@@ -105,6 +105,7 @@ def test_other_settings_need_another_folder(folder: Path) -> None:
         buildings.generate(folder, train=1, seed=6, points=POINTS, workers=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_has_its_furniture_within_its_walls(name: str) -> None:
     seen: set[str] = set()
@@ -177,6 +178,7 @@ def test_alterations_do_what_they_are_named_after() -> None:
     assert set(ALTERATIONS) == {"no_color", "no_ceiling", "partial", "tilted"}
 
 
+@pytest.mark.slow
 def test_the_rooms_of_the_other_generator_are_unchanged() -> None:
     """Studies rest on these rooms; sums tolerate the last digits, which differ between processors."""
     found = []

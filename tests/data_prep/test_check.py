@@ -136,6 +136,7 @@ def test_folder_of_unknown_kind(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "options of image data sets" in output
 
 
+@pytest.mark.slow
 def test_several_scans_are_a_table_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = []
     for number, suffix in enumerate((".ply", ".PLY")):

@@ -365,6 +365,7 @@ def test_a_manifest_of_another_program_hides_nothing(tmp_path: Path) -> None:
     assert find_clouds(spec) == plain
 
 
+@pytest.mark.slow
 def test_copies_of_a_room_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     yaml = write_own_folder(tmp_path)
     shutil.copy(tmp_path / "my_rooms/train/room_1.ply", tmp_path / "my_rooms/test/copy.ply")

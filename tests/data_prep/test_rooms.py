@@ -53,6 +53,7 @@ def room_folders(building: Path) -> Iterator[Path]:
     return (path for path in sorted(building.glob("Area_*/*")) if path.is_dir())
 
 
+@pytest.mark.slow
 def test_lines_have_three_decimals_and_integer_colors(building: Path) -> None:
     line = re.compile(rb"(-?\d+\.\d{3} ){3}\d{1,3} \d{1,3} \d{1,3}")
     for file in sorted(building.glob("Area_1/*/Annotations/*.txt")):
@@ -98,6 +99,7 @@ def test_rooms_of_an_area_lie_apart(building: Path) -> None:
             assert (low > other_high).any() or (other_low > high).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2, 11])
 def test_the_first_four_rooms_of_an_area_have_every_class(seed: int) -> None:
     from data_prep.synthetic.room_types import build_room
@@ -173,6 +175,7 @@ def test_areas_are_rotated_by_quarter_turns_by_default(tmp_path: Path) -> None:
     assert rooms.Settings(seed=0, points=1, layout="aligned", yaw=None, damage=False).turn(1) == 0
 
 
+@pytest.mark.slow
 def test_damage_is_there_when_asked_for(building: Path, damaged: Path) -> None:
     names = {file.name for file in damaged.glob("**/*")} | {file.name for file in damaged.glob("**/.*")}
     assert {"wall_3 (1).txt", "stairs_1.txt", "staris_1.txt", ".DS_Store", "Icon\r"} <= names

@@ -65,6 +65,7 @@ def mesh(sweeps: list[Sweep]) -> ScanMesh:
     return mesh_sweeps(sweeps)
 
 
+@pytest.mark.slow
 def test_files_of_a_release(building: Path) -> None:
     names = [f"scene0{area}00_00" for area in range(1, 7)]
     lists = {split: (building / f"scannetv2_{split}.txt").read_text() for split in ("train", "val", "test")}
@@ -122,6 +123,7 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
             small(tmp_path, **options)
 
 
+@pytest.mark.slow
 def test_prepared_rooms_have_their_classes_by_name(building: Path, tmp_path: Path) -> None:
     prepare(building, tmp_path / "20", workers=1, align=True)
     prepare(building, tmp_path / "200", workers=1, classes=200)

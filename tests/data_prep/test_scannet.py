@@ -365,6 +365,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_one_line_and_other_scans_are_prepared(
     raw: Path, tmp_path: Path, fault: str, capsys: pytest.CaptureFixture[str]

@@ -58,6 +58,7 @@ def bare(merge: Merge, **options) -> Cloud:
     return scan(empty_room(), sensor, seed=1, points=10**6, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name if name == "phone" else pytest.param(name, marks=pytest.mark.slow) for name in SENSORS]
 )
@@ -82,6 +83,7 @@ def test_spacing_is_the_distance_to_the_nearest_neighbor(spacing: float, fused: 
     assert np.median(nearest(cloud.pos)) == pytest.approx(spacing, rel=0.12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.0003, 0.01])
 @pytest.mark.parametrize("grain", [0.0, 0.05])
 def test_noise_is_the_deviation_from_the_plane(sigma: float, grain: float) -> None:
@@ -90,6 +92,7 @@ def test_noise_is_the_deviation_from_the_plane(sigma: float, grain: float) -> No
     assert np.sqrt(np.mean(away[away < 6 * sigma] ** 2)) == pytest.approx(sigma, rel=0.12)
 
 
+@pytest.mark.slow
 def test_noise_grows_with_the_power_of_the_distance() -> None:
     cloud = bare(Merge(spacing=(0.02, 0.02), noise=(0.003, 0.003), growth=2.0))
     eyes = empty_room().spots[0]
@@ -156,6 +159,7 @@ def test_drift_moves_later_poses_further() -> None:
     assert np.sqrt(np.mean(last**2) / 3) == pytest.approx(0.1, rel=0.35)
 
 
+@pytest.mark.slow
 def test_photogrammetry_misses_plain_walls() -> None:
     options = {"poses": Walk(lens=Pinhole(rows=60, columns=80, width=70), stops=6, turns=8), "camera": None,
                "merge": Merge(spacing=(0.03, 0.03), noise=(1e-3, 1e-3))}  # fmt: skip

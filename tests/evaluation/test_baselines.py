@@ -26,6 +26,7 @@ def test_most_frequent_class_by_hand() -> None:
     assert matrix.mean_accuracy() == pytest.approx(1 / 3)
 
 
+@pytest.mark.slow
 def test_height_and_color_distinguish_the_classes_of_fake_rooms(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     root = write_fake_building(tmp_path, rooms={"Area_1": 2, "Area_5": 2}, num_points=800)

@@ -45,6 +45,7 @@ def results(out: Path) -> dict:
     return json.loads((out / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_scores_count_every_point_of_the_test_split(ckpt: Path, building: Path, tmp_path: Path) -> None:
     report = evaluate(ckpt=ckpt, out=tmp_path / "out", progress_bar=False)
     model, expected = load_checkpoint(ckpt), ConfusionMatrix(13)
@@ -86,6 +87,7 @@ def test_the_report_has_its_provenance(ckpt: Path, building: Path, tmp_path: Pat
     assert results(tmp_path / "trained")["provenance"]["kept_from_training"] is False
 
 
+@pytest.mark.slow
 def test_the_training_history_counts(ckpt: Path, building: Path, tmp_path: Path) -> None:
     def fine_tuned_from(path: Path) -> dict[str, Any]:
         content = torch.load(ckpt, weights_only=True)
@@ -123,6 +125,7 @@ def test_converted_weights_have_an_unknown_history(ckpt: Path, building: Path, t
     assert record["initial_weights"] == "PTv3: model_best.pth"
 
 
+@pytest.mark.slow
 def test_predictions_are_reused_only_for_the_same_checkpoint_options_and_code(
     ckpt: Path, building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +152,7 @@ def test_predictions_are_reused_only_for_the_same_checkpoint_options_and_code(
     assert len(calls) == 9
 
 
+@pytest.mark.slow
 def test_tta_and_single_pass_are_both_reported(
     ckpt: Path, building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +198,7 @@ def test_confusion_per_room_and_boundary_iou(ckpt: Path, tmp_path: Path) -> None
     assert low <= written["scores"]["oa"] <= high
 
 
+@pytest.mark.slow
 def test_the_scannet_protocol(ckpt: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model\.ckpt: not the classes of a ScanNet benchmark"):
         evaluate(ckpt=ckpt, out=tmp_path / "out", protocol="scannet", progress_bar=False)
@@ -209,6 +214,7 @@ def test_the_scannet_protocol(ckpt: Path, tmp_path: Path) -> None:
     assert text == scannet_result(report.matrix, schema.names, SCANNET20_BENCHMARK.ids)
 
 
+@pytest.mark.slow
 def test_baselines_are_reported(ckpt: Path, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     evaluate(ckpt=ckpt, out=tmp_path / "out", fragments=1, baselines=True, progress_bar=False)

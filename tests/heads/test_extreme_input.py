@@ -64,6 +64,7 @@ def run(head: PointHead, scenes: list[tuple[Tensor, Tensor]]) -> tuple[HeadOutpu
     return output, levels, sum(head.losses(output, batch).values()) + output.logits.square().sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [1, 40])
 @pytest.mark.parametrize("name", BODIES)
 def test_one_class_and_more_classes_than_points(name: str, num_classes: int) -> None:
@@ -94,6 +95,7 @@ def test_flat_clouds(name: str) -> None:
         assert all(p.grad is None or p.grad.isfinite().all() for p in head.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("name", BODIES)
 def test_features_that_are_nan_stay_in_their_cloud(name: str, first: bool) -> None:

@@ -25,6 +25,7 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "head", "body", "total"),
     [

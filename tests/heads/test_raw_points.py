@@ -68,6 +68,7 @@ def as_points(levels: list[Level]) -> list[Level]:
     return [replace(level, sites=points) for level in levels]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(4, 7), (1, 1)])
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", BODIES)

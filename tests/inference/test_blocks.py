@@ -14,6 +14,7 @@ def surface(n: int = 4000, size: tuple[int, int, int] = (120, 60, 30)) -> np.nda
     return np.unique(grid_pos, axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("margin", [0, 4, 500])
 @pytest.mark.parametrize("max_voxels", [1, 7, 300, 2000])
 def test_cores_contain_every_voxel_once_within_the_limit(max_voxels: int, margin: int) -> None:

@@ -136,6 +136,7 @@ def test_real_scan(real_scans: Path, model: LoadedModel) -> None:
     assert np.count_nonzero(predicted.label < 0) == 307200 - 259847
 
 
+@pytest.mark.slow
 def test_local_heights_do_not_depend_on_what_lies_below(tmp_path: Path) -> None:
     """A storey below a room changes the confidence of a model with heights above all points, not above the ground."""
     pos = scan(0)[0][::5].astype(np.float32)
@@ -154,6 +155,7 @@ def test_local_heights_do_not_depend_on_what_lies_below(tmp_path: Path) -> None:
         assert low < np.corrcoef(*found)[0, 1] <= high
 
 
+@pytest.mark.slow
 def test_room_axes_of_a_rotated_scan(tmp_path: Path) -> None:
     """A model that sees rooms along their walls predicts the same for a rotated scan; another one does not."""
     pos = scan(1)[0][::5]
@@ -174,6 +176,7 @@ def test_room_axes_of_a_rotated_scan(tmp_path: Path) -> None:
             assert "rotated by -2" in remarks[1][0]  # -26.9
 
 
+@pytest.mark.slow
 def test_axes_of_a_room_given_by_hand(tmp_path: Path) -> None:
     """The given yaw and level floor are used as they are, and refused for a model without axes of rooms."""
     pos = scan(1)[0][::5]

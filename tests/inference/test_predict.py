@@ -210,6 +210,7 @@ def test_an_option_of_the_other_kind_of_model_is_an_error(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_image_model_does_not_accept_a_cloud(tmp_path: Path, image_ckpt: Path) -> None:
     cloud = tmp_path / "room.xyz"
     cloud.write_text("0 0 0\n")

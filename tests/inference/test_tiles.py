@@ -180,6 +180,7 @@ def test_an_interrupted_prediction_resumes(
     np.testing.assert_array_equal(again, label)
 
 
+@pytest.mark.slow
 def test_a_damaged_chunk(tmp_path: Path, model: LoadedModel) -> None:
     """A corrupt chunk in the middle of a LAZ file is one error, and nothing is written."""
     source = write_laz(tmp_path / "hall.laz", 120_000)

@@ -158,6 +158,7 @@ def test_a_file_instead_of_a_folder(tmp_path: Path, ckpt: Path) -> None:
     label([source], out, ckpt)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "suffix", [".ply", *(pytest.param(name, marks=pytest.mark.slow) for name in (".npz", ".laz"))]
 )

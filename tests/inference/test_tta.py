@@ -57,6 +57,7 @@ def test_a_pass_transforms_positions_and_normals(tta_pass: TTAPass, pos: list, n
     assert TTAPass()(corner()).pos.tolist() == corner().pos.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["s3dis", "scannet"])
 @pytest.mark.parametrize("fragments", ["all", 1])
 def test_scores_are_summed_over_fragments_and_passes(protocol: str, fragments: str | int) -> None:

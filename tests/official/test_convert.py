@@ -174,6 +174,7 @@ def test_inflated_image_head_equals_on_a_planar_grid(
     torch.testing.assert_close(found, run_image_head(image.head, features).logits, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_inflation_in_part_needs_partial(tmp_path: Path) -> None:
     source = write(tmp_path / "official.pth", ctnet_state())
     points = {"backbone": UNET, "head": point_head("CTBody", level=0, width=6, key_width=4)}
@@ -231,6 +232,7 @@ def test_inflate_an_image_model_trained_here(tmp_path: Path) -> None:
     torch.testing.assert_close(found.state["head.body.merge.norm.weight"], gain)
 
 
+@pytest.mark.slow
 def test_another_number_of_classes_needs_partial(tmp_path: Path) -> None:
     source = write(tmp_path / "official.pth", encnet_state(num_classes=5))
     with pytest.raises(UserError, match=r"official\.pth: trained on 5 classes, not 3\. .*--partial"):

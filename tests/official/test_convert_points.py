@@ -107,6 +107,7 @@ def test_command_output_predicts_and_starts_training(tmp_path: Path, capsys: pyt
             assert torch.equal(trained[name], tensor), name
 
 
+@pytest.mark.slow
 def test_command_takes_options_of_training(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     file, out = tmp_path / "model.yaml", tmp_path / "ptv3.ckpt"
     settings = {"data": part("data.room_data.RoomData", root="nowhere"), "out": "run"}
@@ -165,6 +166,7 @@ def test_another_number_of_classes(tmp_path: Path) -> None:
     assert sorted(found.fresh) == ["head.classify.bias", "head.classify.weight"]
 
 
+@pytest.mark.slow
 def test_mismatches_give_one_line(tmp_path: Path) -> None:
     state, settings = published(network()), config(backbone())
     whole = settings | {"data": part("data.room_data.RoomData", features=["color", "normal"])}

@@ -40,6 +40,7 @@ def with_mask_token(backbone: PTv3) -> PTv3:
     return backbone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_names_and_shapes_equal_the_published_ones(name: str) -> None:
     file = "utonia_state_dicts.json" if name.startswith("utonia") else "official_state_dicts.json"
@@ -166,6 +167,7 @@ def test_frequencies_are_read_from_the_file(tmp_path: Path) -> None:
     assert torch.equal(one(batch)[0].x, other(batch)[0].x)
 
 
+@pytest.mark.slow
 def test_refusals_change_nothing(tmp_path: Path) -> None:
     backbone = tiny()
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}

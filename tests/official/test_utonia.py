@@ -129,6 +129,7 @@ def test_converted_model_predicts(tmp_path: Path, capsys: pytest.CaptureFixture)
     assert "lacks backbone.dec.0.blocks.0.attention.rotary.inv_freq" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_converting_other_weights(tmp_path: Path) -> None:
     sonata = save(tmp_path, published_state(network(rotary=None)))
     with pytest.raises(UserError, match="holds weights of Sonata or Concerto, but --config names"):

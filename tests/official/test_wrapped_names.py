@@ -63,6 +63,7 @@ SHAPES: dict[str, Callable[[State], object]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_wrapped_checkpoints(shape: str, unet: tuple, tmp_path: Path) -> None:
     state = unet[0]
@@ -95,6 +96,7 @@ def test_kernels_of_spconv_1(unet: tuple, tmp_path: Path) -> None:
     assert torch.equal(converted.state["head.classify.weight"], classify.weight)
 
 
+@pytest.mark.slow
 def test_image_checkpoints_of_wrappers(tmp_path: Path) -> None:
     state = ccnet_state()
     torch.save(state, tmp_path / "plain.pth")

@@ -27,6 +27,7 @@ def flip(path: Path, whole: bytes, spot: int) -> None:
     path.write_bytes(damaged)
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_a_scene_is_noticed(building: Path) -> None:
     manifest = Manifest.read(building)
     path = building / manifest.scenes[0].path

@@ -156,6 +156,7 @@ OTHERS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_evaluation_refuses_malformed_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     building = write_fake_building(tmp_path / "rooms", num_points=50)
     ckpt = write_checkpoint(tmp_path / "best.ckpt", building)

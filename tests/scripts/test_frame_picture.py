@@ -140,6 +140,7 @@ def test_the_pixel_is_that_of_the_point() -> None:
         find_pixel(frame(), ROOM, camera, behind)
 
 
+@pytest.mark.slow
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     room = tmp_path / "office_1.h5"
     color = tmp_path / "frames" / "Area_5" / "office_1" / "color" / "000000.jpg"

@@ -74,6 +74,7 @@ def step(network: Network, batch: Any) -> tuple[Tensor, list[Tensor]]:
     return total.detach(), [p.grad for p in network.parameters() if p.grad is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_same_losses_and_gradients(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segment, "scatter_segment_csr", lambda: None)

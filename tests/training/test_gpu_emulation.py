@@ -155,6 +155,7 @@ def test_point_models(backbone: str, head: str, monkeypatch: pytest.MonkeyPatch)
     assert prediction.confidence.min() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IMAGE_MODELS)
 def test_image_models(name: str) -> None:
     backbone, head = IMAGE_MODELS[name]

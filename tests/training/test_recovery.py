@@ -328,6 +328,7 @@ def test_divergence_is_one_line(building: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "skipped").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_a_skipped_step_resets_statistics_to_a_recent_copy(building: Path, tmp_path: Path) -> None:
     """Not only non-finite ones: a huge finite batch would distort running averages for hundreds of steps."""
     seen = []
@@ -344,6 +345,7 @@ def test_a_skipped_step_resets_statistics_to_a_recent_copy(building: Path, tmp_p
     assert model.norm.running_var.max() < 100  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_a_normal_step_copies_no_buffers_and_reads_one_value(
     building: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

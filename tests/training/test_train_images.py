@@ -178,6 +178,7 @@ def test_prediction_of_an_image(trained: Path, frames: Path, tmp_path: Path) -> 
         model.probabilities(colors, ImageOptions(), name="000000.jpg")
 
 
+@pytest.mark.slow
 def test_a_photo_is_predicted_upright(trained: Path, frames: Path, tmp_path: Path) -> None:
     with Image.open(frames / "Area_5" / "office_1" / "color" / "000000.jpg") as image:
         upright = image.copy()

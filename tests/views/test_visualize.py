@@ -90,6 +90,7 @@ def test_page(tmp_path: Path, scene: Path, capsys: pytest.CaptureFixture[str]) -
     assert [path.name for path in page.parent.iterdir()] == ["a.html"]
 
 
+@pytest.mark.slow
 def test_page_of_a_model_has_its_charts(tmp_path: Path, scene: Path) -> None:
     write_point_model(tmp_path / "ctnet.ckpt", "ctnet")
     coloring = ["--by", "affinity", "--of", "wall"]
@@ -103,6 +104,7 @@ def test_page_of_a_model_has_its_charts(tmp_path: Path, scene: Path) -> None:
     assert "principal components of the features" in titles
 
 
+@pytest.mark.slow
 def test_slabs_and_the_values_of_a_point(
     tmp_path: Path, scene: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

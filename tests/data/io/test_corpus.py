@@ -15,6 +15,7 @@ from pcseg.errors import UserError
 ROWS = [*text.ROWS, *headerless.ROWS, *arrays.ROWS, *e57.ROWS, *las.ROWS, *pcd.ROWS, *ply.ROWS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row.file.rpartition('.')[2]}: {row.id}" for row in ROWS])
 def test_file(row: Row, tmp_path: Path) -> None:
     path, names = row.write(tmp_path), ",".join(row.names) or None

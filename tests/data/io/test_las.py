@@ -21,6 +21,7 @@ def test_las(tmp_path: Path, kind: int) -> None:
     assert read_table(tmp_path / "a.las").columns["classification"].tolist() == list(range(20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [0, 3, 7])
 def test_laz(tmp_path: Path, kind: int) -> None:
     path = put(tmp_path / ("a.las" if kind == 3 else "a.laz"), las(kind, compressed=True))  # either suffix

@@ -94,6 +94,7 @@ def test_furniture_does_not_stand_in_furniture(models: list[RoomModel]) -> None:
                 assert not (overlap > 0.05).all(), (model.room_type, model.labels[k], model.labels[other])
 
 
+@pytest.mark.slow
 def test_doors_reach_the_floor_and_are_free(models: list[RoomModel]) -> None:
     doors = list(instances(models, "door"))
     assert len(doors) >= len(models)

@@ -24,6 +24,7 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return color
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "field"),
     [("ctnet", "affinity"), ("encnet", "assignment"), ("ccnet", "attend"), ("slab", "slabs")],
@@ -76,6 +77,7 @@ def test_images_other_than_frames_have_no_labels(frame: Path, tmp_path: Path) ->
     assert subject.maps.frequency is None
 
 
+@pytest.mark.slow
 def test_baseline(frame: Path, tmp_path: Path) -> None:
     for head in ("ctnet", "encnet"):
         write_image_model(tmp_path / f"{head}.ckpt", head)

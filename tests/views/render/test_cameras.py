@@ -70,6 +70,7 @@ def test_box_ignores_outliers() -> None:
     np.testing.assert_allclose(Box.around(outliers).high, (6, 4, 2.8), atol=0.1)
 
 
+@pytest.mark.slow
 def test_single_scan_is_seen_from_its_sensor(real_scans: Path) -> None:
     subject = make_subject(read_cloud(real_scans / "region_growing_rgb_tutorial.pcd"))
     (image,) = draw_layers(subject, [make_layer(subject, "rgb")], size=SIZE)

@@ -132,6 +132,7 @@ def test_ctnet_with_slabs() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_of_many_classes_the_largest_are_drawn() -> None:
     number = 200
     names = tuple(f"kind {i}" for i in range(number))
@@ -157,6 +158,7 @@ def test_of_many_classes_the_largest_are_drawn() -> None:
     assert "scan: context of the whole image, Head" in small.info["Description"]
 
 
+@pytest.mark.slow
 def test_charts_fill_their_page() -> None:
     page = np.asarray(context_picture(ROOM, palette="colorblind"))
     assert page.shape == (1440, 1280, 3)

@@ -33,6 +33,7 @@ def test_a_picture_has_a_title_and_a_legend_of_the_classes_present() -> None:
     assert share_of(legend, S3DIS.colors[S3DIS.names.index("sofa")]) == 0
 
 
+@pytest.mark.slow
 def test_every_layer_has_a_picture() -> None:
     for by in available(ROOM):
         assert layers_picture(ROOM, [make_layer(ROOM, by)], size=(320, 180)).size == (320, 180)
