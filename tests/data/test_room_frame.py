@@ -73,6 +73,7 @@ def test_tilt_is_leveled() -> None:
     assert np.linalg.det(frame.rotation) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_storeys_and_ground_of_a_building() -> None:
     pos, size = scan(0)
     floors = (-3.0, 0.2, 3.4)

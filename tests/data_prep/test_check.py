@@ -157,6 +157,7 @@ def test_several_scans_are_a_table_each(tmp_path: Path, capsys: pytest.CaptureFi
     assert check(capsys, files[0], yaml)[0] == 0
 
 
+@pytest.mark.slow
 def test_remarks_of_readers_are_printed_once_per_kind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,6 +44,7 @@ def run(out: Path, jobs: list[Job], *, workers: int) -> Outcome:
     return prepare_scenes(jobs, out, empty=EMPTY, workers=workers, console=Console(quiet=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 9])
 def test_manifest_is_ordered_whatever_comes_first(tmp_path: Path, workers: int) -> None:
     jobs = jobs_of(**{name: partial(entry, name) for name in "cabd"}, x=refuse)

@@ -58,7 +58,6 @@ def bare(merge: Merge, **options) -> Cloud:
     return scan(empty_room(), sensor, seed=1, points=10**6, **options)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name if name == "phone" else pytest.param(name, marks=pytest.mark.slow) for name in SENSORS]
 )

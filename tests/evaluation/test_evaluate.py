@@ -362,6 +362,7 @@ def test_the_command_scores_an_image_model(tmp_path: Path, capsys: pytest.Captur
     assert results(tmp_path / "out")["provenance"]["kept_from_training"] is True
 
 
+@pytest.mark.slow
 def test_an_image_model_fine_tuned_from_one_that_saw_the_test_area(tmp_path: Path) -> None:
     frames = write_room_frames(tmp_path / "frames", rooms={"Area_1": 1, "Area_5": 1}, frames=1)
     saw = write_image_checkpoint(tmp_path / "saw.ckpt", frames, test_splits=["Area_1"])

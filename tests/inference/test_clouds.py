@@ -130,6 +130,7 @@ def test_an_image_model_cannot_predict_a_cloud(tmp_path: Path, room: Cloud) -> N
         predict_cloud(images, room)
 
 
+@pytest.mark.slow
 def test_real_scan(real_scans: Path, model: LoadedModel) -> None:
     predicted = predict_cloud(model, read_cloud(real_scans / "region_growing_rgb_tutorial.pcd"))
     assert len(predicted.label) == 307200

@@ -131,6 +131,7 @@ def test_a_file_that_changes(
     assert (found >= 0).all()
 
 
+@pytest.mark.slow
 def test_files_may_not_become_large(tmp_path: Path, ckpt: Path) -> None:
     """A limit of the operating system on the size of files stops the command; without it, the tiles are used."""
     source, out = write(tmp_path / "a.ply", points()), tmp_path / "out"
@@ -158,7 +159,6 @@ def test_a_file_instead_of_a_folder(tmp_path: Path, ckpt: Path) -> None:
     label([source], out, ckpt)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "suffix", [".ply", *(pytest.param(name, marks=pytest.mark.slow) for name in (".npz", ".laz"))]
 )

@@ -30,7 +30,6 @@ def has(maps: HeadMaps) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("order", "class_features", "expected"),
     [

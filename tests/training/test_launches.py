@@ -51,7 +51,6 @@ def test_backbones(backbone: str, launches: int, waits: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "launches", "waits"),
     [

@@ -164,7 +164,6 @@ PARTS = ("color", "fractions", "normal", "intensity", "reflectance", "class", "o
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @EXAMPLES
 @given(
     parts=st.lists(st.sampled_from(PARTS), unique=True, max_size=5),

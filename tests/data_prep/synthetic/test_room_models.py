@@ -145,6 +145,7 @@ def test_some_rooms_paint_boards_and_beams_as_their_walls(models: list[RoomModel
     assert np.mean(as_wall) > 0.4
 
 
+@pytest.mark.slow
 def test_boards_are_shaped_like_windows_with_the_blind_drawn(models: list[RoomModel]) -> None:
     faces = {"board": [], "window": []}
     for label, found in faces.items():
