@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets everything up, checks style, types, spelling and documentation, and runs the tests. Arguments go to pytest, and
 # with them only tests run:
-#   bash scripts/test.sh -m "not slow"    # the fast lane, 90 seconds on 2 cores once installed
+#   bash scripts/test.sh -m "not slow"    # the fast lane, 1.5 to 2 minutes on 2 cores once installed
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
