@@ -8,16 +8,19 @@ from studies.harness import run_module
 
 from data_prep.buildings import GROUPS
 from pcseg.cli import run
-from pcseg.data.indoor import from_indoor
+from pcseg.data.indoor import COARSE, from_indoor
 from pcseg.errors import require
 from pcseg.files import write_text
+from pcseg.metrics.confusion import ConfusionMatrix
 
 INTRODUCTION = """# Families that were never seen
 
 Scores in percent on scans of one family of sensors or rooms, of a model that was trained on it and of one that never
 saw it. The families are divided into folds, and one model per fold is trained without its sensors and rooms:
-*unseen* is the score of this model, *seen* the mean of the others. All models have seen about as many families, so
-that the difference estimates the step to scans that are unlike the generated ones.
+*unseen* is the score of this model, *seen* the mean of the others. All models have seen about the same
+number of families, so that the difference estimates the step to scans that are unlike the generated ones.
+
+Made by `python scripts/unseen_families.py`.
 
 """
 
@@ -129,14 +132,10 @@ def _score(ckpt: Path, data: Path, folder: Path) -> tuple[float, float, float]:
         words += ["--root", str(data), "--splits", "[test]", "--fragments", "1", "--boundary", "0"]
         run_module([*words, "--progress_bar", "false"], log=folder.with_suffix(".log"))
     results = json.loads(path.read_text())
-    coarse = from_indoor("coarse")[:-1]
-    most = coarse.max() + 1
-    counts = np.zeros((most, most + 1))  # the last column: no class
-    np.add.at(counts, (coarse[:, None], np.append(coarse, most)), np.array(results["confusion"]))
-    right = np.diag(counts)
-    union = counts.sum(0)[:-1] + counts.sum(1) - right
-    iou = right[union > 0] / union[union > 0]
-    return results["scores"]["oa"], float(right.sum() / counts.sum()), float(iou.mean())
+    label, coarse = from_indoor("coarse")[:-1], ConfusionMatrix(COARSE.num_classes)
+    rows, columns = label[:, None], np.append(label, COARSE.num_classes)  # the last column counts no class
+    np.add.at(coarse.counts.numpy(), (rows, columns), np.array(results["confusion"]))
+    return results["scores"]["oa"], coarse.overall_accuracy(), coarse.mean_iou()
 
 
 if __name__ == "__main__":

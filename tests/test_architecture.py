@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = sorted((ROOT / "pcseg").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "scripts").rglob("*.py"))
-SOURCES = [*PACKAGE, *sorted((ROOT / "data_prep").rglob("*.py")), *SCRIPTS]
+PREPARATION = sorted((ROOT / "data_prep").rglob("*.py"))
+SOURCES = [*PACKAGE, *PREPARATION, *SCRIPTS]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LAYERS = (
@@ -162,7 +163,7 @@ def test_banned_habits() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and node.name == "__init__":
                 assert node.args.kwarg is None, (
-                    f"{ids(path)}: **kwargs in a constructor accept any typing error"
+                    f"{ids(path)}: **kwargs in a constructor hide misspelled options"
                 )
             if isinstance(node, ast.Attribute) and node.attr == "cuda":
                 assert isinstance(node.value, ast.Name), (
@@ -186,7 +187,7 @@ def test_public_names_are_documented() -> None:
 
 
 def test_optional_packages_are_imported_lazily() -> None:
-    for path in (*PACKAGE, *(ROOT / "data_prep").rglob("*.py")):
+    for path in (*PACKAGE, *PREPARATION):
         for node in parsed(path).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
