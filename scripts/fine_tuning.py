@@ -19,6 +19,8 @@ mIoU in percent of all points of the test rooms after training on a number of la
 from the model that ships with pcseg (`--init_from indoor-small`), with the same configuration and number of steps.
 Without labeled rooms, the model predicts these classes by `--classes`.
 
+Made by `python scripts/fine_tuning.py`.
+
 """
 
 
