@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -25,6 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
+    import torch  # here: a process that only distributes tests to others need not wait for it
+
     torch.manual_seed(0)
 
 

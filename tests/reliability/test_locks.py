@@ -10,7 +10,7 @@ from threading import Timer
 
 import pytest
 from helpers.fakes import write_fake_building
-from helpers.training_runs import start, write_config
+from helpers.training_runs import run_here, write_config
 
 from pcseg.errors import UserError
 from pcseg.files import output_folder
@@ -69,10 +69,11 @@ def test_failure_leaves_no_empty_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_second_training_is_refused(tmp_path: Path) -> None:
+def test_second_training_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     building = write_fake_building(tmp_path / "rooms")
     config = write_config(tmp_path / "config.yaml", building, tmp_path / "run")
-    with holding(tmp_path / "run") as first:
-        output = start(config).communicate(timeout=100)[0]
+    with holding(tmp_path / "run") as first, pytest.raises(SystemExit):
+        run_here(config)
+    output = capsys.readouterr().err
     assert output.startswith(f"pcseg: error: {tmp_path / 'run'}: process {first.pid} ")
     assert output.count("\n") == 1

@@ -3,11 +3,12 @@
 import json
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.fake_images import write_room_frames
 from helpers.fakes import write_fake_building
-from studies import class_features, image_heads
+from studies import class_features, harness, image_heads
 from studies.cost import measure_costs, training_step
 from studies.ctnet_variants import CTVariantBody
 from studies.harness import (
@@ -18,13 +19,14 @@ from studies.harness import (
     Variant,
     chosen,
     run_interventions,
+    run_module,
     run_study,
 )
 from studies.intervene import intervene
 from studies.interventions import CHANGES
 from studies.report import markdown, read_outcomes, within_noise, write_report
 
-from pcseg.cli import run
+from pcseg.cli import main, run
 from pcseg.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,8 +185,17 @@ def test_variants_of_images_train_one_step(variant: Variant, frames: Path) -> No
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
+def in_this_process(command: list[str], **options: Any) -> None:
+    """Train and score here, which saves the imports of two processes; only interventions run in one."""
+    if command[0] == "pcseg":
+        main(command[1:])
+    else:
+        run_module(command, **options)
+
+
 @pytest.mark.slow
-def test_study_runs_and_resumes(tmp_path: Path, building: Path) -> None:
+def test_study_runs_and_resumes(tmp_path: Path, building: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "run_module", in_this_process)
     study = Study(
         title="T",
         question="Q",

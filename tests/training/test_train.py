@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.fakes import ConvBackbone, StoppingBackbone, fake_room, write_fake_building
-from helpers.training_runs import CONFIG, finish, logged, run_here, slurm, start, weights, write_config
+from helpers.training_runs import CONFIG, logged, run_here, slurm, start, weights, write_config
 
 from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import load_checkpoint
@@ -65,7 +65,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(building: P
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert torch.load(tmp_path / "killed" / "last.ckpt", weights_only=True)["epoch"] < 5, "killed too late"
-    finish(start(killed, "--resume", "true"))
+    run_here(killed, "--resume", "true")
     expected, found = weights(tmp_path / "straight"), weights(tmp_path / "killed")
     assert expected.keys() == found.keys()
     for name, value in expected.items():

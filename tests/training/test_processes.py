@@ -1,4 +1,4 @@
-"""Batch norms of two processes are those of one; a file of its own, so that the processes import little."""
+"""What two processes compute together is what one computes; a separate file, so that the processes import little."""
 
 from copy import deepcopy
 from functools import partial
@@ -11,6 +11,7 @@ import torch.multiprocessing as mp
 from torch import nn
 
 from pcseg.errors import UserError
+from pcseg.metrics.confusion import ConfusionMatrix, confusion
 from pcseg.nn.encoding import EncodingLayer
 from pcseg.nn.norms import (
     BatchNorm,
@@ -50,6 +51,7 @@ def check_all(rank: int) -> None:
     check_pytorchs_own(rank)
     check_single_precision(rank)
     check_codewords(rank)
+    check_confusion(rank)
 
 
 def check(rank: int, rows: tuple[int, int], more: tuple[int, ...], kind: Any) -> None:
@@ -99,6 +101,16 @@ def check_codewords(rank: int) -> None:
     torch.distributed.all_gather(found, layer.codewords.data)
     assert torch.equal(*found)
     assert layer.codewords[1].norm() > 0.5  # a token, not the small initial codeword
+
+
+def check_confusion(rank: int) -> None:
+    torch.manual_seed(1)  # earlier checks draw more on one process
+    pred, target = torch.randint(0, 4, (500,)), torch.randint(-1, 4, (500,))
+    matrix = ConfusionMatrix(4)
+    if rank == 0:  # the other process has no scene
+        matrix.update(pred, target)
+    assert torch.equal(matrix.summed_over_processes().counts, confusion(pred, target, 4))
+    assert rank == 0 or not matrix.counts.any()
 
 
 def check_single_precision(rank: int) -> None:
