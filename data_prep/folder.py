@@ -1,7 +1,7 @@
 """Prepare your own data: ``python -m data_prep.folder YAML OUT`` converts labeled clouds to prepared scenes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,28 +20,13 @@ from pcseg.data.io.colors import MISSING
 from pcseg.data.io.columns import label_columns
 from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
 from pcseg.data.normals import estimate_normals
-from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.scenes import write_scene
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX
 from pcseg.values import Processes, checked
 
 PREPARATION = 2
 """Part of every fingerprint; increased when this module changes the scenes that it writes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabeledCloud:
-    """A cloud and its classes.
-
-    Args:
-        cloud: The points in the units and axes of the file.
-        label: Classes ``(N,)`` int16.
-        instance: Objects ``(N,)`` int32, -1 for none.
-    """
-
-    cloud: Cloud
-    label: np.ndarray
-    instance: np.ndarray
 
 
 @checked("--")
@@ -104,8 +89,8 @@ def prepare_cloud(
     Raises:
         UserError: The file cannot be read, or has no points, no labels, or an unknown label.
     """
-    labeled = read_labeled(spec, file)
-    cloud, rows = labeled.cloud, np.flatnonzero(labeled.cloud.finite)
+    cloud, label, instance = read_labeled(spec, file)
+    rows = np.flatnonzero(cloud.finite)
     if not len(rows):
         raise UserError(f"{file}: all coordinates are NaN. Remove the file.")
     frame = cloud_frame(cloud, rows, units=spec.units, up=spec.up)
@@ -118,8 +103,8 @@ def prepare_cloud(
         out / path,
         pos=pos,
         color=np.full((len(rows), 3), MISSING, np.uint8) if cloud.color is None else cloud.color[rows],
-        label=labeled.label[rows],
-        instance=labeled.instance[rows],
+        label=label[rows],
+        instance=instance[rows],
         normal=normal,
         dataset=spec.name,
         scene=Path(path).stem,
@@ -129,12 +114,12 @@ def prepare_cloud(
     ignored = (f"{file.name}: {lost} points without a position",) if lost else ()
     auto = "auto" in (spec.units, spec.up)
     remarks = (*cloud.remarks, *(frame.remarks if auto else ()))
-    scene = read_scene(out / path, mapped=True)
-    return describe_scene(scene, folder=out, source=source, ignored=ignored, remarks=remarks)
+    entry = describe_scene(out / path, folder=out, source=source)
+    return replace(entry, ignored=ignored, remarks=remarks)
 
 
-def read_labeled(spec: FolderSpec, file: Path) -> LabeledCloud:
-    """Read a file and map its labels to classes.
+def read_labeled(spec: FolderSpec, file: Path) -> tuple[Cloud, np.ndarray, np.ndarray]:
+    """Return a cloud in the units and axes of its file, its classes ``(N,)`` int16 and objects ``(N,)`` int32.
 
     Raises:
         UserError: The file cannot be read, or has no label column, or an unknown label.
@@ -153,14 +138,10 @@ def read_labeled(spec: FolderSpec, file: Path) -> LabeledCloud:
         raise UserError(
             f"{file}: no label column (columns: {', '.join(table.columns)}). Set fields.label in {spec.path}."
         )
-    instance = columns.get("instance")
-    return LabeledCloud(
-        cloud=cloud,
-        label=spec.label_table(columns["label"], source=file),
-        instance=np.full(len(cloud), IGNORE_INDEX, np.int32)
-        if instance is None
-        else object_numbers(instance),
-    )
+    label = spec.label_table(columns["label"], source=file)
+    if "instance" in columns:
+        return cloud, label, object_numbers(columns["instance"])
+    return cloud, label, np.full(len(cloud), IGNORE_INDEX, np.int32)
 
 
 def object_numbers(instance: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ without labels, and more damaged lines.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -34,25 +34,13 @@ from data_prep.summary import print_lines, summarize
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest, Repair, SceneEntry, describe_scene
 from pcseg.data.normals import estimate_normals
-from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.scenes import write_scene
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, S3DIS
 from pcseg.values import Processes, checked
 
 PREPARATION = 2
 """Part of every fingerprint; increased when this module changes the scenes that it writes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoomPoints:
-    """The points of a room, as in :class:`pcseg.data.scenes.Scene`, and the defects of its files."""
-
-    pos: np.ndarray
-    color: np.ndarray
-    label: np.ndarray
-    instance: np.ndarray
-    repairs: tuple[Repair, ...]
-    ignored: tuple[str, ...]
 
 
 @checked("--")
@@ -116,30 +104,19 @@ def make_jobs(rooms: Sequence[RawRoom], out: Path, *, normals: bool = False) -> 
 
 def prepare_room(room: RawRoom, out: Path, *, source: str, normals: bool = False) -> SceneEntry:
     """Read one room, write it, and return its manifest entry."""
-    points = read_room(room)
+    arrays, repairs, ignored = read_room(room)
     path = out / f"{room.label}.h5"
-    write_scene(
-        path,
-        pos=points.pos,
-        color=points.color,
-        label=points.label,
-        instance=points.instance,
-        normal=estimate_normals(points.pos) if normals else None,
-        dataset="s3dis",
-        scene=room.name,
-        schema=S3DIS,
-    )
-    return describe_scene(
-        read_scene(path, mapped=True),
-        folder=out,
-        source=source,
-        repairs=points.repairs,
-        ignored=points.ignored,
-    )
+    normal = estimate_normals(arrays["pos"]) if normals else None
+    write_scene(path, **arrays, normal=normal, dataset="s3dis", scene=room.name, schema=S3DIS)
+    return replace(describe_scene(path, folder=out, source=source), repairs=repairs, ignored=ignored)
 
 
-def read_room(room: RawRoom) -> RoomPoints:
-    """Read the objects of a room in the sorted order of their files.
+def read_room(
+    room: RawRoom,
+) -> tuple[dict[str, np.ndarray], tuple[Repair, ...], tuple[str, ...]]:
+    """Return the arrays of a room as in :class:`pcseg.data.scenes.Scene`, repaired lines and skipped files.
+
+    Objects are in the sorted order of their files.
 
     Raises:
         UserError: No annotations, fewer than two points, a line that cannot be repaired, or a color outside 0..255.
@@ -167,14 +144,13 @@ def read_room(room: RawRoom) -> RoomPoints:
         raise UserError(f"{room.label}: has a single point. Download the room again.")
     pos = table[:, :3] if room.angle is None else _rotate(table[:, :3], room.angle)
     labels = np.array([_label(file, room.classes) for file in files], np.int16)
-    return RoomPoints(
-        pos=np.ascontiguousarray(pos, np.float32),
-        color=np.rint(table[:, 3:]).astype(np.uint8),
-        label=np.repeat(labels, sizes),
-        instance=np.repeat(np.arange(len(files), dtype=np.int32), sizes),
-        repairs=tuple(repairs),
-        ignored=tuple(f"{room.label}/Annotations/{name}" for name in ignored),
-    )
+    arrays = {
+        "pos": np.ascontiguousarray(pos, np.float32),
+        "color": np.rint(table[:, 3:]).astype(np.uint8),
+        "label": np.repeat(labels, sizes),
+        "instance": np.repeat(np.arange(len(files), dtype=np.int32), sizes),
+    }
+    return arrays, tuple(repairs), tuple(f"{room.label}/Annotations/{name}" for name in ignored)
 
 
 def _label(file: Path, classes: Mapping[str, str]) -> int:

@@ -6,7 +6,7 @@ submitted unchanged. The recordings in ``.sens`` files are not needed.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -32,7 +32,7 @@ from data_prep.releases.scannet_mesh import read_mesh, vertex_normals
 from data_prep.summary import print_lines, summarize
 from pcseg.cli import run
 from pcseg.data.manifest import Manifest, SceneEntry, describe_scene
-from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.scenes import write_scene
 from pcseg.data.schemas import SCANNET20_BENCHMARK, SCANNET200_BENCHMARK, Benchmark
 from pcseg.errors import UserError
 from pcseg.values import Processes, checked
@@ -156,9 +156,7 @@ def prepare_scan(
     schema = options.benchmark.schema
     write_scene(path, **arrays, dataset=options.dataset, scene=scan.name, schema=schema)
     space = scan.name[: scan.name.index("_")]  # of scene<space>_<visit>
-    return describe_scene(
-        read_scene(path, mapped=True), folder=out, source=source, space=space, ignored=ignored
-    )
+    return replace(describe_scene(path, folder=out, source=source), space=space, ignored=ignored)
 
 
 def read_scan(

@@ -9,6 +9,7 @@ import numpy as np
 
 from data_prep.folder import read_labeled
 from data_prep.own.spec import FolderSpec
+from pcseg.data.alignment import Units, Up
 from pcseg.data.inspect_cloud import inspect_cloud
 from pcseg.data.io.clouds import Cloud, read_cloud
 from pcseg.data.manifest import Manifest, verified_scene
@@ -53,11 +54,11 @@ def check_folder(spec: FolderSpec, files: Mapping[Path, str]) -> Iterator[FileCh
     for file, split in files.items():
         check = FileCheck(name=file.relative_to(spec.root).as_posix(), split=split)
         try:
-            labeled = read_labeled(spec, file)
+            cloud, label, _ = read_labeled(spec, file)
         except UserError as error:
             check.errors.append(str(error))
         else:
-            check_cloud(check, labeled.cloud, labeled.label, spec.schema, units=spec.units, up=spec.up)
+            check_cloud(check, cloud, label, spec.schema, units=spec.units, up=spec.up)
         yield check
 
 
@@ -77,20 +78,15 @@ def check_prepared(root: Path, manifest: Manifest) -> Iterator[FileCheck]:
 
 
 def check_cloud(
-    check: FileCheck, cloud: Cloud, label: np.ndarray, schema: LabelSchema, *, units: str, up: str
+    check: FileCheck, cloud: Cloud, label: np.ndarray, schema: LabelSchema, *, units: Units, up: Up
 ) -> None:
     """Fill ``check`` with the findings about the points and labels of a file."""
     check.histogram = np.bincount(label[label >= 0], minlength=schema.num_classes)
     check.unlabeled = int(np.count_nonzero(label < 0))
     if len(cloud) and check.unlabeled == len(cloud):
         check.warnings.append("all points are unlabeled")
-    check_points(check, cloud, units=units, up=up)
-
-
-def check_points(check: FileCheck, cloud: Cloud, *, units: str, up: str) -> None:
-    """Fill ``check`` with the findings about positions and colors."""
     check.points = len(cloud)
-    report = inspect_cloud(cloud, units=units, up=up)  # type: ignore[arg-type]
+    report = inspect_cloud(cloud, units=units, up=up)
     if report.extent is None:
         check.errors += report.warnings
         return

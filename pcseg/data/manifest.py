@@ -249,18 +249,9 @@ def verified_scene(root: Path, entry: SceneEntry, schema: LabelSchema | None = N
     return scene
 
 
-def describe_scene(
-    scene: Scene,
-    *,
-    folder: Path | str,
-    source: str,
-    space: str | None = None,
-    repairs: tuple[Repair, ...] = (),
-    ignored: tuple[str, ...] = (),
-    remarks: tuple[str, ...] = (),
-) -> SceneEntry:
+def describe_scene(path: Path, *, folder: Path | str, source: str) -> SceneEntry:
     """Return the manifest entry of a scene that was written under ``folder``/<area or split>/."""
-    relative = scene.path.relative_to(folder)
+    scene, relative = read_scene(path, mapped=True), path.relative_to(folder)
     label = scene.label[scene.label != IGNORE_INDEX]
     content, rest = scene.hashes()
     return SceneEntry(
@@ -272,10 +263,6 @@ def describe_scene(
         content=content,
         source=source,
         mean_color=_mean_color(scene.color),
-        space=space,
-        repairs=repairs,
-        ignored=ignored,
-        remarks=remarks,
         rest=rest,
     )
 

@@ -9,7 +9,7 @@ from benchmarks.harness import Row, measure
 
 from pcseg.data.manifest import Manifest, describe_scene
 from pcseg.data.room_data import RoomData
-from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.scenes import write_scene
 from pcseg.data.transforms import IndoorColor, IndoorGeometry
 from pcseg.data.voxels import group_by_voxel
 from pcseg.labels import S3DIS
@@ -141,7 +141,7 @@ def write_rooms(folder: Path) -> None:
         write_scene(
             path, **make_room(LOADER_POINTS, number), dataset="benchmark", scene=path.stem, schema=S3DIS
         )
-        entries.append(describe_scene(read_scene(path), folder=folder, source=""))
+        entries.append(describe_scene(path, folder=folder, source=""))
     Manifest(dataset="benchmark", release="benchmark", schema=S3DIS, scenes=tuple(entries)).write(folder)
 
 

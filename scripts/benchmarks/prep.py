@@ -14,7 +14,7 @@ from data_prep.releases.s3dis import RawRoom, find_rooms, object_files
 from data_prep.s3dis import make_jobs, prepare_room, read_room
 from data_prep.synthetic.raw import write_room
 from pcseg.data.manifest import MANIFEST_NAME, Manifest, describe_scene
-from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.scenes import write_scene
 from pcseg.labels import S3DIS
 
 NUM_POINTS = 1_000_000
@@ -35,7 +35,7 @@ def run() -> list[Row]:
         def write_as_ours(room: RawRoom) -> None:
             arrays, path = read_with_loadtxt(room), out / f"{room.label}.h5"
             write_scene(path, **arrays, dataset="s3dis", scene=room.name, schema=S3DIS)
-            describe_scene(read_scene(path), folder=out, source="")
+            describe_scene(path, folder=out, source="")
 
         def prepare_all(workers: int) -> None:
             (out / MANIFEST_NAME).unlink(missing_ok=True)  # otherwise all rooms are up to date

@@ -15,7 +15,7 @@ from data_prep.synthetic.meshing import ScanMesh
 from data_prep.synthetic.scannet_raw import label_table, write_scan
 from pcseg.data.io.ply import read_ply
 from pcseg.data.manifest import describe_scene
-from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.scenes import write_scene
 from pcseg.data.schemas import SCANNET200, SCANNET200_BENCHMARK
 from pcseg.labels import S3DIS
 
@@ -93,4 +93,4 @@ def prepare_with_loops(scan: RawScan, out: Path, table: Mapping[str, Category]) 
         path, pos=pos, color=color, label=label, instance=instance, normal=loop_normals(pos, faces),
         dataset="scannet200", scene=scan.name, schema=SCANNET200,
     )  # fmt: skip
-    describe_scene(read_scene(path), folder=out, source="")
+    describe_scene(path, folder=out, source="")

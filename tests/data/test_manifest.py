@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pcseg.data.manifest import MANIFEST_NAME, Manifest, Repair, SceneEntry, describe_scene, verified_scene
-from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.scenes import write_scene
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
 
@@ -19,7 +19,7 @@ def entry_of(folder: Path, *, area: str = "Area_1", label: int = 2, **options: o
     zeros = np.zeros((4, 3))
     write_scene(path, pos=zeros, color=zeros.astype(int), label=labels, instance=labels, dataset="s3dis",
                 scene="office_1", schema=S3DIS)  # fmt: skip
-    return describe_scene(read_scene(path), folder=folder, source="abc", **options)
+    return replace(describe_scene(path, folder=folder, source="abc"), **options)
 
 
 def test_manifest_round_trip(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_normals_are_read_only_if_they_are_a_feature(building: Path, tmp_path: P
     path = tmp_path / "Area_1" / "hall.h5"
     normal = np.tile(np.float32([0, 0, 1]), (300, 1))
     write_scene(path, **arrays, normal=normal, dataset="d", scene="hall", schema=S3DIS)
-    entry = describe_scene(read_scene(path), folder=tmp_path, source="")
+    entry = describe_scene(path, folder=tmp_path, source="")
     Manifest(dataset="d", release="r", schema=S3DIS, scenes=(entry,)).write(tmp_path)
     options = {"test_splits": [], "val_fraction": 0, "batch_size": 1, "mix_prob": 0, "loop": 8}
     batch = next(iter(data(tmp_path, features=["normal"], **options).train_dataloader()))
@@ -300,7 +300,7 @@ def write_rooms(folder: Path, rooms: dict[str, tuple[int, bool]]) -> Path:
         write_scene(
             folder / f"{path}.h5", **room | {"label": label}, dataset="d", scene=Path(path).name, schema=S3DIS
         )
-        entries.append(describe_scene(read_scene(folder / f"{path}.h5"), folder=folder, source=""))
+        entries.append(describe_scene(folder / f"{path}.h5", folder=folder, source=""))
     Manifest(dataset="d", release="r", schema=S3DIS, scenes=tuple(entries)).write(folder)
     return folder
 
@@ -351,7 +351,7 @@ def test_room_axes_undo_any_yaw_and_tilt(tmp_path: Path) -> None:
             path, pos=pos @ matrix.T, color=color, label=zeros, instance=zeros, dataset="fake", scene=path.stem,
             schema=S3DIS,
         )  # fmt: skip
-        entries.append(describe_scene(read_scene(path), folder=tmp_path, source=str(yaw)))
+        entries.append(describe_scene(path, folder=tmp_path, source=str(yaw)))
     files = RoomFiles(root=tmp_path, entries=tuple(entries), room_axes=True)
     for index in range(len(files)):
         found = files.load(index).pos

@@ -273,7 +273,7 @@ def broken_building(folder: Path, **changes: np.ndarray) -> tuple[Path, Path]:
 
 def record(root: Path, path: Path) -> None:
     """Write a manifest that fits the changed scene."""
-    entries = (Manifest.read(root).scenes[0], describe_scene(read_scene(path), folder=root, source="0"))
+    entries = (Manifest.read(root).scenes[0], describe_scene(path, folder=root, source="0"))
     Manifest(dataset="fake", release="fake", schema=S3DIS, scenes=entries).write(root)
 
 

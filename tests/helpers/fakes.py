@@ -7,7 +7,7 @@ import numpy as np
 
 from pcseg.backbones.contract import PointBackbone
 from pcseg.data.manifest import Manifest, describe_scene
-from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.scenes import write_scene
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS, LabelSchema
 from pcseg.nn.levels import Level, PointBatch
@@ -56,7 +56,7 @@ def write_fake_building(
             seed = 1000 * int(area[-1]) + number
             arrays = fake_room(seed, num_points=num_points)
             write_scene(path, **arrays, dataset="fake", scene=path.stem, schema=schema)
-            entries.append(describe_scene(read_scene(path), folder=folder, source=str(seed)))
+            entries.append(describe_scene(path, folder=folder, source=str(seed)))
     Manifest(dataset="fake", release="fake", schema=schema, scenes=tuple(entries)).write(folder)
     return folder
 

@@ -17,7 +17,7 @@ from pcseg.backbones.points.sparse_unet import SparseUNet
 from pcseg.checkpoint import load_checkpoint
 from pcseg.data.manifest import Manifest, describe_scene
 from pcseg.data.room_data import RoomData
-from pcseg.data.scenes import read_scene, write_scene
+from pcseg.data.scenes import write_scene
 from pcseg.errors import UserError
 from pcseg.heads.linear import LinearHead
 from pcseg.labels import S3DIS
@@ -211,7 +211,7 @@ def test_data_without_labels_is_refused_before_training(tmp_path: Path) -> None:
         label = room["label"] if labeled else np.full_like(room["label"], -1)
         arrays = room | {"label": label}
         write_scene(tmp_path / f"{path}.h5", **arrays, dataset="d", scene=path[-1], schema=S3DIS)
-        entries.append(describe_scene(read_scene(tmp_path / f"{path}.h5"), folder=tmp_path, source=""))
+        entries.append(describe_scene(tmp_path / f"{path}.h5", folder=tmp_path, source=""))
     Manifest(dataset="d", release="r", schema=S3DIS, scenes=tuple(entries)).write(tmp_path)
     data = RoomData(tmp_path, test_splits=[], train_splits=["train"], val_splits=["val"])
     with pytest.raises(UserError, match="data: the rooms to validate on have no labels"):
