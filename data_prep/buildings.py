@@ -5,7 +5,6 @@ the scans of others. The clouds are PLY files with one column per label set, and
 that ``pcseg prepare folder OUT/indoor.yaml DATA`` prepares them.
 """
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +13,6 @@ from pathlib import Path
 import numpy as np
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
 from data_prep.indoor.alterations import ALTERATIONS, alter
 from data_prep.indoor.building import Choice, build
@@ -24,6 +21,7 @@ from data_prep.indoor.furniture import FURNITURE
 from data_prep.indoor.materials import MATERIALS
 from data_prep.indoor.sensors import SENSORS, scan
 from data_prep.parallel import NUM_PROCESSORS
+from data_prep.summary import class_table
 from data_prep.synthetic.generating import each_room, open_folder, write_text
 from pcseg.cli import run
 from pcseg.data.indoor import INDOOR, LABEL_SETS, from_indoor
@@ -113,25 +111,20 @@ def generate(
     numbers = {"train": train, "val": val, "test": test}
     plans = [plan_scan(seed, split, k, names) for split, number in numbers.items() for k in range(number)]
     choice = Choice(rooms=names["rooms"], furniture=names["furniture"], materials=names["materials"])
-    console, counts = Console(), Counter[str]()
     with output_folder(out, wait=True):
         open_folder(out / "buildings.json", settings, kind="scans")
         for label_set in LABEL_SETS:
             write_text(out / f"{label_set}.yaml", describe(label_set))
         todo = [plan for plan in plans if not (out / plan.path).is_file()]
-        made = each_room(
-            partial(make_scan, out, choice=choice, points=points, spacing=spacing), todo, workers=workers
+        make = partial(make_scan, out, choice=choice, points=points, spacing=spacing)
+        counts = sum(
+            each_room(make, todo, workers=workers, doing="Scanning buildings"), np.zeros(1, np.int64)
         )
-        for count in track(made, "Scanning buildings", total=len(todo), console=console, auto_refresh=False):
-            counts += count
+    console = Console()
     if todo:
-        table = Table("class", "points", "share")
-        for name in INDOOR.names:
-            table.add_row(name, f"{counts[name]:,}", f"{counts[name] / max(counts.total(), 1):.1%}")
-        console.print(table)
-    console.print(
-        f"{out}: {len(todo)} scans written, {len(plans) - len(todo)} already complete", soft_wrap=True
-    )
+        console.print(class_table(INDOOR, counts, counts.sum()))
+    done = len(plans) - len(todo)
+    console.print(f"{out}: {len(todo)} scans written, {done} already complete", soft_wrap=True)
 
 
 def choose(hold_out: Collection[str] = (), only: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
@@ -169,13 +162,12 @@ def plan_scan(seed: int, split: str, index: int, names: dict[str, tuple[str, ...
 
 def make_scan(
     out: Path, plan: ScanPlan, *, choice: Choice, points: int, spacing: float = 0.0, threads: int = 0
-) -> Counter[str]:
-    """Build, scan and write one scan; return the number of points per class."""
+) -> np.ndarray:
+    """Build, scan and write one scan; return the number of points per class ``(K,)``."""
     columns = scan_columns(plan, choice=choice, points=points, spacing=spacing, threads=threads)
     (out / plan.path).parent.mkdir(exist_ok=True)
     write_ply(out / plan.path, columns)
-    sizes = np.bincount(columns["indoor"] + 1, minlength=INDOOR.num_classes + 1)[1:]
-    return Counter(dict(zip(INDOOR.names, sizes.tolist())))
+    return np.bincount(columns["indoor"] + 1, minlength=INDOOR.num_classes + 1)[1:]
 
 
 def scan_columns(

@@ -14,7 +14,6 @@ from typing import Annotated
 import numpy as np
 from PIL import Image
 from rich.console import Console
-from rich.progress import track
 
 from data_prep.parallel import NUM_PROCESSORS
 from data_prep.rooms import SETTINGS, Settings, read_settings
@@ -79,16 +78,10 @@ def take_frames(
     with output_folder(out, wait=True):
         open_folder(out / NOTE, note, kind="frames")
         todo = [plan for plan in plans if not room_folder(out, plan).is_dir()]
-        console = Console()
-        made = each_room(
-            partial(photograph, out, settings=settings, pictures=pictures), todo, workers=workers
-        )
-        for _ in track(made, "Rendering frames", total=len(todo), console=console, auto_refresh=False):
-            pass
-    console.print(
-        f"{out}: frames of {len(todo)} rooms written, {len(plans) - len(todo)} already complete",
-        soft_wrap=True,
-    )
+        make = partial(photograph, out, settings=settings, pictures=pictures)
+        each_room(make, todo, workers=workers, doing="Rendering frames")
+    done = len(plans) - len(todo)
+    Console().print(f"{out}: frames of {len(todo)} rooms written, {done} already complete", soft_wrap=True)
 
 
 def find_plans(raw: Path, settings: Settings) -> list[RoomPlan]:

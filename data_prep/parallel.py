@@ -5,9 +5,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -69,11 +70,6 @@ class Outcome:
         return replace(self.empty, scenes=tuple(sorted(entries, key=lambda entry: entry.path)))
 
 
-def every_scene(entry: SceneEntry) -> bool:
-    """Keep every scene of earlier runs."""
-    return True
-
-
 def prepare_scenes(
     jobs: Sequence[Job],
     out: Path,
@@ -81,7 +77,7 @@ def prepare_scenes(
     empty: Manifest,
     workers: int,
     console: Console,
-    stays: Callable[[SceneEntry], bool] = every_scene,
+    stays: Callable[[SceneEntry], bool] = lambda entry: True,
 ) -> Outcome:
     """Run the jobs whose scenes are missing or outdated, and write the manifest of ``out``.
 
@@ -194,24 +190,17 @@ def _run(jobs: Sequence[Job], workers: int, finish: Callable[[Job, SceneEntry | 
         for job in jobs:
             finish(job, _attempt(job.work))
         return
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), initializer=start_worker)
-    futures = {pool.submit(_attempt, job.work): job for job in jobs}
-    try:
-        for future in as_completed(list(futures)):
-            finish(futures.pop(future), future.result())
-    except KeyboardInterrupt:
-        pool.shutdown(cancel_futures=True)  # running scenes are finished and recorded
-        for future, job in futures.items():
-            if future.done() and not future.cancelled():
-                finish(job, future.result())
-        raise
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"--workers {workers}: a worker process died, probably out of memory. Finished scenes are kept. "
-            "Run again with fewer workers."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with process_pool(workers, len(jobs), kept="scenes") as pool:
+        futures = {pool.submit(_attempt, job.work): job for job in jobs}
+        try:
+            for future in as_completed(list(futures)):
+                finish(futures.pop(future), future.result())
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)  # running scenes are finished and recorded
+            for future, job in futures.items():
+                if future.done() and not future.cancelled():
+                    finish(job, future.result())
+            raise
 
 
 def _attempt(work: Callable[[], SceneEntry]) -> SceneEntry | str:
@@ -221,7 +210,29 @@ def _attempt(work: Callable[[], SceneEntry]) -> SceneEntry | str:
         return str(error)
 
 
-def start_worker() -> None:
+@contextmanager
+def process_pool(
+    workers: int, jobs: int, *, kept: str, start: str | None = None
+) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool of at most one process per job; ``kept`` names what remains if a process dies.
+
+    Args:
+        start: How processes start, such as ``spawn``; default: that of the system.
+    """
+    context = multiprocessing.get_context(start)
+    pool = ProcessPoolExecutor(min(workers, jobs), mp_context=context, initializer=_start_worker)
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"--workers {workers}: a worker process died, probably out of memory. Finished {kept} are kept. "
+            "Run again with fewer workers."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
     """Ignore Ctrl-C, so that the parent can let running scenes finish, and exit when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -6,7 +6,6 @@ cannot be shipped: the files and classes are the same, and ``--damage`` adds the
 
 import json
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,10 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
 from data_prep.parallel import NUM_PROCESSORS
+from data_prep.summary import class_table
 from data_prep.synthetic.damage import KINDS, damage_room
 from data_prep.synthetic.generating import each_room, open_folder, write_text
 from data_prep.synthetic.plan import RoomPlan, plan_area, quarter_turn
@@ -103,7 +101,6 @@ def generate(
         raise UserError(
             "--layout scannet: supports at most 99 areas of 100 rooms and no --damage. Change these options."
         )
-    console = Console()
     settings = Settings(seed=seed, points=points, layout=layout, yaw=yaw, damage=damage)
     with output_folder(out, wait=True):
         open_folder(out / SETTINGS, asdict(settings), kind="rooms")
@@ -114,15 +111,13 @@ def generate(
         if layout == "scannet":
             _write_lists(out, [plan for area in plans for plan in area])
         todo = [plan for area in plans for plan in area if not _room_folder(out, plan, layout).is_dir()]
-        counts: Counter[str] = Counter()
-        made = each_room(partial(make_room, out, settings=settings), todo, workers=workers)
-        for count in track(made, "Scanning rooms", total=len(todo), console=console, auto_refresh=False):
-            counts += count
+        make = partial(make_room, out, settings=settings)
+        counts = sum(each_room(make, todo, workers=workers, doing="Scanning rooms"), np.zeros(1, np.int64))
+    console = Console()
     if todo:
-        console.print(_histogram(counts))
-    console.print(
-        f"{out}: {len(todo)} rooms written, {areas * rooms - len(todo)} already complete", soft_wrap=True
-    )
+        console.print(class_table(S3DIS, counts, counts.sum()))
+    done = areas * rooms - len(todo)
+    console.print(f"{out}: {len(todo)} rooms written, {done} already complete", soft_wrap=True)
 
 
 def read_settings(raw: Path) -> Settings:
@@ -164,17 +159,10 @@ def _write_lists(out: Path, plans: Sequence[RoomPlan]) -> None:
     write_text(out / "scannetv2-labels.combined.tsv", label_table())
 
 
-def make_room(out: Path, plan: RoomPlan, *, settings: Settings, threads: int = 0) -> Counter[str]:
-    """Build, scan and write one room; its folder appears only when it is complete.
+def make_room(out: Path, plan: RoomPlan, *, settings: Settings, threads: int = 0) -> np.ndarray:
+    """Build, scan and write one room, whose folder appears when it is complete; return its points per class ``(K,)``.
 
-    Args:
-        out: Folder of the building.
-        plan: The room.
-        settings: Settings of the building.
-        threads: Threads of the ray caster; 0 for all cores.
-
-    Returns:
-        Number of points per class.
+    ``threads`` is the number of threads of the ray caster; 0 stands for all cores.
     """
     from data_prep.synthetic.room_types import build_room
 
@@ -187,11 +175,8 @@ def make_room(out: Path, plan: RoomPlan, *, settings: Settings, threads: int = 0
     instance = write(hidden / folder.name, model, plan, settings, threads)
     (hidden / folder.name).rename(folder)
     hidden.rmdir()
-    sizes = np.bincount(instance, minlength=len(model.labels)).tolist()
-    counts: Counter[str] = Counter()
-    for label, size in zip(model.labels, sizes):
-        counts[label] += size
-    return counts
+    label = np.array([S3DIS.names.index(name) for name in model.labels])[instance]
+    return np.bincount(label, minlength=S3DIS.num_classes)
 
 
 def _write_s3dis(
@@ -238,13 +223,6 @@ def _room_folder(out: Path, plan: RoomPlan, layout: str) -> Path:
         parent = "scans_test" if SCANNET_SPLITS.get(plan.area) == "test" else "scans"
         return out / parent / scan_name(plan)
     return out / f"Area_{plan.area}" / plan.name
-
-
-def _histogram(counts: Counter[str]) -> Table:
-    table = Table("class", "points", "share")
-    for name in S3DIS.names:
-        table.add_row(name, f"{counts[name]:,}", f"{counts[name] / counts.total():.1%}")
-    return table
 
 
 if __name__ == "__main__":

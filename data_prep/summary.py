@@ -10,6 +10,7 @@ from rich.table import Table
 from data_prep.parallel import Outcome
 from pcseg.data.manifest import MANIFEST_NAME
 from pcseg.errors import UserError
+from pcseg.labels import LabelSchema
 
 
 def summarize(outcome: Outcome, out: Path, console: Console, *, kind: str) -> None:
@@ -19,10 +20,7 @@ def summarize(outcome: Outcome, out: Path, console: Console, *, kind: str) -> No
         UserError: At least one scene failed.
     """
     manifest = outcome.manifest
-    table = Table("class", "points", "share")
-    for name, count in zip(manifest.schema.names, manifest.class_histogram):
-        table.add_row(name, f"{count:,}", f"{count / max(manifest.num_points, 1):.1%}")
-    console.print(table)
+    console.print(class_table(manifest.schema, manifest.class_histogram, manifest.num_points))
     lines = []
     for entry in sorted([*outcome.skipped, *outcome.prepared], key=lambda entry: entry.path):
         for repair in entry.repairs:
@@ -47,6 +45,14 @@ def summarize(outcome: Outcome, out: Path, console: Console, *, kind: str) -> No
         raise UserError(
             f"{len(outcome.failures)} of {jobs} {kind} could not be prepared. See the lines above."
         )
+
+
+def class_table(schema: LabelSchema, counts: Iterable[int], total: int) -> Table:
+    """Return a table of the points per class and their shares of ``total``."""
+    table = Table("class", "points", "share")
+    for name, count in zip(schema.names, counts):
+        table.add_row(name, f"{count:,}", f"{count / max(total, 1):.1%}")
+    return table
 
 
 def print_lines(lines: Sequence[str], console: Console) -> None:

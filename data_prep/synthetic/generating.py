@@ -1,14 +1,15 @@
 """Shared by the generators of rooms and frames: folders with recorded settings, and parallel generation."""
 
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data_prep.parallel import start_worker
+from rich.console import Console
+from rich.progress import track
+
+from data_prep.parallel import process_pool
 from pcseg.errors import UserError
 from pcseg.files import write_text
 
@@ -38,28 +39,23 @@ def open_folder(note: Path, settings: dict[str, Any], *, kind: str) -> None:
         write_text(note, text)
 
 
-def each_room(make: Callable[..., Result], plans: Sequence[Any], *, workers: int) -> Iterator[Result]:
-    """Make rooms in parallel and yield the result of ``make(plan)`` for each.
+def each_room(make: Callable[..., Result], plans: Sequence[Any], *, workers: int, doing: str) -> list[Result]:
+    """Make rooms in parallel behind a progress bar; return the result of ``make(plan)`` for each.
 
     ``make`` is called with ``threads=1`` if there are several processes, and must be picklable.
     """
+    made = _results(make, plans, workers)
     try:
-        yield from map(make, plans) if workers == 1 or len(plans) < 2 else _in_processes(make, plans, workers)
+        return list(track(made, doing, total=len(plans), console=Console(), auto_refresh=False))
     except KeyboardInterrupt:
         raise KeyboardInterrupt("finished rooms are kept, run the command again to resume") from None
 
 
-def _in_processes(make: Callable[..., Result], plans: Sequence[Any], workers: int) -> Iterator[Result]:
+def _results(make: Callable[..., Result], plans: Sequence[Any], workers: int) -> Iterator[Result]:
+    if workers == 1 or len(plans) < 2:
+        yield from map(make, plans)
+        return
     # a forked process would inherit the threads of the ray caster and hang
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(plans)), mp_context=context, initializer=start_worker)
-    try:
+    with process_pool(workers, len(plans), kept="rooms", start="spawn") as pool:
         for job in as_completed([pool.submit(make, plan, threads=1) for plan in plans]):
             yield job.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"--workers {workers}: a worker process died, probably out of memory. Finished rooms are kept. "
-            "Run again with fewer workers."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
