@@ -6,7 +6,7 @@ from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.data.indoor import Classes
 from pcseg.errors import UserError
 from pcseg.evaluation.images import evaluate_images
-from pcseg.evaluation.labeled_files import FileOptions, evaluate_files
+from pcseg.evaluation.labeled_files import evaluate_files
 from pcseg.evaluation.points import evaluate_points
 from pcseg.evaluation.report import Report
 from pcseg.files import output_folder
@@ -99,9 +99,10 @@ def evaluate(
             refuse_options(
                 evaluate, "--prediction", {"ckpt": ckpt, "device": device, "precision": precision} | of_passes
             )
-        options = FileOptions(labels=labels, classes=classes, columns=columns, points=points)
-        predictor = prediction or _load(ckpt or DEFAULT, device, precision)
-        report = evaluate_files(files, predictor, options=options, progress_bar=progress_bar)
+        report = evaluate_files(
+            files, prediction or _load(ckpt or DEFAULT, device, precision), labels=labels, classes=classes,
+            columns=columns, options=points, progress_bar=progress_bar,
+        )  # fmt: skip
         with output_folder(out):
             report.write(out)
         return report

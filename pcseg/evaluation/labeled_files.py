@@ -1,7 +1,6 @@
 """Score predictions on labeled files of any format."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,48 +24,39 @@ from pcseg.metrics.calibration import calibration_scores
 from pcseg.metrics.confusion import ConfusionMatrix, confusion
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileOptions:
-    """How labeled files are scored.
-
-    Args:
-        labels: Classes of the labels in the files, see :func:`~pcseg.evaluation.class_maps.read_label_map`.
-        classes: Label set of the scores; ``None``: that of the predictions.
-        columns: Names of all columns of the files in order.
-        points: Split into forward passes.
-    """
-
-    labels: str | None = None
-    classes: Classes | None = None
-    columns: str | None = None
-    points: PointOptions = PointOptions()  # noqa: RUF009 - immutable
-
-
 def evaluate_files(
-    files: Sequence[Path], predictor: LoadedModel | Path, *, options: FileOptions, progress_bar: bool
+    files: Sequence[Path],
+    predictor: LoadedModel | Path,
+    *,
+    labels: str | None,
+    classes: Classes | None,
+    columns: str | None,
+    options: PointOptions,
+    progress_bar: bool,
 ) -> Report:
     """Score a model, or the predictions in a file or folder, on files with a label per point.
+
+    See :func:`pcseg.evaluation.evaluate.evaluate` for the arguments.
 
     Raises:
         UserError: A file or its prediction is missing, damaged or too large, they do not belong together, or a label or
             class is unknown.
     """
-    given = None if options.labels is None else read_label_map(options.labels)
-    schema = None if options.classes is None else LABEL_SETS[label_set(options.classes)]
-    points = options.points
+    given = None if labels is None else read_label_map(labels)
+    schema = None if classes is None else LABEL_SETS[label_set(classes)]
     if isinstance(predictor, LoadedModel):
-        predictor = predictor if options.classes is None else with_classes(predictor, options.classes)
-        points = points.for_model(predictor)
+        predictor = predictor if classes is None else with_classes(predictor, classes)
+        options = options.for_model(predictor)
     counts, confidences, hits, checkpoints = [], [], [], set()
     for path in track(files, "files", console=Console(stderr=True, quiet=not progress_bar)):
-        cloud, column, meaning = read_labeled(path, given, options.columns)
+        cloud, column, meaning = read_labeled(path, given, columns)
         found = predictor if isinstance(predictor, LoadedModel) else read_stored(predictor, cloud)
         schema = schema or found.schema
-        if options.classes is None:
+        if classes is None:
             schema.require_same(found.schema, this="the first prediction", that=f"that of {path}")
         label = map_labels(column, meaning, schema, source=path)
         if isinstance(found, LoadedModel):
-            found = predict_cloud(found, cloud, options=points)
+            found = predict_cloud(found, cloud, options=options)
         predicted = class_numbers(found.schema.names, schema, source=f"the prediction of {path}")[found.label]
         counts.append(confusion(torch.from_numpy(predicted), torch.from_numpy(label), schema.num_classes))
         checkpoints.add(found.checkpoint or "not stated")
@@ -82,8 +72,8 @@ def evaluate_files(
             "splits": [path.name for path in files],
             "points": int(rooms.sum()),
             "checkpoint": sorted(checkpoints),
-            "precision": points.precision if isinstance(predictor, LoadedModel) else "not stated",
-            "labels": options.labels,
+            "precision": options.precision if isinstance(predictor, LoadedModel) else "not stated",
+            "labels": labels,
             "schema": schema.name,
             "classes": list(schema.names),
         },

@@ -1,6 +1,5 @@
 """Features of a published encoder for every point of a cloud, after the input transform of its package."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -21,21 +20,6 @@ Scale = float | Literal["object"]
 """Units of the network per meter; ``object`` scales a cloud to the unit sphere."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class EncoderInput:
-    """Input of a published encoder; row i is voxel i of ``groups``.
-
-    Args:
-        pos: Coordinates in units of the network, ``(V, 3)`` float32.
-        x: ``[pos, color, normal]``, color from 0 to 1, ``(V, 9)`` float32.
-        groups: The voxels and the points in each.
-    """
-
-    pos: np.ndarray
-    x: np.ndarray
-    groups: VoxelGroups
-
-
 def encoder_input(
     pos: np.ndarray,
     color: np.ndarray,
@@ -45,8 +29,11 @@ def encoder_input(
     scale: Scale = 0.5,
     center: bool = True,
     member: np.ndarray | int = 0,
-) -> EncoderInput:
+) -> tuple[np.ndarray, VoxelGroups]:
     """Apply ``utonia.transform.default``: scale, center, keep one point per voxel.
+
+    Returns ``[pos, color, normal]`` of the kept points, ``(V, 9)`` float32: coordinates in units of the network, color
+    from 0 to 1; and the voxels.
 
     Args:
         pos: Meters, float32, ``(N, 3)``.
@@ -68,8 +55,8 @@ def encoder_input(
         pos = pos - np.array([*((low + high) / 2)[:2], low[2]], dtype=np.float32)
     groups = group_by_voxel(pos, grid_size)
     rows = groups.pick(member)
-    parts = [pos[rows], color[rows] / 255, normal[rows]]
-    return EncoderInput(pos=parts[0], x=np.concatenate(parts, axis=1, dtype=np.float32), groups=groups)
+    x = np.concatenate([pos[rows], color[rows] / 255, normal[rows]], axis=1, dtype=np.float32)
+    return x, groups
 
 
 def unit_sphere(pos: np.ndarray) -> np.ndarray:
@@ -104,21 +91,21 @@ def encoder_features(
         normal = normals_from_inside(pos)
         remarks.append("normals: not in the file, estimated from neighbors")
     is_utonia = network.rotary is not None
-    made = encoder_input(
+    x, groups = encoder_input(
         pos, color, normal,
         grid_size=GRID_SIZE["utonia" if is_utonia else "sonata"], scale=scale if is_utonia else 1.0,
     )  # fmt: skip
     batch: Any = SimpleNamespace(
-        x=torch.from_numpy(made.x), pos=torch.from_numpy(made.pos), grid_pos=torch.from_numpy(made.groups.grid_pos),
-        ptr=torch.tensor([0, len(made.x)]),
+        x=torch.from_numpy(x), pos=torch.from_numpy(x[:, :3].copy()), grid_pos=torch.from_numpy(groups.grid_pos),
+        ptr=torch.tensor([0, len(x)]),
     )  # fmt: skip
     with torch.inference_mode():
         levels = network.eval()(batch)
-    x = levels[-1].x
+    found = levels[-1].x
     for step in range(len(levels) - 1, 0, -1):
         parent = levels[step].parent
         assert parent is not None
-        x = x[parent]
+        found = found[parent]
         if step > len(levels) - 3:
-            x = torch.cat([levels[step - 1].x, x], 1)
-    return x.numpy()[made.groups.inverse]
+            found = torch.cat([levels[step - 1].x, found], 1)
+    return found.numpy()[groups.inverse]

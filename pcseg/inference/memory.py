@@ -34,17 +34,7 @@ BYTES_PER_SCORE = 600
 SMALLEST = GIB
 """Least memory of ``--memory``."""
 
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)", re.IGNORECASE)
-_FACTORS = {
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-    "tib": 2**40,
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "tb": 10**12,
-}
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt])(i?)b", re.IGNORECASE)
 
 
 def parse_memory(text: str) -> int:
@@ -56,7 +46,7 @@ def parse_memory(text: str) -> int:
     match = _AMOUNT.fullmatch(str(text).strip())
     if match is None:
         raise UserError(f"--memory {text}: not an amount of memory. Use a number and a unit, such as 4GiB.")
-    amount = float(match[1]) * _FACTORS[match[2].lower()]
+    amount = float(match[1]) * (1024 if match[3] else 1000) ** ("kmgt".index(match[2].lower()) + 1)
     if not SMALLEST <= amount < 2**60:
         raise UserError(f"--memory {text}: out of range. Use at least 1GiB.")
     return int(amount)

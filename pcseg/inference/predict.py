@@ -1,6 +1,5 @@
 """Predict a point cloud or an image with a checkpoint: the command ``pcseg predict`` and :func:`pcseg.predict`."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from pcseg.inference.clouds import CloudPrediction, class_shares, output_paths, 
 from pcseg.inference.device import Precision, choose_device
 from pcseg.inference.images import ImageOptions, image_model
 from pcseg.inference.memory import DEFAULT as DEFAULT_MEMORY
-from pcseg.inference.memory import choose_tiles, parse_memory, within_memory
+from pcseg.inference.memory import choose_tiles, parse_memory, physical_memory, within_memory
 from pcseg.inference.objects import as_cloud
 from pcseg.inference.options import refuse_options
 from pcseg.inference.points import Fragments, PointOptions
@@ -271,7 +270,7 @@ def _require_memory(photo: Photo, scores: int) -> None:
     """Raise :class:`UserError` if a float per pixel for each of ``scores`` and for colors exceeds the memory."""
     height, width = photo.colors.shape[:2]
     needed = 4 * height * width * (scores + 8)
-    if hasattr(os, "sysconf") and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+    if needed > physical_memory():
         raise UserError(
             f"{photo.source}: {width} x {height} pixels need {needed >> 30} GiB of memory. Resize or cut it."
         )

@@ -1,4 +1,7 @@
-"""The points of a large scan on disk: one row per voxel of each part, sorted by cells of the ground plan."""
+"""The points of a large scan on disk: one row per voxel of each part, sorted by cells of the ground plan.
+
+Tiles are rectangles of these cells.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +45,7 @@ class Cells:
 
 @dataclass(frozen=True, kw_only=True)
 class TileStore:
-    """Files of a folder: rows of voxels, the row of every point, and the results of rows.
+    """Files of a folder: ``rows`` of voxels, the row of every one of ``points``, and the ``results`` of rows.
 
     Args:
         folder: The folder.
@@ -57,18 +60,6 @@ class TileStore:
     grid_size: float
     fragments: int
     shift: tuple[int, int] = (0, 0)
-
-    @property
-    def rows(self) -> Path:
-        return self.folder / "rows"
-
-    @property
-    def points(self) -> Path:
-        return self.folder / "points"
-
-    @property
-    def results(self) -> Path:
-        return self.folder / "results"
 
     @property
     def voxels_per_cell(self) -> int:
@@ -97,7 +88,7 @@ class TileStore:
         entries: list[tuple[np.ndarray, ...]] = []
         counted: list[np.ndarray] = []
         number = start = 0
-        with self.rows.open("wb") as rows, self.points.open("wb") as points:
+        with (self.folder / "rows").open("wb") as rows, (self.folder / "points").open("wb") as points:
             for file in files:
                 for table in file.tables(PART, PART):
                     row, kept, xy, first = self._part(table, file.path, axes)
@@ -110,21 +101,11 @@ class TileStore:
                     counted.append(voxel[mixed % COUNTED == 0])
                     number, start = number + 1, start + len(kept)
                     advance(len(row))
-        nothing = (
-            np.empty(0, np.int64),
-            np.empty((0, 2), np.int64),
-            np.empty(0, np.int64),
-            np.empty(0, np.int64),
-        )
-        part, xy, begin, count = (np.concatenate(columns) for columns in zip(nothing, *entries))
-        found = np.unique(np.concatenate([np.empty((0, 3), np.int64), *counted]), axis=0)
-        distinct = np.unique(xy, axis=0)
-        voxels = np.ones(len(distinct), np.int64)
-        there, number_of = np.unique(self.cell_of(found), axis=0, return_counts=True)
-        index = {tuple(cell): i for i, cell in enumerate(distinct.tolist())}
-        for cell, size in zip(there.tolist(), number_of.tolist()):
-            voxels[index[tuple(cell)]] = COUNTED * size
-        cells = Cells(part=part, xy=xy, start=begin, count=count, voxels=voxels)
+        part, xy, begin, count = (np.concatenate(columns) for columns in zip(*entries))
+        found = self.cell_of(np.unique(np.concatenate(counted), axis=0))
+        distinct, row = np.unique(np.concatenate([xy, found]), axis=0, return_inverse=True)
+        counts = np.bincount(row.reshape(-1)[len(xy) :], minlength=len(distinct))
+        cells = Cells(part=part, xy=xy, start=begin, count=count, voxels=np.maximum(COUNTED * counts, 1))
         with atomic_path(self.folder / "cells.npz") as temporary, temporary.open("wb") as out:
             np.savez(out, **vars(cells))
         return cells
@@ -173,7 +154,7 @@ class TileStore:
 
     def read(self, cells: Cells, chosen: np.ndarray) -> np.ndarray:
         """Return the rows of the chosen entries of ``cells``, in the order of the parts."""
-        with self.rows.open("rb") as stream:
+        with (self.folder / "rows").open("rb") as stream:
             parts = []
             for start, count in _runs(cells.start[chosen], cells.count[chosen]):
                 stream.seek(start * self.kind.itemsize)
@@ -183,7 +164,7 @@ class TileStore:
     def write_results(self, cells: Cells, chosen: np.ndarray, results: np.ndarray) -> None:
         """Write the results of the chosen entries, records of ``FIELDS``."""
         done = 0
-        with self.results.open("r+b") as stream:
+        with (self.folder / "results").open("r+b") as stream:
             for start, count in _runs(cells.start[chosen], cells.count[chosen]):
                 stream.seek(start * FIELDS.itemsize)
                 stream.write(results[done : done + count].tobytes())
@@ -211,7 +192,7 @@ class StoredLabels:
     """
 
     def __init__(self, store: TileStore, cells: Cells, *, before: int, part: int) -> None:
-        self.store, self.before, self.part = store, before, part
+        self.folder, self.before, self.part = store.folder, before, part
         rows = np.bincount(cells.part, cells.count, minlength=1).astype(np.int64)
         self.ends = np.append(0, np.cumsum(rows))
         self.last: tuple[int, np.ndarray] = (-1, np.empty(0, FIELDS))
@@ -221,7 +202,9 @@ class StoredLabels:
         found = np.empty(stop - start, FIELDS)
         for part in range(start // PART, -(-stop // PART)):
             first, last = max(start, part * PART), min(stop, (part + 1) * PART)
-            row = np.fromfile(self.store.points, np.uint32, last - first, offset=4 * (self.before + first))
+            row = np.fromfile(
+                self.folder / "points", np.uint32, last - first, offset=4 * (self.before + first)
+            )
             results = self._results(self.part + part)
             found[first - start : last - start] = results[np.minimum(row, len(results) - 1)]
         return found["predicted_class"], found["confidence"]
@@ -230,6 +213,40 @@ class StoredLabels:
         """Return the results of the rows of a part, and a last one for points without a row."""
         if self.last[0] != part:
             begin, end = self.ends[part : part + 2] if part + 1 < len(self.ends) else (0, 0)
-            results = np.fromfile(self.store.results, FIELDS, end - begin, offset=begin * FIELDS.itemsize)
+            results = np.fromfile(
+                self.folder / "results", FIELDS, end - begin, offset=begin * FIELDS.itemsize
+            )
             self.last = part, np.append(results, np.array([(-1, 0)], FIELDS))
         return self.last[1]
+
+
+def cut_tiles(
+    cells: Cells, *, margin: int, max_voxels: int, max_rows: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return rectangles of cells, as lowest and highest cell ``(2,)``, that contain every cell exactly once.
+
+    The longer edge of a rectangle is halved (by number of voxels) until it and ``margin`` cells around it have at
+    most ``max_voxels`` voxels and ``max_rows`` rows, or it is one cell.
+    """
+    xy, row = np.unique(cells.xy, axis=0, return_inverse=True)
+    rows = np.bincount(row.reshape(-1), cells.count, len(xy))
+
+    def cut(inside: np.ndarray, near: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        low, high = xy[inside].min(axis=0), xy[inside].max(axis=0)
+        near = near[within(xy[near], low - margin, high + margin)]
+        if len(inside) == 1 or (cells.voxels[near].sum() <= max_voxels and rows[near].sum() <= max_rows):
+            return [(low, high)]
+        coordinate = xy[inside, int(np.argmax(high - low))]
+        order = np.argsort(coordinate, kind="stable")
+        sums = np.cumsum(cells.voxels[inside][order])
+        middle = coordinate[order[np.searchsorted(sums, sums[-1] / 2)]]
+        above = coordinate >= max(middle, coordinate.min() + 1)
+        return [*cut(inside[~above], near), *cut(inside[above], near)]
+
+    everything = np.arange(len(xy))
+    return cut(everything, everything) if len(xy) else []
+
+
+def within(xy: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the mask ``(N,)`` of the cells or voxels between two corners, which are included."""
+    return np.asarray(((xy >= low) & (xy <= high)).all(axis=1))

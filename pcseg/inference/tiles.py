@@ -26,8 +26,7 @@ from pcseg.inference.blocks import Region, window_edge
 from pcseg.inference.clouds import class_shares, confident_labels, sample_in_frame
 from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.inference.scan_axes import ScanAxes, find_axes
-from pcseg.inference.tile_cuts import cut_tiles, within
-from pcseg.inference.tile_store import Cells, StoredLabels, TileStore
+from pcseg.inference.tile_store import Cells, StoredLabels, TileStore, cut_tiles, within
 
 ALIGNED = 64
 """Voxel coordinates of tiles begin at multiples of this, so that coarse voxels of neighboring tiles are the same."""
@@ -209,7 +208,7 @@ def predict_tiles(
     tiles = cut_tiles(cells, margin=around, max_voxels=most, max_rows=options.max_rows)
     total = int(cells.count.sum())
     finished = store.finished()
-    store.results.touch()
+    (store.folder / "results").touch()
     done = 0
     for number, (low, high) in enumerate(tiles):
         core = np.flatnonzero(within(cells.xy, low, high))

@@ -22,9 +22,10 @@ def fit_temperature(probability: np.ndarray, label: np.ndarray) -> float:
         label: True classes ``(N,)``, none negative.
 
     Convention:
-        Searched from 1/8 to 8 by golden sections of the logarithm. The likelihood has one maximum over the inverse of
-        the temperature.
+        Searched from 1/8 to 8. The likelihood has one maximum over the inverse of the temperature.
     """
+    from scipy.optimize import minimize_scalar
+
     logits = np.log(np.maximum(probability, TINY), dtype=np.float64)
     logits -= logits.max(axis=1, keepdims=True)
     true = logits[np.arange(len(label)), label]
@@ -33,11 +34,8 @@ def fit_temperature(probability: np.ndarray, label: np.ndarray) -> float:
         factor = np.exp(-log_temperature)
         return float(np.mean(np.log(np.exp(factor * logits).sum(axis=1)) - factor * true))
 
-    low, high, ratio = -np.log(8), np.log(8), (np.sqrt(5) - 1) / 2
-    while high - low > 1e-4:
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, right) if loss(left) < loss(right) else (left, high)
-    return float(np.exp((low + high) / 2))
+    found = minimize_scalar(loss, bounds=(-np.log(8), np.log(8)), method="bounded", options={"xatol": 1e-5})
+    return float(np.exp(found.x))
 
 
 def apply_temperature(probability: np.ndarray, temperature: float) -> np.ndarray:

@@ -21,7 +21,7 @@ from pcseg.inference.clouds import predict_cloud
 from pcseg.inference.memory import choose_tiles, parse_memory
 from pcseg.inference.points import PointOptions
 from pcseg.inference.predict import predict_file
-from pcseg.inference.tile_cuts import cut_tiles, within
+from pcseg.inference.tile_store import cut_tiles, within
 from pcseg.inference.tiles import TileOptions, predict_in_tiles
 
 PART = 3001

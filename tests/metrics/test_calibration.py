@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from pcseg.metrics.calibration import accuracy_table, apply_temperature, calibration_error, fit_temperature
@@ -22,7 +21,7 @@ def test_the_temperature_of_overconfident_logits_is_found(true: float) -> None:
             np.arange(len(label)), label
         ].mean()
 
-    assert found == pytest.approx(minimize_scalar(loss, (0.5, 2)).x, rel=1e-3)
+    assert loss(found) <= min(loss(0.999 * found), loss(1.001 * found))
     expected = softmax(true * logits / found, axis=1)
     np.testing.assert_allclose(apply_temperature(probability, found), expected, atol=1e-5)
     before = calibration_error(probability.max(axis=1), probability.argmax(axis=1) == label)

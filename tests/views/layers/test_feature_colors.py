@@ -81,6 +81,6 @@ def test_encoder_of_a_scan(tmp_path: Path, capsys: pytest.CaptureFixture) -> Non
 
 def test_points_of_a_voxel_share_it() -> None:
     pos = np.array([[0, 0, 1], [0.001, 0, 1], [1, 1, 2]], np.float32)
-    made = encoder_input(pos, np.full((3, 3), 255), np.zeros((3, 3)), grid_size=0.01, scale=0.5)
-    assert made.groups.inverse.tolist() == [0, 0, 1]
-    np.testing.assert_allclose(made.x[0], [-0.25, -0.25, 0, 1, 1, 1, 0, 0, 0])
+    x, groups = encoder_input(pos, np.full((3, 3), 255), np.zeros((3, 3)), grid_size=0.01, scale=0.5)
+    assert groups.inverse.tolist() == [0, 0, 1]
+    np.testing.assert_allclose(x[0], [-0.25, -0.25, 0, 1, 1, 1, 0, 0, 0])
