@@ -19,7 +19,7 @@ from pcseg.errors import UserError, reason
 from pcseg.files import atomic_path
 from pcseg.labels import LabelSchema
 from pcseg.network import BackboneChoice, HeadFactory, Network
-from pcseg.pretrained import SUFFIX, packaged, read_half
+from pcseg.pretrained import SUFFIX, content_hash, packaged, read_half
 
 FORMAT_VERSION = 1
 KEY = "pcseg"
@@ -145,11 +145,7 @@ class Checkpoint:
         words = sorted(
             f"{key} {value!r}" for key, value in flat(card).items() if not key.startswith(OF_MACHINE)
         )
-        digest = hashlib.sha256("\n".join(words).encode())
-        for name, value in sorted(self.content.get("state_dict", {}).items()):
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()[:16]
+        return content_hash("\n".join(words), self.content.get("state_dict", {}))[:16]
 
     @cached_property
     def card(self) -> ModelCard:

@@ -65,25 +65,19 @@ def exit_on_user_error(main: Callable[[], object]) -> None:
         with open(os.devnull, "w") as nowhere:  # the interpreter flushes once more at its end
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         sys.exit(141)
-    except UserError as error:
-        print(f"pcseg: error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:  # a full disk, a folder without permission, a file that vanished
-        name = f"{error.filename}: " if error.filename else ""
-        print(
-            f"pcseg: error: {name}{error.strerror or reason(error)}. Check disk space and permissions.",
-            file=sys.stderr,
-        )
-        sys.exit(1)
-    except (RuntimeError, MemoryError) as error:  # torch's own error of memory is a RuntimeError
-        if not is_out_of_memory(error):
-            raise
-        print(
-            f"pcseg: error: out of memory ({reason(error, most=100)}). Choose a smaller model or batch, or end other "
-            "programs.",
-            file=sys.stderr,
-        )
-        sys.exit(1)
     except KeyboardInterrupt as error:
         print(f"pcseg: interrupted{f'; {error}' if error.args else ''}", file=sys.stderr)
         sys.exit(130)
+    except UserError as error:
+        text = str(error)
+    except OSError as error:  # a full disk, a folder without permission, a file that vanished
+        name = f"{error.filename}: " if error.filename else ""
+        text = f"{name}{error.strerror or reason(error)}. Check disk space and permissions."
+    except (RuntimeError, MemoryError) as error:  # torch's own error of memory is a RuntimeError
+        if not is_out_of_memory(error):
+            raise
+        text = f"out of memory ({reason(error, most=100)}). Choose a smaller model or batch, or end other programs."
+    else:
+        return
+    print(f"pcseg: error: {text}", file=sys.stderr)
+    sys.exit(1)

@@ -106,19 +106,13 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def write_bytes(path: Path | str, content: bytes) -> None:
-    """Write a binary file atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
-
-
 def write_text(path: Path | str, text: str) -> None:
     """Write a UTF-8 text file atomically; line endings are those of ``text``."""
-    write_bytes(path, text.encode())
+    write_texts({Path(path): text})
 
 
 def write_texts(texts: dict[Path, str]) -> None:
-    """Write text files that belong together: all of them or none."""
+    """Write UTF-8 text files that belong together: all of them or none."""
     with atomic_paths(*texts) as temporaries:
         for temporary, text in zip(temporaries, texts.values()):
             temporary.write_bytes(text.encode())

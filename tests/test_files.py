@@ -9,7 +9,7 @@ import pytest
 
 from pcseg.config_names import read_yaml
 from pcseg.errors import UserError
-from pcseg.files import atomic_path, make_folder, write_bytes, write_json, write_text
+from pcseg.files import atomic_path, make_folder, write_json, write_text
 
 
 def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_failure_keeps_the_old_file(tmp_path: Path) -> None:
 def test_operating_system_error_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file.below.txt: cannot be written .*another folder"):
-        write_bytes(tmp_path / "file" / "below.txt", b"")
+        write_text(tmp_path / "file" / "below.txt", "")
     with pytest.raises(UserError, match="cannot be written"):
         write_text(tmp_path, "a folder is in the way")
     assert [file.name for file in tmp_path.iterdir()] == ["file"]

@@ -55,49 +55,33 @@ def cross_validate(
     Raises:
         UserError: Training or evaluation of a fold failed, or the folds were not trained and scored alike.
     """
-    folds = choose_folds(Path(config["data"]["init_args"]["root"]), folds)
+    root = Path(config["data"]["init_args"]["root"])
+    folds = choose_folds(root, folds)
+    failures, reports = [], []
     with output_folder(out):
-        reports = _run_folds(
-            config, folds, out, tta=tta, fragments=fragments, device=device, progress_bar=progress_bar
-        )
+        for fold in folds:
+            run = out / fold
+            try:
+                status = train_fold(config, fold, run, progress_bar=progress_bar)
+                if status in (130, -2):
+                    raise KeyboardInterrupt("run the command again to resume")
+                if status != 0:
+                    raise UserError(f"training ended with status {status}, see above")
+                report = evaluate(
+                    ckpt=run / "best.ckpt", out=run / "evaluation", root=root, splits=[fold], tta=tta,
+                    fragments=fragments, device=device, progress_bar=progress_bar,
+                )  # fmt: skip
+                reports.append(report)
+            except UserError as error:
+                failures.append(f"{fold} ({error})")
+        if failures:
+            raise UserError(
+                f"{out}: failed: {'; '.join(failures)}. Fix the cause and run the command again; finished folds are "
+                "kept."
+            )
         total = sum_folds(reports, source=str(out))
         total.write(out)
     return total
-
-
-def _run_folds(
-    config: dict[str, Any],
-    folds: Sequence[str],
-    out: Path,
-    *,
-    tta: bool,
-    fragments: Fragments,
-    device: str,
-    progress_bar: bool,
-) -> list[Report]:
-    """Train and score all folds and return their reports; those that failed are named when the others have ended."""
-    failures, reports = [], []
-    for fold in folds:
-        run = out / fold
-        try:
-            status = train_fold(config, fold, run, progress_bar=progress_bar)
-            if status in (130, -2):
-                raise KeyboardInterrupt("run the command again to resume")
-            if status != 0:
-                raise UserError(f"training ended with status {status}, see above")
-            report = evaluate(
-                ckpt=run / "best.ckpt", out=run / "evaluation", root=Path(config["data"]["init_args"]["root"]),
-                splits=[fold], tta=tta, fragments=fragments, device=device, progress_bar=progress_bar,
-            )  # fmt: skip
-        except UserError as error:
-            failures.append(f"{fold} ({error})")
-        else:
-            reports.append(report)
-    if failures:
-        raise UserError(
-            f"{out}: failed: {'; '.join(failures)}. Fix the cause and run the command again; finished folds are kept."
-        )
-    return reports
 
 
 def choose_folds(root: Path, folds: Sequence[str] | None) -> list[str]:

@@ -54,7 +54,7 @@ def write_half(path: Path, card: dict[str, Any], state: dict[str, Tensor]) -> No
         for name, value in state.items()
     }
     text = json.dumps(card)
-    data = save(state, metadata={"card": text, "sha256": _digest(text, state)})
+    data = save(state, metadata={"card": text, "sha256": content_hash(text, state)})
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
@@ -71,23 +71,24 @@ def read_half(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise UserError(f"{path}: no such checkpoint. Train one with `pcseg train`.")
     try:
         with safe_open(path, "pt") as file:
-            text, digest = (file.metadata()[name] for name in ("card", "sha256"))
+            text, expected = (file.metadata()[name] for name in ("card", "sha256"))
             state = {name: file.get_tensor(name) for name in file.keys()}
         card = json.loads(text)
     except Exception as error:  # safetensors raises its own type, and others for other files
         raise UserError(
             f"{path}: not a readable model of pcseg ({reason(error)}). Restore a copy."
         ) from error
-    if digest != _digest(text, state):
+    if expected != content_hash(text, state):
         raise UserError(f"{path}: damaged, its checksum differs. Restore a copy or install pcseg again.")
     return card, {
         name: value.float() if value.is_floating_point() else value for name, value in state.items()
     }
 
 
-def _digest(card: str, state: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(card.encode())
+def content_hash(text: str, state: dict[str, Tensor]) -> str:
+    """Return the SHA-256 of a text and of named weights."""
+    found = hashlib.sha256(text.encode())
     for name, value in sorted(state.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
