@@ -197,10 +197,6 @@ def _predict_whole(
     return [*prediction.remarks, f"wrote {', '.join(map(str, paths))}"]
 
 
-KNOWN = (Cloud, Photo, Path, str)
-"""Types of sources that are read; others are clouds in memory."""
-
-
 def predict(
     source: Any,
     ckpt: LoadedModel | Path | str = DEFAULT,
@@ -237,7 +233,8 @@ def predict(
     model = ckpt if isinstance(ckpt, LoadedModel) else load_checkpoint(Path(ckpt))
     options = point_options if model.kind == "points" else image_options
     model.network.to(choose_device(device, options.precision))
-    content = read_source(source if isinstance(source, KNOWN) else as_cloud(source), model)
+    in_memory = not isinstance(source, Cloud | Photo | Path | str)
+    content = read_source(as_cloud(source) if in_memory else source, model)
     if isinstance(content, Photo):
         return predict_photo(model, content, image_options)
     if classes is not None:

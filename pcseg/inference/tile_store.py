@@ -48,18 +48,15 @@ class TileStore:
     """Files of a folder: ``rows`` of voxels, the row of every one of ``points``, and the ``results`` of rows.
 
     Args:
-        folder: The folder.
         kind: Type of a row: position, and color and normal if the files have them.
         grid_size: Edge of a voxel in meters.
         fragments: Number of points per voxel of a part.
-        shift: Offset ``(2,)`` of the cells in voxels.
     """
 
     folder: Path
     kind: np.dtype
     grid_size: float
     fragments: int
-    shift: tuple[int, int] = (0, 0)
 
     @property
     def voxels_per_cell(self) -> int:
@@ -67,7 +64,7 @@ class TileStore:
 
     def cell_of(self, voxel: np.ndarray) -> np.ndarray:
         """Return the cells ``(N, 2)`` of voxels ``(N, 3)``."""
-        return (voxel[:, :2] + np.array(self.shift)) // self.voxels_per_cell
+        return voxel[:, :2] // self.voxels_per_cell
 
     def voxel_of(self, rows: np.ndarray) -> np.ndarray:
         """Return the voxels ``(N, 3)`` of rows."""

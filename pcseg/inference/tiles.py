@@ -44,7 +44,6 @@ class TileOptions:
         units, up, axes, min_confidence: As for ``pcseg predict``.
         max_voxels: Largest number of voxels of a tile with its margin; default: those of a forward pass.
         max_rows: Largest number of rows of a tile with its margin.
-        shift: Offset ``(2,)`` of the cells that tiles consist of, in voxels.
     """
 
     points: PointOptions
@@ -54,7 +53,6 @@ class TileOptions:
     min_confidence: float = 0.0
     max_voxels: int | None = None
     max_rows: int = 10_000_000
-    shift: tuple[int, int] = (0, 0)
 
 
 def predict_large(
@@ -109,12 +107,11 @@ def predict_in_tiles(
         kind=np.dtype(kind),
         grid_size=model.grid_size,
         fragments=options.points.fragments,
-        shift=options.shift,
     )
     remarks.append(require_disk(files, store, out))
     try:
         versions = list(map(file_version, files))
-        cells = fill_store(store, model, files, axes, options, on_progress)
+        cells = fill_store(store, model, files, axes, options, versions, on_progress)
         tiles = predict_tiles(model, store, cells, axes, options, on_progress)
         changed = next((file for file, old in zip(files, versions) if file_version(file) != old), None)
         if changed is not None:
@@ -167,10 +164,9 @@ def file_version(file: PartedFile) -> tuple[str, int, int]:
 
 def fill_store(
     store: TileStore, model: LoadedModel, files: Sequence[PartedFile], axes: ScanAxes, options: TileOptions,
-    on_progress: OnProgress,
+    versions: Sequence[tuple[str, int, int]], on_progress: OnProgress,
 ) -> Cells:  # fmt: skip
     """Return the rows of all points; those of an earlier call with the same files, model and options are used."""
-    versions = list(map(file_version, files))
     state = json.dumps(
         [__version__, model.hash, model.schema.names, versions, axes.frame.to_json(), repr(options)]
     )
@@ -216,8 +212,7 @@ def predict_tiles(
             near = np.flatnonzero(within(cells.xy, low - around, high + around))
             rows = store.read(cells, near)
             voxel = store.voxel_of(rows)
-            shift = np.array(store.shift)
-            first, last = low * edge - shift, (high + 1) * edge - 1 - shift
+            first, last = low * edge, (high + 1) * edge - 1
             used = within(voxel[:, :2], first - margin, last + margin)
             rows, voxel = rows[used], voxel[used]
             results = _predict_rows(model, rows, voxel, axes, options, (first, last) if blend else None)

@@ -49,11 +49,10 @@ def hall(count: int = COUNT) -> dict[str, np.ndarray]:
     return dict(zip("xyz", pos.T)) | dict(zip(("red", "green", "blue"), color.T))
 
 
-def in_tiles(model: LoadedModel, sources: Sequence[Path], out: Path, points: int = 2000, margin: float = 2.0,
-             shift: tuple[int, int] = (0, 0)) -> tuple[list[np.ndarray], list[str]]:  # fmt: skip
-    options = TileOptions(
-        points=PointOptions(points_per_pass=points, margin=margin), units="m", up="z", shift=shift
-    )
+def in_tiles(
+    model: LoadedModel, sources: Sequence[Path], out: Path, points: int = 2000, margin: float = 2.0
+) -> tuple[list[np.ndarray], list[str]]:
+    options = TileOptions(points=PointOptions(points_per_pass=points, margin=margin), units="m", up="z")
     paths, remarks = predict_in_tiles(
         model, [open_parts(path) for path in sources], out, options=options, on_progress=lambda *_: None
     )
@@ -66,32 +65,40 @@ def number_of_tiles(remarks: list[str]) -> int:
 
 
 @pytest.mark.slow
-def test_tiles_give_the_classes_of_the_whole(tmp_path: Path, model: LoadedModel) -> None:
+def test_tiles_give_the_classes_of_the_whole(
+    tmp_path: Path, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, out = tmp_path / "hall.ply", tmp_path / "out"
     write_ply(source, hall())
     out.mkdir()
+    (tmp_path / "narrow").mkdir()
     whole = predict_cloud(model, read_cloud(source), units="m", up="z")
     assert len(np.unique(whole.label)) > 2
-    for shift in ((0, 0), (4, 7)):
-        (label,), remarks = in_tiles(model, [source], out, shift=shift)
+    labels = []
+    for cell in (2.0, 1.3):  # meters; they decide where tiles are cut
+        monkeypatch.setattr(tile_store, "CELL", cell)
+        (label,), remarks = in_tiles(model, [source], out)
         assert number_of_tiles(remarks) > 5
         np.testing.assert_array_equal(label, whole.label)
+        labels += in_tiles(model, [source], tmp_path / "narrow", margin=0.4)[0]
     vertex = PlyData.read(out / "hall_labeled.ply")["vertex"]
     np.testing.assert_array_equal(vertex["confidence"], whole.confidence)
     np.testing.assert_array_equal(vertex["x"], hall()["x"])
-    labels = [in_tiles(model, [source], out, margin=0.4, shift=shift)[0][0] for shift in ((0, 0), (4, 7))]
     assert (labels[0] == labels[1]).mean() >= 0.997
 
 
 @pytest.mark.slow
-def test_context_does_not_depend_on_tiles(tmp_path: Path, model: LoadedModel) -> None:
+def test_context_does_not_depend_on_tiles(
+    tmp_path: Path, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A head that sees everything in a pass gives the same classes wherever tiles are cut, as in one piece."""
     source, far = tmp_path / "hall.ply", with_context(model)
     write_ply(source, hall(4000))
     points = PointOptions(points_per_pass=2800, margin=0.4, blend=True)
     whole = predict_cloud(far, read_cloud(source), units="m", up="z", options=points)
     assert len(np.unique(whole.confidence)) > 500
-    options = TileOptions(points=points, units="m", up="z", shift=(4, 7), max_voxels=2000)
+    monkeypatch.setattr(tile_store, "CELL", 1.3)
+    options = TileOptions(points=points, units="m", up="z", max_voxels=2000)
     files = [open_parts(source)]
     paths, remarks = predict_in_tiles(far, files, tmp_path, options=options, on_progress=lambda *_: None)
     assert number_of_tiles(remarks) > 2
