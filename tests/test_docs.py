@@ -44,7 +44,7 @@ NOT_RUN = {
     "python -m pcseg NAME": "a pattern",
     "python scripts/why_context.py": "made its page before its question was answered and it was removed",
     "python scripts/studies/codewords.py": "tests/studies/test_codewords.py runs it",
-    "python scripts/studies/kills.py": "takes hours; tests/reliability kills single commands",
+    "python scripts/studies/kills.py": "made its page before its question was answered and it was removed",
     "pcseg prepare folder raw/": "needs generated scans; tests/data_prep/test_buildings.py prepares some",
     "pcseg train --config rooms/encnet --data.root data/indoor": "needs generated scans",
     "pcseg train --config indoor/finetune": "tests/test_configs.py trains two steps",
