@@ -112,19 +112,3 @@ def peak_mb(function: Callable[[], object]) -> float | None:
         return None
     finally:
         process.join()
-
-
-def gpu_row(case: str, call: Callable[[], object], *, points: int) -> Row:
-    """Measure seconds and peak memory of ``call`` on the GPU, which is named in the case."""
-    for _ in range(2):
-        call()
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    start, rounds = time.perf_counter(), 5
-    for _ in range(rounds):
-        call()
-    torch.cuda.synchronize()
-    seconds = (time.perf_counter() - start) / rounds
-    peak = torch.cuda.max_memory_allocated() / 2**20
-    case = f"{case} on {torch.cuda.get_device_name()}, {points:,} points"
-    return Row(case=case, ours_s=seconds, ours_peak_mb=peak, points=points)

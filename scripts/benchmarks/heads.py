@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import torch
-from benchmarks.harness import Row, gpu_row, measure
+from benchmarks.harness import Row, measure
 from torch import Tensor, nn
 from torch_geometric.utils import softmax
 
@@ -20,21 +20,16 @@ ROOM = (8.0, 7.0, 3.0)
 
 
 def run() -> list[Row]:
-    """Measure forward with backward on two CPU threads, and on a GPU if there is one."""
+    """Measure forward with backward on two CPU threads."""
     torch.set_num_threads(2)
     torch.manual_seed(0)
-    rows = [
+    return [
         axis_attention_row(voxel_size=0.1, channels=64),
         *axis_attention_curve(channels=64),
         criss_cross_row(channels=512, edge=97),
         encoding_row(tokens=97 * 97, codewords=32, channels=512),
         *spatial_context_rows(tokens=200_000, classes=20, channels=64, key_channels=32),
     ]
-    for dtype in (torch.float32, torch.bfloat16) if torch.cuda.is_available() else ():
-        name = f"axis attention, {str(dtype).removeprefix('torch.')}"
-        call, points = axis_attention_step(0.05, channels=64, device="cuda", dtype=dtype)
-        rows.append(gpu_row(name, call, points=points))
-    return rows
 
 
 def step(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
@@ -45,6 +40,8 @@ def step(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
     def forward_and_backward() -> None:
         x.grad = None
         function(x).backward(gradient)
+        if x.is_cuda:
+            torch.cuda.synchronize()
 
     return forward_and_backward
 
@@ -134,17 +131,6 @@ def axis_attention_curve(*, channels: int) -> Iterator[Row]:
             f"{1e6 * row.ours_s / count:.2f} us per voxel, {1e9 * per_pair:.1f} ns per voxel and line voxel"
         )
         yield row
-
-
-def axis_attention_step(
-    voxel_size: float, *, channels: int, device: str, dtype: torch.dtype
-) -> tuple[Callable[[], None], int]:
-    """Return a step of axis attention in a room on a device, and the number of voxels."""
-    cpu = room(voxel_size)
-    voxels = VoxelSet(cpu.grid_pos.to(device), cpu.ptr.to(device))
-    module, lines = attention_module(channels).to(device, dtype), axis_lines(voxels)
-    x = torch.randn(len(voxels), channels, device=device, dtype=dtype)
-    return step(lambda x: module(x, lines), x), len(voxels)
 
 
 # --- images

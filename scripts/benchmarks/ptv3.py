@@ -1,16 +1,13 @@
-"""Point Transformer V3 and Utonia against the published formulation, and Hilbert codes against arrays of bits.
-
-On a GPU, points per second and memory of forward and of a training step.
-"""
+"""Point Transformer V3 and Utonia against the published formulation, and Hilbert codes against arrays of bits."""
 
 from collections.abc import Callable
 from copy import deepcopy
 
 import torch
 from benchmarks.conv import surface_voxels
-from benchmarks.harness import Row, gpu_row, measure
+from benchmarks.harness import Row, measure
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
 from pcseg.backbones.points.ptv3 import Utonia
 from pcseg.backbones.points.ptv3_blocks import PatchAttention, PTv3Block
@@ -21,18 +18,10 @@ from pcseg.ops.serialization import MAX_DEPTH, Curve, encode
 PATCH_SIZES = (1024, 128)
 NUM_CODES = 100_000
 PUBLISHED = "published formulation: N x K weights in memory, codes bit by bit; our convolution in both"
-GPU_VOXELS = (100_000, 400_000)
 
 
 def run() -> list[Row]:
-    rows = [codes()]
-    for patch_size in PATCH_SIZES:
-        rows.append(forward(patch_size))
-    rows += utonia()
-    if torch.cuda.is_available():
-        for voxels in GPU_VOXELS:
-            rows += on_gpu(voxels)
-    return rows
+    return [codes(), *(forward(patch_size) for patch_size in PATCH_SIZES), *utonia()]
 
 
 def codes() -> Row:
@@ -179,25 +168,3 @@ def hilbert_of_bits(grid_pos: Tensor, depth: int) -> Tensor:
         gray[:, step + 1] ^= gray[:, step]
     weights = 1 << torch.arange(3 * depth - 1, -1, -1)
     return (gray.long() * weights).sum(1)
-
-
-def on_gpu(num_voxels: int) -> list[Row]:
-    """Measure points per second and peak memory of the base model in bfloat16, without an alternative."""
-    rooms = max(1, num_voxels // NUM_CODES)
-    grid_pos = surface_voxels()
-    clouds = [Data(x=torch.randn(len(grid_pos), 6), grid_pos=grid_pos, num_nodes=len(grid_pos))] * rooms
-    batch = Batch.from_data_list(clouds).to("cuda")
-    model = PTv3(6).to("cuda")
-
-    def forward() -> None:
-        model.eval()
-        with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16):
-            model(batch)
-
-    def step() -> None:
-        model.train().zero_grad()
-        with torch.autocast("cuda", torch.bfloat16):
-            model(batch)[0].x.float().square().mean().backward()
-
-    calls = {"forward": forward, "step": step}
-    return [gpu_row(f"base model, {name}", call, points=len(batch.x)) for name, call in calls.items()]
