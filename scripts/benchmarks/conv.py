@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from importlib.util import find_spec
 
+import numpy as np
 import torch
 from benchmarks.harness import Row, measure
 from torch import Tensor
@@ -14,9 +15,6 @@ from pcseg.ops.sparse_conv import sparse_conv
 from pcseg.ops.voxels import VoxelSet
 
 NUM_VOXELS = 100_000
-GRID_SIZE = 0.02
-SIZE = (7.0, 5.0, 2.8)
-NOISE = 0.003
 # kernel size, input channels, output channels
 CASES = ((3, 32, 32), (3, 64, 64), (5, 6, 32))
 
@@ -29,7 +27,7 @@ def run() -> list[Row]:
     Convention:
         The CPU path of spconv adds to shared rows without a lock, so its results are correct on one thread only.
     """
-    grid_pos = surface_voxels()
+    grid_pos = shuffled_voxels()
     rows = []
     for size, channels, out_channels in CASES:
         x = torch.randn(len(grid_pos), channels)
@@ -114,29 +112,28 @@ def check_equal(layer: Layer, theirs: Layer, x: Tensor, weight: Tensor) -> None:
     torch.set_num_threads(threads)
 
 
-def surface_voxels() -> Tensor:
-    """Return voxels ``(N, 3)`` in random order of the noisy surfaces of a room with boxes in it."""
-    generator = torch.Generator().manual_seed(0)
-    length, width, _ = SIZE
-    x, y, z = torch.eye(3, dtype=torch.float64) * torch.tensor(SIZE)
-    none = torch.zeros(3, dtype=torch.float64)
-    faces = [(none, x, y), (z, x, y), (none, x, z), (y, x, z), (none, y, z), (x, y, z)]
-    for _ in range(14):
-        angle, *position, a, b, c = torch.rand(6, generator=generator).tolist()
-        corner = torch.tensor([position[0] * (length - 1), position[1] * (width - 1), 0], dtype=torch.float64)
-        cosine, sine = math.cos(2 * math.pi * angle), math.sin(2 * math.pi * angle)
-        u = torch.tensor([cosine, sine, 0], dtype=torch.float64) * (0.3 + 1.2 * a)
-        v = torch.tensor([-sine, cosine, 0], dtype=torch.float64) * (0.3 + 0.6 * b)
-        w = torch.tensor([0, 0, 0.3 + 1.2 * c], dtype=torch.float64)
-        faces += [(corner + w, u, v), (corner, u, w), (corner, v, w), (corner + v, u, w), (corner + u, v, w)]
-    points = []
-    for corner, u, v in faces:
-        number = int(4 * u.norm() * v.norm() / GRID_SIZE**2)
-        across = torch.rand(number, 2, generator=generator, dtype=torch.float64)
-        points.append(corner + across[:, :1] * u + across[:, 1:] * v)
-    scanned = torch.cat(points)
-    scanned += NOISE * torch.randn(scanned.shape, generator=generator, dtype=torch.float64)
-    voxels = torch.floor(scanned / GRID_SIZE).int()
-    voxels = (voxels - voxels.amin(0)).unique(dim=0)
-    nearest = voxels.double().norm(dim=1).argsort()[:NUM_VOXELS]
-    return voxels[nearest[torch.randperm(len(nearest), generator=generator)]]
+def shuffled_voxels() -> Tensor:
+    """Return :func:`surface_voxels` in random order, ``(NUM_VOXELS, 3)``."""
+    order = torch.randperm(NUM_VOXELS, generator=torch.Generator().manual_seed(0))
+    return surface_voxels(0, NUM_VOXELS)[order]
+
+
+def surface_voxels(seed: int, count: int) -> Tensor:
+    """Return ``count`` voxels of floor, ceiling, walls and boxes with noise, ``(count, 3)`` int32."""
+    rng = np.random.default_rng(seed)
+    scale = (count / 100_000) ** 0.5
+    low = np.concatenate([np.zeros((1, 3)), rng.random((14, 3)) * (160, 120, 0)]) * scale
+    high = low + np.concatenate([[[240, 190, 60]], rng.random((14, 3)) * 30 + 8]) * scale
+    parts = []
+    for a, b in zip(low, high):
+        for axis in range(3):
+            for end in (a, b):
+                points = a + rng.random((int(5 * np.prod(np.delete(b - a, axis))) + 8, 3)) * (b - a)
+                points[:, axis] = end[axis]
+                parts.append(points)
+    pos = np.concatenate(parts)
+    cells = (pos + rng.normal(0, 0.16, pos.shape) + 8).astype(np.int64)
+    cells = np.unique(np.ravel_multi_index(cells.T, (512,) * 3))
+    voxels = np.stack(np.unravel_index(cells, (512,) * 3), 1).astype(np.int32)
+    distance = np.square(voxels - voxels[len(voxels) // 2]).sum(1)
+    return torch.from_numpy(voxels[np.sort(np.argsort(distance)[:count])])

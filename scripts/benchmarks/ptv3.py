@@ -4,7 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 
 import torch
-from benchmarks.conv import surface_voxels
+from benchmarks.conv import shuffled_voxels
 from benchmarks.harness import Row, measure
 from torch import Tensor
 from torch_geometric.data import Data
@@ -38,7 +38,7 @@ def codes() -> Row:
 
 def forward(patch_size: int) -> Row:
     """Measure the base model in evaluation, kernel maps and curves included."""
-    grid_pos = surface_voxels()
+    grid_pos = shuffled_voxels()
     torch.manual_seed(0)
     model = PTv3(6, patch_size=patch_size).eval()
     x = torch.randn(len(grid_pos), 6)
@@ -61,7 +61,7 @@ def forward(patch_size: int) -> Row:
 
 def utonia() -> list[Row]:
     """Measure the base encoder of Utonia, and the cost of its rotary embeddings."""
-    grid_pos = surface_voxels()
+    grid_pos = shuffled_voxels()
     torch.manual_seed(0)
     model = Utonia(9).eval()
     batch = Data(

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu.workload import Setting, Step, plain_convolutions, room
+from benchmarks.conv import surface_voxels
+from gpu.workload import Setting, Step, plain_convolutions
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pcseg.data.sample import Sample
@@ -242,7 +243,7 @@ def heads(setting: Setting) -> dict[str, Any]:
 
 def prediction(setting: Setting) -> dict[str, Any]:
     """Milliseconds per scene in fp32, TF32 and bf16, and the share of equal labels."""
-    pos = 0.05 * room(0, setting.voxels).numpy().astype(np.float32)
+    pos = 0.05 * surface_voxels(0, setting.voxels).numpy().astype(np.float32)
     zeros = np.zeros(len(pos), np.int16)
     scene = Sample(
         name="room", pos=pos, color=np.zeros_like(pos), label=zeros, instance=zeros.astype(np.int32)

@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from benchmarks.conv import surface_voxels
 from torch import Tensor
 
 from pcseg.backbones.points.ptv3 import ptv3_base
@@ -68,7 +69,7 @@ class Setting:
 
     def batch(self) -> Any:
         """Return rooms of voxels; every step builds its kernel maps."""
-        rooms = [room(seed, self.voxels) for seed in range(self.clouds)]
+        rooms = [surface_voxels(seed, self.voxels) for seed in range(self.clouds)]
         grid_pos, ptr = torch.cat(rooms).to(self.device), torch.tensor([0, *map(len, rooms)]).cumsum(0)
         x = torch.randn(len(grid_pos), 4, generator=torch.Generator().manual_seed(0)).to(self.device)
         y = torch.arange(len(grid_pos), device=self.device) % (CLASSES + 1) - 1
@@ -93,27 +94,6 @@ class Setting:
             self.wait()
             times.append(1000 * (time.perf_counter() - start))
         return round(float(np.median(times[first:])), 3)
-
-
-def room(seed: int, count: int) -> Tensor:
-    """Return ``count`` voxels of floor, ceiling, walls and boxes with noise, ``(count, 3)`` int32."""
-    rng = np.random.default_rng(seed)
-    scale = (count / 100_000) ** 0.5
-    low = np.concatenate([np.zeros((1, 3)), rng.random((14, 3)) * (160, 120, 0)]) * scale
-    high = low + np.concatenate([[[240, 190, 60]], rng.random((14, 3)) * 30 + 8]) * scale
-    parts = []
-    for a, b in zip(low, high):
-        for axis in range(3):
-            for end in (a, b):
-                points = a + rng.random((int(5 * np.prod(np.delete(b - a, axis))) + 8, 3)) * (b - a)
-                points[:, axis] = end[axis]
-                parts.append(points)
-    pos = np.concatenate(parts)
-    cells = (pos + rng.normal(0, 0.16, pos.shape) + 8).astype(np.int64)
-    cells = np.unique(np.ravel_multi_index(cells.T, (512,) * 3))
-    voxels = np.stack(np.unravel_index(cells, (512,) * 3), 1).astype(np.int32)
-    distance = np.square(voxels - voxels[len(voxels) // 2]).sum(1)
-    return torch.from_numpy(voxels[np.sort(np.argsort(distance)[:count])])
 
 
 class Step:

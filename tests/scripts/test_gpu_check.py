@@ -7,8 +7,9 @@ from pathlib import Path
 
 import gpu_check
 import pytest
+from benchmarks.conv import surface_voxels
 from gpu.items import ITEMS
-from gpu.workload import Setting, room
+from gpu.workload import Setting
 from helpers.printed_commands import run_apart
 
 from pcseg.errors import UserError
@@ -75,6 +76,6 @@ def test_the_script_in_processes(tmp_path: Path) -> None:
 
 def test_rooms_look_like_rooms() -> None:
     """As many distinct voxels as asked for, sorted by position."""
-    voxels = room(0, 2000)
+    voxels = surface_voxels(0, 2000)
     assert voxels.shape == (2000, 3)
     assert len(voxels.unique(dim=0)) == 2000
