@@ -5,13 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from studies.harness import run_module
+from studies.shifts import shift_scores
 
 from pcseg.checkpoint import load_checkpoint
 from pcseg.cli import run
 from pcseg.data.indoor import Classes
 from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
-from pcseg.files import write_json, write_text
+from pcseg.files import write_text
+from pcseg.inference.class_sets import with_classes
 
 INTRODUCTION = """# Fine-tuning with few labeled rooms
 
@@ -62,7 +64,9 @@ def fine_tuning(
         raise UserError(f"--splits: {len(names)} rooms, but {max(numbers) + 1} are needed. Name more splits.")
     lines = ["| labeled rooms | from random weights | fine-tuned |", "|---|---|---|"]
     if classes is not None:
-        lines.append(f"| 0 |  | {100 * _untrained(ckpt, data, test_splits, classes, out):.1f} |")
+        model = with_classes(load_checkpoint(ckpt), classes)
+        rows = shift_scores(model, root=data, splits=test_splits, out=out / "shifts", names=["none"])
+        lines.append(f"| 0 |  | {100 * rows['none']['miou']:.1f} |")
     for number in numbers:
         scores: dict[bool, list[float]] = {False: [], True: []}
         for seed in range(seeds):
@@ -127,20 +131,6 @@ def _score(folder: Path, words: list[str]) -> float:
         for command in (train, score):
             run_module(command, log=folder.with_suffix(".log"))
     return json.loads(path.read_text())["scores"]["miou"]["excluded"]
-
-
-def _untrained(ckpt: Path, data: Path, splits: list[str], classes: Classes, out: Path) -> float:
-    """Return the mIoU of the model without fine-tuning."""
-    path = out / f"untrained_{load_checkpoint(ckpt).hash}.json"
-    if not path.is_file():
-        words = ["studies.shifts", str(ckpt), "--root", str(data.resolve()), "--splits", json.dumps(splits)]
-        words += ["--classes", classes, "--names", "[none]", "--out", str((out / "shifts").resolve())]
-        run_module(words, log=path.with_suffix(".log"))
-        (found,) = (out / "shifts").glob(
-            f"{load_checkpoint(ckpt).hash}_{Manifest.read(data).hash}_*/none.json"
-        )
-        write_json(path, json.loads(found.read_text()))
-    return json.loads(path.read_text())["miou"]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-import torch
+from studies.shifts import count_points
 
 from pcseg.checkpoint import load_checkpoint
 from pcseg.cli import run
@@ -13,8 +13,6 @@ from pcseg.data.transforms.geometry import rotation, turn
 from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import training_argument
 from pcseg.files import write_text
-from pcseg.inference.clouds import in_axes_of
-from pcseg.inference.points import predict_scene
 from pcseg.metrics.confusion import ConfusionMatrix
 
 INTRODUCTION = """# Rotated rooms
@@ -53,14 +51,7 @@ def rotated_rooms(
         for entry in entries_in(Manifest.read(folder), splits, root=folder):
             room = load_sample(open_scene(folder, entry, model), name=entry.name)
             for angle, matrix in matrices.items():
-                sample = turn(room, rotation("z", np.deg2rad(angle)))
-                found = predict_scene(
-                    model.network,
-                    in_axes_of(model, sample),
-                    grid_size=model.grid_size,
-                    features=model.features,
-                )
-                matrix.update(torch.from_numpy(found.label).long(), torch.from_numpy(np.array(room.label)))
+                count_points(matrix, model, turn(room, rotation("z", np.deg2rad(angle))))
         scores = [f"{100 * matrix.mean_iou():.1f}" for matrix in matrices.values()]
         axes = "estimated" if model.card.room_axes else "of the file"
         lines.append("| " + " | ".join(["/".join(ckpt.parts[-3:-1]), axes, *scores]) + " |")

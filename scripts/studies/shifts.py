@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +11,11 @@ import torch
 from pcseg.checkpoint import LoadedModel, load_checkpoint
 from pcseg.cli import run
 from pcseg.data.indoor import Classes
-from pcseg.data.manifest import Manifest, verified_scene
+from pcseg.data.manifest import Manifest
 from pcseg.data.sample import Sample, load_sample
 from pcseg.data.transforms import RandomSpacing
 from pcseg.data.transforms.geometry import rotation, turn
-from pcseg.evaluation.points import entries_in
+from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import training_argument
 from pcseg.files import write_json, write_text
 from pcseg.inference.class_sets import with_classes
@@ -127,34 +126,50 @@ def shifts(
     model = model if classes is None else with_classes(model, classes)
     root = root or Path(training_argument(model, "root", option="--root"))
     splits = splits or list(training_argument(model, "test_splits", option="--splits"))
+    rows = shift_scores(model, root=root, splits=splits, out=out, names=names, most=most)
+    table = _table(rows)
+    if report is not None:
+        manifest = Manifest.read(root)
+        count = len(entries_in(manifest, splits, root=root)[:most])
+        scenes = f"{count} scenes of {', '.join(splits)} ({manifest.release}), model {model.hash}.\n\n"
+        write_text(report, INTRODUCTION + scenes + table)
+    return table
+
+
+def shift_scores(
+    model: LoadedModel,
+    *,
+    root: Path,
+    splits: list[str],
+    out: Path,
+    names: list[str] | None = None,
+    most: int | None = None,
+) -> dict[str, dict[str, float]]:
+    """Return accuracy and mIoU of a model under every shift; the arguments are those of :func:`shifts`."""
     manifest = Manifest.read(root)
     entries = entries_in(manifest, splits, root=root)[:most]
     folder = out / f"{model.hash}_{manifest.hash}_{'_'.join(splits)}_{len(entries)}_{model.schema.name}"
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, float]] = {}
     for name in names or SHIFTS:
         change = SHIFTS[name][0]
         path = folder / f"{name.replace(' ', '_')}.json"
         if not path.is_file():
             matrix = ConfusionMatrix(model.schema.num_classes)
             for number, entry in enumerate(entries):
-                scene = verified_scene(root, entry)
-                model.schema.require_same(scene.schema, this=str(model.path), that=str(scene.path))
-                sample = change(load_sample(scene, name=entry.name), model, np.random.default_rng(number))
-                found = predict_scene(
-                    model.network,
-                    in_axes_of(model, sample),
-                    grid_size=model.grid_size,
-                    features=model.features,
-                )
-                matrix.update(torch.from_numpy(found.label), torch.from_numpy(np.array(sample.label)))
+                scene = load_sample(open_scene(root, entry, model), name=entry.name)
+                count_points(matrix, model, change(scene, model, np.random.default_rng(number)))
             write_json(path, {"accuracy": matrix.overall_accuracy(), "miou": matrix.mean_iou()})
         rows[name] = json.loads(path.read_text())
         print(f"{name}: {rows[name]}", flush=True)
-    table = _table(rows)
-    if report is not None:
-        scenes = f"{len(entries)} scenes of {', '.join(splits)} ({manifest.release}), model {model.hash}.\n\n"
-        write_text(report, INTRODUCTION + scenes + table)
-    return table
+    return rows
+
+
+def count_points(matrix: ConfusionMatrix, model: LoadedModel, scene: Sample) -> None:
+    """Predict a scene and add its points to ``matrix``."""
+    found = predict_scene(
+        model.network, in_axes_of(model, scene), grid_size=model.grid_size, features=model.features
+    )
+    matrix.update(torch.from_numpy(found.label).long(), torch.from_numpy(np.array(scene.label)))
 
 
 def _table(rows: Mapping[str, Mapping[str, float]]) -> str:
