@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from benchmarks.headless import browse, wait_for_screenshot
-from helpers.browsers import free_port, needs_chromium
+from helpers.browsers import browse, free_port, needs_chromium, wait_for_screenshot
 from helpers.view_rooms import EXPLAINED as ROOM
 from helpers.view_rooms import explained_room, share_of
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.headless import browse, screenshot
-from helpers.browsers import center_of, needs_chromium
+from helpers.browsers import browse, center_of, needs_chromium, screenshot
 from helpers.view_rooms import EXPLAINED as ROOM
 from helpers.view_rooms import share_of
 from playwright.sync_api import Page
