@@ -105,14 +105,16 @@ def photograph(
     out: Path, plan: RoomPlan, *, settings: Settings, pictures: Pictures, threads: int = 0
 ) -> None:
     """Render all frames of one room; its folder appears only when it is complete."""
-    from data_prep.synthetic.camera import Lens, choose_poses, find_exposure, take_view
+    from data_prep.synthetic.camera import Lens, choose_poses, take_view, world_rays
+    from data_prep.synthetic.lighting import find_exposure
     from data_prep.synthetic.room_types import build_room
 
     model = build_room(plan.build_seed, plan.room_type)
     lens = Lens(width=pictures.width, height=pictures.height, focal=pictures.focal)
     rng = np.random.default_rng([plan.scan_seed, pictures.version])
     poses = choose_poses(model, lens, count=pictures.frames, rng=rng, threads=threads)
-    exposure = find_exposure(model, poses, lens, rng, threads=threads)
+    looks = ((pose[:3, 3], world_rays(lens, pose, step=lens.width // 20)) for pose in poses)
+    exposure = find_exposure(model, looks, rng, threads)
     label = np.array([S3DIS.names.index(name) + 1 for name in model.labels] + [0], np.uint8)
     placed = placement(plan, settings)
     folder = room_folder(out, plan)

@@ -204,7 +204,8 @@ def _write_scannet(
     from data_prep.synthetic.scanner import sweep_room
     from data_prep.synthetic.scannet_raw import write_scan, write_test_scan
 
-    mesh = mesh_sweeps(sweep_room(model, points=settings.points, seed=plan.scan_seed, threads=threads))
+    rng = np.random.default_rng(plan.scan_seed)
+    mesh = mesh_sweeps(sweep_room(model, points=settings.points, rng=rng, threads=threads))
     degrees = plan.scan_seed % 360 if settings.yaw is None else settings.yaw
     if SCANNET_SPLITS.get(plan.area) == "test":
         write_test_scan(folder, mesh, yaw=np.radians(degrees))

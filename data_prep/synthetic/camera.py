@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from data_prep.synthetic.lighting import shade
+from data_prep.synthetic.lighting import compress_bright, look
 from data_prep.synthetic.model import RoomModel
-from data_prep.synthetic.scanner import EXPOSURE, choose_stations
+from data_prep.synthetic.scanner import choose_stations
 
 CLEARANCE = 0.25
 """Minimum distance of a lens from surfaces in meters."""
@@ -93,10 +93,9 @@ def choose_poses(
 ) -> list[np.ndarray]:
     """Choose ``count`` upright poses, each for the surfaces that the earlier ones do not see."""
     poses = [pose for place in _free_places(model, rng, threads) for pose in _around(place, rng)]
-    directions = lens.rays(step=max(lens.width // 40, 1))
     seen, clear = [], []
     for pose in poses:
-        rays = directions.reshape(-1, 3) @ pose[:3, :3].T.astype(np.float32)
+        rays = world_rays(lens, pose, step=lens.width // 40)
         distance = model.cast(pose[:3, 3], rays, threads=threads).distance
         depth = np.where(np.isfinite(distance), distance, 0)
         clear.append(np.median(depth) > NEAR)
@@ -138,19 +137,9 @@ def _around(place: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     ]
 
 
-def find_exposure(
-    model: RoomModel, poses: list[np.ndarray], lens: Lens, rng: np.random.Generator, *, threads: int = 0
-) -> float:
-    """Return the factor of the light in all pictures of a room."""
-    directions = lens.rays(step=max(lens.width // 20, 1)).reshape(-1, 3)
-    light = []
-    for pose in poses:
-        rays = directions @ pose[:3, :3].T.astype(np.float32)
-        hits = model.cast(pose[:3, 3], rays, threads=threads)
-        found = np.flatnonzero(hits.surface >= 0)
-        place = pose[:3, 3] + hits.distance[found, None] * rays[found]
-        light.append(shade(model, place, hits.normal[found], rng, threads=threads))
-    return EXPOSURE / float(np.concatenate(light).mean())
+def world_rays(lens: Lens, pose: np.ndarray, *, step: int = 1) -> np.ndarray:
+    """Return the rays of a lens at a pose in the room, ``(n, 3)`` float32."""
+    return lens.rays(step=max(step, 1)).reshape(-1, 3) @ pose[:3, :3].T.astype(np.float32)
 
 
 def take_view(
@@ -184,24 +173,15 @@ def _look(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return depth, surface and reflected light of every pixel."""
     shape = (lens.height, lens.width)
-    rays = lens.rays().reshape(-1, 3) @ pose[:3, :3].T.astype(np.float32)
-    hits = model.cast(pose[:3, 3], rays, threads=threads)
-    found = np.flatnonzero(hits.surface >= 0)
-    place = pose[:3, 3] + hits.distance[found, None] * rays[found]
-    light = np.zeros((len(rays), 3), np.float32)
-    light[found] = shade(model, place, hits.normal[found], rng, threads=threads)
+    hits, found, place, reflected = look(model, pose[:3, 3], world_rays(lens, pose), rng, threads)
+    light = np.zeros((lens.height * lens.width, 3), np.float32)
+    light[found] = reflected
     surface = hits.surface.reshape(shape)
     light = _soften(light.reshape(*shape, 3), surface).reshape(-1, 3)
-    color = np.ones((len(rays), 3), np.float32)  # daylight where a ray leaves the room
+    color = np.ones_like(light)  # daylight where a ray leaves the room
     color[found] = model.albedo(place, hits.normal[found], hits.surface[found]) * light[found]
     depth = np.where(hits.surface >= 0, hits.distance, 0).astype(np.float32)
     return depth.reshape(shape), surface, color.reshape(*shape, 3)
-
-
-def compress_bright(color: np.ndarray) -> np.ndarray:
-    """Compress bright colors to at most 1."""
-    bright = np.maximum(color - 0.7, 0)
-    return np.minimum(color, 0.7) + 0.3 * (1 - np.exp(-bright / 0.3))
 
 
 def _blurred(color: np.ndarray) -> np.ndarray:

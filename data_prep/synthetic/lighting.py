@@ -1,11 +1,43 @@
 """Light on surfaces: lamps and windows with shadows, light reflected by walls, dark corners."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from data_prep.synthetic.model import RoomModel
+from data_prep.synthetic.model import Hits, RoomModel
 
 LAMP_SIZE = (0.5, 0.5, 0.05)
 """Distance between the spots of a lamp in meters."""
+
+EXPOSURE = 0.8
+"""Brightness in the camera of a white surface in the mean light of the room."""
+
+
+def look(
+    model: RoomModel, eye: np.ndarray, rays: np.ndarray, rng: np.random.Generator, threads: int
+) -> tuple[Hits, np.ndarray, np.ndarray, np.ndarray]:
+    """Cast rays ``(n, 3)``; return their hits, the rows that hit, and the positions and light ``(m, 3)`` of these."""
+    hits = model.cast(eye, rays, threads=threads)
+    found = np.flatnonzero(hits.surface >= 0)
+    place = eye + hits.distance[found, None] * rays[found]
+    return hits, found, place, shade(model, place, hits.normal[found], rng, threads=threads)
+
+
+def find_exposure(
+    model: RoomModel,
+    looks: Iterable[tuple[np.ndarray, np.ndarray]],
+    rng: np.random.Generator,
+    threads: int,
+) -> float:
+    """Return the factor of the light for all pictures of a room, from some rays of each position in ``looks``."""
+    light = [look(model, eye, rays, rng, threads)[3] for eye, rays in looks]
+    return EXPOSURE / float(np.concatenate(light).mean())
+
+
+def compress_bright(color: np.ndarray) -> np.ndarray:
+    """Compress bright colors to at most 1."""
+    bright = np.maximum(color - 0.7, 0)
+    return np.minimum(color, 0.7) + 0.3 * (1 - np.exp(-bright / 0.3))
 
 
 def shade(

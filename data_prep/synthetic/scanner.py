@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.synthetic.lighting import shade
+from data_prep.synthetic.lighting import compress_bright, find_exposure, look
 from data_prep.synthetic.model import RoomModel
 
 LOWEST, HIGHEST = np.radians(-62.0), np.radians(54.0)
@@ -12,9 +12,6 @@ LOWEST, HIGHEST = np.radians(-62.0), np.radians(54.0)
 
 MIXED = 0.2
 """Share of the returns at the edge of an object that lie between it and its background."""
-
-EXPOSURE = 0.8
-"""Brightness in the camera of a white surface in the mean light of the room."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +55,19 @@ def scan_room(model: RoomModel, *, points: int, seed: int, threads: int = 0) -> 
         Points in the order in which they were measured.
     """
     rng = np.random.default_rng(seed)
-    sweeps = _sweep_all(model, points, rng, threads)
+    sweeps = sweep_room(model, points=points, rng=rng, threads=threads)
     parts = [(sweep.pos, sweep.color, sweep.instance) for sweep in sweeps]
     pos, color, instance = (np.concatenate(columns) for columns in zip(*parts))
     kept = np.sort(rng.permutation(len(pos))[:points])
     return Scan(pos[kept], color[kept], instance[kept])
 
 
-def sweep_room(model: RoomModel, *, points: int, seed: int, threads: int = 0) -> list[Sweep]:
+def sweep_room(model: RoomModel, *, points: int, rng: np.random.Generator, threads: int = 0) -> list[Sweep]:
     """Return the sweeps of :func:`scan_room`, one per station, with all returns and their rays."""
-    return _sweep_all(model, points, np.random.default_rng(seed), threads)
-
-
-def _sweep_all(model: RoomModel, points: int, rng: np.random.Generator, threads: int) -> list[Sweep]:
     stations = choose_stations(model, rng)
     rays = int(np.ceil(1.3 * points / len(stations)))
-    exposure = _exposure(model, stations, rng, threads)
+    looks = ((station, scan_directions(20, 40, rng)) for station in stations)
+    exposure = find_exposure(model, looks, rng, threads)
     return [_sweep(model, station, rays, exposure, rng, threads) for station in stations]
 
 
@@ -104,13 +98,10 @@ def _sweep(
     """Scan one turn of at most ``rays`` rays."""
     columns = max(4, int(np.sqrt(rays * 2 * np.pi / (HIGHEST - LOWEST))))
     directions = scan_directions(rays // columns, columns, rng)
-    hits = model.cast(station, directions, threads=threads)
-    surface = hits.surface
-    found = np.flatnonzero(surface >= 0)
-    place = station + hits.distance[found, None] * directions[found]
-    normal = hits.normal[found]
+    hits, found, place, reflected = look(model, station, directions, rng, threads)
+    surface, normal = hits.surface, hits.normal[found]
     light = np.zeros((len(directions), 3), np.float32)
-    light[found] = shade(model, place, normal, rng, threads=threads)
+    light[found] = reflected
     light = _soften(_soften(light, surface, 1), surface, columns)
     color = np.zeros_like(light)
     color[found] = model.albedo(place, normal, surface[found]) * light[found]
@@ -120,7 +111,7 @@ def _sweep(
     color += weight[:, None] * (color[partner] - color)
     color = _misplace(color, surface, columns, int(rng.integers(-1, 2)))
     color = color[found] * exposure * rng.normal(1, 0.035) * rng.normal(1, 0.012, 3)
-    color = _compress_bright(color) + rng.normal(0, 0.012, (len(found), 1))
+    color = compress_bright(color) + rng.normal(0, 0.012, (len(found), 1))
 
     range_noise = rng.normal(0, 0.001 + 0.0005 * distance[found])
     pos = station + (distance[found] + range_noise)[:, None] * directions[found].astype(np.float64)
@@ -128,24 +119,6 @@ def _sweep(
     color = np.clip(np.rint(color * 255), 0, 255).astype(np.uint8)
     instance = model.surface_instance[surface[nearer[found]]]
     return Sweep(station, columns, found[kept], pos[kept], color[kept], instance[kept])
-
-
-def _exposure(model: RoomModel, stations: np.ndarray, rng: np.random.Generator, threads: int) -> float:
-    """Return the factor of the light in all sweeps, from a few hundred rays of each station."""
-    light = []
-    for station in stations:
-        directions = scan_directions(20, 40, rng)
-        hits = model.cast(station, directions, threads=threads)
-        found = hits.surface >= 0
-        place = station + hits.distance[found, None] * directions[found]
-        light.append(shade(model, place, hits.normal[found], rng, threads=threads))
-    return EXPOSURE / float(np.concatenate(light).mean())
-
-
-def _compress_bright(color: np.ndarray) -> np.ndarray:
-    """Compress bright colors to at most 1."""
-    bright = np.maximum(color - 0.7, 0)
-    return np.minimum(color, 0.7) + 0.3 * (1 - np.exp(-bright / 0.3))
 
 
 def scan_directions(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:

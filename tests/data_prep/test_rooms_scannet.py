@@ -57,7 +57,7 @@ def model() -> RoomModel:
 
 @pytest.fixture(scope="module")
 def sweeps(model: RoomModel) -> list[Sweep]:
-    return sweep_room(model, points=20_000, seed=1)
+    return sweep_room(model, points=20_000, rng=np.random.default_rng(1))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,8 @@ def test_prepared_rooms_have_their_classes_by_name(building: Path, tmp_path: Pat
     for area in range(1, 6):
         (plan,) = plan_area(3, area, 1)
         model = build_room(plan.build_seed, plan.room_type)
-        mesh = mesh_sweeps(sweep_room(model, points=POINTS, seed=plan.scan_seed, threads=1))
+        rng = np.random.default_rng(plan.scan_seed)
+        mesh = mesh_sweeps(sweep_room(model, points=POINTS, rng=rng, threads=1))
         truth = np.array(model.labels)[mesh.instance]
         (path,) = (tmp_path / "20").glob(f"*/{scan_name(plan)}.h5")
         small, large = read_scene(path), read_scene(tmp_path / "200" / path.parent.name / path.name)
