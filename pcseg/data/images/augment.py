@@ -15,10 +15,8 @@ from pcseg.labels import IGNORE_INDEX
 class Augmentation:
     """Random scale, crop, mirror image and colors of a training image.
 
-    The fields are options of :class:`~pcseg.data.images.image_data.ImageData`, which describes them.
-
-    Raises:
-        UserError: A value out of range.
+    The fields are options of :class:`~pcseg.data.images.image_data.ImageData`, which describes them and checks the
+    range of each.
     """
 
     crop_size: tuple[int, int]
@@ -31,19 +29,10 @@ class Augmentation:
     hue_jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        pixels, sides = "Give a length of at least 1 pixel, or null.", self.short_sides
-        scale = "Give the smallest and the largest factor, both above 0."
-        checks = {
-            "crop_size": (min(self.crop_size) >= 1, "Give a height and a width of at least 1 pixel."),
-            "scales": (0 < self.scales[0] <= self.scales[1], scale),
-            "scale_step": (self.scale_step is None or self.scale_step > 0, "Give a step above 0, or null."),
-            "base_size": (self.base_size is None or self.base_size >= 1, pixels),
-            "short_sides": (sides is None or min(sides, default=0) >= 1, pixels),
-            "color_jitter": (0 <= self.color_jitter < 1, "Give a strength from 0 to below 1."),
-            "hue_jitter": (0 <= self.hue_jitter <= 180, "Give an angle from 0 to 180 degrees."),
-        }
-        for name, (valid, choose) in checks.items():
-            require(valid, f"data.{name}", getattr(self, name), choose)
+        order = "Give the smallest and the largest factor, both above 0."
+        require(self.scales[0] <= self.scales[1], "data.scales", self.scales, order)
+        angle = "Give an angle from 0 to 180 degrees."
+        require(0 <= self.hue_jitter <= 180, "data.hue_jitter", self.hue_jitter, angle)
 
     def __call__(
         self, image: np.ndarray, label: np.ndarray, fill: Sequence[float], rng: np.random.Generator

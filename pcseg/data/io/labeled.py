@@ -12,8 +12,8 @@ from pcseg.data.io.labels import FIELDS, LABEL_FIELD, PointLabels
 from pcseg.data.io.las import open_las
 from pcseg.data.io.las_labels import write_las
 from pcseg.data.io.ply import parse_header
-from pcseg.data.io.ply_rows import LONGEST_HEADER, binary_vertices
 from pcseg.data.io.record_labels import write_hdf5, write_npy, write_npz, write_pcd, write_ply
+from pcseg.data.io.rows import LONGEST_HEADER, binary_vertices
 from pcseg.data.io.text import read_text
 from pcseg.data.io.text_labels import point_lines, write_text
 from pcseg.errors import UserError

@@ -11,7 +11,7 @@ from pcseg.data.io.arrays import NAMES, from_arrays
 from pcseg.data.io.clouds import named, require_readable
 from pcseg.data.io.columns import PointTable, normalize_name, parse_names
 from pcseg.data.io.las import open_las
-from pcseg.data.io.ply_rows import binary_vertices
+from pcseg.data.io.rows import Rows, binary_vertices
 from pcseg.errors import UserError, reason
 
 PART = 2_000_000
@@ -59,48 +59,18 @@ def open_parts(path: Path, *, columns: str | None = None) -> PartedFile:
 
         chunk = 50_000 if file.header.are_points_compressed else 1  # of all usual writers
         return PartedFile(path=path, count=file.header.point_count, tables=las_tables, chunk=chunk)
-    vertices = binary_vertices(path) if suffix == ".ply" else None
-    if vertices is not None:
-        rows = Rows(path=path, start=vertices.start, kind=vertices.kind, count=vertices.count)
+    rows = binary_vertices(path) if suffix == ".ply" else None
+    if rows is not None:
 
         def ply_tables(part: int, every: int) -> Iterator[PointTable]:
             for table in rows.parts(part, every):
                 yield named(PointTable(columns={n: table[n] for n in table.dtype.names or ()}), names, path)
 
-        return PartedFile(path=path, count=vertices.count, tables=ply_tables)
+        return PartedFile(path=path, count=rows.count, tables=ply_tables)
     if suffix in (".npy", ".npz"):
         return _open_arrays(path, names)
     advice = "Write it as binary PLY without lists" if suffix == ".ply" else "Convert it to LAZ or binary PLY"
     raise UserError(f"{path}: too large for --memory, and {suffix} is not read in parts. {advice}.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """``count`` records of type ``kind`` in a file from offset ``start`` on."""
-
-    path: Path
-    start: int
-    kind: np.dtype
-    count: int
-
-    def parts(self, part: int, every: int) -> Iterator[np.ndarray]:
-        """Yield the first ``part`` of each ``every`` records.
-
-        Raises:
-            UserError: The file is too short.
-        """
-        with self.path.open("rb") as stream:
-            for first in range(0, self.count, every):
-                stream.seek(self.start + first * self.kind.itemsize)
-                size = min(part, self.count - first)
-                data = stream.read(size * self.kind.itemsize)
-                if len(data) < size * self.kind.itemsize:
-                    held = first + len(data) // self.kind.itemsize
-                    raise UserError(
-                        f"{self.path}: announces {self.count} points but holds {held}. The file is damaged. "
-                        "Export it again."
-                    )
-                yield np.frombuffer(data, self.kind)
 
 
 def _open_arrays(path: Path, names: Sequence[str]) -> PartedFile:

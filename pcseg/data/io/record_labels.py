@@ -12,7 +12,7 @@ from pcseg.data.io.arrays import find_points
 from pcseg.data.io.labels import FIELDS, PointLabels, free_names
 from pcseg.data.io.pcd import binary_rows, header_words
 from pcseg.data.io.ply import parse_header
-from pcseg.data.io.ply_rows import LONGEST_HEADER, binary_vertices
+from pcseg.data.io.rows import LONGEST_HEADER, binary_vertices
 from pcseg.data.io.text_labels import write_lines
 
 PART = 1_000_000
@@ -34,10 +34,9 @@ def write_ply(source: Path, target: Path, labels: PointLabels) -> None:
             write_lines(out, source, labels)
             return
         copy_bytes(stream, out, rows.start - header.start)
-        for start in range(0, rows.count, PART):
-            count = min(PART, rows.count - start)
-            part = np.frombuffer(stream.read(count * rows.kind.itemsize), np.uint8)
-            out.write(labels.append(part.reshape(count, -1), start, header.order).data)
+        for start, part in zip(range(0, rows.count, PART), rows.parts(PART, PART)):
+            out.write(labels.append(part.view(np.uint8).reshape(len(part), -1), start, header.order).data)
+        stream.seek(rows.start + rows.count * rows.kind.itemsize)
         shutil.copyfileobj(stream, out)
 
 

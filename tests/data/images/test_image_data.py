@@ -152,3 +152,20 @@ def test_output_beside_frames_is_no_split(tmp_path: Path) -> None:
     data = ImageData(root, **SMALL)
     assert data.reader.splits == ("Area_1", "Area_5")
     assert len(data.train_pictures) + len(data.val_pictures) == 6
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("crop_size", (0, 8)),
+        ("scale_step", 0.0),
+        ("base_size", 0),
+        ("short_sides", []),
+        ("short_sides", [300, 0]),
+        ("color_jitter", 1.0),
+        ("hue_jitter", 181),
+    ],
+)
+def test_augmentations_out_of_range_are_refused(frames: Path, option: str, value: object) -> None:
+    with pytest.raises(UserError, match=rf"^data\.{option}: "):
+        ImageData(frames, **SMALL | {option: value})
