@@ -24,7 +24,7 @@ from data_prep.parallel import NUM_PROCESSORS
 from data_prep.summary import class_table
 from data_prep.synthetic.generating import each_room, open_folder, write_text
 from pcseg.cli import run
-from pcseg.data.indoor import INDOOR, LABEL_SETS, from_indoor
+from pcseg.data.indoor import INDOOR, LABEL_SETS, LabelSet, from_indoor
 from pcseg.data.io.columns import Columns
 from pcseg.data.io.ply import write_ply
 from pcseg.errors import UserError
@@ -50,15 +50,7 @@ SIZE_SHARES = (0.6, 0.13, 0.1, 0.09, 0.08)
 
 @dataclass(frozen=True, kw_only=True)
 class ScanPlan:
-    """One scan to generate.
-
-    Attributes:
-        path: File, relative to the folder of the data set.
-        seed: Seed of building and scan.
-        sensor: Its name.
-        size: Rooms per storey, and storeys.
-        alterations: Their names.
-    """
+    """One scan to generate: its file in the data set, seed, sensor, rooms per storey and storeys, alterations."""
 
     path: Path
     seed: int
@@ -101,13 +93,7 @@ def generate(
         UserError: An unknown name, a group without names, or a folder that is not writable or has other scans.
     """
     names = choose(hold_out, only)
-    settings = {
-        "generator": GENERATOR,
-        "seed": seed,
-        "points": points,
-        "spacing": spacing,
-        "names": {k: [*v] for k, v in names.items()},
-    }
+    settings = {"generator": GENERATOR, "seed": seed, "points": points, "spacing": spacing, "names": names}
     numbers = {"train": train, "val": val, "test": test}
     plans = [plan_scan(seed, split, k, names) for split, number in numbers.items() for k in range(number)]
     choice = Choice(rooms=names["rooms"], furniture=names["furniture"], materials=names["materials"])
@@ -188,9 +174,8 @@ def scan_columns(
     return columns | {name: from_indoor(name)[label] for name in LABEL_SETS}
 
 
-def describe(label_set: str) -> str:
+def describe(label_set: LabelSet) -> str:
     """Return the description of the data set in one label set, as ``pcseg prepare folder`` reads it."""
-    schema = {str(name): schema for name, schema in LABEL_SETS.items()}[label_set]
     lines = [
         f"name: generated_{label_set}",
         "root: .",
@@ -199,7 +184,7 @@ def describe(label_set: str) -> str:
         f"fields: {{label: {label_set}}}",
     ]
     lines += ["split:", *(f"  {split}: ['{split}/*.ply']" for split in ("train", "val", "test"))]
-    lines += ["names:", *(f"  {k}: {name}" for k, name in enumerate(schema.names))]
+    lines += ["names:", *(f"  {k}: {name}" for k, name in enumerate(LABEL_SETS[label_set].names))]
     return "\n".join(lines) + "\n"
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 
 import numpy as np
 
@@ -32,33 +31,16 @@ EXPECTED = {
 
 @dataclass(frozen=True, kw_only=True)
 class SplitCheck:
-    """Result of checking a split.
+    """A split: its images, those that were read, a line per unusable image, and properties that are unusual."""
 
-    Args:
-        split: Name of the split.
-        images: Number of its images.
-        read: Number of images that were read.
-        problems: One line for each unusable image.
-        remarks: Unusual properties that are not errors.
-        pixels: Labeled pixels per class in the images that were read, ``(K,)``.
-    """
-
-    split: str
     images: int
     read: int
     problems: list[str]
     remarks: list[str]
-    pixels: np.ndarray
 
 
 def check_split(reader: ImageReader, split: str, *, limit: int | None = None, workers: int = 1) -> SplitCheck:
-    """Read the images of a split and report problems.
-
-    Args:
-        reader: Reader of the data set.
-        split: One of its splits.
-        limit: Number of images to read, evenly spread; default: all.
-        workers: Number of processes that read.
+    """Read the images of a split, or ``limit`` of them evenly spread, and report problems.
 
     Raises:
         UserError: The split is unknown or empty.
@@ -73,14 +55,8 @@ def check_split(reader: ImageReader, split: str, *, limit: int | None = None, wo
             problems.append(result)
         else:
             pixels += result
-    return SplitCheck(
-        split=split,
-        images=len(pictures),
-        read=len(chosen),
-        problems=problems,
-        remarks=_remarks(reader, split, len(pictures), pixels, whole=step == 1),
-        pixels=pixels,
-    )
+    remarks = _remarks(reader, split, len(pictures), pixels, whole=step == 1)
+    return SplitCheck(images=len(pictures), read=len(chosen), problems=problems, remarks=remarks)
 
 
 def check_image(reader: ImageReader, picture: Picture) -> np.ndarray | str:
@@ -113,5 +89,5 @@ def _remarks(reader: ImageReader, split: str, images: int, pixels: np.ndarray, *
         )
     elif absent and whole:
         more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
-        remarks.append(f"{split}: no pixels of {', '.join(islice(absent, 8))}{more}")
+        remarks.append(f"{split}: no pixels of {', '.join(absent[:8])}{more}")
     return remarks

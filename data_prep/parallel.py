@@ -32,8 +32,7 @@ class Job:
     """One scene to prepare.
 
     Args:
-        path: Path of the scene relative to the prepared folder, with ``/`` as separator.
-        source: Fingerprint of the raw files and options; a scene with the same fingerprint in the manifest is skipped.
+        path, source: As in :class:`~pcseg.data.manifest.SceneEntry`; a scene of the same source is skipped.
         size: Size of the raw files in bytes, for the remaining time.
         work: Writes the scene and returns its entry; runs in another process, so it must be picklable.
     """
@@ -50,10 +49,8 @@ class Outcome:
 
     Args:
         empty: Manifest without scenes: data set, release and schema.
-        kept: Entries of scenes in the folder that no job named.
-        dropped: Entries of scenes that no longer belong to the data.
-        skipped: Entries of unchanged scenes.
-        prepared: Entries of scenes that this run prepared.
+        kept, dropped: Scenes in the folder that no job named; those dropped no longer belong to the data.
+        skipped, prepared: Unchanged scenes, and those that this run prepared.
         failures: One line per failed scene.
     """
 
@@ -82,13 +79,10 @@ def prepare_scenes(
     """Run the jobs whose scenes are missing or outdated, and write the manifest of ``out``.
 
     Args:
-        jobs: Scenes to prepare.
-        out: The prepared folder.
         empty: Manifest without scenes: data set, release and schema.
         workers: Processes; each works on one scene at a time.
-        console: Console for progress and failures.
-        stays: Whether a scene of ``out`` that no job names stays in the manifest. Files of removed scenes are
-            not deleted.
+        stays: Whether a scene of ``out`` that no job names stays in the manifest; default: all. Files of removed
+            scenes are not deleted.
 
     Raises:
         UserError: ``out`` holds another release, or a worker process died.

@@ -24,15 +24,11 @@ class FileCheck:
 
     Args:
         name: Path under the root.
-        split: Split of the file.
-        points: Number of points.
+        points, unlabeled: Number of all points and of those without a class.
         extent: Extent in meters along x, y and z, or ``None`` without points.
         color: Smallest and largest color value, or ``None`` without colors.
         histogram: Number of points per class ``(K,)``.
-        unlabeled: Number of unlabeled points.
-        errors: Defects that make the file unusable.
-        warnings: Suspicious properties.
-        remarks: Decisions of the reader.
+        errors, warnings, remarks: Defects that make the file unusable, suspicious properties, decisions of the reader.
         content: Hash of the positions, equal for copies of a room; empty without points.
     """
 

@@ -19,20 +19,14 @@ FIELDS = ("pos", "color", "normal", "label", "instance")
 
 @dataclass(frozen=True, kw_only=True)
 class FolderSpec:
-    """The content of a description.
+    """The content of the description ``path`` of the clouds in ``root``.
 
     Args:
-        path: The YAML file.
-        root: Folder of the clouds.
-        name: Name of the data set.
-        schema: Classes.
-        values: Number of each class in the files.
+        values: Number of each class of ``schema`` in the files.
         ignore: Numbers of points without a class.
         split: Patterns of file names, relative to ``root``, of every split; ``None``: the first folder.
-        columns: Names of all columns of the files in order, as in :func:`pcseg.read_cloud`.
+        columns, units, up: As in :func:`pcseg.read_cloud` and :func:`~pcseg.data.alignment.find_frame`.
         fields: Columns of the files by our name: one, or three for ``pos``, ``color`` and ``normal``.
-        units: Unit of the files.
-        up: Axis that points up in the files.
     """
 
     path: Path
@@ -49,16 +43,9 @@ class FolderSpec:
 
     def fingerprint(self) -> str:
         """Return the settings that prepared scenes depend on besides the files."""
-        parts = (
-            self.schema.to_json(),
-            self.values,
-            self.ignore,
-            self.columns,
-            sorted(self.fields.items()),
-            self.units,
-            self.up,
-        )
-        return json.dumps(parts)
+        fields = sorted(self.fields.items())
+        schema = self.schema.to_json()
+        return json.dumps((schema, self.values, self.ignore, self.columns, fields, self.units, self.up))
 
     def label_table(self, label: np.ndarray, *, source: Path) -> np.ndarray:
         """Return the classes ``(N,)`` int16 of the numbers or names in a file; NaN is unlabeled.

@@ -37,8 +37,6 @@ class RawRoom:
     """A room of the raw release.
 
     Args:
-        area, name: The room.
-        folder: Folder of the room.
         angle: Alignment angle in degrees, ``None`` for no rotation.
         classes: Class of S3DIS, or ``unlabeled``, for other names in the files.
     """
@@ -100,13 +98,7 @@ def class_name(file: Path) -> str:
 
 
 def require_known_classes(raw: Path, rooms: Sequence[RawRoom], classes: Mapping[str, str]) -> None:
-    """Raise :class:`UserError` if object files have class names that neither S3DIS nor ``classes`` has.
-
-    Args:
-        raw: Folder of the release.
-        rooms: Its rooms.
-        classes: Class of S3DIS, or ``unlabeled``, for other names.
-    """
+    """Raise :class:`UserError` if object files have class names that neither S3DIS nor ``classes`` has."""
     wrong = sorted(name for name in classes.values() if name not in (*S3DIS.names, UNLABELED))
     if wrong:
         raise UserError(
@@ -185,9 +177,6 @@ def _read_angles(path: Path) -> dict[str, float]:
     return angles
 
 
-def _area_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and _AREA.fullmatch(path.name))
-
-
 def _has_rooms(folder: Path) -> bool:
-    return any(path.is_dir() for area in _area_folders(folder) for path in area.iterdir())
+    areas = (path for path in folder.iterdir() if path.is_dir() and _AREA.fullmatch(path.name))
+    return any(path.is_dir() for area in areas for path in area.iterdir())
