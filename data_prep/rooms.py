@@ -183,12 +183,12 @@ def _write_s3dis(
     folder: Path, model: "RoomModel", plan: RoomPlan, settings: Settings, threads: int
 ) -> np.ndarray:
     """Write a scan in the S3DIS layout; return the instance of each point."""
+    from data_prep.synthetic.model import Pose
     from data_prep.synthetic.scanner import scan_room
 
     scan = scan_room(model, points=settings.points, seed=plan.scan_seed, threads=threads)
-    turn = np.radians(settings.turn(plan.area))
-    rotation = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
-    pos = (scan.pos + plan.offset) @ rotation.T
+    turn = Pose(yaw=np.radians(settings.turn(plan.area)))
+    pos = (scan.pos + plan.offset) @ turn.rotation.T
     decimals = 3 if settings.layout == "aligned" else 6
     write_room(folder, plan.name, pos, scan.color, scan.instance, model.labels, decimals=decimals)
     if settings.damage and plan.index < KINDS:

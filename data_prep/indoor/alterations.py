@@ -7,6 +7,7 @@ import numpy as np
 
 from data_prep.indoor.returns import Scene
 from data_prep.indoor.sensors import Cloud
+from data_prep.synthetic.model import Pose
 
 ALTERATIONS: Mapping[str, float] = {"no_color": 0.15, "no_ceiling": 0.25, "partial": 0.25, "tilted": 0.4}
 """Alterations that can be held out by name, and their shares of the scans."""
@@ -25,8 +26,7 @@ def alter(cloud: Cloud, scene: Scene, names: Collection[str], rng: np.random.Gen
     if "partial" in names:
         part = _part(pos, rng)
         kept &= part if (part & kept).sum() > 1000 else True
-    yaw = rng.uniform(0, 2 * np.pi)
-    turn = np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
+    turn = Pose(yaw=rng.uniform(0, 2 * np.pi)).rotation
     if "tilted" in names:
         turn = turn @ _tilt(np.radians(rng.uniform(0, MOST_TILT)), rng.uniform(0, 2 * np.pi))
     origin = rng.uniform(-20, 20, 3) * [1, 1, rng.choice([0, 0.1])]

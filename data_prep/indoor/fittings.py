@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from data_prep.indoor.furniture import Maker, Style, labeled
+from data_prep.indoor.furniture import Maker, Style, labeled, styled
 from data_prep.synthetic import clutter, fixtures, hangings, palette, storage, tables, textures
 from data_prep.synthetic.model import Item
 from data_prep.synthetic.openings import frame
@@ -56,19 +56,11 @@ def tall_unit(rng: np.random.Generator, style: Style) -> list[Item]:
     return labeled("kitchen cabinet", storage.cupboard(rng, style.look, wide, tall))
 
 
-def fridge(rng: np.random.Generator, style: Style) -> list[Item]:
-    return labeled("refrigerator", fixtures.fridge(rng, style.look))
-
-
 def washing_machine(rng: np.random.Generator, style: Style) -> list[Item]:
     body = Material(texture=textures.metal, color=palette.jitter(rng, (0.85, 0.85, 0.85), 0.05), gloss=0.3)
     glass = Material(texture=textures.metal, color=(0.15, 0.16, 0.18), gloss=0.6)
     door = lathe([(0, 0), (0.17, 0), (0.15, 0.03), (0, 0.02)]).turned(-np.pi / 2, 0).moved((0, 0.29, 0.45))
     return [Item("appliance", top=0.85).add(body, box((0.6, 0.58, 0.85))).add(glass, door)]
-
-
-def toilet(rng: np.random.Generator, style: Style) -> list[Item]:
-    return labeled("toilet", fixtures.toilet(rng))
 
 
 def washbasin(rng: np.random.Generator, style: Style) -> list[Item]:
@@ -162,16 +154,8 @@ def board(rng: np.random.Generator, style: Style) -> list[Item]:
     return [item.add(style.look.trim, box((width * 0.6, 0.07, 0.015), (0, 0.035, 0)))]
 
 
-def picture(rng: np.random.Generator, style: Style) -> list[Item]:
-    return labeled("picture", hangings.picture(rng, style.look))
-
-
 def mirror(rng: np.random.Generator, style: Style) -> list[Item]:
     return labeled("mirror", hangings.mirror(rng, style.look, rng.uniform(0.4, 1.2)))
-
-
-def television(rng: np.random.Generator, style: Style) -> list[Item]:
-    return labeled("television", hangings.television(rng))
 
 
 def pendant(rng: np.random.Generator, style: Style) -> list[Item]:
@@ -196,6 +180,10 @@ def person(rng: np.random.Generator, style: Style) -> list[Item]:
     return [item.add(skin, pillow((0.17, 0.2, 0.25 * tall), (0, 0.01, 1.5 * tall), 0.9))]
 
 
+fridge = styled("refrigerator", fixtures.fridge)
+picture = styled("picture", hangings.picture)
+toilet = small("toilet", fixtures.toilet)
+television = small("television", hangings.television)
 monitor = small("monitor", clutter.monitor)
 plant = small("plant", clutter.plant)
 trash_can = small("trash can", clutter.waste_bin)

@@ -57,13 +57,14 @@ def labeled(label: str, item: Item) -> list[Item]:
     return [replace(item, label=label)]
 
 
+def styled(label: str, make: Callable[[np.random.Generator, Palette], Item]) -> Maker:
+    """Return a maker that labels what ``make`` builds of the materials of a room."""
+    return lambda rng, style: labeled(label, make(rng, style.look))
+
+
 def chair(rng: np.random.Generator, style: Style) -> list[Item]:
     build = int(rng.choice(style.builds.chairs))
     return labeled("chair", seating.side_chair(rng, style.look, build=build))
-
-
-def office_chair(rng: np.random.Generator, style: Style) -> list[Item]:
-    return labeled("chair", seating.office_chair(rng, style.look))
 
 
 def stool(rng: np.random.Generator, style: Style) -> list[Item]:
@@ -78,8 +79,8 @@ def armchair(rng: np.random.Generator, style: Style) -> list[Item]:
     return labeled("armchair", seating.sofa(rng, style.look, rng.uniform(0.75, 1.0)))
 
 
-def ottoman(rng: np.random.Generator, style: Style) -> list[Item]:
-    return labeled("ottoman", seating.pouf(rng, style.look))
+office_chair = styled("chair", seating.office_chair)
+ottoman = styled("ottoman", seating.pouf)
 
 
 def _table(

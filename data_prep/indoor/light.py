@@ -92,7 +92,7 @@ def _light(
     for lamp in lamps.T:
         ray = model.lamps[lamp] + spread - start
         away = np.linalg.norm(ray, axis=1)
-        free = ~_blocked(model, start, ray, 0.95, threads)
+        free = ~model.blocked(start, ray, 0.95, threads=threads)
         facing = np.maximum(np.einsum("ij,ij->i", cloud.normal, ray) / away, 0)
         light[:, :3] += (free * facing / (1 + np.square(away / 2.5)))[:, None] * model.lamp_colors[lamp]
         half = ray / away[:, None] + back
@@ -102,9 +102,8 @@ def _light(
     for _ in range(2):
         ray = rng.normal(size=start.shape)
         ray = cloud.normal * 1.01 + ray / np.linalg.norm(ray, axis=1, keepdims=True)
-        open_air += 0.5 * ~_blocked(
-            model, start, ray / np.linalg.norm(ray, axis=1, keepdims=True), CORNER, threads
-        )
+        ray /= np.linalg.norm(ray, axis=1, keepdims=True)
+        open_air += 0.5 * ~model.blocked(start, ray, CORNER, threads=threads)
     # a ceiling sees no lamp but the lit floor
     ambient = 0.35 + 0.2 * open_air + 0.12 * np.clip(-cloud.normal[:, 2], 0, 1)
     light[:, :3] += (
@@ -127,10 +126,3 @@ def _sunlight(model: RoomModel, cloud: Returns, rng: np.random.Generator, thread
         through = panes[model.cast(start, np.broadcast_to(sun, start.shape), threads=threads).surface]
         light[rows] = strength * facing[rows] * through
     return light
-
-
-def _blocked(model: RoomModel, start: np.ndarray, ray: np.ndarray, reach: float, threads: int) -> np.ndarray:
-    import open3d as o3d
-
-    rays = o3d.core.Tensor(np.concatenate([start, ray], axis=1).astype(np.float32))
-    return model.scene.test_occlusions(rays, 0.0, reach, threads).numpy()

@@ -148,6 +148,13 @@ class RoomModel:
         normal = np.where((np.einsum("ij,ij->i", normal, directions) > 0)[:, None], -normal, normal)
         return Hits(answer["t_hit"].numpy(), surface, normal)
 
+    def blocked(self, start: np.ndarray, ray: np.ndarray, reach: float, *, threads: int) -> np.ndarray:
+        """Return whether anything is within ``reach`` lengths of each ray ``(n, 3)``."""
+        import open3d as o3d
+
+        rays = o3d.core.Tensor(np.concatenate([start, ray], axis=1, dtype=np.float32, casting="same_kind"))
+        return self.scene.test_occlusions(rays, 0.0, reach, threads).numpy()
+
     def albedo(self, pos: np.ndarray, normal: np.ndarray, surface: np.ndarray) -> np.ndarray:
         """Return the color ``(n, 3)`` in 0..1 of points on surfaces, without light."""
         colors = np.empty((len(pos), 3), np.float32)
