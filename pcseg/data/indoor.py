@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from pcseg.data.schemas import SCANNET20, schema_of
+from pcseg.data.schemas import SCANNET20, read_rows, schema_of
 from pcseg.labels import IGNORE_INDEX, S3DIS, LabelSchema
 
 Classes = Literal["s3dis", "scannet", "indoor", "coarse"]
@@ -21,16 +21,7 @@ with Path(__file__).with_name("indoor.csv").open(newline="", encoding="utf-8") a
 INDOOR = schema_of("indoor", _ROWS)
 """The classes of generated buildings: fine enough to be mapped onto all other label sets."""
 
-COARSE = schema_of(
-    "coarse",
-    [
-        {"name": name, "color": color}
-        for name, color in (
-            ("ceiling", "00ff00"), ("floor", "0000ff"), ("wall", "00ffff"), ("opening", "6464ff"),
-            ("table", "aa78c8"), ("seat", "ff0000"), ("storage", "0ac864"), ("bed", "ffbb78"), ("other", "323232"),
-        )
-    ],
-)  # fmt: skip
+COARSE = schema_of("coarse", read_rows("coarse"))
 """Nine groups of indoor classes."""
 
 LABEL_SETS: dict[LabelSet, LabelSchema] = {

@@ -30,42 +30,31 @@ _WIDEST = 32
 """Arrays with more columns are images, masks or blocks, not points."""
 
 
-def read_npy(path: Path, names: Sequence[str] = ()) -> PointTable:
-    """Return the columns of an ``.npy`` file: an array ``(N, C)`` of numbers, or records with named fields.
+def read_numpy(path: Path, names: Sequence[str] = ()) -> PointTable:
+    """Return the columns of an array ``(N, C)`` or records in ``.npy``, or of the arrays in ``.npz``.
 
-    Args:
-        path: The file.
-        names: Names of the columns of an array.
+    An ``.npz`` file has ``pos`` and optional ``color`` and ``normal``, or one table. Names that other projects use
+    (``xyz``, ``coord``, ``rgb``, …) are recognized. ``names`` are those of the columns of a table.
 
     Raises:
         UserError: A damaged file, or an array that does not look like points.
     """
     try:
-        table = np.load(path, allow_pickle=False)
-    except Exception as error:  # NumPy evaluates the header as Python: damaged ones raise errors of any kind
+        with path.open("rb") as stream:
+            data = np.load(stream, allow_pickle=False)
+            arrays = (
+                {"array": data} if isinstance(data, np.ndarray) else {key: data[key] for key in data.files}
+            )
+    except Exception as error:  # NumPy evaluates headers as Python: damaged ones raise errors of any kind
+        suffix = path.suffix.lower()
         raise UserError(
-            f"{path}: not a readable .npy file ({reason(error)}). Write the file again."
-        ) from error
-    return from_arrays({"array": table}, path, names)
-
-
-def read_npz(path: Path, names: Sequence[str] = ()) -> PointTable:
-    """Return the columns of an ``.npz`` file with ``pos`` and optional ``color`` and ``normal``, or one table.
-
-    Names that other projects use (``xyz``, ``coord``, ``rgb``, …) are recognized.
-    """
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except Exception as error:  # zipfile, zlib and NumPy each raise their own
-        raise UserError(
-            f"{path}: not a readable .npz file ({reason(error)}). Write the file again."
+            f"{path}: not a readable {suffix} file ({reason(error)}). Write the file again."
         ) from error
     return from_arrays(arrays, path, names)
 
 
 def read_hdf5(path: Path, names: Sequence[str] = ()) -> PointTable:
-    """Return the columns of the datasets of an HDF5 file or of its one group of points, as in :func:`read_npz`."""
+    """Return the columns of the datasets of an HDF5 file or of its one group of points, as in :func:`read_numpy`."""
     import h5py
 
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pcseg.data.alignment import Frame, Units, Up, find_frame
-from pcseg.data.io.arrays import read_hdf5, read_npy, read_npz
+from pcseg.data.io.arrays import read_hdf5, read_numpy
 from pcseg.data.io.colors import stack_color
 from pcseg.data.io.columns import (
     PointTable,
@@ -34,14 +34,14 @@ CLOUD_READERS: dict[str, Callable[..., PointTable]] = {
     ".laz": read_las,
     ".e57": read_e57,
     **dict.fromkeys((".xyz", ".txt", ".csv", ".pts", ".asc", ".xyzrgb", ".xyzn"), read_text),
-    ".npy": read_npy,
-    ".npz": read_npz,
+    ".npy": read_numpy,
+    ".npz": read_numpy,
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
 }
 """The reader of each file suffix."""
 
-_TABLE_READERS = (read_text, read_npy, read_npz, read_hdf5)
+_TABLE_READERS = (read_text, read_numpy, read_hdf5)
 """Readers of files whose columns may lack names; they take names as second argument."""
 
 _EXPORT_AS = {".rcp": "LAS", ".ptx": "PLY", ".obj": "PLY"}
@@ -100,7 +100,9 @@ def read_cloud(path: Path, *, columns: str | None = None, allow_empty: bool = Fa
     path = Path(path)
     require_readable(path)
     if columns is None and is_prepared(path):
-        cloud = _read_prepared(path)
+        scene = read_scene(path)
+        cloud = Cloud(source=path, pos=scene.pos, color=scene.color, normal=scene.normal, label=scene.label,
+                      schema=scene.schema)  # fmt: skip
     else:
         cloud = from_table(read_table(path, columns=columns), path)
     if not allow_empty and not cloud.finite.any():
@@ -202,18 +204,6 @@ def is_prepared(path: Path) -> bool:
             return "label_schema" in file.attrs or "format_version" in file.attrs
     except Exception as error:  # h5py raises many kinds of errors for damaged files
         raise UserError(f"{path}: cannot be read as HDF5 ({reason(error)}). Write the file again.") from error
-
-
-def _read_prepared(path: Path) -> Cloud:
-    scene = read_scene(path)
-    return Cloud(
-        source=path,
-        pos=scene.pos,
-        color=scene.color,
-        normal=scene.normal,
-        label=scene.label,
-        schema=scene.schema,
-    )
 
 
 def cloud_frame(cloud: Cloud, rows: np.ndarray | slice, *, units: Units, up: Up) -> Frame:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from pcseg.data.unit import METERS
+
 _KINDS = {
     "projected": ("PROJCS", "PROJCRS", "PROJECTEDCRS", "LOCAL_CS", "ENGCRS", "ENGINEERINGCRS"),
     "geographic": ("GEOGCS", "GEOGCRS", "GEOGRAPHICCRS", "GEODCRS", "GEODETICCRS"),
@@ -21,18 +23,11 @@ _KINDS = {
 """Keywords by kind of CRS, of both versions of WKT and of the dialect of ESRI."""
 
 _COMPOUND = ("COMPD_CS", "COMPOUNDCRS", "BOUNDCRS", "SOURCECRS")
-_METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048, "ft-us": 1200 / 3937}
 _CODES = {9001: "m", 9002: "ft", 9003: "ft-us", 1033: "cm", 1025: "mm"}
 """EPSG codes of units."""
 
-_MODEL, _GEOGRAPHIC, _PROJECTED, _LINEAR_UNIT, _LINEAR_SIZE, _VERTICAL_UNIT = (
-    1024,
-    2048,
-    3072,
-    3076,
-    3077,
-    4099,
-)
+_MODEL, _GEOGRAPHIC, _PROJECTED = 1024, 2048, 3072
+_LINEAR_UNIT, _LINEAR_SIZE, _VERTICAL_UNIT = 3076, 3077, 4099
 """GeoTIFF keys."""
 
 Node = list[Any]
@@ -113,7 +108,7 @@ def _unit_in_name(name: str, code: int) -> str | None:
 
 
 def _unit_of_size(meters: float) -> str | None:
-    return next((name for name, size in _METERS.items() if abs(meters / size - 1) < 1e-7), None)
+    return next((name for name, size in METERS.items() if abs(meters / size - 1) < 1e-7), None)
 
 
 def _from_wkt(text: bytes) -> CrsUnits | None:

@@ -1,6 +1,5 @@
 """E57 files of laser scanners, read by pye57."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,44 +60,26 @@ def read_e57(path: Path) -> PointTable:
         parts = (scan.columns.get(name, np.full(n, np.nan, "f4")) for scan, n in zip(scans, counts))
         columns[name] = np.concatenate(list(parts))
     remarks = list(dict.fromkeys(remark for scan in scans for remark in scan.remarks))
-    for name, what in {
-        "intensity": "intensity (NaN)",
-        "nx": "normal (NaN)",
-    }.items():
+    for name, what in {"intensity": "intensity (NaN)", "nx": "normal (NaN)"}.items():
         missing = int(np.count_nonzero(np.isnan(columns.get(name, np.zeros(0)))))
         remarks += [f"{missing:,} of {sum(counts):,} points have no {what}"] if missing else []
     remarks += missing_remark(int(np.count_nonzero(np.isnan(columns.get("red", np.zeros(0))))))
     for name in COLOR:
         if name in columns:
             columns[name] = np.nan_to_num(columns[name], nan=MISSING).astype(np.uint8)
-    viewpoint = scans[0].position if len(scans) == 1 else None
+    viewpoint = scans[0].viewpoint if len(scans) == 1 else None
     return PointTable(columns=columns, unit="m", viewpoint=viewpoint, remarks=tuple(remarks))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scan:
-    """One scan in the frame of the file.
-
-    Args:
-        columns: Columns; colors are in 0..255, NaN where there is none.
-        position: Position (3,) of the scanner, ``None`` if the file does not state one.
-        remarks: Decisions about the color.
-    """
-
-    columns: Columns
-    position: np.ndarray | None
-    remarks: tuple[str, ...]
-
-
-def _read_scan(file: "E57", index: int, path: Path) -> Scan:
-    """Read a scan and transform it into the frame of the file."""
+def _read_scan(file: "E57", index: int, path: Path) -> PointTable:
+    """Return a scan in the frame of the file; colors are in 0..255, NaN where there is none."""
     from pye57.utils import convert_spherical_to_cartesian  # pyright: ignore[reportMissingImports]
 
     header = file.get_header(index)
     axes = next((axes for axes in (CARTESIAN, SPHERICAL) if set(axes) <= set(header.point_fields)), None)
     if axes is None:
         if not header.point_count:
-            return Scan(columns={axis: np.empty(0) for axis in "xyz"}, position=None, remarks=())
+            return PointTable(columns={axis: np.empty(0) for axis in "xyz"})
         raise ValueError(f"scan {index} has no positions, only {', '.join(header.point_fields)}")
     arrays = _read_fields(file, header, axes)
     pos = np.stack([arrays.pop(axis) for axis in axes], axis=1)
@@ -118,11 +99,8 @@ def _read_scan(file: "E57", index: int, path: Path) -> Scan:
     for field, mask in invalid.items():
         for name in set(INVALID_VALUES[field]) & set(columns):
             columns[name][mask] = np.nan
-    return Scan(
-        columns=dict(zip("xyz", pos.T)) | columns,
-        position=position if position.any() else None,
-        remarks=remarks,
-    )
+    viewpoint = position if position.any() else None
+    return PointTable(columns=dict(zip("xyz", pos.T)) | columns, viewpoint=viewpoint, remarks=remarks)
 
 
 def _read_fields(file: "E57", header: "ScanHeader", axes: tuple[str, ...]) -> dict[str, np.ndarray]:
