@@ -8,11 +8,9 @@ KINDS = 3
 
 
 def damage_room(folder: Path, room: str, kind: int) -> None:
-    """Damage a written room in one of three ways.
+    """Damage a room in its ``folder`` with ``<room>.txt`` and ``Annotations`` in one of three ways.
 
     Args:
-        folder: The room's folder, with ``<room>.txt`` and ``Annotations``.
-        room: Name of the room.
         kind: 0: a bad byte in an object file, a stairs object, stray files; 1: a bad byte in the room file, a
             copied wall, a misspelled stairs object; 2: a bad byte in the room file, which has the wrong name too.
 
@@ -40,12 +38,9 @@ def _spoil(file: Path, character: bytes) -> None:
     """Clear bit 0x20 of a ``character`` in the middle of a file."""
     text = bytearray(file.read_bytes())
     line = text.index(b"\n", len(text) // 2) + 1
-    # the last blank of a line stands between two colors, as in the real file
-    at = (
-        text.rindex(character, line, text.index(b"\n", line))
-        if character == b" "
-        else text.index(character, line)
-    )
+    at = text.index(character, line)
+    if character == b" ":  # the last blank of a line stands between two colors, as in the real file
+        at = text.rindex(character, line, text.index(b"\n", line))
     text[at] &= ~0x20
     file.write_bytes(text)
 

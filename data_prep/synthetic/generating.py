@@ -17,12 +17,9 @@ Result = TypeVar("Result")
 
 
 def open_folder(note: Path, settings: dict[str, Any], *, kind: str) -> None:
-    """Record the settings of a new folder, or check that its contents were made with the same settings.
+    """Record the settings of a new folder in ``note``, or check that its contents were made with the same settings.
 
-    Args:
-        note: File in the folder that records the settings.
-        settings: Settings to record.
-        kind: Contents of the folder, in the plural.
+    ``kind`` names the contents of the folder, in the plural.
 
     Raises:
         UserError: The folder has other contents.

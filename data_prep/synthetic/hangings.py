@@ -16,10 +16,7 @@ from data_prep.synthetic.textures import Material
 def add_board(plan: Floorplan, look: Palette, *, plain: bool = False) -> bool:
     """Add a board on an inner wall: most are white and framed like a window with its blind drawn.
 
-    Args:
-        plan: The room.
-        look: Its materials.
-        plain: Never a colored board.
+    A ``plain`` board is never colored.
     """
     rng = plan.rng
     inked = dataclasses.replace(

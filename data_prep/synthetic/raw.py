@@ -66,8 +66,6 @@ def write_room(
     """Write ``<room>.txt`` and ``Annotations/<class>_<n>.txt`` into a new ``folder``.
 
     Args:
-        folder: Must not exist.
-        room: Name of the room's own file.
         pos, color, instance: ``(N, 3)`` meters, ``(N, 3)`` uint8, ``(N,)``.
         labels: Class name of each instance; one without points has no file.
         decimals: 3 in the aligned release, 6 in the other.

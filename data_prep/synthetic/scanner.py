@@ -43,16 +43,11 @@ class Sweep:
 
 
 def scan_room(model: RoomModel, *, points: int, seed: int, threads: int = 0) -> Scan:
-    """Scan ``model`` from several stations.
+    """Scan ``model`` from several stations; return points in the order in which they were measured.
 
     Args:
-        model: The room.
         points: Number of points; fewer return if most rays leave the room through openings.
-        seed: Seed of stations, noise and lost returns.
         threads: Threads of the ray caster; 0 for all cores. The points do not depend on it.
-
-    Returns:
-        Points in the order in which they were measured.
     """
     rng = np.random.default_rng(seed)
     sweeps = sweep_room(model, points=points, rng=rng, threads=threads)
@@ -141,11 +136,7 @@ def _soften(light: np.ndarray, surface: np.ndarray, step: int) -> np.ndarray:
 
 
 def _mix(distance: np.ndarray, columns: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Let some returns at edges fall between two surfaces.
-
-    Returns:
-        Distances ``(n,)``; the neighboring ray that was mixed in; its share, mostly 0.
-    """
+    """Let some returns at edges fall between two surfaces: distances ``(n,)``, the ray mixed in, its share."""
     rays = np.arange(len(distance))
     step = np.where(rng.random(len(distance)) < 0.5, 1, columns)
     partner = np.where(rays + step < len(distance), rays + step, rays)

@@ -47,7 +47,6 @@ def write_scan(folder: Path, mesh: ScanMesh, labels: Sequence[str], *, yaw: floa
     """Write a scan with its annotation into a new ``folder``, whose name is that of the scan.
 
     Args:
-        folder: Must not exist.
         mesh: The scan, along the axes.
         labels: S3DIS class of each instance.
         yaw: Rotation of the scan in its files in radians; its ``axisAlignment`` undoes it.
@@ -61,13 +60,8 @@ def write_scan(folder: Path, mesh: ScanMesh, labels: Sequence[str], *, yaw: floa
     folder.mkdir(parents=True)
     write_mesh(folder, name, mesh, forward)
     palette = np.array([(0, 0, 0), *NYU40.colors], np.uint8)
-    _write_ply(
-        folder / f"{name}_vh_clean_2.labels.ply",
-        _turned(mesh.pos, forward),
-        palette[nyu40],
-        mesh.faces,
-        nyu40,
-    )
+    path = folder / f"{name}_vh_clean_2.labels.ply"
+    _write_ply(path, _turned(mesh.pos, forward), palette[nyu40], mesh.faces, nyu40)
     segs = {"params": {"kThresh": "0.0001"}, "sceneId": name, "segIndices": segment.tolist()}
     (folder / f"{name}_vh_clean_2.0.010000.segs.json").write_text(json.dumps(segs))
     entries = [

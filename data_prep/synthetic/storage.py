@@ -80,18 +80,13 @@ def cupboard(
 def _fronts(rng: np.random.Generator, width: float, depth: float, height: float) -> list[Mesh]:
     doors = max(1, round(width / 0.45))
     wide, y = width / doors, depth / 2
+    middles = [(k + 0.5) * wide - width / 2 for k in range(doors)]
     if rng.random() < 0.35 and height < 1.4:
         rows = max(2, round(height / 0.3))
         tall = (height - 0.08) / rows
-        return [
-            box((wide - 0.012, 0.02, tall - 0.012), ((k + 0.5) * wide - width / 2, y, 0.07 + row * tall))
-            for k in range(doors)
-            for row in range(rows)
-        ]
-    return [
-        box((wide - 0.012, 0.02, height - 0.09), ((k + 0.5) * wide - width / 2, y, 0.07))
-        for k in range(doors)
-    ]
+        rises = [0.07 + row * tall for row in range(rows)]
+        return [box((wide - 0.012, 0.02, tall - 0.012), (x, y, z)) for x in middles for z in rises]
+    return [box((wide - 0.012, 0.02, height - 0.09), (x, y, 0.07)) for x in middles]
 
 
 def rack(rng: np.random.Generator, look: Palette, width: float, height: float) -> Item:

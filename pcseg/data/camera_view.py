@@ -9,12 +9,9 @@ BEHIND = 0.1
 
 
 def is_view(sample: np.ndarray) -> tuple[bool, bool]:
-    """Return whether points may be a view along +z from the origin, and whether that is certain.
+    """Return whether points ``(M, 3)`` may be a view along +z from the origin, and whether that is certain.
 
     A camera sees one surface per direction, in a cone about its axis, at various distances.
-
-    Args:
-        sample: ``(M, 3)`` coordinates.
     """
     if np.mean(sample[:, 2] > 0) < 0.999:
         return False, False

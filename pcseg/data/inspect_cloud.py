@@ -25,14 +25,11 @@ MOST_CLASSES = 300
 
 @dataclass(kw_only=True)
 class CloudReport:
-    """What is understood of a cloud.
+    """What is understood of a cloud: its properties with values, and what looks wrong.
 
     Args:
-        source: The file.
-        facts: Properties and their values.
         columns: Name, role and values of every column.
         classes: Number of points by label; ``unlabeled`` is one of them.
-        warnings: What looks wrong.
         extent: Extent in meters along x, y and z of 98 % of the points, ``None`` without points.
     """
 

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from scipy.spatial import KDTree
 
 
+NEIGHBORS = 16
+"""Number of points that a plane is fitted to, including the point itself."""
+
+
 def normals_from_inside(pos: np.ndarray) -> np.ndarray:
     """Return :func:`estimate_normals` of a scan, oriented towards its middle whatever strays lie around it."""
     if not len(pos):
@@ -17,14 +21,11 @@ def normals_from_inside(pos: np.ndarray) -> np.ndarray:
     return estimate_normals(pos, towards=(low + high) / 2)
 
 
-def estimate_normals(
-    pos: np.ndarray, *, neighbors: int = 16, towards: np.ndarray | None = None, chunk: int = 32768
-) -> np.ndarray:
+def estimate_normals(pos: np.ndarray, *, towards: np.ndarray | None = None, chunk: int = 32768) -> np.ndarray:
     """Return unit normals ``(N, 3)`` float32, the direction of least variance of the nearest neighbors of each point.
 
     Args:
         pos: ``(N, 3)`` finite coordinates.
-        neighbors: Number of points that a plane is fitted to, including the point itself.
         towards: Point ``(3,)`` that normals are oriented towards, such as a sensor; default: the center of the
             bounding box.
         chunk: Number of points per step, which limits the memory beside the k-d tree.
@@ -43,7 +44,7 @@ def estimate_normals(
     for start in range(0, len(pos), chunk):
         rows = slice(start, start + chunk)
         points = centered[rows]
-        found, _ = fit_planes(tree, points, neighbors=neighbors)
+        found, _ = fit_planes(tree, points)
         found[np.einsum("ni,ni->n", found, points) > 0] *= -1
         normal[rows] = found
     return normal
@@ -56,15 +57,15 @@ def make_tree(pos: np.ndarray) -> "KDTree":
     return KDTree(pos, balanced_tree=False)  # balancing is slow on many equal coordinates
 
 
-def fit_planes(tree: "KDTree", points: np.ndarray, *, neighbors: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Fit planes to the neighbors of ``points`` ``(n, 3)`` in ``tree``.
+def fit_planes(tree: "KDTree", points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit planes to the :data:`NEIGHBORS` nearest of ``points`` ``(n, 3)`` in ``tree``.
 
     Returns:
         Normals ``(n, 3)`` of either orientation, and the scatter ``(n, 3)`` of the neighbors along the principal
         directions, ascending: sums of squared distances.
     """
     threads = -1 if multiprocessing.parent_process() is None else 1  # worker processes use one core each
-    count = min(neighbors, tree.n)
+    count = min(NEIGHBORS, tree.n)
     _, rows = tree.query(points, k=count, workers=threads)
     around = tree.data[rows.reshape(len(points), count)]  # k = 1 drops the axis
     around = around - around.mean(axis=1, keepdims=True)

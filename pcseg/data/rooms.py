@@ -76,9 +76,7 @@ class RoomFiles:
     ) -> tuple[Sample, np.random.Generator]:
         """Return a training sample, and its random generator for random decisions about the batch.
 
-        Args:
-            point_transforms: Transforms of all points of the room.
-            voxel_transforms: Grid sampling and the transforms after it, which must not move points.
+        ``voxel_transforms`` are grid sampling and the transforms after it, which must not move points.
         """
         sample = apply_all(point_transforms, self.load(index), rng)
         return apply_all(voxel_transforms, with_height(sample, self.features), rng), rng
@@ -102,12 +100,7 @@ def in_room_axes(sample: Sample, given: GivenAxes = GivenAxes()) -> tuple[Sample
 
 @dataclass(frozen=True, kw_only=True)
 class SceneGround:
-    """What heights of the points of a scene refer to.
-
-    Args:
-        level: Height below which 1 % of the points lie.
-        local: Local floors and ceilings, if a feature needs them.
-    """
+    """What heights of the points of a scene refer to: the lowest 1 % and, if a feature needs them, local floors."""
 
     level: np.float32
     local: Ground | None
@@ -123,12 +116,8 @@ def with_height(sample: Sample, features: Sequence[str], *, ground: SceneGround 
     """Return the sample with the heights of every point that the features need.
 
     They are the height above the ground of the sample and, for ``floor`` and ``ceiling``, those above the local ground
-    and below the local ceiling (:func:`~pcseg.data.ground.local_ground`).
-
-    Args:
-        sample: The points.
-        features: Names of the input features.
-        ground: What heights refer to, if the sample is a part of a scene.
+    and below the local ceiling (:func:`~pcseg.data.ground.local_ground`). ``ground`` is what heights refer to, if the
+    sample is a part of a scene.
     """
     ground = ground or scene_ground(sample.pos, features)
     sample = replace(sample, height=sample.pos[:, 2] - ground.level)

@@ -13,12 +13,9 @@ from pcseg.labels import IGNORE_INDEX, LabelSchema
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A ScanNet benchmark: a schema and the id of each class in its files.
+    """A ScanNet benchmark: its classes, and the id of each in ground truth and submissions.
 
-    Args:
-        schema: Names, order and colors; labels are 0..K-1.
-        ids: Id of each class in ground truth and submissions.
-        column: Column of ``scannetv2-labels.combined.tsv`` that contains these ids.
+    ``column`` is the column of ``scannetv2-labels.combined.tsv`` that contains these ids.
     """
 
     schema: LabelSchema

@@ -119,11 +119,8 @@ class Surfaces:
         inner = (layer >= 2) & (layer < LAYERS - 2)
         _, column = np.unique(occupied >> 5, return_inverse=True)
         free = inner & (np.bincount(column, inner) < 0.5 * (LAYERS - 4))[column]
-        return (
-            float((layer[free].mean() + 0.5) / LAYERS - 0.5)
-            if free.sum() >= max(20, 0.06 * len(free))
-            else 0.0
-        )
+        enough = free.sum() >= max(20, 0.06 * len(free))
+        return float((layer[free].mean() + 0.5) / LAYERS - 0.5) if enough else 0.0
 
 
 def measure_surfaces(pos: np.ndarray) -> Surfaces:
@@ -168,13 +165,8 @@ def measure_surfaces(pos: np.ndarray) -> Surfaces:
 def excess_cover(tile: np.ndarray, layer: np.ndarray, count: int, *, half: int) -> np.ndarray:
     """Return how many tiles each of ``count`` layers covers beyond the median of ``half`` layers on either side.
 
-    Floors and ceilings stand out; walls add the same small area to all layers.
-
-    Args:
-        tile: Tile of every point in the footprint, ``(N,)`` int64.
-        layer: Layer of every point, ``(N,)`` int64, from 0 to ``count - 2``.
-        count: Number of layers.
-        half: Half the width of the median.
+    Floors and ceilings stand out; walls add the same small area to all layers. ``tile`` and ``layer`` ``(N,)`` int64
+    are those of every point; the last of the layers has none.
     """
     # pairs of layers, so that a surface on the border of two counts once
     pairs = np.unique(np.concatenate([tile * count + layer, tile * count + layer + 1]))

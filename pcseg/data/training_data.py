@@ -22,12 +22,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingSamples(Dataset[T], Generic[T]):
-    """Augmented samples by :class:`~pcseg.data.loaders.SampleKey`.
+    """Augmented samples of ``count`` rooms or images by :class:`~pcseg.data.loaders.SampleKey`.
 
-    Args:
-        make: Makes a sample, given the index of its room or image and its random generator.
-        count: Number of rooms or images.
-        seed: Seed of the random numbers of a sample, together with its key.
+    ``make`` makes a sample, given the index of its room or image and its random generator.
 
     Convention:
         A sample depends only on seed and key, not on the process or on other samples.

@@ -35,8 +35,7 @@ class Heights:
     Args:
         room: Distance between a floor and the ceiling above it, or 0 if there is no pair.
         open_room: Height of the cloud above its only floor, or 0.
-        inner: Heights of horizontal surfaces above the floor of their storey, ``(n,)``.
-        share: Their share of all surfaces.
+        inner, share: Heights ``(n,)`` of surfaces above the floor of their storey, and their share of all surfaces.
     """
 
     room: float

@@ -62,10 +62,8 @@ class WorkerFiles:
 def name_worker_files(loaders: Iterable[WorkerFiles]) -> Iterator[None]:
     """Turn the death of a worker into an error that names its file.
 
-    PyTorch raises it from a signal handler, so it can appear anywhere in the main thread.
-
-    Args:
-        loaders: Files of the workers of each loader; read when an error occurs.
+    PyTorch raises it from a signal handler, so it can appear anywhere in the main thread. ``loaders`` are the files of
+    the workers of each loader, read when an error occurs.
     """
     try:
         yield

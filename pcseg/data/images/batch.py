@@ -74,12 +74,7 @@ class Pictures:
         return self._item(index, *augmentation(image, label, self._fill, rng))
 
     def whole(self, index: int, *, least_size: tuple[int, int], base_size: int | None = None) -> Item:
-        """Return a whole image.
-
-        Args:
-            least_size: Height and width that it is padded to at least.
-            base_size: Length of the longer edge to which image and labels are resized; default: no resizing.
-        """
+        """Return a whole image, resized to a longer edge of ``base_size`` pixels and padded to ``least_size``."""
         image, label = self.reader.read(self.entries[index])
         image, label = resize(image, label, scaled_size(*label.shape, 1.0, base_size=base_size))
         return self._item(index, *pad(image, label, least_size, self._fill))

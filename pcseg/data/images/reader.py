@@ -18,14 +18,9 @@ UNKNOWN = -2
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """An image and its labels.
+    """An image file and its label file, ``None`` if labels are not public; ``name`` is unique in its split.
 
-    Args:
-        name: Name, unique in its split.
-        split: Split, such as ``train`` or ``Area_1``.
-        group: Images of one group are held out together: the scene of a frame, otherwise the image itself.
-        image: Image file.
-        label: Label file; ``None`` if labels are not public.
+    Images of one ``group`` are held out together: the scene of a frame, otherwise the image itself.
     """
 
     name: str

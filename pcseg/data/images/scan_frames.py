@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from pcseg.data.images.augment import resize_colors
 from pcseg.data.images.reader import ImageReader, Picture, read_names, table_of
 from pcseg.data.schemas import SCANNET20, SCANNET20_BENCHMARK
 from pcseg.errors import UserError
@@ -15,9 +15,9 @@ NOTE = "frames.json"
 """Schema and settings, written by ``data_prep.frames``."""
 
 
-def frames_in(scene: Path, *, split: str, group: str) -> list[Picture]:
+def frames_in(scene: Path, *, split: str) -> list[Picture]:
     """Return the frames of a scene in order; test frames without public labels have no label file."""
-    pictures = []
+    pictures, group = [], scene.name
     for image in sorted(scene.glob("color/*.jpg")):
         label = scene / "label" / f"{image.stem}.png"
         label = None if split == "test" and not label.is_file() else label
@@ -29,11 +29,8 @@ def frames_in(scene: Path, *, split: str, group: str) -> list[Picture]:
 def labeled_frame(image: Path, schema: LabelSchema) -> tuple[np.ndarray, np.ndarray] | None:
     """Return colors ``(H, W, 3)`` and true classes ``(H, W)`` of the frame ``<scene>/color/<name>.jpg``.
 
-    Args:
-        image: Image file in a folder of :class:`RoomFrames` or :class:`ScanNetFrames`.
-
-    Returns:
-        ``None`` for any other image, and for a frame with other classes or without labels.
+    ``None`` stands for an image outside of the folders of :class:`RoomFrames` and :class:`ScanNetFrames`, and for a
+    frame with other classes or without labels.
 
     Raises:
         UserError: A damaged file.
@@ -82,12 +79,8 @@ class RoomFrames(ImageReader):
         return tuple(split for split in self.splits if split not in self.test_splits)
 
     def find(self, split: str) -> list[Picture]:
-        rooms = sorted((self.root / split).glob("[!.]*/color"))
-        return [
-            picture
-            for color in rooms
-            for picture in frames_in(color.parent, split=split, group=color.parent.name)
-        ]
+        rooms = [color.parent for color in sorted((self.root / split).glob("[!.]*/color"))]
+        return [picture for room in rooms for picture in frames_in(room, split=split)]
 
 
 class ScanNetFrames(ImageReader):
@@ -109,11 +102,8 @@ class ScanNetFrames(ImageReader):
         return tuple(split for split in ("train", "val", "test") if self._list(split) is not None)
 
     def find(self, split: str) -> list[Picture]:
-        return [
-            picture
-            for scene in self._scenes(split)
-            for picture in frames_in(self.root / scene, split=split, group=scene)
-        ]
+        scenes = [self.root / scene for scene in self._scenes(split)]
+        return [picture for scene in scenes for picture in frames_in(scene, split=split)]
 
     def space(self, group: str) -> str:
         return group.partition("_")[0]  # of scene<space>_<visit>
@@ -121,12 +111,8 @@ class ScanNetFrames(ImageReader):
     def remarks(self, split: str) -> list[str]:
         scenes, found = self._scenes(split), {picture.group for picture in self.find(split)}
         absent = [scene for scene in scenes if scene not in found]
-        if not absent:
-            return []
-        return [
-            f"{split}: no frames of {len(absent):,} of the {len(scenes):,} scenes in scannetv2_{split}.txt, such as "
-            f"{absent[0]}"
-        ]
+        number = f"{len(absent):,} of the {len(scenes):,} scenes in scannetv2_{split}.txt"
+        return [f"{split}: no frames of {number}, such as {absent[0]}"] if absent else []
 
     def _scenes(self, split: str) -> list[str]:
         return read_names(self._list(split) or Path())
@@ -136,8 +122,7 @@ class ScanNetFrames(ImageReader):
         # color and depth cameras have nearly the same aspect ratio: 1296 x 968 and 640 x 480
         if abs(height * columns - width * rows) > 0.02 * height * columns:
             return super().fit(picture, image, label)
-        small = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
-        return np.asarray(small), label
+        return resize_colors(image, (rows, columns)), label
 
     def _list(self, split: str) -> Path | None:
         for folder in (self.root, self.root.parent):

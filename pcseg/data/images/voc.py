@@ -167,8 +167,7 @@ def listed_pictures(
 ) -> list[Picture]:
     """Return the images of a split list of VOC: ``JPEGImages`` and the first label file that exists.
 
-    Args:
-        labels: Returns the possible label files of an image, best first; none if labels are not public.
+    ``labels`` returns the possible label files of an image, best first; none if labels are not public.
     """
     pictures = []
     for name in names:

@@ -114,11 +114,7 @@ def require_distinct(names: Sequence[str], where: str) -> None:
 
 
 def apply_names(columns: Sequence[np.ndarray], names: Sequence[str], path: Path) -> Columns:
-    """Return columns under the names of the option ``--columns``.
-
-    Raises:
-        UserError: Their numbers differ.
-    """
+    """Return columns under the names of the option ``--columns``; raise :class:`UserError` if their numbers differ."""
     if len(columns) != len(names):
         raise UserError(
             f"{path}: has {len(columns)} columns, but --columns names {len(names)}. Name all; - ignores a column."

@@ -36,12 +36,9 @@ Node = list[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class CrsUnits:
-    """The units of a CRS.
+    """The units of x and y and of z in a CRS, ``None`` where they are not stated or unknown.
 
-    Args:
-        kind: ``projected``, ``geographic`` (degrees) or ``geocentric`` (axes through the center of the Earth).
-        horizontal: Unit of x and y, ``None`` if it is not stated or unknown.
-        vertical: Unit of z, ``None`` if it is not stated or unknown.
+    ``kind`` is ``projected``, ``geographic`` (degrees) or ``geocentric`` (axes through the center of the Earth).
     """
 
     kind: str
@@ -89,9 +86,8 @@ def _from_geo_keys(records: dict[int, bytes]) -> CrsUnits | None:
         return None
     horizontal = _CODES.get(keys.get(_LINEAR_UNIT, 0))
     if _LINEAR_SIZE in keys and not horizontal:
-        horizontal = _unit_of_size(
-            struct.unpack_from("<d", records.get(34736, bytes(8)), 8 * keys[_LINEAR_SIZE])[0]
-        )
+        (size,) = struct.unpack_from("<d", records.get(34736, bytes(8)), 8 * keys[_LINEAR_SIZE])
+        horizontal = _unit_of_size(size)
     elif _LINEAR_UNIT not in keys:
         citation = records.get(34737, b"").decode("latin-1")
         horizontal = _unit_in_name(citation, keys.get(_PROJECTED, 0))

@@ -141,11 +141,7 @@ def _check_positions(
     """Refuse tables whose first columns are an index, a time, a class, a row and column of a grid, a color or another
     value, and whose coordinates may follow.
 
-    Args:
-        columns: All columns.
-        sample: Some finite values of every column.
-        free: Columns that are neither positions nor normals nor colors.
-        path: File to name in messages.
+    ``sample`` holds some finite values of every column; ``free`` are neither positions nor normals nor colors.
     """
     integers = [index for index in range(3) if _is_whole(sample[index]) and np.ptp(sample[index]) > 0]
     decimals = [index for index in free if _is_decimal(sample[index])]
@@ -172,9 +168,8 @@ def _check_positions(
         raise _ambiguous(path, "columns 1 to 3 may be normals or colors, and the file has no header")
     strange = _find_strange(columns, decimals)
     if strange is not None:
-        raise _ambiguous(
-            path, f"the points lie on surfaces without column {strange + 1}, and the file has no header"
-        )
+        why = f"the points lie on surfaces without column {strange + 1}, and the file has no header"
+        raise _ambiguous(path, why)
 
 
 def _is_decimal(values: np.ndarray) -> bool:

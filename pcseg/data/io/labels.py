@@ -17,13 +17,11 @@ FIELDS = np.dtype([(LABEL_FIELD, "<i2"), ("confidence", "<f4")])
 
 @dataclass(frozen=True, kw_only=True)
 class PointLabels:
-    """The predicted class of every point of a file.
+    """The predicted classes of the ``count`` points of a file.
 
     Args:
-        count: Number of points.
         rows: Returns classes ``(n,)`` int16 and confidences ``(n,)`` float32 of the points from a first one to
             before a last one; classes are -1 for points without a prediction.
-        schema: Meaning of the classes.
     """
 
     count: int

@@ -41,13 +41,7 @@ PART = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class LasFile:
-    """The header of a LAS or LAZ file, and access to its points.
-
-    Args:
-        path: The file.
-        header: Header with the records before the points.
-        crs: Units of its CRS.
-    """
+    """The header of a LAS or LAZ file, the units of its CRS, and access to its points."""
 
     path: Path
     header: "LasHeader"
@@ -58,10 +52,8 @@ class LasFile:
     ) -> Iterator[np.ndarray]:
         """Yield the bytes of the points ``(n, record size)``, ``part`` points at a time.
 
-        Args:
-            part: Largest n.
-            every: Yield only the first ``part`` of each ``every`` points; 0 yields all.
-            fields: With ``position``, everything but positions, colors and extra bytes may be 0.
+        With ``every``, only the first ``part`` of each ``every`` points are read. With ``position`` as ``fields``,
+        everything but positions, colors and extra bytes may be 0.
 
         Raises:
             UserError: The file is damaged or truncated.
@@ -213,11 +205,8 @@ def _columns(header: "LasHeader", points: "PackedPointRecord") -> Columns:
     for name in table.dtype.names or ():
         if name in header.point_format.dimension_names and name not in ("X", "Y", "Z"):
             values = np.asarray(points[name])
-            columns |= (
-                {f"{name}.{i}": part for i, part in enumerate(values.T)}
-                if values.ndim == 2
-                else {name: values}
-            )
+            several = {f"{name}.{i}": part for i, part in enumerate(values.T)} if values.ndim == 2 else {}
+            columns |= several or {name: values}
     return columns
 
 

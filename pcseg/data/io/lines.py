@@ -35,14 +35,7 @@ _DECIDING_LINES = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How lines are read.
-
-    Args:
-        separator: One of :data:`SEPARATORS`.
-        comma: The decimal sign is a comma.
-        width: Number of columns.
-        words: Indices of the columns that hold words.
-    """
+    """How lines are read: separator, whether the decimal sign is a comma, number of columns, those that hold words."""
 
     separator: str
     comma: bool
@@ -85,12 +78,7 @@ def find_separator(line: str) -> str:
 
 
 def parse_numbers(data: bytes, *, path: Path, first_line: int) -> np.ndarray:
-    """Parse lines of numbers into ``(N, C)`` float64.
-
-    Args:
-        data: The lines.
-        path: File to name in messages.
-        first_line: Line number of the first line of ``data`` in the file.
+    """Parse lines of numbers into ``(N, C)`` float64; messages name the file, whose line ``first_line`` is the first.
 
     Raises:
         UserError: A line has another number of fields than the first one, or a field that is not a number.
@@ -114,14 +102,9 @@ def narrow(values: np.ndarray, kind: str | np.dtype) -> np.ndarray:
 def parse_columns(
     data: bytes, *, separator: str, path: Path, first_line: int, counts: bool
 ) -> list[np.ndarray]:
-    """Parse lines into columns of float64, or of strings; arguments as in :func:`parse_numbers`.
+    """Parse lines into columns of float64, or of strings; arguments and errors as in :func:`parse_numbers`.
 
-    Args:
-        separator: One of :data:`SEPARATORS`.
-        counts: Skip lines with a single integer: every scan of a ``.pts`` file begins with its number of points.
-
-    Raises:
-        UserError: As :func:`parse_numbers`.
+    With ``counts``, lines with a single integer are skipped: scans of ``.pts`` files begin with their number of points.
 
     Convention:
         A column whose first field is a word holds words; missing ones are empty strings.

@@ -20,11 +20,9 @@ PART = 2_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class PartedFile:
-    """A file whose points are read in parts.
+    """A file whose ``count`` points are read in parts.
 
     Args:
-        path: The file.
-        count: Number of its points.
         tables: Yields the columns of the first points (first argument) of every so many (second argument).
         chunk: Number of points after which reading may begin without decompressing others.
     """

@@ -27,10 +27,8 @@ class PcdHeader:
     """The header of a PCD file.
 
     Args:
-        names: Name of each field, lower-case.
         row: Record type of a point; fields are arrays named by their position.
         counts: Number of points as ``POINTS``, and as width times height.
-        encoding: ``ascii``, ``binary`` or ``binary_compressed``.
         pose: ``VIEWPOINT``: translation and quaternion (w, x, y, z).
     """
 
@@ -81,10 +79,8 @@ def read_pcd(path: Path) -> PointTable:
         for field, values in zip(header.names, parts)
         for name, part in _columns(field, values).items()
     }
-    is_default = (header.pose == _DEFAULT_POSE).all()
-    return PointTable(
-        columns=columns, viewpoint=None if is_default else header.pose[:3], remarks=tuple(remarks)
-    )
+    viewpoint = None if (header.pose == _DEFAULT_POSE).all() else header.pose[:3]
+    return PointTable(columns=columns, viewpoint=viewpoint, remarks=tuple(remarks))
 
 
 def binary_rows(path: Path) -> np.ndarray:
@@ -151,13 +147,8 @@ def _parse_header(words: dict[str, list[str]], path: Path) -> PcdHeader:
         raise UserError(
             f"{path}: damaged PCD header ({points} points of {row.itemsize} bytes). Export the file again."
         )
-    return PcdHeader(
-        names=names,
-        row=row,
-        counts=(points, points if total is None else total),
-        encoding=encoding,
-        pose=pose,
-    )
+    counts = points, points if total is None else total
+    return PcdHeader(names=names, row=row, counts=counts, encoding=encoding, pose=pose)
 
 
 def _read_text(data: bytes, header: PcdHeader, *, path: Path, first_line: int) -> list[np.ndarray]:

@@ -32,12 +32,9 @@ _FIRST_HARMONIC = 0.28209479177387814
 
 @dataclass(frozen=True, kw_only=True)
 class Element:
-    """One element of a PLY file.
+    """One element of a PLY file, such as ``vertex`` or ``face``, with ``count`` rows.
 
-    Args:
-        name: ``vertex``, ``face``, or another name, lower-case.
-        count: Number of rows.
-        properties: Name and NumPy type of each property, and the type of the length of lists, empty for numbers.
+    ``properties`` are the name and the NumPy type of each, and the type of the length of lists, empty for numbers.
     """
 
     name: str
@@ -56,13 +53,7 @@ class Element:
 
 @dataclass(frozen=True, kw_only=True)
 class PlyHeader:
-    """The header of a PLY file.
-
-    Args:
-        elements: Elements in the order of the file.
-        start: Offset of the first byte of data.
-        order: Byte order, ``<`` or ``>``; empty for ASCII.
-    """
+    """The header of a PLY file: its elements, offset of the data, byte order (``<``, ``>`` or empty for ASCII)."""
 
     elements: tuple[Element, ...]
     start: int
@@ -137,12 +128,8 @@ def parse_header(data: bytes, path: Path) -> PlyHeader:
         raise UserError(f"{path}: damaged PLY header ({reason(error)}). Export the file again.") from error
     for element in elements:
         names = [name for name, *_ in element.properties]
-        if (
-            element.count < 0
-            or (not names and element.count)
-            or len(set(names)) < len(names)
-            or order is None
-        ):
+        no_rows = element.count < 0 or (not names and element.count)
+        if no_rows or len(set(names)) < len(names) or order is None:
             raise UserError(
                 f"{path}: damaged PLY header ({element.count} of {element.name!r} with properties "
                 f"{', '.join(names) or 'none'}). Export the file again."
@@ -175,9 +162,7 @@ def _described(columns: Columns) -> PointTable:
     """Return columns as a table; Gaussian splats get a color."""
     if "red" in columns or not set(_SPLAT) <= set(columns):
         return PointTable(columns=columns)
-    others = {
-        name: column for name, column in columns.items() if name not in ("nx", "ny", "nz") or column.any()
-    }
+    others = {k: column for k, column in columns.items() if k not in ("nx", "ny", "nz") or column.any()}
     for name, part in zip(("red", "green", "blue"), _SPLAT):
         color = np.nan_to_num(0.5 + _FIRST_HARMONIC * columns[part]) * 255
         others[name] = np.clip(np.rint(color), 0, 255).astype(np.uint8)

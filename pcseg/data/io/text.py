@@ -39,11 +39,9 @@ _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r|$)")
 
 @dataclass(kw_only=True)
 class Preamble:
-    """The lines before the first line of data.
+    """The lines before the first line of data, which is at offset ``start`` and has the number ``line``.
 
     Args:
-        start: Offset of the first line of data.
-        line: Its number in the file.
         heads: Number and text of the lines that may be a header.
         count: Number of points that a line of its own announces, as in ``.pts`` files.
         numbered: The header numbers the columns from 0, as pandas does for arrays.
@@ -60,11 +58,8 @@ def read_text(path: Path, names: Sequence[str] = ()) -> PointTable:
     """Return the columns of a text file, named by its header or, without one, by their values.
 
     Fields are separated by blanks, tabs, commas, semicolons or vertical bars. Lines that start with ``#``, ``//``,
-    ``%`` or ``!`` are comments. Every other line from the first with numbers on is a point.
-
-    Args:
-        path: The file.
-        names: Names of all columns, which replace those of the file.
+    ``%`` or ``!`` are comments. Every other line from the first with numbers on is a point. ``names`` are those of all
+    columns, which replace those of the file.
 
     Raises:
         UserError: Not a text file, no points, a header that does not fit the columns, columns whose meaning is
@@ -85,9 +80,8 @@ def read_text(path: Path, names: Sequence[str] = ()) -> PointTable:
     if names:
         used = columns if len(names) == len(columns) else filled
         return PointTable(columns=apply_names(used, names, path), remarks=remarks)
-    header = (
-        None if preamble.numbered else find_header(preamble.heads, len(columns), trailing, separator, path)
-    )
+    heads = [] if preamble.numbered else preamble.heads
+    header = find_header(heads, len(columns), trailing, separator, path)
     if header is None:
         guessed, remark = guess_names(filled, path)
         return PointTable(columns=dict(zip(guessed, filled)), remarks=(*remarks, remark))
@@ -95,15 +89,12 @@ def read_text(path: Path, names: Sequence[str] = ()) -> PointTable:
         header = header[: len(filled)]
     given = [normalize_name(name) or f"column {index + 1}" for index, name in enumerate(header)]
     require_distinct(given, str(path))
-    units = {unit_of(name) for name in header} - {None} or _find_units(
-        preamble.heads, len(columns), separator
-    )
+    units = {unit_of(name) for name in header} - {None} or _find_units(heads, len(columns), separator)
     if len(units) > 1:
         raise UserError(
             f"{path}: the units {', '.join(sorted(map(str, units)))} differ. Use one unit for all coordinates."
         )
-    unit = next(iter(units), None)
-    return PointTable(columns=dict(zip(given, columns)), unit=unit, remarks=remarks)
+    return PointTable(columns=dict(zip(given, columns)), unit=next(iter(units), None), remarks=remarks)
 
 
 def decode_text(data: bytes, path: Path) -> bytes:
@@ -206,9 +197,8 @@ def choose_separator(line: str, heads: list[tuple[int, str]]) -> str:
         if len(split_fields(line, mark)) == width:
             return mark
     separator = find_separator(line)
-    return (
-        BLANKS if separator == "\t" and "" in split_fields(line, "\t")[:-1] else separator
-    )  # several tabs in a row
+    tabs_in_a_row = separator == "\t" and "" in split_fields(line, "\t")[:-1]
+    return BLANKS if tabs_in_a_row else separator
 
 
 def _count_trailing(fields: list[str], columns: list[np.ndarray]) -> int:

@@ -34,14 +34,9 @@ _NO_VALUE = b" \t\r\n\x1a\0"
 
 @dataclass(frozen=True, kw_only=True)
 class PointLines:
-    """The text of a file.
+    """The text of a file: all lines with their ends behind ``head``, and the index of the line of every point.
 
-    Args:
-        head: Text before the lines.
-        lines: All lines with their ends.
-        points: Index of the line of every point.
-        separator: What separates fields.
-        comma: The decimal sign is a comma.
+    Fields are separated by ``separator``; ``comma`` states that the decimal sign is a comma.
     """
 
     head: bytes
