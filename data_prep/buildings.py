@@ -108,7 +108,7 @@ def generate(
         )
     console = Console()
     if todo:
-        console.print(class_table(INDOOR, counts, counts.sum()))
+        console.print(class_table(INDOOR, {"points": counts}, counts.sum()))
     done = len(plans) - len(todo)
     console.print(f"{out}: {len(todo)} scans written, {done} already complete", soft_wrap=True)
 

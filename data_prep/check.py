@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -13,7 +12,7 @@ from data_prep.image_check import check_split
 from data_prep.own.check import FileCheck, check_folder, check_prepared, check_splits, split_counts
 from data_prep.own.files import find_clouds
 from data_prep.own.spec import read_spec
-from data_prep.summary import by_kind, print_lines
+from data_prep.summary import by_kind, class_table, print_lines
 from pcseg.data.alignment import Units, Up
 from pcseg.data.images.readers import IMAGE_READERS, ImageSet
 from pcseg.data.inspect_cloud import CloudReport, inspect_file
@@ -155,7 +154,9 @@ def check_files(
     print_lines([f"warning: {text}" for text in overall], console)
     print_lines(by_kind((check.name, remark) for check in checks for remark in check.remarks), console)
     console.print(file_table(checks))
-    console.print(class_table(checks, schema))
+    counts = split_counts(checks, schema)
+    columns = {f"points in {split}": found for split, found in counts.items()}
+    console.print(class_table(schema, columns, sum(found.sum() for found in counts.values())))
     bad = [check for check in checks if check.errors]
     if bad:
         raise UserError(
@@ -179,17 +180,6 @@ def file_table(checks: list[FileCheck]) -> Table:
         color = f"{check.color[0]}..{check.color[1]}" if check.color else "-"
         share = f"{check.unlabeled / check.points:.1%}" if check.points else "-"
         table.add_row(check.name, check.split, f"{check.points:,}", size, color, share)
-    return table
-
-
-def class_table(checks: list[FileCheck], schema: LabelSchema) -> Table:
-    """Return a table of the points per class and split."""
-    counts = split_counts(checks, schema)
-    total = sum(counts.values(), np.zeros(schema.num_classes, np.int64))
-    table = Table("class", *(f"points in {split}" for split in counts), "share")
-    for number, name in enumerate(schema.names):
-        share = total[number] / max(total.sum(), 1)
-        table.add_row(name, *(f"{found[number]:,}" for found in counts.values()), f"{share:.1%}")
     return table
 
 

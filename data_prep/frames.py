@@ -6,7 +6,7 @@ Each room is rebuilt from its seed and rendered by ray casting. The frames have 
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +17,12 @@ from rich.console import Console
 
 from data_prep.parallel import NUM_PROCESSORS
 from data_prep.rooms import SETTINGS, Settings, read_settings
+from data_prep.synthetic.camera import Lens, choose_poses, take_view, world_rays
 from data_prep.synthetic.generating import each_room, open_folder
+from data_prep.synthetic.lighting import find_exposure
+from data_prep.synthetic.model import Pose
 from data_prep.synthetic.plan import RoomPlan, plan_area
+from data_prep.synthetic.room_types import build_room
 from pcseg.cli import run
 from pcseg.errors import UserError
 from pcseg.files import output_folder
@@ -30,17 +34,6 @@ NOTE = "frames.json"
 
 FRAMES = 1
 """Increased when this module changes the images of the same rooms."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pictures:
-    """Settings of the frames of a room."""
-
-    version: int = FRAMES
-    frames: int
-    width: int
-    height: int
-    focal: float
 
 
 @checked("--")
@@ -73,12 +66,13 @@ def take_frames(
     settings = read_settings(raw)
     plans = find_plans(raw, settings)
     focal = round(width / 2 / np.tan(np.radians(field_of_view) / 2), 3)
-    pictures = Pictures(frames=frames, width=width, height=height, focal=focal)
-    note = {"schema": json.loads(S3DIS.to_json()), "rooms": asdict(settings), "pictures": asdict(pictures)}
+    lens = Lens(width=width, height=height, focal=focal)
+    pictures = {"version": FRAMES, "frames": frames, **asdict(lens)}
+    note = {"schema": json.loads(S3DIS.to_json()), "rooms": asdict(settings), "pictures": pictures}
     with output_folder(out, wait=True):
         open_folder(out / NOTE, note, kind="frames")
         todo = [plan for plan in plans if not room_folder(out, plan).is_dir()]
-        make = partial(photograph, out, settings=settings, pictures=pictures)
+        make = partial(photograph, out, settings=settings, lens=lens, frames=frames)
         each_room(make, todo, workers=workers, doing="Rendering frames")
     done = len(plans) - len(todo)
     Console().print(f"{out}: frames of {len(todo)} rooms written, {done} already complete", soft_wrap=True)
@@ -102,17 +96,12 @@ def find_plans(raw: Path, settings: Settings) -> list[RoomPlan]:
 
 
 def photograph(
-    out: Path, plan: RoomPlan, *, settings: Settings, pictures: Pictures, threads: int = 0
+    out: Path, plan: RoomPlan, *, settings: Settings, lens: Lens, frames: int, threads: int = 0
 ) -> None:
     """Render all frames of one room; its folder appears only when it is complete."""
-    from data_prep.synthetic.camera import Lens, choose_poses, take_view, world_rays
-    from data_prep.synthetic.lighting import find_exposure
-    from data_prep.synthetic.room_types import build_room
-
     model = build_room(plan.build_seed, plan.room_type)
-    lens = Lens(width=pictures.width, height=pictures.height, focal=pictures.focal)
-    rng = np.random.default_rng([plan.scan_seed, pictures.version])
-    poses = choose_poses(model, lens, count=pictures.frames, rng=rng, threads=threads)
+    rng = np.random.default_rng([plan.scan_seed, FRAMES])
+    poses = choose_poses(model, lens, count=frames, rng=rng, threads=threads)
     looks = ((pose[:3, 3], world_rays(lens, pose, step=lens.width // 20)) for pose in poses)
     exposure = find_exposure(model, looks, rng, threads)
     label = np.array([S3DIS.names.index(name) + 1 for name in model.labels] + [0], np.uint8)
@@ -137,9 +126,8 @@ def photograph(
 
 def placement(plan: RoomPlan, settings: Settings) -> np.ndarray:
     """Return the ``(4, 4)`` transform from a room to its area that ``data_prep.rooms`` applies to points."""
-    turn = np.radians(settings.turn(plan.area))
     matrix = np.eye(4)
-    matrix[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    matrix[:3, :3] = Pose(yaw=np.radians(settings.turn(plan.area))).rotation
     matrix[:3, 3] = matrix[:3, :3] @ plan.offset
     return matrix
 

@@ -115,7 +115,7 @@ def generate(
         counts = sum(each_room(make, todo, workers=workers, doing="Scanning rooms"), np.zeros(1, np.int64))
     console = Console()
     if todo:
-        console.print(class_table(S3DIS, counts, counts.sum()))
+        console.print(class_table(S3DIS, {"points": counts}, counts.sum()))
     done = areas * rooms - len(todo)
     console.print(f"{out}: {len(todo)} rooms written, {done} already complete", soft_wrap=True)
 

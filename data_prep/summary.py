@@ -1,9 +1,10 @@
 """Report the outcome of a preparation."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +21,7 @@ def summarize(outcome: Outcome, out: Path, console: Console, *, kind: str) -> No
         UserError: At least one scene failed.
     """
     manifest = outcome.manifest
-    console.print(class_table(manifest.schema, manifest.class_histogram, manifest.num_points))
+    console.print(class_table(manifest.schema, {"points": manifest.class_histogram}, manifest.num_points))
     lines = []
     for entry in sorted([*outcome.skipped, *outcome.prepared], key=lambda entry: entry.path):
         for repair in entry.repairs:
@@ -47,11 +48,11 @@ def summarize(outcome: Outcome, out: Path, console: Console, *, kind: str) -> No
         )
 
 
-def class_table(schema: LabelSchema, counts: Iterable[int], total: int) -> Table:
-    """Return a table of the points per class and their shares of ``total``."""
-    table = Table("class", "points", "share")
-    for name, count in zip(schema.names, counts):
-        table.add_row(name, f"{count:,}", f"{count / max(total, 1):.1%}")
+def class_table(schema: LabelSchema, columns: Mapping[str, Sequence[int] | np.ndarray], total: int) -> Table:
+    """Return a table of points per class, one number from each of ``columns``, and their shares of ``total``."""
+    table = Table("class", *columns, "share")
+    for name, *counts in zip(schema.names, *columns.values()):
+        table.add_row(name, *(f"{count:,}" for count in counts), f"{sum(counts) / max(total, 1):.1%}")
     return table
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from data_prep.indoor.returns import Scene
-from data_prep.indoor.sensors import Cloud
 from data_prep.synthetic.model import Pose
+from data_prep.synthetic.scanner import Scan
 
 ALTERATIONS: Mapping[str, float] = {"no_color": 0.15, "no_ceiling": 0.25, "partial": 0.25, "tilted": 0.4}
 """Alterations that can be held out by name, and their shares of the scans."""
@@ -16,7 +16,7 @@ MOST_TILT = 5.0
 """Degrees."""
 
 
-def alter(cloud: Cloud, scene: Scene, names: Collection[str], rng: np.random.Generator) -> Cloud:
+def alter(cloud: Scan, scene: Scene, names: Collection[str], rng: np.random.Generator) -> Scan:
     """Apply the alterations in ``names``, then turn the scan by any yaw and move its origin."""
     pos, kept = cloud.pos, np.ones(len(cloud.pos), bool)
     if "no_ceiling" in names:

@@ -67,7 +67,6 @@ def build(seed: int, choice: Choice, *, rooms: int = 1, storeys: int = 1) -> Sce
     high = max(room.corner[2] + room.size[2] for room in layout)
     model = assemble(
         items,
-        room_type="building",
         size=(*np.ptp(np.concatenate(spots), axis=0)[:2].tolist(), high),
         obstacles=np.zeros((1, 4)),
         lamps=np.concatenate(lamps),

@@ -10,6 +10,7 @@ from data_prep.indoor.merging import Merge
 from data_prep.indoor.poses import Fan, Pinhole, Tripod, View, Walk
 from data_prep.indoor.returns import Ranging, Returns, Scene, measure
 from data_prep.synthetic.model import RoomModel
+from data_prep.synthetic.scanner import Scan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +32,9 @@ class Sensor:
     plain: float = 1.0
 
 
-@dataclass(frozen=True)
-class Cloud:
-    """A scan: ``pos`` (n, 3) float64 meters, ``color`` (n, 3) uint8 or ``None``, ``instance`` (n,), -1 for strays."""
-
-    pos: np.ndarray
-    color: np.ndarray | None
-    instance: np.ndarray
-
-
 def scan(
     scene: Scene, sensor: Sensor, *, seed: int, points: int = 300_000, spacing: float = 0.0, threads: int = 1
-) -> Cloud:
+) -> Scan:
     """Return the cloud of at most ``points`` points, at least ``spacing`` apart, that a sensor makes of a scene."""
     rng = np.random.default_rng(seed)
     shots = sensor.poses.shots(scene, rng)
@@ -54,7 +46,7 @@ def scan(
     if sensor.camera is not None:
         color = sensor.camera.record(scene.model, cloud, shots.eye, rng, threads=threads)
     owner = np.append(scene.model.surface_instance, -1)
-    return Cloud(cloud.pos, color, owner[cloud.surface])
+    return Scan(cloud.pos, color, owner[cloud.surface])
 
 
 def _with_texture(model: RoomModel, cloud: Returns, plain: float, rng: np.random.Generator) -> Returns:

@@ -93,7 +93,6 @@ class RoomModel:
     """A furnished room.
 
     Attributes:
-        room_type: Such as ``office``.
         size: Width (x), depth (y) and height (z) of the room; a corner of its floor is the origin.
         vertices, triangles: ``(V, 3)`` meters and ``(T, 3)``.
         triangle_surface: ``(T,)`` surface of a triangle.
@@ -106,7 +105,6 @@ class RoomModel:
         lamps, lamp_colors: ``(L, 3)`` positions of lamps and windows and their light.
     """
 
-    room_type: str
     size: tuple[float, float, float]
     vertices: np.ndarray
     triangles: np.ndarray
@@ -194,7 +192,6 @@ class RoomModel:
 def assemble(
     items: Sequence[tuple[Item, Pose]],
     *,
-    room_type: str,
     size: tuple[float, float, float],
     obstacles: np.ndarray,
     lamps: np.ndarray,
@@ -213,7 +210,6 @@ def assemble(
             materials.append(surface.material)
             instances.append(instance)
     return RoomModel(
-        room_type=room_type,
         size=size,
         vertices=np.concatenate(vertices).astype(np.float32),
         triangles=np.concatenate(triangles).astype(np.uint32),

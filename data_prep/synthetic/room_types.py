@@ -74,7 +74,6 @@ def build_room(seed: int, room_type: str) -> RoomModel:
     lamps, lamp_colors = _lights(plan)
     return assemble(
         plan.items,
-        room_type=room_type,
         size=plan.size,
         obstacles=np.array([place for place, _ in plan.footprints] or [(0.0, 0.0, 0.0, 0.0)]),
         lamps=lamps,

@@ -16,10 +16,13 @@ MIXED = 0.2
 
 @dataclass(frozen=True)
 class Scan:
-    """Points of a room: ``pos`` (N, 3) float64 meters, ``color`` (N, 3) uint8, ``instance`` (N,) int32."""
+    """Points: ``pos`` (N, 3) float64 meters, ``color`` (N, 3) uint8, ``instance`` (N,) int32, -1 for strays.
+
+    Only sensors of generated buildings leave strays, and some of them ``None`` as color.
+    """
 
     pos: np.ndarray
-    color: np.ndarray
+    color: np.ndarray | None
     instance: np.ndarray
 
 

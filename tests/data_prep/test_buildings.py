@@ -14,8 +14,8 @@ from data_prep.indoor.alterations import ALTERATIONS, alter
 from data_prep.indoor.building import Choice, build
 from data_prep.indoor.families import FAMILIES
 from data_prep.indoor.returns import Scene
-from data_prep.indoor.sensors import Cloud
 from data_prep.synthetic.room_types import ROOM_TYPES, build_room
+from data_prep.synthetic.scanner import Scan
 from pcseg.data.indoor import INDOOR, LABEL_SETS
 from pcseg.data.io.clouds import read_cloud, read_table
 from pcseg.data.scenes import read_scene
@@ -144,9 +144,9 @@ def test_rooms_see_each_other_through_open_doors_and_storeys_are_stacked() -> No
     assert right[0] > edge
 
 
-def cube() -> Cloud:
+def cube() -> Scan:
     pos = np.random.default_rng(0).uniform([0, 0, 0], [5, 4, 2.5], (20000, 3))
-    return Cloud(pos, np.zeros(pos.shape, np.uint8), np.zeros(len(pos), np.int32))
+    return Scan(pos, np.zeros(pos.shape, np.uint8), np.zeros(len(pos), np.int32))
 
 
 def test_alterations_do_what_they_are_named_after() -> None:

@@ -9,9 +9,10 @@ from data_prep.indoor.light import Camera
 from data_prep.indoor.merging import Merge
 from data_prep.indoor.poses import Fan, Pinhole, Tripod, View, Walk
 from data_prep.indoor.returns import Ranging, Scene
-from data_prep.indoor.sensors import SENSORS, Cloud, Sensor, scan
+from data_prep.indoor.sensors import SENSORS, Sensor, scan
 from data_prep.synthetic import textures
 from data_prep.synthetic.model import Item, Pose, assemble
+from data_prep.synthetic.scanner import Scan
 from data_prep.synthetic.shapes import box, panel
 from data_prep.synthetic.textures import Material
 
@@ -31,7 +32,7 @@ def empty_room(*, pole: bool = False) -> Scene:
     if pole:
         items.append((Item("clutter").add(white, box((0.3, 0.3, 1.8))), Pose(2.5, 2.0)))
     model = assemble(
-        items, room_type="box", size=tuple(SIZE), obstacles=np.zeros((1, 4)), lamps=np.array([[2.5, 2.0, 2.4]]),
+        items, size=tuple(SIZE), obstacles=np.zeros((1, 4)), lamps=np.array([[2.5, 2.0, 2.4]]),
         lamp_colors=np.ones((1, 3)), seed=0,
     )  # fmt: skip
     x, y = np.meshgrid(np.linspace(0.6, 4.4, 7), np.linspace(0.6, 1.4, 3))
@@ -50,7 +51,7 @@ def nearest(pos: np.ndarray) -> np.ndarray:
     return np.partition(away, 1, axis=1)[:, 1]
 
 
-def bare(merge: Merge, **options) -> Cloud:
+def bare(merge: Merge, **options) -> Scan:
     sensor = Sensor(
         poses=Tripod(lens=Fan(rows=250, columns=500), least=2, most=2),
         ranging=Ranging(mixed=0.0), camera=None, merge=merge,
