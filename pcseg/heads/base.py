@@ -96,11 +96,9 @@ class Body(nn.Module, ABC):
     deep_weight: float = 0.0
     """Factor of the cross-entropy of :attr:`BodyOutput.deep_logits`."""
 
-    @property
-    def needs_truth(self) -> bool:
-        """Whether :meth:`forward` takes a keyword ``truth``: the shares of the true classes in each token, ``(N, K)``,
-        zeros without labels."""
-        return False
+    needs_truth: bool = False
+    """Whether :meth:`forward` takes a keyword ``truth``: the shares of the true classes in each token, ``(N, K)``,
+    zeros without labels."""
 
     @abstractmethod
     def forward(self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = ()) -> BodyOutput:

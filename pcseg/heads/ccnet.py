@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pcseg.errors import require
 from pcseg.heads.base import Body, BodyOutput
 from pcseg.losses.category_consistent import category_consistent_loss
 from pcseg.nn.criss_cross import CrissCrossAttention
@@ -58,7 +57,6 @@ class RCCABody(Body):
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
-        require(recurrence >= 1, "recurrence", recurrence, "Choose 1 or more.")
         check_line_options(axes, thickness)
         self.width = width
         self.axes, self.thickness, self.relative = tuple(axes), thickness, relative

@@ -74,7 +74,7 @@ class CTBody(Body):
         if true_classes and class_features == "embedding":
             raise UserError("true_classes: an embedding has no shares. Choose other class features.")
         self.width, self.weighted, self.class_weight = width, weighted, class_weight
-        self.class_features, self.true_classes = class_features, true_classes
+        self.class_features, self.needs_truth = class_features, true_classes
         self.reduce = ConvNorm(conv(in_channels, width, bias=True), norm(width))
         class_norm = norm if class_batch_norm else nn.Identity
         self.channel_context = ChannelContext(width, num_classes, class_norm=class_norm)
@@ -93,10 +93,6 @@ class CTBody(Body):
             self.region, self.deep_weight = nn.Linear(width, num_classes), deep_weight
         if paddle_init:
             init_as_paddle(self)
-
-    @property
-    def needs_truth(self) -> bool:
-        return self.true_classes
 
     def forward(
         self,

@@ -58,7 +58,7 @@ class SlabBody(Body):
         super().__init__()
         check_line_options(axes)
         require_supervision(deep_weight, context=content == "shares" and not detach and not true_classes)
-        self.width, self.axes, self.true_classes = width, tuple(axes), true_classes
+        self.width, self.axes, self.needs_truth = width, tuple(axes), true_classes
         self.detach, self.deep_weight = detach, deep_weight
         self.reduce = ConvNorm(conv(in_channels, width, bias=False), norm(width))
         self.region = nn.Linear(width, num_classes)
@@ -73,10 +73,6 @@ class SlabBody(Body):
         )
         self.dropout = ChannelDropout(dropout)
         self.classify = nn.Linear(width, num_classes)
-
-    @property
-    def needs_truth(self) -> bool:
-        return self.true_classes
 
     def forward(
         self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = (), *, truth: Tensor | None = None

@@ -152,8 +152,6 @@ def class_tables(prob: Tensor, slabs: Sequence[Slabs]) -> list[Tensor]:
         Half precision becomes float32.
     """
     prob = prob.to(torch.promote_types(prob.dtype, torch.float32))
-    if not len(prob):  # segment_reduce rejects it
-        return [torch.cat([prob, prob], 1) for _ in slabs]
     most = [segment_max(prob.index_select(0, along.groups.order), along.counts) for along in slabs]
     return [torch.cat(parts, 1) for parts in zip(slab_means(prob, slabs), most)]
 

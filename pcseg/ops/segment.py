@@ -25,6 +25,8 @@ def segment_max(x: Tensor, lengths: Tensor) -> Tensor:
         100,000 rows of 64 channels in 25,000 groups), nor is ``torch_geometric.utils.segment``, whose import takes
         seconds.
     """
+    if not len(lengths):  # segment_reduce takes no empty list of groups
+        return x
     segment_csr = scatter_segment_csr() if x.is_cuda else None
     if segment_csr is not None:
         return segment_csr(x, torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), reduce="max")

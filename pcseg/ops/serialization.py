@@ -28,14 +28,13 @@ State = tuple[tuple[int, int, int], tuple[int, int, int], int]
 """Order of the axes, which of them are flipped, and the parity of the Gray code so far."""
 
 
-def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor, *, deepest: int | None = None) -> Tensor:
+def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor) -> Tensor:
     """Return the position of every voxel along a curve, ``(N,)`` int64.
 
     Args:
         grid_pos: Integer coordinates (x, y, z) from 0, ``(N, 3)``.
         curve: Name of the curve.
         depth: Bits per axis, at most 16, for all voxels or for each, ``(N,)``. Only Hilbert curves depend on it.
-        deepest: Greatest depth, if it is known and coordinates are checked, so that nothing waits for a GPU.
 
     Raises:
         UserError: A coordinate is negative or takes more than :data:`MAX_DEPTH` bits.
@@ -46,15 +45,17 @@ def encode(grid_pos: Tensor, curve: Curve, depth: int | Tensor, *, deepest: int 
         changes at depth d + 1, and returns at d + 3. For both curves, ``code >> 3`` at depth d is the code of
         ``grid_pos >> 1`` at depth d - 1.
     """
-    if deepest is None:
-        if len(grid_pos):
-            check_coordinates(int(grid_pos.amin()), int(grid_pos.amax()))
-        deepest = depth if isinstance(depth, int) else int(depth.amax()) if len(depth) else 0
+    if len(grid_pos):
+        check_coordinates(int(grid_pos.amin()), int(grid_pos.amax()))
+    deepest = depth if isinstance(depth, int) else int(depth.amax()) if len(depth) else 0
     return code_along(spread_bits(grid_pos), curve, depth, deepest)
 
 
 def code_along(bits: Tensor, curve: Curve, depth: int | Tensor, deepest: int) -> Tensor:
-    """Return :func:`encode` of coordinates with :func:`spread_bits` ``(3, N)``, which serve all curves."""
+    """Return :func:`encode` of coordinates with :func:`spread_bits` ``(3, N)``, which serve all curves.
+
+    Nothing waits for a GPU: ``deepest`` is the greatest depth, and coordinates are not checked.
+    """
     code = z_code((bits[1], bits[0], bits[2]) if curve.endswith("-trans") else bits)
     return hilbert_from_z(code, depth, deepest) if curve.startswith("hilbert") else code
 

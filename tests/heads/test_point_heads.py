@@ -206,7 +206,7 @@ def test_truth_is_the_share_of_the_labels_of_a_voxel() -> None:
     batch.y = torch.full_like(batch.y, -1)  # without labels the probabilities remain
     expected = head.body(here.x, here.voxels).logits[rows] + head.detail(levels[0].x)
     torch.testing.assert_close(head(levels, batch).logits, expected)
-    head.body.true_classes = False  # as a study switches it
+    head.body.needs_truth = False  # as a study switches it
     torch.testing.assert_close(head(levels, None).logits, expected)
 
 

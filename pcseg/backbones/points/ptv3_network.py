@@ -108,7 +108,7 @@ class PTv3(PointBackbone):
         _check_lengths(stages, stages - 1, strides=strides)
         decoder = {"dec_channels": dec_channels, "dec_depths": dec_depths, "dec_heads": dec_heads}
         _check_lengths(stages, decoder_stages, **decoder)
-        _check_values(variant, sizes, curves, strides)
+        _check_values(variant, curves, strides)
         decoder_rotary = rotary if rotary is not None and rotary.decoder else None
         _check_heads("enc_heads", enc_channels, enc_heads, rotary)
         _check_heads("dec_heads", dec_channels, dec_heads, decoder_rotary)
@@ -238,9 +238,8 @@ def _check_lengths(stages: int, expected: int, **options: Sequence) -> None:
             )
 
 
-def _check_values(variant: str, sizes: Sequence[int], curves: Sequence[str], strides: Sequence[int]) -> None:
+def _check_values(variant: str, curves: Sequence[str], strides: Sequence[int]) -> None:
     require_choice("variant", variant, Variant)
-    require(min(sizes, default=0) >= 1, "patch_size", list(sizes), "Use at least one voxel per patch.")
     known = bool(curves) and set(curves) <= set(CURVES)
     require(known, "curves", list(curves), f"Use some of {', '.join(CURVES)}.")
     powers = variant != "ptv3" or not any(stride & (stride - 1) for stride in strides)

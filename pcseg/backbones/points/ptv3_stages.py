@@ -89,8 +89,6 @@ class GridPool(nn.Module):
 
     def forward(self, x: Tensor, parent: Tensor, count: int) -> Tensor:
         """Map features ``(N, C)`` of voxels with ``parent`` ``(N,)`` to those of ``count`` coarser voxels."""
-        if not count:  # segment_reduce takes no empty list of groups
-            return F.gelu(self.norm(self.linear(x)))
         order = parent.argsort()
         inverse = torch.empty_like(order)
         inverse[order] = torch.arange(len(order), device=order.device)
