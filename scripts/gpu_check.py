@@ -19,7 +19,7 @@ from pcseg.files import write_text
 NAME = "gpu_check"
 
 SECONDS = {
-    "machine": 60, "convolutions": 150, "unet_step": 120, "ptv3_step": 120, "attention": 40, "waits": 90, "heads": 90,
+    "machine": 60, "convolutions": 150, "unet_step": 120, "ptv3_step": 120, "waits": 90, "heads": 90,
     "prediction": 60, "repeats": 45, "tests": 120, "constants": 90,
 }  # fmt: skip
 """Items, the most useful first, and the seconds after which each is ended."""

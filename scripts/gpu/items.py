@@ -216,22 +216,6 @@ def ptv3_step(setting: Setting) -> dict[str, Any]:
     return step_parts(setting, setting.ptv3())
 
 
-def attention(setting: Setting) -> dict[str, Any]:
-    """Milliseconds of attention in patches by the kernel that PyTorch chooses, which may be cuDNN, and by Flash."""
-    if setting.device != "cuda":
-        return {"needs": "a GPU"}
-    from torch.nn.attention.varlen import varlen_attn
-
-    length = 1024
-    rows, found = setting.clouds * setting.voxels // length * length, {}
-    q, k, v = (t.requires_grad_() for t in torch.randn(3, rows, 4, 16, device="cuda", dtype=torch.bfloat16))
-    starts = torch.arange(0, rows + 1, length, device="cuda", dtype=torch.int32)
-    for name, window in (("chosen", (-1, -1)), ("flash", (length, length))):
-        call = partial(varlen_attn, q, k, v, starts, starts, length, length, window_size=window)
-        found[name] = setting.ms(lambda call=call: call().sum().backward())
-    return found
-
-
 def heads(setting: Setting) -> dict[str, Any]:
     """Milliseconds of a training step with each head on the U-Net."""
     batch, found = setting.batch(), {}
@@ -276,6 +260,6 @@ def repeats(setting: Setting) -> dict[str, Any]:
 
 ITEMS: dict[str, Callable[[Setting], dict[str, Any]]] = {
     "machine": machine, "convolutions": convolutions, "unet_step": unet_step, "ptv3_step": ptv3_step,
-    "attention": attention, "waits": waits, "heads": heads, "prediction": prediction, "repeats": repeats,
+    "waits": waits, "heads": heads, "prediction": prediction, "repeats": repeats,
     "tests": tests, "constants": constants,
 }  # fmt: skip
