@@ -50,7 +50,6 @@ class ChannelGate(nn.Module):
         """Return vectors ``(B, C)`` for tokens ``x`` ``(N, C)``.
 
         Args:
-            x: Tokens.
             ptr, batch: The clouds, see :func:`~pcseg.ops.clouds.cloud_ptr`.
             weight: Weight of each token in the mean, ``(N,)``; default: 1.
         """

@@ -83,7 +83,6 @@ class ClassCenters(nn.Module):
         """Return ``(B, K, C)`` for tokens ``x`` ``(N, C)`` with class probabilities ``(N, K)``.
 
         Args:
-            x, prob: Tokens.
             ptr, batch: The clouds, see :func:`~pcseg.ops.clouds.cloud_ptr`.
             weight: Weight of each token, ``(N,)``; default: 1.
         """

@@ -61,8 +61,6 @@ class CrissCrossAttention(nn.Module):
         """Return tokens ``x`` ``(N, C)`` plus what they attend to along ``lines``.
 
         Args:
-            x: Tokens.
-            lines: Lines.
             position: Coordinates of the tokens along the relative axes, ``(N, A)``.
         """
         heads = zip(*(part.chunk(self.heads, 1) for part in self.project(x, position)))

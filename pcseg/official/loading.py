@@ -64,7 +64,6 @@ def load_published(
 
     Args:
         state: Tensors by their published names.
-        names: Their names and layout here.
         strict: Reject missing and unexpected names that ``names`` does not allow.
         partial: Skip tensors of another shape and report them.
 

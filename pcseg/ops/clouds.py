@@ -68,7 +68,6 @@ def cloud_ptr(
     """Return the first row of every cloud of tokens ``x`` ``(N, ...)``, and N at the end, ``(B+1,)`` int64.
 
     Args:
-        x: Tokens.
         ptr: The result, if it is known; clouds may be empty.
         batch: PyG's number of the cloud of every token, ``(N,)``; used without ``ptr``. Default: a single cloud.
         num_clouds: B, if some of them may be empty.
@@ -106,7 +105,6 @@ def cloud_mean(x: Tensor, ptr: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the mean over the rows of every cloud, ``(N, C)`` to ``(B, C)``; zeros for an empty cloud.
 
     Args:
-        x: Tokens.
         ptr: First row of every cloud and N at the end, ``(B+1,)``.
         weight: Weight of each token, ``(N,)``; default: 1.
 

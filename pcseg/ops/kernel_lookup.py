@@ -145,7 +145,6 @@ def coarsen(voxels: VoxelSet, kernel_size: int = 2, stride: int = 2, *, padding:
     """Return the coarse voxels of a strided convolution, built once per voxel set.
 
     Args:
-        voxels: The fine voxels.
         kernel_size: Edge of the cubic kernel.
         stride: Edge of a coarse voxel in fine voxels.
         padding: Coarse voxel q covers the fine voxels ``q * stride - padding + (0 ... kernel_size - 1)``.

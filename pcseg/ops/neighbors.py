@@ -30,7 +30,6 @@ def neighbor_table(points: PointSet, k: int, radius: float | None = None) -> Ten
     """Return the ``k`` nearest other points of every point in its cloud, ``(N, k)`` int64, nearest first.
 
     Args:
-        points: The points.
         k: Number of neighbors.
         radius: Only points that are nearer than this.
 
@@ -136,7 +135,6 @@ def nearest_points(query: PointSet, points: PointSet, k: int, radius: float | No
 
     Args:
         query: Q points of as many clouds.
-        points: Points to find.
         k: Number of points per query.
         radius: Only points that are nearer than this.
     """
@@ -184,7 +182,6 @@ def farthest_points(points: PointSet, ratio: float) -> Tensor:
     This is farthest point sampling (Qi et al., *PointNet++*, NeurIPS 2017), from the first point of each cloud.
 
     Args:
-        points: The points.
         ratio: Share of the points to keep, rounded up.
 
     Returns:

@@ -31,7 +31,6 @@ class CurveLevel:
     """Voxels of one resolution and their curves.
 
     Args:
-        voxels: The voxels.
         curves: Curves by number; block i of a stage uses the i-th.
         depths: Bits per axis of the codes of every cloud.
         origin: Subtracted from the coordinates of every cloud, ``(B, 3)``, on the CPU.

@@ -28,7 +28,6 @@ class PyGBackbone(PointBackbone):
     point. Further ones, such as the samples of PointNet++, are tuples ``(x, pos, batch)``.
 
     Args:
-        module: The module.
         out_channels: Channels of the features, or of every level.
         cell_size: Edge in meters of the cells that lines, slabs and weights of heads are made of.
         k, radius: Neighbors in ``edge_index`` of a batch without edges, see
