@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ def machine() -> str:
 
 
 def as_json(rows: "Sequence[Row]") -> str:
-    return json.dumps([row.as_dict() for row in rows], indent=1) + "\n"
+    return json.dumps([asdict(row) for row in rows], indent=1) + "\n"
 
 
 def as_markdown(rows: "Sequence[Row]") -> str:

@@ -10,7 +10,7 @@ one of map coordinates.
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import get_context
 
 import numpy as np
@@ -38,9 +38,6 @@ class Row:
     right: int
     abstained: int
     wrong: int
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def run() -> list[Row]:

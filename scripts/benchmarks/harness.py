@@ -8,7 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -36,13 +36,10 @@ class Row:
     ours_peak_mb: float | None = None
     other_peak_mb: float | None = None
     points: int | None = None
+    points_per_s: float | None = field(init=False)
 
-    @property
-    def points_per_s(self) -> float | None:
-        return None if self.points is None else self.points / self.ours_s
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self) | {"points_per_s": self.points_per_s}
+    def __post_init__(self) -> None:
+        self.points_per_s = None if self.points is None else self.points / self.ours_s
 
 
 def measure(

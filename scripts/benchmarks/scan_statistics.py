@@ -9,7 +9,7 @@ patches. Bright: points with a luminance above 0.95. Ranges are the 10th and the
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import Delaunay, cKDTree
@@ -52,9 +52,6 @@ class Row:
     low: float
     middle: float
     high: float
-
-    def as_dict(self) -> dict[str, str | float]:
-        return asdict(self)
 
 
 def patches(pos: np.ndarray, rng: np.random.Generator, number: int = 150) -> list[np.ndarray]:

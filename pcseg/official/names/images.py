@@ -45,22 +45,10 @@ def van_names(model: nn.Module, state: State) -> NameMap:
     return NameMap(names=_prefixed(prefix, names), ignored=VAN_OTHERS)
 
 
-CCNET_STEM = {
-    "conv1": "net.conv1.0",
-    "bn1": "net.conv1.1",
-    "conv2": "net.conv1.3",
-    "bn2": "net.conv1.4",
-    "conv3": "net.conv1.6",
-    "bn3": "net.bn1",
-}
-PADDLE_STEM = {
-    "conv1_1._conv": "net.conv1.0",
-    "conv1_1._batch_norm": "net.conv1.1",
-    "conv1_2._conv": "net.conv1.3",
-    "conv1_2._batch_norm": "net.conv1.4",
-    "conv1_3._conv": "net.conv1.6",
-    "conv1_3._batch_norm": "net.bn1",
-}
+STEM = ("net.conv1.0", "net.conv1.1", "net.conv1.3", "net.conv1.4", "net.conv1.6", "net.bn1")
+"""Convolution and norm of each of the three layers."""
+CCNET_STEM = dict(zip(("conv1", "bn1", "conv2", "bn2", "conv3", "bn3"), STEM))
+PADDLE_STEM = dict(zip((f"conv1_{i}._{kind}" for i in (1, 2, 3) for kind in ("conv", "batch_norm")), STEM))
 PADDLE_SHORTCUT = {"short._conv": "downsample.1", "short._batch_norm": "downsample.2"}
 
 
