@@ -43,37 +43,31 @@ def any_frame(
 
 
 def room(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """Make a room."""
     pos, _ = some_room(rng, rooms)
     return as_file("room, any origin", strays(pos, rng) + origin(rng), rng)
 
 
 def open_room(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """Make a room without ceiling."""
     pos, size = some_room(rng, rooms)
     return as_file("room without ceiling", strays(cut_ceiling(pos, size, rng), rng) + origin(rng), rng)
 
 
 def room_unit(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """Make a room in any unit."""
     pos, _ = some_room(rng, rooms)
     return as_file("room, any unit", strays(pos, rng) + origin(rng), rng, units=UNITS)
 
 
 def room_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """Make a room with any axis up."""
     pos, _ = some_room(rng, rooms)
     return as_file("room, any axis", strays(pos, rng) + origin(rng, kinds=4), rng, ups=tuple(ROTATIONS))
 
 
 def room_unit_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """Make a room in any unit, with any axis up."""
     pos, _ = some_room(rng, rooms)
     return as_file("room, any unit and axis", pos + origin(rng), rng, units=UNITS, ups=("y", "-y", "x", "-x"))
 
 
 def open_room_unit_axis(rng: np.random.Generator, rooms: range) -> GuessCase:
-    """Make a room without ceiling in any unit, with any axis up."""
     pos, size = some_room(rng, rooms)
     pos = cut_ceiling(pos, size, rng)
     return as_file(
