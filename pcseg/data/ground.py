@@ -73,10 +73,6 @@ class Ground:
             height[rows], depth[rows] = z - self.floor[storey, x, y], self.ceiling[storey, x, y] - z
         return height, depth
 
-    def height(self, pos: np.ndarray) -> np.ndarray:
-        """Return heights ``(N,)`` above the ground."""
-        return self.measure(pos)[0]
-
 
 def find_tilt(pos: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the rotation ``(3, 3)`` that levels the floor, and its angle in degrees.
@@ -123,14 +119,20 @@ def find_storeys(pos: np.ndarray) -> tuple[Storey, ...]:
     return tuple(storeys)
 
 
-def find_ground(pos: np.ndarray, storeys: tuple[Storey, ...]) -> Ground:
-    """Return the local floors and ceilings: the lowest points near the floor of each storey, continued below furniture.
+def local_ground(pos: np.ndarray) -> Ground:
+    """Return the local floors and ceilings of a level cloud ``(N, 3)``, from a sample of it without strays.
+
+    They are the lowest points near the floor of each storey, continued below furniture; of ceilings, the highest.
 
     Convention:
         Without storeys, as on terrain, the ground is the lowest point within 1 m.
     """
     if not len(pos):
         return Ground(corner=np.zeros(2), floor=np.zeros((1, 1, 1)), ceiling=np.full((1, 1, 1), np.nan))
+    pos = pos[:: max(1, len(pos) // SAMPLE)].astype(np.float64)
+    low, high = np.percentile(pos[:: max(1, len(pos) // 10_000)], (0.5, 99.5), axis=0)
+    pos = pos[((pos >= low - 0.5) & (pos <= high + 0.5)).all(axis=1)]
+    storeys = find_storeys(pos)
     corner = pos[:, :2].min(axis=0)
     shape = tuple(np.floor((pos[:, :2].max(axis=0) - corner) / TILE).astype(int) + 1)
     floors = [_tiles(pos, storey.floor, corner, shape) for storey in storeys] or [
@@ -142,15 +144,6 @@ def find_ground(pos: np.ndarray, storeys: tuple[Storey, ...]) -> Ground:
         for storey in storeys
     ] or [nothing]
     return Ground(corner=corner, floor=np.stack(floors), ceiling=np.stack(ceilings))
-
-
-def local_ground(pos: np.ndarray) -> Ground:
-    """Return the local floors and ceilings of a level cloud ``(N, 3)``, from a sample of it without strays."""
-    some = pos[:: max(1, len(pos) // SAMPLE)].astype(np.float64)
-    if len(some):
-        low, high = np.percentile(some[:: max(1, len(some) // 10_000)], (0.5, 99.5), axis=0)
-        some = some[((some >= low - 0.5) & (some <= high + 0.5)).all(axis=1)]
-    return find_ground(some, find_storeys(some))
 
 
 def _tiles(pos: np.ndarray, floor: float | None, corner: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -7,15 +7,15 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pcseg.data.collate import Collate
 from pcseg.data.features import num_features
+from pcseg.data.loaders import SampleKey
 from pcseg.data.manifest import Manifest, SceneEntry
 from pcseg.data.rooms import RoomFiles
-from pcseg.data.training_data import TrainingData, TrainingSamples, WholeItems, hold_out
+from pcseg.data.training_data import Items, TrainingData, augmented, hold_out
 from pcseg.data.transforms import CropCenter, GridSample, IndoorColor, IndoorGeometry, SphereCrop, Transform
 from pcseg.errors import UserError
 from pcseg.labels import LabelSchema
@@ -29,8 +29,8 @@ def has_labels(room: SceneEntry) -> bool:
     return any(room.class_histogram)
 
 
-def _same_room(index: int, _: np.random.Generator, *, files: RoomFiles, grid_size: float) -> Any:
-    return files.whole(index, grid_size=grid_size)
+def _same_room(key: SampleKey, *, files: RoomFiles, grid_size: float) -> Any:
+    return files.whole(key.index, grid_size=grid_size)
 
 
 class RoomData(TrainingData):
@@ -185,12 +185,12 @@ class RoomData(TrainingData):
         mean = [round(value, 1) for value in color]
         return fields | {"missing_fields": {"color": mean, "normal": "estimate"}}
 
-    def train_dataset(self, seed: int) -> TrainingSamples:
+    def train_dataset(self, seed: int) -> Items:
         """Return rooms that are augmented, grid sampled, cropped to ``max_voxels``, and augmented again."""
         files = self._files(self.train_rooms)
         if self.fixed:
-            whole = partial(_same_room, files=files, grid_size=self.grid_size)
-            return TrainingSamples(make=whole, count=len(files), seed=seed)
+            same = partial(_same_room, files=files, grid_size=self.grid_size)
+            return Items(make=same, count=len(files))
         sampling = GridSample(grid_size=self.grid_size)
         crop = SphereCrop(max_points=self.max_voxels, center=self.crop_center)
         make = partial(
@@ -198,12 +198,12 @@ class RoomData(TrainingData):
             point_transforms=self.point_transforms,
             voxel_transforms=[sampling, crop, *self.voxel_transforms],
         )
-        return TrainingSamples(make=make, count=len(files), seed=seed)
+        return Items(make=partial(augmented, make=make, seed=seed), count=len(files))
 
-    def val_dataset(self) -> WholeItems:
+    def val_dataset(self) -> Items:
         """Return whole rooms, not augmented; ``y`` holds the labels of their voxels."""
         files = self._files(self.val_rooms)
-        return WholeItems(make=partial(files.whole, grid_size=self.grid_size), count=len(files))
+        return Items(make=partial(files.whole, grid_size=self.grid_size), count=len(files))
 
     def collate(self, *, training: bool) -> Callable[[Sequence[Any]], Any]:
         mix_prob = self.mix_prob if training else 0.0

@@ -1,10 +1,10 @@
-"""The frame of a room or building: directions of its walls, small tilt, storeys, and the ground below every point."""
+"""The frame of a room or building: directions of its walls, and small tilt."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from pcseg.data.ground import Ground, Storey, find_ground, find_storeys, find_tilt
+from pcseg.data.ground import find_tilt
 
 SAMPLE = 30_000
 """Number of points that a frame is found from."""
@@ -46,7 +46,7 @@ class GivenAxes:
 
 @dataclass(frozen=True, kw_only=True)
 class RoomFrame:
-    """The axes and storeys of a cloud in meters with z up.
+    """The axes of a cloud in meters with z up.
 
     Args:
         yaw: Angle from the x axis to the nearest direction of walls in degrees, in [-45, 45); ``None`` if there are
@@ -54,16 +54,12 @@ class RoomFrame:
         reason: Why ``yaw`` is ``None``; empty otherwise.
         tilt: Angle in degrees by which the floor is leveled.
         rotation: ``(3, 3)``, from the scene to level axes along the walls; without ``yaw`` it levels only.
-        storeys: Floors and ceilings, lowest first, in leveled heights; empty if there is no floor.
-        ground: Height of the floor below every point.
     """
 
     yaw: float | None
     reason: str
     tilt: float
     rotation: np.ndarray
-    storeys: tuple[Storey, ...]
-    ground: Ground
 
     @property
     def remark(self) -> str:
@@ -74,14 +70,6 @@ class RoomFrame:
             else f"rotated by {0.0 - round(self.yaw, 1):.1f}°"
         )
         return f"room axes: {yaw}, leveled by {self.tilt:.1f}°"
-
-    def to_room(self, pos: np.ndarray) -> np.ndarray:
-        """Rotate points ``(N, 3)`` into the axes of the room; the origin stays."""
-        return pos @ self.rotation.T.astype(pos.dtype)
-
-    def ground_height(self, pos: np.ndarray) -> np.ndarray:
-        """Return heights ``(N,)`` above the local floor of the storey of each point; chunks give the same values."""
-        return self.ground.height(self.to_room(pos))
 
 
 def find_room_frame(pos: np.ndarray, given: GivenAxes = GivenAxes()) -> RoomFrame:
@@ -107,17 +95,11 @@ def find_room_frame(pos: np.ndarray, given: GivenAxes = GivenAxes()) -> RoomFram
     every = max(1, len(dense) // SAMPLE)
     level, tilt = find_tilt(dense[::every]) if given.level else (np.eye(3), 0.0)
     dense = dense @ level.T
-    sample = dense[::every]
-    yaw, reason = find_walls(sample, dense) if given.yaw is None else ((given.yaw + 45) % 90 - 45, "")
+    yaw, reason = find_walls(dense[::every], dense) if given.yaw is None else ((given.yaw + 45) % 90 - 45, "")
     turn = np.radians(-(yaw or 0.0))
     c, s = np.cos(turn), np.sin(turn)
     rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    sample = sample @ rotation.T
-    storeys = find_storeys(sample)
-    ground = find_ground(sample, storeys)
-    return RoomFrame(
-        yaw=yaw, reason=reason, tilt=tilt, rotation=rotation @ level, storeys=storeys, ground=ground
-    )
+    return RoomFrame(yaw=yaw, reason=reason, tilt=tilt, rotation=rotation @ level)
 
 
 def find_walls(pos: np.ndarray, dense: np.ndarray) -> tuple[float | None, str]:

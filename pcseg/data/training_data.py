@@ -21,38 +21,22 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrainingSamples(Dataset[T], Generic[T]):
-    """Augmented samples of ``count`` rooms or images by :class:`~pcseg.data.loaders.SampleKey`.
+class Items(Dataset[T], Generic[T]):
+    """Samples of ``count`` rooms or images; ``make`` takes the key that a sampler yields."""
 
-    ``make`` makes a sample, given the index of its room or image and its random generator.
-
-    Convention:
-        A sample depends only on seed and key, not on the process or on other samples.
-    """
-
-    make: Callable[[int, np.random.Generator], T]
-    count: int
-    seed: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, key: SampleKey) -> T:
-        return self.make(key.index, np.random.default_rng((self.seed, key.epoch, key.position)))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class WholeItems(Dataset[T], Generic[T]):
-    """Whole rooms or images by index, the same in every epoch; ``make`` reads one of ``count`` items."""
-
-    make: Callable[[int], T]
+    make: Callable[[Any], T]
     count: int
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> T:
-        return self.make(index)
+    def __getitem__(self, key: Any) -> T:
+        return self.make(key)
+
+
+def augmented(key: SampleKey, *, make: Callable[[int, np.random.Generator], T], seed: int) -> T:
+    """Return ``make`` of the index and the random generator of a sample, which depend on seed and key alone."""
+    return make(key.index, np.random.default_rng((seed, key.epoch, key.position)))
 
 
 class TrainingData(L.LightningDataModule, ABC):
@@ -115,12 +99,12 @@ class TrainingData(L.LightningDataModule, ABC):
         """Return the fields of the model card that depend on the data."""
 
     @abstractmethod
-    def train_dataset(self, seed: int) -> TrainingSamples:
-        """Return augmented samples."""
+    def train_dataset(self, seed: int) -> Items:
+        """Return augmented samples by :class:`~pcseg.data.loaders.SampleKey`."""
 
     @abstractmethod
-    def val_dataset(self) -> WholeItems:
-        """Return validation items."""
+    def val_dataset(self) -> Items:
+        """Return validation items by index."""
 
     @abstractmethod
     def collate(self, *, training: bool) -> Callable[[Sequence[Any]], Any]:

@@ -11,7 +11,7 @@ from benchmarks.cloud_parts import plate, scan, wall
 
 from pcseg.data.alignment import find_frame
 from pcseg.data.camera_view import rotation_between
-from pcseg.data.ground import local_ground
+from pcseg.data.ground import find_storeys, local_ground
 from pcseg.data.io.clouds import read_cloud
 from pcseg.data.room_frame import find_room_frame
 
@@ -37,7 +37,7 @@ def test_walls_of_generated_rooms(number: int) -> None:
         frame = find_room_frame(turned(pos, angle).astype(np.float32))
         assert yaw_error(frame.yaw, angle) < 0.2
         assert -45 <= (frame.yaw or 0.0) < 45
-        again = find_room_frame(frame.to_room(turned(pos, angle)))
+        again = find_room_frame(turned(pos, angle) @ frame.rotation.T)
         assert yaw_error(again.yaw, 0) < 0.2
 
 
@@ -78,24 +78,21 @@ def test_storeys_and_ground_of_a_building() -> None:
     pos, size = scan(0)
     floors = (-3.0, 0.2, 3.4)
     building = np.concatenate([pos + (0, 0, floor) for floor in floors])
-    frame = find_room_frame(building)
-    assert frame.tilt == 0
-    np.testing.assert_allclose([storey.floor for storey in frame.storeys], floors, atol=0.03)
-    np.testing.assert_allclose(
-        [storey.ceiling for storey in frame.storeys], np.add(floors, size[2]), atol=0.05
-    )
+    assert find_room_frame(building).tilt == 0
+    storeys, ground = find_storeys(building[::10]), local_ground(building)
+    np.testing.assert_allclose([storey.floor for storey in storeys], floors, atol=0.03)
+    np.testing.assert_allclose([storey.ceiling for storey in storeys], np.add(floors, size[2]), atol=0.05)
     inside = (pos[:, 2] > 0.05) & (pos[:, 2] < size[2] - 0.1)
     for floor in floors:
-        above = frame.ground_height(pos[inside] + (0, 0, floor))
+        above, below = ground.measure(pos[inside] + (0, 0, floor))
         assert np.mean(np.abs(above - pos[inside, 2]) < 0.05) > 0.97
-        below = frame.ground.measure(frame.to_room(pos[inside] + (0, 0, floor)))[1]
         assert np.mean(np.abs(below - (size[2] - pos[inside, 2])) < 0.08) > 0.97
     open_top = local_ground(building[building[:, 2] < floors[-1] + 2]).measure(building)
     top = building[:, 2] > floors[-1] + 0.05
     assert np.isnan(open_top[1][top]).all()
     assert np.isfinite(open_top[1][building[:, 2] < floors[-1] - 0.4]).all()
-    parts = [frame.ground_height(part) for part in np.array_split(building, 7)]
-    np.testing.assert_array_equal(np.concatenate(parts), frame.ground_height(building))
+    parts = [ground.measure(part)[0] for part in np.array_split(building, 7)]
+    np.testing.assert_array_equal(np.concatenate(parts), ground.measure(building)[0])
 
 
 def test_ground_follows_a_step_and_continues_below_a_table() -> None:
@@ -105,7 +102,7 @@ def test_ground_follows_a_step_and_continues_below_a_table() -> None:
     hidden = (np.abs(room[:, :2] - (1.5, 2)) < 0.6).all(axis=1)
     room = np.concatenate([room[~hidden], plate((1.2, 1.2), 0.74, 800, RNG) + (0.9, 1.4, 0)])
     points = np.array([[1.5, 2, 0.74], [1.0, 3, 1.0], [6, 2, 1.3]])
-    np.testing.assert_allclose(find_room_frame(room).ground_height(points), [0.74, 1.0, 1.0], atol=0.05)
+    np.testing.assert_allclose(local_ground(room).measure(points)[0], [0.74, 1.0, 1.0], atol=0.05)
 
 
 def test_clouds_without_directions() -> None:
@@ -128,9 +125,10 @@ def test_clouds_without_directions() -> None:
 def test_few_points() -> None:
     for count in (0, 1, 5, 200):
         pos = RNG.uniform(0, 1, (count, 3)).astype(np.float32)
-        frame = find_room_frame(pos)
-        assert frame.ground_height(pos).shape == (count,)
-        assert np.isfinite(frame.ground_height(pos)).all()
+        assert find_room_frame(pos).rotation.shape == (3, 3)
+        height, _ = local_ground(pos).measure(pos)
+        assert height.shape == (count,)
+        assert np.isfinite(height).all()
     assert find_room_frame(np.full((50, 3), np.nan)).yaw is None
 
 

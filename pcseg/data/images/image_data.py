@@ -23,7 +23,7 @@ from pcseg.data.images.batch import (
 )
 from pcseg.data.images.reader import Picture
 from pcseg.data.images.readers import IMAGE_READERS, ImageSet
-from pcseg.data.training_data import TrainingData, TrainingSamples, WholeItems, hold_out
+from pcseg.data.training_data import Items, TrainingData, augmented, hold_out
 from pcseg.errors import UserError
 from pcseg.labels import IGNORE_INDEX, LabelSchema
 from pcseg.values import Epochs, Few, Filled, Names, Positive, Share, Workers, checked
@@ -181,15 +181,15 @@ class ImageData(TrainingData):
     def card(self) -> dict[str, Any]:
         return {"kind": "images", "features": ["image"], "grid_size": 0.0}
 
-    def train_dataset(self, seed: int) -> TrainingSamples:
+    def train_dataset(self, seed: int) -> Items:
         pictures = self._pictures(self.train_pictures)
         make = partial(pictures.augmented, augmentation=self.augmentation)
-        return TrainingSamples(make=make, count=len(pictures), seed=seed)
+        return Items(make=partial(augmented, make=make, seed=seed), count=len(pictures))
 
-    def val_dataset(self) -> WholeItems:
+    def val_dataset(self) -> Items:
         pictures, options = self._pictures(self.val_pictures), self.augmentation
         make = partial(pictures.whole, least_size=options.crop_size, base_size=options.base_size)
-        return WholeItems(make=make, count=len(pictures))
+        return Items(make=make, count=len(pictures))
 
     def collate(self, *, training: bool) -> Callable[[Sequence[Any]], ImageBatch]:
         return collate_images
