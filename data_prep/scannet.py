@@ -45,13 +45,7 @@ BENCHMARKS: Mapping[int, Benchmark] = {20: SCANNET20_BENCHMARK, 200: SCANNET200_
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options that a prepared scan depends on.
-
-    Args:
-        classes: 20 or 200.
-        align: Rotate the scan along the axes.
-        normals: Keep the normals of the mesh.
-    """
+    """Options of :func:`prepare` that a prepared scan depends on."""
 
     classes: Literal[20, 200] = 20
     align: bool = False

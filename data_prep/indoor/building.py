@@ -53,12 +53,10 @@ def build(seed: int, choice: Choice, *, rooms: int = 1, storeys: int = 1) -> Sce
     lamps, colors, spots = [], [], []
     shared = str(rng.choice(list(choice.materials))), str(rng.choice(list(choice.furniture)))
     for room in layout:
-        names = (
-            shared
-            if rng.random() < 0.6
-            else (rng.choice(list(choice.materials)), rng.choice(list(choice.furniture)))
-        )
-        plan, light = _furnished(rng, room, *map(str, names))
+        names = shared
+        if rng.random() >= 0.6:
+            names = str(rng.choice(list(choice.materials))), str(rng.choice(list(choice.furniture)))
+        plan, light = _furnished(rng, room, *names)
         corner = np.array(room.corner)
         items += [(item, Pose(*(pose.position + corner), pose.yaw)) for item, pose in plan.items]
         spots.append(_free_spots(plan) + corner)
@@ -89,14 +87,10 @@ def _layout(rng: np.random.Generator, choice: Choice, number: int, storeys: int)
         side = 0 if room.level else int(rng.integers(4))
         width = rng.uniform(0.8, 1.0)
         span = room.size[side % 2]
-        along = float(
-            rng.uniform(
-                0.15 + width / 2, max(span / 2, span - 1.2) if room.level else span - 0.15 - width / 2
-            )
-        )
-        room.doors.append(
-            Door(side, along, width, 0.0 if rng.random() < 0.6 else float(rng.uniform(0.4, 1.5)))
-        )
+        end = max(span / 2, span - 1.2) if room.level else span - 0.15 - width / 2
+        along = float(rng.uniform(0.15 + width / 2, end))
+        swing = 0.0 if rng.random() < 0.6 else float(rng.uniform(0.4, 1.5))
+        room.doors.append(Door(side, along, width, swing))
         room.outer = tuple(s for s in rng.permutation(SIDES).tolist()[: int(rng.integers(1, 3))] if s != side)
         return [room]
     with_corridor = storeys > 1 or (number > 2 and "corridor" in choice.rooms and rng.random() < 0.7)
@@ -158,9 +152,8 @@ def _corridor(
     rooms, ends = [], [0.0, 0.0]
     if level or reserved:
         if level:
-            stairs = Room(
-                "stairs", (2.5, 5.6, 2 * height + SLAB), (0.0, wide + THICK, base), (2,), level=level
-            )
+            size = (2.5, 5.6, 2 * height + SLAB)
+            stairs = Room("stairs", size, (0.0, wide + THICK, base), (2,), level=level)
             stairs.doors += [Door(0, 0.7, 0.9, None), Door(0, 0.7, 0.9, None, z=level)]
             rooms.append(stairs)
         ends[0] = 2.5 + THICK
@@ -173,12 +166,9 @@ def _corridor(
         room = Room(name, (width, depth, height), (ends[row], y, base), ((2, 0)[row],))
         door = float(rng.uniform(0.8, 1.0))
         x = float(rng.uniform(door / 2 + 0.15, width - door / 2 - 0.15))
-        room.doors.append(
-            Door(0, x, door, _swing(rng)) if row == 0 else Door(2, width - x, door, _swing(rng))
-        )
-        corridor.doors.append(
-            Door(2, -(ends[0] + x), door, None) if row == 0 else Door(0, ends[1] + x, door, None)
-        )
+        here, there = ((0, x), (2, -(ends[0] + x))) if row == 0 else ((2, width - x), (0, ends[1] + x))
+        room.doors.append(Door(*here, door, _swing(rng)))
+        corridor.doors.append(Door(*there, door, None))
         ends[row] += width + THICK
         rooms.append(room)
     length = max(ends) - THICK
@@ -210,9 +200,8 @@ def _furnished(
     furnish(plan, style, family.pieces)
     lamps = add_shell(plan, style)
     warm = np.array([1.0, 0.96, 0.88]) * rng.normal(1, 0.04, 3)
-    colors = np.tile(warm * 1.9 / np.sqrt(len(lamps)), (len(lamps), 1)) * rng.choice(
-        [0.3, 1.0], p=[0.25, 0.75]
-    )
+    bright = rng.choice([0.3, 1.0], p=[0.25, 0.75])
+    colors = np.tile(warm * 1.9 / np.sqrt(len(lamps)), (len(lamps), 1)) * bright
     panes = [pose.then(0, 0.3, 0.8).position for item, pose in plan.items if item.label == "window"][:2]
     if panes:
         day = np.array([0.92, 0.98, 1.05]) * rng.uniform(0.3, 1.5) / len(panes)

@@ -13,12 +13,9 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Scene:
-    """A building to scan.
+    """A building to scan, labeled with the indoor taxonomy.
 
-    Attributes:
-        model: Its meshes; labels are those of the indoor taxonomy.
-        spots: Per room, positions ``(n, 3)`` on free floor where a sensor can stand.
-        ceilings: Per room, height of its ceiling in meters.
+    Per room, ``spots`` are positions ``(n, 3)`` on free floor for a sensor, ``ceilings`` heights in meters.
     """
 
     model: RoomModel

@@ -15,14 +15,9 @@ from data_prep.synthetic.scanner import Scan
 
 @dataclass(frozen=True, kw_only=True)
 class Sensor:
-    """A sensor.
+    """A sensor: where it stands and looks, how it measures distances and color, how its returns become a cloud.
 
-    Args:
-        poses: Where it stands and looks.
-        ranging: How it measures distances.
-        merge: How returns become a cloud.
-        camera: How it records color; ``None``: it does not.
-        plain: Share of the points that remain on surfaces without any texture, as in photogrammetry.
+    ``plain`` is the share of the points that remain on surfaces without any texture, as in photogrammetry.
     """
 
     poses: Tripod | Walk | View

@@ -156,10 +156,9 @@ def add_shell(plan: Floorplan, style: Style) -> np.ndarray:
     forms = (box((0.58, 0.58, 0.02), (0, 0, -0.02)), box((1.2, 0.25, 0.07), (0, 0, -0.07)),
              cylinder(rng.uniform(0.08, 0.22), 0.08, (0, 0, -0.08)))  # fmt: skip
     form = forms[rng.integers(3)]
+    drops = [height - pose.z for item, pose in plan.items if item.label == "beam"]
+    low = height - max(drops, default=0.0)
     for lamp in lamps:
-        low = height - max(
-            [height - pose.z for item, pose in plan.items if item.label == "beam"], default=0.0
-        )
         plan.put(Item("lamp").add(bright, form), Pose(lamp[0], lamp[1], height))
         lamp[2] = min(height, low) - 0.15
     return lamps
@@ -180,12 +179,8 @@ def add_stairs(plan: Floorplan, style: Style, level: float) -> None:
             stairs.add(stone, box((wide, run, rise), (width - wide / 2, y, (k - 1) * rise)))
     plan.put(stairs, Pose())
     plan.footprints.append(((width - wide, width, landing, depth - 0.9), level))
-    plan.put(
-        Item("floor").add(
-            style.look.floor, box((width, landing, 0.18), (width / 2, landing / 2, level - 0.18))
-        ),
-        Pose(),
-    )
+    slab = box((width, landing, 0.18), (width / 2, landing / 2, level - 0.18))
+    plan.put(Item("floor").add(style.look.floor, slab), Pose())
     rail, steel = Item("railing"), style.look.steel
     for x in np.arange(0.05, width - wide, 0.14):
         rail.add(steel, cylinder(0.01, 0.95, (x, landing, level), 6))
@@ -193,6 +188,5 @@ def add_stairs(plan: Floorplan, style: Style, level: float) -> None:
         y = depth - 0.9 - (k + 0.5) * run
         rail.add(steel, cylinder(0.01, 0.9, (width - wide, y, (k + 1) * rise), 6))
         rail.add(steel, box((0.05, run, rise * 1.1), (width - wide, y, (k + 1) * rise + 0.9)))
-    plan.put(
-        rail.add(steel, box((width - wide, 0.05, 0.05), ((width - wide) / 2, landing, level + 0.95))), Pose()
-    )
+    bar = box((width - wide, 0.05, 0.05), ((width - wide) / 2, landing, level + 0.95))
+    plan.put(rail.add(steel, bar), Pose())

@@ -91,10 +91,7 @@ class Category:
 def find_scans(raw: Path, *, lists: Path | None = None) -> tuple[list[RawScan], list[str]]:
     """Return the scans of a raw release sorted by split and name, and warnings about missing or skipped scans.
 
-    Args:
-        raw: Folder of ``scans`` and optionally ``scans_test``.
-        lists: Folder of ``scannetv2_{train,val,test}.txt``; default: ``raw`` if it has them, otherwise the official
-            splits.
+    ``lists`` has ``scannetv2_{train,val,test}.txt``; default: ``raw`` if it has them, otherwise the official splits.
 
     Raises:
         UserError: Not the folder of a release, a damaged list, or no scan in any split.
@@ -164,11 +161,11 @@ def read_label_table(path: Path) -> dict[str, Category]:
             f"{path}: no such file. Download it with the release (option --label_map of its script)."
         )
     header, *lines = path.read_bytes().decode("utf-8", errors="replace").splitlines() or [""]
-    names = header.split("\t")
-    for column in ("raw_category", "id", "nyu40id"):
+    names, columns = header.split("\t"), ("raw_category", "id", "nyu40id")
+    for column in columns:
         if column not in names:
             raise UserError(f"{path}: no column {column!r} (columns: {names}). Use the table of the release.")
-    places = [names.index(column) for column in ("raw_category", "id", "nyu40id")]
+    places = [names.index(column) for column in columns]
     table: dict[str, Category] = {}
     for number, line in enumerate(lines, start=2):
         if line.strip():
@@ -225,10 +222,7 @@ def _splits(folders: dict[str, Path], lists: dict[str, tuple[str, ...]] | None) 
 
 
 def _warnings(
-    raw: Path,
-    folders: dict[str, Path],
-    split: dict[str, str],
-    lists: dict[str, tuple[str, ...]] | None,
+    raw: Path, folders: dict[str, Path], split: dict[str, str], lists: dict[str, tuple[str, ...]] | None
 ) -> list[str]:
     lines = []
     for name in SPLITS:

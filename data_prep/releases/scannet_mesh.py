@@ -13,9 +13,7 @@ _TRIANGLES = {"face": {"vertex_indices": 3, "vertex_index": 3}}
 def read_mesh(path: Path, *, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the vertices of a binary PLY file as a structured array ``(N,)``, and its triangles ``(F, 3)``.
 
-    Args:
-        path: The file.
-        name: Its name in messages.
+    ``name`` is that of the file in messages.
 
     Raises:
         UserError: No such file, not a binary PLY file of vertices and triangles, or a truncated one.

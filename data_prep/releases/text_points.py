@@ -21,10 +21,10 @@ _REMEDY = "Download or fix the file."
 def read_points(
     path: Path, *, name: str | None = None, dtype: type[np.floating] = np.float32
 ) -> tuple[np.ndarray, list[Repair]]:
-    """Read a text file of points as ``(N, 6)``, and return the repaired lines too.
+    """Read a text file of six numbers per line as ``(N, 6)``, and return the repaired lines too.
 
     Args:
-        path: Text with six numbers per line; blank lines, tabs, CRLF and exponents are allowed.
+        path: The file; blank lines, tabs, CRLF and exponents are allowed.
         name: Name of the file in messages and repairs; default: the path.
         dtype: float32, or float64 for computations before rounding.
 

@@ -49,10 +49,7 @@ class Surface:
 class Item:
     """An object of one class in its own frame: origin under its middle, front towards +y, standing on z = 0.
 
-    Attributes:
-        label: Class name.
-        surfaces: Its meshes with their materials.
-        top: Height of the face on which other objects can stand, or ``None``.
+    ``top`` is the height of the face on which other objects can stand, or ``None``.
     """
 
     label: str

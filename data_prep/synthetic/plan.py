@@ -31,14 +31,9 @@ SHARES = {
 
 @dataclass(frozen=True)
 class RoomPlan:
-    """One room to generate.
+    """One room to generate, such as ``office_2`` of the type ``office``, in area 1, 2, … with index 0, 1, …
 
-    Attributes:
-        area, index: From 1, from 0.
-        name: Such as ``office_2``, unique in the area.
-        room_type: Such as ``office``.
-        offset: Position of the corner of the room in the area, in meters.
-        build_seed, scan_seed: For the room and for its scan.
+    ``offset`` is the position of the corner of the room in the area, in meters.
     """
 
     area: int
