@@ -92,8 +92,7 @@ def _pose(plan: Floorplan, whole: Item, piece: Piece) -> Pose | None:
         margins = (piece.front, min(piece.front, 0.35))  # closer to others rather than not at all
         pose = plan.inside(whole, margin=margins[0], yaws=yaws) or plan.inside(whole, margin=margins[1])
     elif piece.where == "hung":
-        found = plan.hang(whole, float(rng.uniform(*piece.height)), sides=plan.inner)
-        pose = plan.items[-1][1] if found else None
+        pose = plan.hang(whole, float(rng.uniform(*piece.height)), sides=plan.inner)
     else:
         spot = rng.uniform(0.2, 0.8, 2) * plan.size[:2]
         pose = Pose(float(spot[0]), float(spot[1]), plan.size[2], float(rng.choice(QUARTERS)))

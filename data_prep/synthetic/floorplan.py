@@ -104,11 +104,9 @@ class Floorplan:
                 return self.put(item, pose, margin=0.05)
         return None
 
-    def hang(
-        self, item: Item, z: float, *, sides: Sequence[int] = SIDES, spare: float = 0.06
-    ) -> tuple[int, float] | None:
-        """Hang an object on a wall with its lower edge at ``z``; return (side, along) or ``None``."""
-        width, _, tall = item.size
+    def hang(self, item: Item, z: float, *, sides: Sequence[int] = SIDES) -> Pose | None:
+        """Hang an object on a wall with its lower edge at ``z``; ``None`` if it does not fit."""
+        (width, _, tall), spare = item.size, 0.06
         for _ in range(TRIES):
             side = int(self.rng.choice(sides))
             if self.length(side) <= width + 0.3:
@@ -119,9 +117,8 @@ class Floorplan:
             before = footprint((width, 0.3), pose.then(y=0.16), 0.0)
             hidden = any(tall > z and _meet(before, place) for place, tall in self.footprints)
             if area[3] < self.size[2] and self.is_bare(side, area) and not hidden:
-                self.put(item, pose)
                 self.taken[side].append(area)
-                return side, along
+                return self.put(item, pose)
         return None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from data_prep.synthetic import clutter, seating, storage, tables
-from data_prep.synthetic.floorplan import SIDES, Floorplan, footprint
+from data_prep.synthetic.floorplan import Floorplan, footprint
 from data_prep.synthetic.model import Item, Pose
 from data_prep.synthetic.palette import Palette
 
@@ -65,25 +65,23 @@ def dress_desk(plan: Floorplan, desk: Item, pose: Pose) -> None:
         put_small(plan, clutter.computer(rng), pose.then(rng.choice([-0.42, 0.42]), -0.05, 0))
 
 
-def add_workplace(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) -> bool:
+def add_workplace(plan: Floorplan, look: Palette) -> None:
     """Add a desk at a wall with its chair and the objects on it."""
     rng = plan.rng
     width = rng.uniform(1.2, 1.8)
     corner = rng.random() < 0.2
-    desk = (
-        tables.corner_desk(rng, look, width)
-        if corner
-        else tables.table(rng, look, width, rng.uniform(0.65, 0.8))
-    )
-    pose = plan.against_wall(desk, sides=sides, front=0.3 if corner else 0.75)
+    if corner:
+        desk = tables.corner_desk(rng, look, width)
+    else:
+        desk = tables.table(rng, look, width, rng.uniform(0.65, 0.8))
+    pose = plan.against_wall(desk, front=0.3 if corner else 0.75)
     if pose is None:
-        return False
+        return
     dress_desk(plan, desk, pose)
     away = 0.36 + (0.1 if corner else rng.uniform(0.05, 0.35))
     spot = pose.then(rng.uniform(-0.2, 0.2) * (not corner), away, 0, np.pi + rng.normal(0, 0.4))
     chair = seating.office_chair(rng, look) if rng.random() < 0.8 else seating.side_chair(rng, look)
     put_chair(plan, chair, spot)
-    return True
 
 
 def add_chairs_around(
@@ -95,11 +93,8 @@ def add_chairs_around(
     model = int(rng.integers(2**31))
     width, depth, _ = table.size
     number = max(1, int(width // rng.uniform(0.65, 0.85)))
-    spots = [
-        ((k + 0.5) / number * width - width / 2, depth / 2, turn)
-        for turn in (0, np.pi)
-        for k in range(number)
-    ]
+    along = [(k + 0.5) / number * width - width / 2 for k in range(number)]
+    spots = [(x, depth / 2, turn) for turn in (0, np.pi) for x in along]
     if ends and rng.random() < 0.6:
         spots += [(0.0, width / 2, turn) for turn in (np.pi / 2, -np.pi / 2)]
     for x, edge, turn in spots:
@@ -110,19 +105,16 @@ def add_chairs_around(
             put_chair(plan, chair, spot)
 
 
-def add_case(plan: Floorplan, look: Palette, *, sides: Sequence[int] = SIDES) -> bool:
+def add_case(plan: Floorplan, look: Palette) -> None:
     """Add a bookcase or a cupboard at a wall: as low as a desk, waist-high, or as tall as a door."""
     rng = plan.rng
     height = rng.choice([0.74, 1.15, 1.8, 2.1]) * rng.uniform(0.97, 1.03)
     wide = rng.uniform(0.8, 1.7)
     build = storage.bookcase if rng.random() < 0.7 else storage.cupboard
     case = build(rng, look, wide, height)
-    pose = plan.against_wall(case, sides=sides, front=0.4)
-    if pose is None:
-        return False
-    if height < 1.3:
+    pose = plan.against_wall(case, front=0.4)
+    if pose is not None and height < 1.3:
         place_on(plan, case, pose, random_items(rng, clutter.ON_SHELF, 3))
-    return True
 
 
 def add_loose(plan: Floorplan, number: int) -> None:

@@ -13,22 +13,19 @@ from data_prep.synthetic.shapes import box, cylinder, lathe
 from data_prep.synthetic.textures import Material
 
 
-def add_board(plan: Floorplan, look: Palette, *, plain: bool = False) -> bool:
+def add_board(plan: Floorplan, look: Palette, *, plain: bool = False) -> None:
     """Add a board on an inner wall: most are white and framed like a window with its blind drawn.
 
     A ``plain`` board is never colored.
     """
     rng = plan.rng
-    inked = dataclasses.replace(
-        look.white, texture=textures.ink, accent=palette.jitter(rng, (0.12, 0.15, 0.45), 0.5)
-    )
+    pen = palette.jitter(rng, (0.12, 0.15, 0.45), 0.5)
+    inked = dataclasses.replace(look.white, texture=textures.ink, accent=pen)
     cork = Material(texture=textures.speckle, color=(0.6, 0.45, 0.3), accent=(0.45, 0.32, 0.2))
-    chalk = Material(
-        texture=textures.ink, color=palette.jitter(rng, (0.12, 0.22, 0.17)), accent=(0.75, 0.76, 0.74)
-    )
-    face = [inked, look.white, cork, chalk][
-        rng.choice(4, p=[0.55, 0.45, 0, 0] if plain else [0.42, 0.33, 0.1, 0.15])
-    ]
+    green = palette.jitter(rng, (0.12, 0.22, 0.17))
+    chalk = Material(texture=textures.ink, color=green, accent=(0.75, 0.76, 0.74))
+    shares = [0.55, 0.45, 0, 0] if plain else [0.42, 0.33, 0.1, 0.15]
+    face = [inked, look.white, cork, chalk][rng.choice(4, p=shares)]
     tray = rng.uniform(0.4, 0.95) if rng.random() < 0.7 and face is not cork else 0.0
     height, bottom = rng.uniform(0.95, 1.4), rng.uniform(0.8, 1.0)
     for width in (rng.uniform(1.1, 2.6), 1.2, 0.9):
@@ -37,8 +34,7 @@ def add_board(plan: Floorplan, look: Palette, *, plain: bool = False) -> bool:
         if tray:
             board.add(look.trim, box((width * tray, 0.07, 0.015), (0, 0.035, 0)))
         if plan.hang(board, bottom, sides=plan.inner):
-            return True
-    return False
+            return
 
 
 def picture(rng: np.random.Generator, look: Palette) -> Item:
@@ -94,9 +90,8 @@ def add_decoration(plan: Floorplan, look: Palette, number: int, *, pictures: boo
     """Add pictures, clocks, extinguishers, coat rails and trays on free parts of the walls."""
     rng = plan.rng
     for _ in range(number):
-        kind = rng.choice(
-            ["picture", "clock", "extinguisher", "rail", "tray"], p=[0.45, 0.1, 0.15, 0.15, 0.15]
-        )
+        kinds = ["picture", "clock", "extinguisher", "rail", "tray"]
+        kind = rng.choice(kinds, p=[0.45, 0.1, 0.15, 0.15, 0.15])
         if kind == "picture" and pictures:
             plan.hang(picture(rng, look), rng.uniform(1.1, 1.4))
         elif kind == "clock":

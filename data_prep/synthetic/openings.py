@@ -18,14 +18,14 @@ def frame(width: float, height: float, thick: float = 0.05, deep: float = 0.03) 
     return join(posts + rails)
 
 
-def add_door(plan: Floorplan, look: Palette, side: int) -> bool:
+def add_door(plan: Floorplan, look: Palette, side: int) -> None:
     """Add a single or double door, closed or open; the floor in front of it stays free."""
     rng = plan.rng
     double = rng.random() < 0.2 and plan.length(side) > 2.4
     width = rng.uniform(1.5, 1.8) if double else rng.uniform(0.85, 1.0)
     height = rng.uniform(2.0, 2.15)
     if plan.length(side) < width + 0.4:
-        return False
+        return
     for _ in range(20):
         along = float(rng.uniform(width / 2 + 0.15, plan.length(side) - width / 2 - 0.15))
         hole = (along - width / 2, along + width / 2, 0.0, height)
@@ -33,12 +33,11 @@ def add_door(plan: Floorplan, look: Palette, side: int) -> bool:
         if plan.is_bare(side, (hole[0] - 0.12, hole[1] + 0.12, 0.0, height + 0.1)) and plan.is_free(way):
             break
     else:
-        return False
+        return
     plan.ways.append(way)
     plan.taken[side].append((hole[0] - 0.06, hole[1] + 0.06, 0.0, height + 0.06))
     plan.holes[side].append(hole)
     plan.put(door_leaf(rng, look, width, height, 2 if double else 1), plan.on_wall(side, along))
-    return True
 
 
 def door_leaf(

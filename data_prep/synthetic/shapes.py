@@ -63,18 +63,15 @@ def prism(outline: np.ndarray, height: float, bottom: Vector = (0, 0, 0)) -> Mes
     return Mesh(vertices, np.concatenate([sides.triangles, fan, fan + n]).astype(np.int32))
 
 
-def rounded(width: float, depth: float, radius: float, steps: int = 4) -> np.ndarray:
+def rounded(width: float, depth: float, radius: float) -> np.ndarray:
     """Return the outline of a rectangle with rounded corners, centered on the origin."""
     radius = min(radius, width / 2 - 1e-3, depth / 2 - 1e-3)
-    turn = np.linspace(0, np.pi / 2, steps)
-    corners = [(1, 1), (-1, 1), (-1, -1), (1, -1)]
-    return np.concatenate(
-        [
-            np.array([sx * (width / 2 - radius), sy * (depth / 2 - radius)])
-            + radius * np.column_stack([np.cos(turn + k * np.pi / 2), np.sin(turn + k * np.pi / 2)])
-            for k, (sx, sy) in enumerate(corners)
-        ]
-    )
+    turn, middle = np.linspace(0, np.pi / 2, 4), np.array([width / 2 - radius, depth / 2 - radius])
+    arcs = []
+    for k, signs in enumerate([(1, 1), (-1, 1), (-1, -1), (1, -1)]):
+        angle = turn + k * np.pi / 2
+        arcs.append(signs * middle + radius * np.column_stack([np.cos(angle), np.sin(angle)]))
+    return np.concatenate(arcs)
 
 
 def ellipse(width: float, depth: float, steps: int = 28) -> np.ndarray:
