@@ -20,9 +20,8 @@ def furnish_hallway(plan: Floorplan, look: Palette) -> None:
     if rng.random() < 0.25:
         structure.add_ducts(plan, look)
     if rng.random() < 0.5:
-        plan.against_wall(
-            storage.cupboard(rng, look, rng.uniform(0.8, 1.4), rng.choice([1.1, 2.05])), front=0.8
-        )
+        case = storage.cupboard(rng, look, rng.uniform(0.8, 1.4), rng.choice([1.1, 2.05]))
+        plan.against_wall(case, front=0.8)
     if rng.random() < 0.4:
         plan.against_wall(seating.side_chair(rng, look), sides=long_sides, front=0.7)
     hangings.add_decoration(plan, look, 7)
@@ -41,13 +40,11 @@ def _sitting_group(plan: Floorplan, look: Palette) -> None:
     table = tables.table(rng, look, rng.uniform(0.7, 1.1), rng.uniform(0.5, 0.7), 0.42)
     spot = pose.then(rng.uniform(-0.3, 0.3), sofa.size[1] / 2 + 0.3 + table.size[1] / 2)
     plan.put(table, spot, margin=0.02)
-    groups.place_on(
-        plan, table, spot, groups.random_items(rng, (clutter.mug, clutter.stack, clutter.bottle), 2)
-    )
+    small = (clutter.mug, clutter.stack, clutter.bottle)
+    groups.place_on(plan, table, spot, groups.random_items(rng, small, 2))
     for hand in (-1, 1):
-        seat = (
-            seating.sofa(rng, look, rng.uniform(0.8, 0.95)) if rng.random() < 0.5 else seating.pouf(rng, look)
-        )
+        is_sofa = rng.random() < 0.5
+        seat = seating.sofa(rng, look, rng.uniform(0.8, 0.95)) if is_sofa else seating.pouf(rng, look)
         place = spot.then(hand * (table.size[0] / 2 + 0.35 + seat.size[0] / 2), 0.2, 0, hand * np.pi / 2)
         if rng.random() < 0.7 and groups.is_clear(plan, seat, place, 0.0):
             plan.put(seat, place, margin=0.02)

@@ -17,7 +17,6 @@ class RoomType:
     """Common properties of the rooms of a type.
 
     Attributes:
-        furnish: Fills the room.
         short, long: Limits in meters of its shorter and its longer side.
         windows: Probability of an outer wall with windows.
         beams: Probability of beams; with probability 1, there are columns too.
@@ -60,12 +59,8 @@ def build_room(seed: int, room_type: str) -> RoomModel:
     # the door faces the windows
     openings.add_door(plan, look, (main + 2) % 4)
     if rng.random() < kind.beams:
-        structure.add_beams(
-            plan,
-            look,
-            max(1, round(long / rng.uniform(2.5, 5))),
-            columns=kind.beams == 1 or rng.random() < 0.85,
-        )
+        number = max(1, round(long / rng.uniform(2.5, 5)))
+        structure.add_beams(plan, look, number, columns=kind.beams == 1 or rng.random() < 0.85)
     if rng.random() < 0.25 and short > 2.8:
         structure.add_shaft(plan, look)
     openings.add_windows(plan, look)

@@ -34,18 +34,15 @@ def wall_item(plan: Floorplan, look: Palette, side: int, skirting: bool, *, reve
     wall = Item("wall").add(look.wall, panel(length, plan.size[2], holes))
     for a, b, low, high in holes:
         tall, middle = high - low, (a + b) / 2
-        wall.add(look.wall, *[box((0.02, reveal, tall), (x, -reveal / 2, low)) for x in (a - 0.01, b + 0.01)])
-        wall.add(
-            look.wall, *[box((b - a, reveal, 0.02), (middle, -reveal / 2, z)) for z in (low - 0.02, high)]
-        )
+        sides = [box((0.02, reveal, tall), (x, -reveal / 2, low)) for x in (a - 0.01, b + 0.01)]
+        rims = [box((b - a, reveal, 0.02), (middle, -reveal / 2, z)) for z in (low - 0.02, high)]
+        wall.add(look.wall, *sides, *rims)
     if skirting:
-        ends = sorted(
-            [0.0, length, *(edge for a, b, low, _ in holes if low < 0.1 for edge in (a - 0.05, b + 0.05))]
-        )
+        doors = [edge for a, b, low, _ in holes if low < 0.1 for edge in (a - 0.05, b + 0.05)]
+        ends = sorted([0.0, length, *doors])
         for start, stop in zip(ends[::2], ends[1::2]):
-            wall.add(
-                look.skirting, box((max(stop - start, 0.01), 0.012, 0.09), ((start + stop) / 2, 0.006, 0))
-            )
+            board = box((max(stop - start, 0.01), 0.012, 0.09), ((start + stop) / 2, 0.006, 0))
+            wall.add(look.skirting, board)
     return wall
 
 

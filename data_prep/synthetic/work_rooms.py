@@ -42,9 +42,8 @@ def furnish_open_space(plan: Floorplan, look: Palette) -> None:
         for half in halves:
             plan.put(desk, half, margin=0.02)
             groups.dress_desk(plan, desk, half)
-            spot = half.then(
-                rng.uniform(-0.2, 0.2), depth / 2 + rng.uniform(0.05, 0.3), 0, np.pi + rng.normal(0, 0.4)
-            )
+            x, y = rng.uniform(-0.2, 0.2), depth / 2 + rng.uniform(0.05, 0.3)
+            spot = half.then(x, y, 0, np.pi + rng.normal(0, 0.4))
             plan.put(seating.office_chair(rng, look), spot, margin=0.0)
     for _ in range(7):
         groups.add_case(plan, look)
@@ -64,12 +63,8 @@ def furnish_conference_room(plan: Floorplan, look: Palette) -> None:
     table = tables.table(rng, look, long, float(np.clip(min(width, depth) - 2.6, 0.9, 1.5)))
     pose = plan.put(table, Pose(width / 2, depth / 2, 0, yaw), margin=0.0)
     groups.add_chairs_around(plan, look, table, pose, turning=rng.random() < 0.6)
-    groups.place_on(
-        plan,
-        table,
-        pose,
-        groups.random_items(rng, (clutter.laptop, clutter.stack, clutter.bottle, clutter.mug), 5),
-    )
+    small = (clutter.laptop, clutter.stack, clutter.bottle, clutter.mug)
+    groups.place_on(plan, table, pose, groups.random_items(rng, small, 5))
     if rng.random() < 0.5:
         plan.hang(hangings.television(rng), 1.1, sides=plan.inner)
     if rng.random() < 0.5:
