@@ -18,9 +18,9 @@ from pcseg.errors import UserError
 from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import training_argument
 from pcseg.files import write_text
-from pcseg.inference.clouds import in_axes_of
+from pcseg.inference.clouds import predict_sample
 from pcseg.inference.device import choose_device
-from pcseg.inference.points import PointOptions, predict_scene
+from pcseg.inference.points import PointOptions
 from pcseg.metrics.calibration import (
     accuracy_table,
     apply_temperature,
@@ -130,14 +130,7 @@ def _looked_at(
         labeled = np.flatnonzero(sample.label >= 0)
         if not len(labeled):
             continue
-        found = predict_scene(
-            model.network,
-            in_axes_of(model, sample),
-            grid_size=model.grid_size,
-            features=model.features,
-            options=options,
-            probabilities=True,
-        )
+        found = predict_sample(model, sample, options=options, probabilities=True)
         assert found.probability is not None
         rows = np.random.default_rng(number).permutation(labeled)[:points]
         yield found.probability[rows], sample.label[rows].astype(np.int64)

@@ -26,10 +26,10 @@ from pcseg.evaluation.backprojection import (
 from pcseg.evaluation.comparison_report import AVERAGE, ComparisonReport
 from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import code_hash, code_record, kept_from_training, training_argument
-from pcseg.inference.clouds import in_axes_of
+from pcseg.inference.clouds import predict_sample
 from pcseg.inference.device import choose_device
 from pcseg.inference.images import ImageModel, ImageOptions, image_model
-from pcseg.inference.points import PointOptions, predict_scene
+from pcseg.inference.points import PointOptions
 from pcseg.labels import IGNORE_INDEX
 
 HEAD_NAMES = {
@@ -134,14 +134,7 @@ class Comparison:
                 labels[name] = np.where(covered, scores.scores.argmax(axis=1), IGNORE_INDEX)
                 total += scores.scores
             else:
-                prediction = predict_scene(
-                    model.network,
-                    in_axes_of(model, sample),
-                    grid_size=model.grid_size,
-                    features=model.features,
-                    options=self.point_options,
-                    probabilities=True,
-                )
+                prediction = predict_sample(model, sample, options=self.point_options, probabilities=True)
                 assert prediction.probability is not None
                 labels[name] = prediction.label
                 total += prediction.probability

@@ -20,8 +20,8 @@ from pcseg.evaluation.baselines import require_sklearn, score_baselines
 from pcseg.evaluation.provenance import default_protocol, provenance_record, training_argument
 from pcseg.evaluation.report import Report
 from pcseg.files import make_folder
-from pcseg.inference.clouds import in_axes_of
-from pcseg.inference.points import PointOptions, predict_scene
+from pcseg.inference.clouds import predict_sample
+from pcseg.inference.points import PointOptions
 from pcseg.inference.tta import SINGLE_PASS, TTA_PASSES, EvaluationProtocol, TTAPass
 from pcseg.metrics.boundary import boundary_counts
 from pcseg.metrics.confusion import ConfusionMatrix, confusion
@@ -154,22 +154,11 @@ def predict_and_store(
 ) -> None:
     """Predict a scene and write the mean of all TTA passes, then, if there are several ``files``, the first pass."""
     check_scene(scene)
-    prediction = predict_scene(
-        model.network,
-        in_axes_of(model, load_sample(scene, name=name)),
-        grid_size=model.grid_size,
-        features=model.features,
-        options=options,
-        passes=passes,
-        on_progress=on_progress,
-    )
+    sample = load_sample(scene, name=name)
+    prediction = predict_sample(model, sample, options=options, passes=passes, on_progress=on_progress)
     for file, part in zip(files, (prediction, prediction.first)):
         assert part is not None, "several files for a single pass"
         saved = SavedPrediction(
-            label=part.label,
-            confidence=part.confidence,
-            schema=model.schema,
-            source=name,
-            checkpoint=model.hash,
-        )
+            label=part.label, confidence=part.confidence, schema=model.schema, source=name, checkpoint=model.hash
+        )  # fmt: skip
         write_prediction(file, saved)

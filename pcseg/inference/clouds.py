@@ -1,7 +1,7 @@
 """Predict any point cloud: one class per point in the order of the file, whatever its units and axes."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from pcseg.data.surfaces import find_strays
 from pcseg.errors import UserError
 from pcseg.files import atomic_paths
 from pcseg.inference.points import PointOptions, Prediction, predict_scene
+from pcseg.inference.tta import SINGLE_PASS, TTAPass
 from pcseg.labels import IGNORE_INDEX, LabelSchema, Palette, class_colors
 from pcseg.pretrained import ships
 from pcseg.values import Probability
@@ -159,6 +160,17 @@ def predict_cloud(
         cloud=cloud,
         remarks=remarks,
     )
+
+
+def predict_sample(
+    model: LoadedModel, sample: Sample, *, options: PointOptions, passes: Sequence[TTAPass] = SINGLE_PASS,
+    probabilities: bool = False, on_progress: Callable[[float], None] | None = None,
+) -> Prediction:  # fmt: skip
+    """Predict a prepared scene in the axes that a model sees, by :func:`~pcseg.inference.points.predict_scene`."""
+    return predict_scene(
+        model.network, in_axes_of(model, sample), grid_size=model.grid_size, features=model.features,
+        options=options, passes=passes, probabilities=probabilities, on_progress=on_progress,
+    )  # fmt: skip
 
 
 def confident_labels(prediction: Prediction, model: LoadedModel, min_confidence: float) -> np.ndarray:

@@ -23,6 +23,7 @@ from pcseg.errors import UserError
 from pcseg.evaluation.evaluate import evaluate
 from pcseg.evaluation.provenance import code_hash, default_protocol
 from pcseg.evaluation.tables import scannet_result
+from pcseg.inference.clouds import predict_sample
 from pcseg.inference.points import PointOptions, predict_scene
 from pcseg.inference.tta import S3DIS_PASSES
 from pcseg.labels import S3DIS, LabelSchema
@@ -131,8 +132,8 @@ def test_predictions_are_reused_only_for_the_same_checkpoint_options_and_code(
 ) -> None:
     out, calls = tmp_path / "out", []
     monkeypatch.setattr(
-        "pcseg.evaluation.points.predict_scene",
-        lambda *a, **k: calls.append(a[1].name) or predict_scene(*a, **k),
+        "pcseg.evaluation.points.predict_sample",
+        lambda *a, **k: calls.append(a[1].name) or predict_sample(*a, **k),
     )
     first = evaluate(ckpt=ckpt, out=out, fragments=1, progress_bar=False)
     assert calls == ["Area_5/office_1", "Area_5/office_2"]
@@ -172,7 +173,7 @@ def test_tta_and_single_pass_are_both_reported(
     assert written["provenance"]["passes"] == 10
     assert written["provenance"]["protocol"] == "generic"
     assert written["provenance"]["tta"] == list(map(str, S3DIS_PASSES))
-    monkeypatch.setattr("pcseg.evaluation.points.predict_scene", None)  # all predictions are stored
+    monkeypatch.setattr("pcseg.evaluation.points.predict_sample", None)  # all predictions are stored
     single = evaluate(**options)
     assert report.single_pass is not None
     assert torch.equal(single.matrix.counts, report.single_pass.counts)
