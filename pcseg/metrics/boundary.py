@@ -6,6 +6,8 @@ from torch import Tensor
 
 from pcseg.data.voxels import VoxelGroups, group_by_voxel
 from pcseg.labels import IGNORE_INDEX
+from pcseg.ops.kernel_lookup import submanifold_map
+from pcseg.ops.voxels import VoxelSet
 
 
 def boundary_counts(
@@ -35,7 +37,9 @@ def boundary_counts(
     pos, pred, label = pos[known], pred[known], label[known]
     groups = group_by_voxel(pos, width)
     pred = np.where((pred >= 0) & (pred < num_classes), pred, IGNORE_INDEX)
-    near_label, near_pred = (near_boundary(groups, values, num_classes) for values in (label, pred))
+    voxels = VoxelSet(torch.from_numpy(groups.grid_pos), torch.tensor([0, groups.num_voxels]))
+    around = submanifold_map(voxels, 3).neighbors.T.numpy()
+    near_label, near_pred = (near_boundary(groups, around, values, num_classes) for values in (label, pred))
     both = near_label & near_pred & (label == pred)
     intersection = np.bincount(label[both], minlength=num_classes)
     labeled = np.bincount(label[near_label], minlength=num_classes)
@@ -43,21 +47,13 @@ def boundary_counts(
     return torch.from_numpy(np.stack([intersection, labeled + predicted - intersection]))
 
 
-def near_boundary(groups: VoxelGroups, label: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return which points have two classes in their cell and the 26 cells around, ``(N,)`` bool; -1 is no class."""
+def near_boundary(groups: VoxelGroups, around: np.ndarray, label: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return which points have two classes in the cells ``around`` theirs ``(27, V)``, ``(N,)`` bool; -1 is none."""
     known = label >= 0
     classes = np.zeros((groups.num_voxels, num_classes), dtype=bool)
     classes[groups.inverse[known], label[known]] = True
-    near = classes.copy()
-    cells = groups.grid_pos.astype(np.int64) + 1  # a margin, so that neighbors never wrap around
-    size = cells.max(axis=0, initial=0) + 2
-    keys = (cells[:, 0] * size[1] + cells[:, 1]) * size[2] + cells[:, 2]
-    steps = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if (x, y, z) > (0, 0, 0)]
-    for x, y, z in steps:
-        wanted = keys + ((x * size[1] + y) * size[2] + z)
-        row = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        (here,) = np.nonzero(keys[row] == wanted)
-        there = row[here]
-        near[here] |= classes[there]
-        near[there] |= classes[here]
+    near = np.zeros_like(classes)
+    padded = np.concatenate([classes, near[:1]])  # the last row is that of empty cells
+    for cells in around:
+        near |= padded.take(cells, axis=0)
     return (near.sum(axis=1) >= 2)[groups.inverse]
