@@ -97,18 +97,10 @@ def read_frame(color: Path) -> CameraFrame | None:
     )
 
 
-def find_visible_points(
-    frames: Iterable[CameraFrame], pos: np.ndarray, *, tolerance: float = 0.03
-) -> Iterator[VisiblePoints]:
-    """Yield the points that each frame sees; frames that see no point are skipped.
-
-    Args:
-        frames: Frames of the scene.
-        pos: Points in the world coordinates of the poses, ``(N, 3)`` meters.
-        tolerance: Allowed difference in meters between the depths of point and pixel, for the noise of the scan.
-    """
+def find_visible_points(frames: Iterable[CameraFrame], pos: np.ndarray) -> Iterator[VisiblePoints]:
+    """Yield the points ``(N, 3)`` that each frame sees, see :func:`visible_rows`; frames that see none are skipped."""
     for frame in frames:
-        rows = visible_rows(frame, pos, tolerance=tolerance)
+        rows = visible_rows(frame, pos)
         if len(rows):
             u, v, _ = project(pos[rows], frame.pose, frame.color_matrix)
             x, y = np.rint(u).astype(np.int64), np.rint(v).astype(np.int64)
@@ -124,11 +116,7 @@ def back_project(
 ) -> PointScores:
     """Return the mean score of the pixels that show each point.
 
-    Args:
-        visible: Visible points of each frame of a scene.
-        score: Function that returns the scores ``(K, h, w)`` of a frame, at the size of its color image.
-        num_points: N.
-        num_classes: K.
+    ``score`` returns the scores ``(K, h, w)`` of a frame, at the size of its color image.
 
     Convention:
         All frames have the same weight. A pixel whose scores are all 0 does not count as a view.
@@ -162,8 +150,12 @@ def project(
     return u, v, z
 
 
-def visible_rows(frame: CameraFrame, pos: np.ndarray, *, tolerance: float) -> np.ndarray:
+def visible_rows(frame: CameraFrame, pos: np.ndarray, *, tolerance: float = 0.03) -> np.ndarray:
     """Return the rows of the points that a frame sees: their depth equals the depth of their pixel.
+
+    Args:
+        pos: Points in the world coordinates of the poses, ``(N, 3)`` meters.
+        tolerance: Allowed difference in meters between the depths of point and pixel, for the noise of the scan.
 
     Convention:
         On a slanted surface the depth changes within a pixel. The smaller of the changes to the two neighbors in

@@ -56,15 +56,13 @@ def compare(
         UserError: A model, or a checkpoint that it was initialized from, may have seen the rooms in training; models
             have different classes; a room has no frames; a checkpoint is of the wrong kind.
     """
-    point_options = PointOptions(fragments=fragments)
-    image_options = ImageOptions(scales=scales, flip=flip)
     comparison = Comparison(
         root,
         frames,
         load_models(plain, _paths(context), _paths(images), device=device),
         splits=[splits] if isinstance(splits, str) else splits,
-        point_options=point_options,
-        image_options=image_options,
+        point_options=PointOptions(fragments=fragments),
+        image_options=ImageOptions(scales=scales, flip=flip),
     )
     with output_folder(out):
         for number, (entry, sample, labels) in enumerate(comparison.rooms(progress_bar=progress_bar)):
@@ -74,8 +72,7 @@ def compare(
                 room = Subject(
                     name=entry.name, pos=pos, color=sample.color, label=sample.label, schema=schema
                 )
-                picture = models_picture(room, labels)
-                save_image(picture, out / f"{entry.split}_{entry.name}.png")
+                save_image(models_picture(room, labels), out / f"{entry.split}_{entry.name}.png")
         comparison.report.write(out)
     return comparison.report
 

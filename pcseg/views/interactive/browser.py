@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pcseg.data.voxels import group_by_voxel
 from pcseg.errors import UserError
 from pcseg.views.interactive.picking import describe, point_on_ray
 from pcseg.views.layers.coloring import MISSING, Coloring, Layer
 from pcseg.views.layers.head_layers import attention_layers, browse_layers
 from pcseg.views.render.cameras import INSIDE, Viewpoint
 from pcseg.views.render.splat import patch_size
-from pcseg.views.render.thinning import thin
 from pcseg.views.subject import Subject
 
 MAX_POINTS = 100_000
 """Number of points to draw: a browser without a graphics card takes seconds for a million."""
+MAX_TRIES = 9
+"""Maximum number of grids to try for these points."""
+MAX_CELLS = 1 << 20
+"""Maximum number of cells along an edge: clouds with few distinct positions need ever finer grids."""
 BATCH_SECONDS = 0.03
 """Time in which viser may combine messages into one batch."""
 
@@ -30,16 +34,12 @@ class BrowserView:
     Large clouds are drawn with fewer points; clicks, values and legends still refer to all of them.
 
     Args:
-        subject: What to show.
         coloring: Layer to show first; attention is that of its point until another one is clicked.
-        viewpoint: Initial camera.
-        host: Address to listen on; the default accepts connections from this machine only.
-        port: Port to listen on; if it is in use, the next free one is taken.
-        max_points: Maximum number of points to draw, evenly spaced.
+        host, port, max_points: As for ``pcseg visualize``.
         charts: Picture of the charts of the whole cloud, shown below the legend.
 
     Raises:
-        UserError: viser is not installed, the subject lacks what the layer needs, or ``max_points`` is not positive.
+        UserError: viser is not installed, or the subject lacks what the layer needs.
     """
 
     def __init__(
@@ -58,8 +58,6 @@ class BrowserView:
         except ImportError as error:
             message = "--browser: viser is not installed. Run: pip install viser, or use --html FILE."
             raise UserError(message) from error
-        if max_points < 1:
-            raise UserError(f"--max_points {max_points}: must be at least 1.")
         self.subject = subject
         self.drawn = thin(subject.pos, max_points)
         self.picked: int | None = None
@@ -164,6 +162,32 @@ class BrowserView:
         self._answer = gui.add_markdown("Click a point to see its values.")
         if charts is not None:
             gui.add_image(np.asarray(charts), label="whole cloud")
+
+
+def thin(pos: np.ndarray, max_points: int) -> np.ndarray:
+    """Return the rows of at most ``max_points`` points, one per occupied cell of the finest possible grid.
+
+    The points are evenly spaced, independent of the scanner position, so surfaces stay closed at one point size.
+
+    Convention:
+        The first point of a cell represents it. For surfaces, at least 90 % of ``max_points`` remain.
+    """
+    if len(pos) <= max_points:
+        return np.arange(len(pos))
+    shifted = pos - pos.min(axis=0)
+    edge = max(float(shifted.max()), 1e-3)
+    # a grid this coarse has at most max_points cells, occupied or not
+    cell = 1.001 * edge / int(round(max_points ** (1 / 3), 9))
+    rows = np.empty(0, np.int64)
+    for _ in range(MAX_TRIES):
+        candidate = group_by_voxel(shifted, cell).pick(0)
+        if len(rows) < len(candidate) <= max_points:
+            rows = candidate
+        if 0.9 * max_points <= len(candidate) <= max_points:
+            break
+        # the number of cells that a surface cuts is its area divided by the area of a cell face
+        cell = max(cell * (len(candidate) / (0.95 * max_points)) ** 0.5, edge / MAX_CELLS)
+    return np.sort(rows)
 
 
 def as_markdown(values: Sequence[tuple[str, str]]) -> str:

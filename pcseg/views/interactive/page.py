@@ -9,7 +9,6 @@ import io
 import json
 import zlib
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -70,17 +69,17 @@ def write_page(
 
 def fill_template(meta: dict[str, object], blobs: Sequence[bytes]) -> str:
     """Return the text of a page."""
-    folder = resources.files("pcseg.views.interactive")
+    folder = Path(__file__).parent
     data = "\n".join(
         f'<script type="text/plain" id="b{i}">{base64.b64encode(zlib.compress(blob, 6)).decode()}</script>'
         for i, blob in enumerate(blobs)
     )
     parts = {
-        "@SCRIPT@": folder.joinpath("viewer.js").read_text(encoding="utf-8"),
+        "@SCRIPT@": (folder / "viewer.js").read_text(encoding="utf-8"),
         "@DATA@": data,
         "@META@": json.dumps(meta).replace("<", "\\u003c"),  # "</script>" in a name would end the script
     }
-    text = folder.joinpath("viewer.html").read_text(encoding="utf-8")
+    text = (folder / "viewer.html").read_text(encoding="utf-8")
     for key, part in parts.items():
         text = text.replace(key, part, 1)
     return text

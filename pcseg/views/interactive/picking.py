@@ -6,10 +6,8 @@ from pcseg.views.layers.head_maps import largest
 from pcseg.views.layers.slab_layers import slab_text
 from pcseg.views.subject import Subject
 
-CONE = 0.006
-"""Half the opening angle in radians of the cone around a ray in which points are found."""
-WIDER = (3, 10)
-"""Factors of wider cones, tried when a sparse cloud has no point in the first."""
+CONES = (0.006, 0.018, 0.06)
+"""Half the opening angles in radians of cones around a ray in which points are found; wider ones for sparse clouds."""
 SURFACE = 0.05
 """Meters behind the nearest point within which the point closest to the ray is taken."""
 
@@ -17,16 +15,14 @@ MAX_ENTRIES = 5
 """Number of probabilities to list."""
 
 
-def point_on_ray(
-    pos: np.ndarray, origin: np.ndarray, direction: np.ndarray, *, cone: float = CONE
-) -> int | None:
+def point_on_ray(pos: np.ndarray, origin: np.ndarray, direction: np.ndarray) -> int | None:
     """Return the row of the point ``(N, 3)`` that is visible along a ray, ``None`` if there is none near it."""
     ray = np.asarray(direction, dtype=np.float64)
     ray = (ray / np.linalg.norm(ray)).astype(np.float32)
     offset = pos - np.asarray(origin, dtype=np.float32)
     depth = offset @ ray
     aside = np.einsum("ij,ij->i", offset, offset) - np.square(depth)
-    for width in (cone, *(cone * factor for factor in WIDER)):
+    for width in CONES:
         near = np.flatnonzero((depth > 0.02) & (aside < np.square(np.float32(width) * depth)))
         if len(near):
             break

@@ -9,16 +9,17 @@ from pcseg.errors import UserError
 from pcseg.labels import UNLABELED, class_colors
 from pcseg.views.layers.coloring import (
     By,
+    Color,
     Coloring,
     Layer,
     available,
     category_layer,
     choose_column,
+    distinct_colors,
     make_layer,
     value_layer,
 )
 from pcseg.views.layers.head_maps import HeadMaps
-from pcseg.views.layers.palette import Color, distinct_colors
 from pcseg.views.layers.slab_layers import slab_layers
 from pcseg.views.subject import Subject
 

@@ -13,8 +13,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from pcseg.errors import UserError
 from pcseg.files import atomic_path
-from pcseg.views.layers.coloring import MISSING, Layer
-from pcseg.views.layers.palette import Color
+from pcseg.views.layers.coloring import MISSING, Color, Layer
 
 BACKGROUND: Color = (255, 255, 255)
 INK: Color = (0, 0, 0)

@@ -28,10 +28,8 @@ class Camera:
     """A pinhole camera in meters with z up.
 
     Args:
-        eye: Position, ``(3,)``.
-        target: Position in the center of the picture, ``(3,)``.
-        width: Width in pixels.
-        height: Height in pixels.
+        eye, target: Positions of the camera and in the center of the picture, ``(3,)``.
+        width, height: Size of the picture in pixels.
         fov: Horizontal field of view in degrees.
         up: Direction that is up in the picture.
         near: Points closer than this many meters are not drawn.
@@ -163,7 +161,7 @@ def fill_holes(row: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return row, depth
 
 
-def eye_dome_light(depth: np.ndarray, *, strength: float = 6.0) -> np.ndarray:
+def eye_dome_light(depth: np.ndarray) -> np.ndarray:
     """Return a factor in (0, 1] per pixel ``(H, W)`` that darkens pixels behind their neighbors, to show edges."""
     log_depth = np.log2(np.pad(depth, 2, mode="edge"))
     behind = np.zeros(depth.shape, dtype=np.float32)
@@ -173,4 +171,4 @@ def eye_dome_light(depth: np.ndarray, *, strength: float = 6.0) -> np.ndarray:
             gap = log_depth[2:-2, 2:-2] - neighbor
         # slopes are not edges, and pixels in front of an empty background need no edge
         behind += np.where(np.isfinite(gap), np.clip(gap - 0.04, 0, 0.3), 0)
-    return np.maximum(np.exp(-strength * behind), 0.35)
+    return np.maximum(np.exp(-6 * behind), 0.35)

@@ -9,8 +9,15 @@ from helpers.view_rooms import BOARD, ROOM
 
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS, UNLABELED
-from pcseg.views.layers.coloring import Layer, available, make_layer
-from pcseg.views.layers.palette import CORRECT, WRONG, color_scale, distinct_colors
+from pcseg.views.layers.coloring import (
+    CORRECT,
+    WRONG,
+    Layer,
+    available,
+    color_scale,
+    distinct_colors,
+    make_layer,
+)
 
 
 def test_layers_have_the_colors_of_their_values() -> None:

@@ -9,7 +9,7 @@ from helpers.view_rooms import TOKENS
 
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS, UNLABELED
-from pcseg.views.layers.coloring import Coloring
+from pcseg.views.layers.coloring import Coloring, color_scale
 from pcseg.views.layers.head_layers import (
     UNREACHED,
     browse_layers,
@@ -18,7 +18,6 @@ from pcseg.views.layers.head_layers import (
     make_layers,
     nearest_point,
 )
-from pcseg.views.layers.palette import color_scale
 
 MAPS = ROOM.maps
 assert MAPS is not None

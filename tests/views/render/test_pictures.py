@@ -9,9 +9,8 @@ from PIL import Image
 
 from pcseg.errors import UserError
 from pcseg.labels import S3DIS
-from pcseg.views.layers.coloring import Coloring, available, make_layer
+from pcseg.views.layers.coloring import WRONG, Coloring, available, make_layer
 from pcseg.views.layers.head_layers import make_layers, nearest_point
-from pcseg.views.layers.palette import WRONG
 from pcseg.views.render.cameras import View, Viewpoint
 from pcseg.views.render.pictures import RING, layers_picture, models_picture, sheet_picture
 from pcseg.views.subject import Subject

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from pcseg.views.render.thinning import thin
+from pcseg.views.interactive.browser import thin
 
 
 @pytest.mark.parametrize("max_points", [1, 2, 300, 5000])
