@@ -32,23 +32,14 @@ if TYPE_CHECKING:
 _NAMES_IN = {
     "pcseg.checkpoint": ("LoadedModel", "load_checkpoint"),
     "pcseg.data.io.clouds": ("Cloud", "read_cloud"),
-    "pcseg.heads": (
-        "CACBody",
-        "CTBody",
-        "EncBody",
-        "FCNBody",
-        "ImageHead",
-        "LinearHead",
-        "PointHead",
-        "RCCABody",
-        "SlabBody",
-    ),
+    "pcseg.heads": ("CACBody", "CTBody", "EncBody", "FCNBody", "ImageHead", "LinearHead", "PointHead", "RCCABody",
+                    "SlabBody"),
     "pcseg.inference.predict": ("predict",),
     "pcseg.ops.attention": ("union_attention",),
     "pcseg.ops.lines": ("axis_lines", "pixel_lines"),
     "pcseg.ops.sparse_conv": ("sparse_conv",),
     "pcseg.ops.voxels": ("VoxelSet",),
-}
+}  # fmt: skip
 """Public names by their modules."""
 
 _MODULE_OF = {name: module for module, names in _NAMES_IN.items() for name in names}

@@ -19,14 +19,12 @@ class CameraFrame:
 
     Args:
         color: Color image file.
-        label: Label image file, which need not exist.
         depth: Meters along the optical axis, ``(H, W)`` float32; 0 where nothing was measured.
         pose: Camera-to-world matrix, ``(4, 4)`` float64: x right, y down, z forward.
         depth_matrix, color_matrix: Intrinsics of the two images, ``(3, 3)``.
     """
 
     color: Path
-    label: Path
     depth: np.ndarray
     pose: np.ndarray
     depth_matrix: np.ndarray
@@ -89,7 +87,6 @@ def read_frame(color: Path) -> CameraFrame | None:
         return None
     return CameraFrame(
         color=color,
-        label=folder / "label" / f"{color.stem}.png",
         depth=read_indices(folder / "depth" / f"{color.stem}.png").astype(np.float32) / MILLIMETERS_PER_METER,
         pose=pose,
         depth_matrix=matrices[0][:3, :3],

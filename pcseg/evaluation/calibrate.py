@@ -17,16 +17,12 @@ from pcseg.data.sample import load_sample
 from pcseg.errors import UserError
 from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import training_argument
+from pcseg.evaluation.tables import percent, table
 from pcseg.files import write_text
 from pcseg.inference.clouds import predict_sample
 from pcseg.inference.device import choose_device
 from pcseg.inference.points import PointOptions
-from pcseg.metrics.calibration import (
-    accuracy_table,
-    apply_temperature,
-    calibration_error,
-    fit_temperature,
-)
+from pcseg.metrics.calibration import accuracy_table, apply_temperature, calibration_error, fit_temperature
 from pcseg.metrics.confusion import ConfusionMatrix
 from pcseg.pretrained import SUFFIX, write_half
 from pcseg.values import NameList, PositiveInt, checked
@@ -182,21 +178,18 @@ def card_text(card: ModelCard, path: Path) -> str:
               f"Voxels of {100 * card.grid_size:g} cm, features {', '.join(card.features)}. "
               f"Temperature {card.temperature:.3f}."]  # fmt: skip
     for name, scores in about["scores"].items():
-        lines += ["", f"## Scenes of {name}", "", "| classes | accuracy [%] | mIoU [%] |", "|---|---|---|"]
-        lines += [
-            f"| {k} | {100 * row['accuracy']:.1f} | {100 * row['miou']:.1f} |"
-            for k, row in scores["sets"].items()
+        sets = [
+            [k, percent(row["accuracy"], 1), percent(row["miou"], 1)] for k, row in scores["sets"].items()
         ]
+        levels = [
+            [f"{low:g}", percent(share, 1), percent(right, 1)] for low, share, right in scores["accuracy_at"]
+        ]
+        lines += ["", f"## Scenes of {name}", "", table(["classes", "accuracy [%]", "mIoU [%]"], sets), ""]
         lines += [
-            "",
             f"Expected calibration error {scores['error']:.3f} ({scores['error_before']:.3f} before).",
             "",
         ]
-        lines += ["| confidence at least | points [%] | accuracy [%] |", "|---|---|---|"]
-        lines += [
-            f"| {low:g} | {100 * share:.1f} | {100 * right:.1f} |"
-            for low, share, right in scores["accuracy_at"]
-        ]
+        lines += [table(["confidence at least", "points [%]", "accuracy [%]"], levels)]
         iou = next(iter(scores["sets"].values()))["iou"]
         ranked = sorted(iou, key=lambda k: iou[k])
         lines += ["", "Worst classes (IoU in %): "

@@ -47,13 +47,7 @@ HEAD_NAMES = {
 class Comparison:
     """Compare models on rooms that none of them saw in training, and count the results in ``report``.
 
-    Args:
-        root: Prepared rooms.
-        frames: Frames of the same rooms, ``<split>/<room>``.
-        models: Models by the name of their column.
-        splits: Splits to compare on; default: the test splits of the first model.
-        point_options: Options of point models.
-        image_options: Options of image models.
+    See :func:`pcseg.views.compare.compare` for the arguments; ``models`` have the names of their columns.
 
     Raises:
         UserError: A model may have seen the rooms in training, models have different classes, or a room has no

@@ -22,10 +22,7 @@ class ComparisonReport:
     ``everywhere`` has the confusion matrix of all points by column, where a point that no frame sees is a miss of
     image models; ``covered`` has that of the points that a frame sees.
 
-    Args:
-        models: Columns of the models; :data:`AVERAGE` is added.
-        names: Class names.
-        provenance: Everything that the numbers depend on.
+    :data:`AVERAGE` is added to the columns of ``models``. ``provenance`` is all that the numbers depend on.
     """
 
     def __init__(self, models: Sequence[str], *, names: tuple[str, ...], provenance: dict[str, Any]) -> None:

@@ -31,15 +31,7 @@ FOLD_FIELDS = ("splits", "scenes", "points", "checkpoint", "predictions", "initi
 FRAME_SETS = ("room_frames", "scannet_frames")
 """Image data sets whose images show scanned rooms; all others are photos of other places."""
 
-NOT_PREDICTION_CODE = (
-    "cli",
-    "config_names.py",
-    "evaluation",
-    "losses",
-    "metrics",
-    "training",
-    "views",
-)
+NOT_PREDICTION_CODE = ("cli", "config_names.py", "evaluation", "losses", "metrics", "training", "views")
 """Files and folders of the package that predictions do not depend on."""
 
 

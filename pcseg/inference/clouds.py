@@ -99,13 +99,8 @@ def predict_cloud(
     ``min_confidence`` get class -1 with their confidence.
 
     Args:
-        model: A point model.
-        cloud: The points.
-        units: Unit of the coordinates.
-        up: Axis of the cloud that points up.
+        units, up, min_confidence: As for ``pcseg predict``.
         axes: What is known about the axes of the room, for models that see scans along them.
-        min_confidence: Smallest confidence of a point with a class.
-        options: Split of the cloud into forward passes.
         on_progress: Function that is called after every forward pass with the finished share.
 
     Raises:

@@ -23,20 +23,7 @@ def choose_device(name: str, precision: Precision = "fp32") -> torch.device:
         UserError: The device does not exist, or cannot compute in this precision.
     """
     if name == "auto":
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    else:
-        device = _existing(name)
-    if device.type == "cpu" and precision in ("tf32", "fp16"):
-        raise UserError(f"--precision {precision}: needs a GPU. Use fp32 or bf16.")
-    if device.type == "cuda" and precision in ("tf32", "bf16"):
-        old = torch.version.hip is None and torch.cuda.get_device_capability(device) < (8, 0)
-        if old or (precision == "tf32" and torch.version.hip is not None):
-            name = torch.cuda.get_device_name(device)
-            raise UserError(f"--precision {precision}: {name} does not support it. Use fp32 or fp16.")
-    return device
-
-
-def _existing(name: str) -> torch.device:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         if device.type not in ("cpu", "cuda"):
@@ -44,6 +31,13 @@ def _existing(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
         raise UserError(f"--device {name}: not available. Choose auto, cpu or cuda.") from error
+    if device.type == "cpu" and precision in ("tf32", "fp16"):
+        raise UserError(f"--precision {precision}: needs a GPU. Use fp32 or bf16.")
+    if device.type == "cuda" and precision in ("tf32", "bf16"):
+        old = torch.version.hip is None and torch.cuda.get_device_capability(device) < (8, 0)
+        if old or (precision == "tf32" and torch.version.hip is not None):
+            name = torch.cuda.get_device_name(device)
+            raise UserError(f"--precision {precision}: {name} does not support it. Use fp32 or fp16.")
     return device
 
 

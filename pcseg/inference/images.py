@@ -128,11 +128,7 @@ def slide(
 ) -> Tensor:
     """Return the mean probabilities ``(K, H, W)`` over the windows of a normalized image ``(3, H, W)``.
 
-    Args:
-        run: Function that returns the probabilities ``(B, K, h, w)`` of images ``(B, 3, h, w)``, on the CPU.
-        image: The image.
-        crop_size: Height h and width w of a window.
-        options: Overlap and batch size.
+    ``run`` returns the probabilities ``(B, K, h, w)`` of windows ``(B, 3, h, w)`` of ``crop_size`` (h, w), on the CPU.
     """
     height, width = image.shape[1:]
     rows, columns = crop_size

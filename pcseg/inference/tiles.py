@@ -40,7 +40,6 @@ class TileOptions:
     """How a large scan is predicted.
 
     Args:
-        points: Split into forward passes.
         units, up, axes, min_confidence: As for ``pcseg predict``.
         max_voxels: Largest number of voxels of a tile with its margin; default: those of a forward pass.
         max_rows: Largest number of rows of a tile with its margin.

@@ -7,18 +7,15 @@ from torch import Tensor
 
 
 def bootstrap_intervals(
-    rooms: Tensor, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    rooms: Tensor, *, resamples: int = 2000, seed: int = 0
 ) -> dict[str, tuple[float, float]] | None:
-    """Return percentile bootstrap intervals of mIoU, mAcc and OA over rooms (Efron 1979).
+    """Return 95 % percentile bootstrap intervals of mIoU, mAcc and OA over rooms (Efron 1979).
 
     Each resample draws as many rooms as there are, with replacement, sums their confusion matrices and computes
     the score of the sum.
 
     Args:
         rooms: Confusion matrices of the rooms as in :func:`~pcseg.metrics.confusion.confusion`, ``(R, K, K + 1)``.
-        resamples: Number of resamples.
-        level: Share of the resamples inside the interval.
-        seed: Seed of the resampling.
 
     Returns:
         ``miou``, ``macc`` and ``oa``, each as (low, high), or ``None`` for fewer than two rooms.
@@ -49,6 +46,5 @@ def bootstrap_intervals(
             "macc": np.nanmean(correct / labeled, axis=1),
             "oa": correct.sum(axis=1) / labeled.sum(axis=1),
         }
-        edges = (50 * (1 - level), 50 * (1 + level))
-        intervals = {name: np.nanpercentile(values, edges).tolist() for name, values in scores.items()}
+        intervals = {name: np.nanpercentile(values, (2.5, 97.5)).tolist() for name, values in scores.items()}
     return {name: (low, high) for name, (low, high) in intervals.items()}

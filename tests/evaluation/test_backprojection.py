@@ -25,7 +25,7 @@ MATRIX = np.array([[20.0, 0, 9.5], [0, 20.0, 7.5], [0, 0, 1]])
 
 def camera(depth: np.ndarray, pose: np.ndarray | None = None) -> CameraFrame:
     return CameraFrame(
-        color=Path("c"), label=Path("l"), depth=depth.astype(np.float32),
+        color=Path("c"), depth=depth.astype(np.float32),
         pose=np.eye(4) if pose is None else pose, depth_matrix=MATRIX, color_matrix=MATRIX,
     )  # fmt: skip
 
@@ -128,7 +128,7 @@ def test_true_labels_are_back_projected_onto_the_points(rooms_and_frames: tuple[
         pos, label = np.array(scene.pos), np.array(scene.label)
 
         def truth(frame: CameraFrame) -> np.ndarray:
-            raw = read_indices(frame.label)
+            raw = read_indices(frame.color.parents[1] / "label" / f"{frame.color.stem}.png")
             return (raw - 1 == np.arange(S3DIS.num_classes)[:, None, None]).astype(np.float32)
 
         seen = find_visible_points(read_frames(frames / path.parent.name / path.stem), pos)

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,9 @@ from PIL import Image
 
 from pcseg.data.voxels import group_by_voxel
 from pcseg.errors import UserError
+from pcseg.views.interactive.page import legend_html
 from pcseg.views.interactive.picking import describe, point_on_ray
-from pcseg.views.layers.coloring import MISSING, Coloring, Layer
+from pcseg.views.layers.coloring import Coloring, Layer
 from pcseg.views.layers.head_layers import attention_layers, browse_layers
 from pcseg.views.render.cameras import INSIDE, Viewpoint
 from pcseg.views.render.splat import patch_size
@@ -68,6 +68,7 @@ class BrowserView:
         self.port: int = self.server.get_port()
         self._add_scene(layers[first], viewpoint)
         self._add_controls(layers[first], charts)
+        self._recolor()
         # viser calls these in sequence for each client, but several clients can call at the same time
         self._mode.on_update(lambda _: self._recolor())
         self.server.scene.on_click()(self._on_click)
@@ -82,7 +83,8 @@ class BrowserView:
         with self._lock:
             layer = self._layers[self._mode.value]
             self._cloud.colors = layer.color_of(self.drawn)
-            self._legend.content = legend_html(layer)
+            style = "font-size:14px;line-height:1.5;padding:2px 12px"
+            self._legend.content = f'<div style="{style}">{legend_html(layer)}</div>'
 
     def click(self, origin: tuple[float, ...], direction: tuple[float, ...]) -> int | None:
         """Pick the point visible along a ray and show its values; return its row, or ``None``."""
@@ -158,7 +160,7 @@ class BrowserView:
         gui.configure_theme(show_logo=False, show_share_button=False)
         gui.main_panel.dock_right()
         self._mode = gui.add_dropdown("Color by", list(self._layers), initial_value=layer.title)
-        self._legend = gui.add_html(legend_html(layer))
+        self._legend = gui.add_html("")
         self._answer = gui.add_markdown("Click a point to see its values.")
         if charts is not None:
             gui.add_image(np.asarray(charts), label="whole cloud")
@@ -193,22 +195,3 @@ def thin(pos: np.ndarray, max_points: int) -> np.ndarray:
 def as_markdown(values: Sequence[tuple[str, str]]) -> str:
     """Return headings and texts as one paragraph each."""
     return "\n\n".join(f"**{head}** {text}" for head, text in values)
-
-
-def legend_html(layer: Layer) -> str:
-    """Return the legend of a layer: squares with names, or a color scale with its ends."""
-    box = "display:inline-block;width:14px;height:14px;border:1px solid #191c21;margin-right:8px"
-    rows = [
-        f'<div><span style="{box};background:rgb{color}"></span>{escape(text)}</div>'
-        for text, color in layer.legend
-    ]
-    if layer.scale:
-        entries = np.linspace(0, MISSING - 1, 9).astype(int)
-        stops = ",".join(f"rgb({r},{g},{b})" for r, g, b in layer.table[entries].tolist())
-        bar = f"height:16px;background:linear-gradient(to right,{stops})"
-        low, high = map(escape, layer.scale)
-        ends = f'<div style="display:flex;justify-content:space-between"><span>{low}</span><span>{high}</span></div>'
-        rows.append(f'<div style="{bar}"></div>{ends}')
-    if layer.note:
-        rows.append(f"<div>{escape(layer.note)}</div>")
-    return f'<div style="font-size:14px;line-height:1.5;padding:2px 12px">{"".join(rows)}</div>'

@@ -9,6 +9,7 @@ import io
 import json
 import zlib
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -90,8 +91,8 @@ def layer_entry(
 ) -> dict[str, object]:
     """Return the description of a layer; append its arrays to ``blobs``, shared token arrays only once."""
     entry: dict[str, object] = {
-        "title": layer.title, "by": layer.by, "note": layer.note, "legend": layer.legend, "scale": layer.scale,
-        "span": layer.span, "names": layer.names,
+        "title": layer.title, "by": layer.by, "legend": legend_html(layer), "scale": layer.scale, "span": layer.span,
+        "names": layer.names,
     }  # fmt: skip
     if layer.rgb is not None:
         blobs.append(np.ascontiguousarray(layer.rgb[rows].T).tobytes())
@@ -111,6 +112,25 @@ def layer_entry(
         "token": None if layer.token is None else tokens[id(layer.token)],
         "missing": MISSING,
     }
+
+
+def legend_html(layer: Layer) -> str:
+    """Return the legend of a layer: squares with names, or a color scale with its ends."""
+    box = "display:inline-block;width:14px;height:14px;border:1px solid #191c21;margin-right:8px"
+    rows = [
+        f'<div><span style="{box};background:rgb{color}"></span>{escape(text)}</div>'
+        for text, color in layer.legend
+    ]
+    if layer.scale:
+        entries = np.linspace(0, MISSING - 1, 9).astype(int)
+        stops = ",".join(f"rgb({r},{g},{b})" for r, g, b in layer.table[entries].tolist())
+        bar = f"height:16px;background:linear-gradient(to right,{stops})"
+        low, high = map(escape, layer.scale)
+        ends = f'<div style="display:flex;justify-content:space-between"><span>{low}</span><span>{high}</span></div>'
+        rows.append(f'<div style="{bar}"></div>{ends}')
+    if layer.note:
+        rows.append(f"<div>{escape(layer.note)}</div>")
+    return "".join(rows)
 
 
 def pack_differences(grid: np.ndarray) -> bytes:

@@ -170,29 +170,8 @@ function showLayer(number) {
   element("mode").selectedIndex = number;
   gl.bindBuffer(gl.ARRAY_BUFFER, colorBuffer);
   gl.bufferData(gl.ARRAY_BUFFER, pointColors(current), gl.STATIC_DRAW);
-  const legend = element("legend");
-  legend.replaceChildren();
-  for (const [text, color] of current.legend) {
-    const row = document.createElement("div"), box = document.createElement("i");
-    row.className = "entry";
-    box.style.background = `rgb(${color})`;
-    row.append(box, text);
-    legend.append(row);
-  }
-  if (current.scale) {
-    const bar = document.createElement("div"), ends = document.createElement("div"), stops = [];
-    for (let i = 0; i < 9; i++) {
-      const p = 3 * Math.round(i / 8 * (current.missing - 1));
-      stops.push(`rgb(${current.table.slice(p, p + 3)})`);
-    }
-    bar.id = "bar";
-    bar.style.background = `linear-gradient(to right, ${stops})`;
-    ends.id = "ends";
-    ends.append(...current.scale.map(text => Object.assign(document.createElement("span"), {textContent: text})));
-    legend.append(bar, ends);
-  }
-  if (current.note) legend.append(current.note);
-  if (showsAttention()) legend.append(document.createElement("br"), "The ring marks the point that attends.");
+  element("legend").innerHTML = current.legend;
+  if (showsAttention()) element("legend").append("The ring marks the point that attends.");
   redraw();
 }
 

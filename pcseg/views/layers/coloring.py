@@ -60,10 +60,8 @@ class Coloring:
     """Meaning of the colors of a view.
 
     Args:
-        by: Kind of layer.
-        of: A single class for ``affinity`` and ``slabs``, or the number of a single codeword for ``codeword``.
+        by, of, palette: As for ``pcseg visualize``.
         point: Row of the point whose ``attention`` is shown; default: the point nearest the center.
-        palette: Colors of the classes.
     """
 
     by: By

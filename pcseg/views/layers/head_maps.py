@@ -35,7 +35,7 @@ class TokenGrid:
         low: Lower ends of the slabs of tokens with the lowest coordinate along each axis.
         edge: Edges of a token.
         axes: Names of the axes.
-        unit: Unit of ``low`` and ``edge``: ``m`` or ``pixels``.
+        unit: ``m`` or ``pixels``.
     """
 
     token: np.ndarray
@@ -50,11 +50,8 @@ class SlabShares:
     """Class shares of the S slabs along one axis, in ascending order.
 
     Args:
-        axis: Number of the axis.
-        name: Its name.
-        unit: Unit of ``start`` and ``thickness``.
-        start: Lower end of every slab, ``(S,)``.
-        thickness: Thickness of a slab.
+        axis, name: Number and name of the axis.
+        start, thickness: Lower end of every slab, ``(S,)``, and thickness of a slab, in ``unit``.
         slab: Slab of every token, ``(T,)``.
         predicted: Shares that the head reads, ``(S, K)``.
         true: Shares of the labels, ``(S, K)``; unlabeled parts are missing in their sum. ``None`` without labels.

@@ -3,12 +3,7 @@
 import numpy as np
 
 from pcseg.labels import class_colors
-from pcseg.views.layers.coloring import (
-    Coloring,
-    Layer,
-    choose_column,
-    value_layer,
-)
+from pcseg.views.layers.coloring import Coloring, Layer, choose_column, value_layer
 from pcseg.views.layers.head_maps import HeadMaps, SlabShares, largest
 from pcseg.views.subject import Subject
 

@@ -43,10 +43,9 @@ class Viewpoint:
     """Camera of a view.
 
     Args:
-        view: ``inside`` (at eye height near the corner that sees most of the room, or at the sensor of a single scan),
-            ``top`` (from above at an angle, without the ceiling) or ``plan`` (straight down).
-        eye: Camera position in meters; overrides that of the view.
-        look_at: Position in the center of the picture in meters.
+        view: ``inside`` is at eye height near the corner that sees most of the room, or at the sensor of a single scan;
+            ``top`` and ``plan`` are from above, without the ceiling.
+        eye, look_at: Positions in meters of the camera and in the center of the picture instead.
     """
 
     view: View = "inside"
@@ -58,28 +57,22 @@ class Viewpoint:
         view = self.view if subject.pixels is None else "plan"
         inside = view == "inside" or self.eye is not None
         rows = slice(None) if inside else np.flatnonzero(below_ceiling(subject.pos))
-        camera = self._camera(subject.pos[rows], view, subject.sensor, *size)
+        pos = subject.pos[rows]
+        box = Box.around(pos)
+        if self.eye is not None:
+            camera = Camera(eye=np.array(self.eye), target=box.center, width=size[0], height=size[1], fov=75)
+        elif view == "plan":
+            camera = from_above(box, np.array([0.0, 0, 1]), *size)
+        elif view == "top":  # the long side of the room runs across the picture
+            aside = (-0.35, -0.75) if box.size[0] >= box.size[1] else (-0.75, -0.35)
+            camera = from_above(box, np.array([*aside, 1.35]), *size)
+        elif subject.sensor is not None:
+            camera = from_sensor(pos, subject.sensor, *size)
+        else:
+            camera = from_corner(pos, box, *size)
         if self.look_at is not None:
             camera.target = np.array(self.look_at, dtype=np.float64)
         return rows, camera
-
-    def _camera(
-        self, pos: np.ndarray, view: View, sensor: np.ndarray | None, width: int, height: int
-    ) -> Camera:
-        box = Box.around(pos)
-        if self.eye is not None:
-            return Camera(eye=np.array(self.eye), target=box.center, width=width, height=height, fov=75)
-        if view == "inside":
-            return (
-                from_corner(pos, box, width, height)
-                if sensor is None
-                else from_sensor(pos, sensor, width, height)
-            )
-        if view == "plan":
-            return from_above(box, np.array([0.0, 0, 1]), width, height)
-        # the long side of the room runs across the picture
-        aside = (-0.35, -0.75) if box.size[0] >= box.size[1] else (-0.75, -0.35)
-        return from_above(box, np.array([*aside, 1.35]), width, height)
 
 
 INSIDE = Viewpoint()

@@ -7,7 +7,8 @@ from helpers.view_rooms import EXPLAINED as ROOM
 from helpers.view_rooms import explained_room, share_of
 
 from pcseg.errors import UserError
-from pcseg.views.interactive.browser import BrowserView, legend_html
+from pcseg.views.interactive.browser import BrowserView
+from pcseg.views.interactive.page import legend_html
 from pcseg.views.layers.coloring import Coloring
 from pcseg.views.layers.head_layers import attention_layers, browse_layers
 
