@@ -50,7 +50,6 @@ def height_and_color(
     num_classes: int,
     train_points: int = 200_000,
     test_points: int = TEST_POINTS,
-    seed: int = 0,
 ) -> ConfusionMatrix:
     """Score a random forest on the height above the floor and the color of single points.
 
@@ -62,13 +61,13 @@ def height_and_color(
     require_sklearn()
     from sklearn.ensemble import RandomForestClassifier
 
-    features, labels = (np.concatenate(parts) for parts in zip(*_random_points(train, train_points, seed)))
+    features, labels = (np.concatenate(parts) for parts in zip(*_random_points(train, train_points)))
     if len(labels) == 0:
         raise UserError(f"{train.root}: no labeled training points for the baselines. Leave out --baselines.")
-    forest = RandomForestClassifier(n_estimators=40, min_samples_leaf=5, n_jobs=-1, random_state=seed)
+    forest = RandomForestClassifier(n_estimators=40, min_samples_leaf=5, n_jobs=-1, random_state=0)
     forest.fit(features, labels)
     matrix = ConfusionMatrix(num_classes)
-    for features, labels in _random_points(test, test_points, seed):
+    for features, labels in _random_points(test, test_points):
         if len(labels):
             matrix.update(torch.from_numpy(forest.predict(features)), torch.from_numpy(labels))
     return matrix
@@ -82,13 +81,13 @@ def require_sklearn() -> None:
         raise UserError("--baselines: needs scikit-learn. Run: pip install scikit-learn") from error
 
 
-def _random_points(files: RoomFiles, number: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _random_points(files: RoomFiles, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield features and labels of random labeled points of each room, ``number`` points from all rooms."""
     share = min(number / max(sum(entry.num_points for entry in files.entries), 1), 1.0)
     for room in range(len(files)):
         sample = files.load(room)
         ground = ground_height(sample.pos)
-        rng = np.random.default_rng((seed, room))
+        rng = np.random.default_rng((0, room))
         rows = rng.choice(sample.num_points, int(np.ceil(share * sample.num_points)), replace=False)
         rows = rows[sample.label[rows] != IGNORE_INDEX]
         pos, color = sample.pos[rows], sample.color[rows]

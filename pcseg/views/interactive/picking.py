@@ -34,7 +34,7 @@ def point_on_ray(pos: np.ndarray, origin: np.ndarray, direction: np.ndarray) -> 
 
 def describe(subject: Subject, point: int) -> list[tuple[str, str]]:
     """Return headings and texts of a point: position, classes, largest probabilities, and what the head computes."""
-    names = subject.schema.names if subject.schema else ()
+    names = subject.class_names
     x, y, z = subject.pos[point]
     found = [("position", f"{x:.2f}, {y:.2f}, {z:.2f} m")]
     if subject.pixels is not None:
