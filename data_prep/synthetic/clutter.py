@@ -8,7 +8,6 @@ from data_prep.synthetic.shapes import box, cylinder, lathe, pillow, tube
 from data_prep.synthetic.textures import Material
 
 BLACK = Material(texture=textures.metal, color=(0.08, 0.08, 0.09))
-PAPER = Material(texture=textures.paint, color=(0.9, 0.9, 0.88))
 CARDS = tuple(
     Material(texture=textures.metal, color=color)
     for color in ((0.62, 0.47, 0.3), (0.55, 0.42, 0.28), (0.8, 0.8, 0.78), (0.25, 0.35, 0.5))
