@@ -263,20 +263,16 @@ def read_source(
     return Photo(path, read_colors(path, upright=True))
 
 
-def _require_memory(photo: Photo, scores: int) -> None:
-    """Raise :class:`UserError` if a float per pixel for each of ``scores`` and for colors exceeds the memory."""
-    height, width = photo.colors.shape[:2]
-    needed = 4 * height * width * (scores + 8)
+def predict_photo(model: LoadedModel, photo: Photo, options: ImageOptions) -> ImagePrediction:
+    """Predict the class of every pixel; raise :class:`UserError` if that exceeds the memory."""
+    path, colors = photo
+    height, width = colors.shape[:2]
+    scores = model.schema.num_classes * (1 + (len(options.scales) > 1 or options.flip))
+    needed = 4 * height * width * (scores + 8)  # floats of the scores and of colors
     if needed > physical_memory():
         raise UserError(
-            f"{photo.source}: {width} x {height} pixels need {needed >> 30} GiB of memory. Resize or cut it."
+            f"{path}: {width} x {height} pixels need {needed >> 30} GiB of memory. Resize or cut it."
         )
-
-
-def predict_photo(model: LoadedModel, photo: Photo, options: ImageOptions) -> ImagePrediction:
-    """Predict the class of every pixel."""
-    path, colors = photo
-    _require_memory(photo, model.schema.num_classes * (1 + (len(options.scales) > 1 or options.flip)))
     probability = image_model(model).probabilities(colors, options, name=str(path))
     confidence, label = probability.max(0)
     shares = np.bincount(label.numpy().ravel(), minlength=model.schema.num_classes) / label.numel()
@@ -286,7 +282,7 @@ def predict_photo(model: LoadedModel, photo: Photo, options: ImageOptions) -> Im
         confidence=confidence.numpy(),
         schema=model.schema,
         remarks=[
-            f"read: {path}, {colors.shape[1]} x {colors.shape[0]} pixels",
+            f"read: {path}, {width} x {height} pixels",
             f"classes: {class_shares(shares, model.schema)}",
             f"confidence: {float(confidence.mean()):.2f} on average",
         ],

@@ -92,7 +92,7 @@ def slab_figure(subject: Subject, *, size: tuple[int, int], palette: Palette) ->
     """Return the charts of slabs."""
     assert subject.maps is not None
     figure, top = _figure(f"{subject.name}: class shares of slabs, {subject.maps.head}", size)
-    draw_slabs(figure, subject, palette=palette, box=(0.06, 0.085, 0.99, top))
+    draw_slabs(figure, subject, palette=palette, top=top)
     return figure
 
 

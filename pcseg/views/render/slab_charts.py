@@ -20,10 +20,8 @@ MIN_SHARE = 0.005
 """Classes with a smaller share of every slab, predicted and true, are not in the legend."""
 
 
-def draw_slabs(
-    figure: "Figure", subject: Subject, *, palette: Palette, box: tuple[float, float, float, float]
-) -> None:
-    """Draw the slabs of a head into ``box`` of a figure: left, bottom, right, top.
+def draw_slabs(figure: "Figure", subject: Subject, *, palette: Palette, top: float) -> None:
+    """Draw the slabs of a head into a figure, below the height ``top``.
 
     Horizontal axes lie on the left, the upright one (z, rows of an image) stands on the right.
     """
@@ -35,9 +33,8 @@ def draw_slabs(
     upright = 2 if subject.pixels is None else 1
     lying = [shares for shares in maps.slabs if shares.axis != upright]
     widths = 1.5 if lying else 0.01, 1 if len(lying) < len(maps.slabs) else 0.01, 0.32
-    left, bottom, right, top = box
     grid = figure.add_gridspec(
-        1, 3, left=left, right=right, bottom=bottom, top=top, width_ratios=widths, wspace=0.19
+        1, 3, left=0.06, right=0.99, bottom=0.085, top=top, width_ratios=widths, wspace=0.19
     )
     rows = grid[0].subgridspec(max(len(lying), 1), 1, hspace=0.34)
     for number, shares in enumerate(lying):
