@@ -100,8 +100,6 @@ def map_labels(label: np.ndarray, given: LabelMap | None, target: LabelSchema, *
     Args:
         label: Numbers or words; NaN, empty words and -1 are points without a class.
         given: What the labels mean; ``None``: words are classes.
-        target: The classes.
-        source: The file.
 
     Raises:
         UserError: Numbers without a map, or an unknown label or class.

@@ -145,8 +145,6 @@ def kept_from_training(
     """Return whether neither training nor checkpoint selection saw ``splits``; ``None`` if this is unknown.
 
     Args:
-        card: Card of the model.
-        splits: Splits of the evaluation.
         manifest_hash: Hash of the manifest, for an evaluation on prepared rooms.
         image_set: Name of the data set, for an evaluation on images.
 

@@ -50,10 +50,8 @@ class ImagePrediction:
     """An image and its prediction.
 
     Args:
-        photo: The image.
         label: Class of each pixel, ``(H, W)`` int16.
         confidence: Probability of this class, ``(H, W)`` float32.
-        schema: Meaning of the classes.
         remarks: Lines for the user.
     """
 
