@@ -242,6 +242,6 @@ def test_unknown_study_lists_the_known(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         run(command, args=["nothing"])
     assert (
-        "nothing: unknown study. Choose from class_features, head_options, heads, image_heads."
+        "nothing: unknown study. Choose from class_features, head_options, heads, image_heads, slabs."
         in capsys.readouterr().err
     )
