@@ -56,13 +56,15 @@ def compare(
         UserError: A model, or a checkpoint that it was initialized from, may have seen the rooms in training; models
             have different classes; a room has no frames; a checkpoint is of the wrong kind.
     """
+    point_options = PointOptions(fragments=fragments)  # checked before models are loaded
+    image_options = ImageOptions(scales=scales, flip=flip)
     comparison = Comparison(
         root,
         frames,
         load_models(plain, _paths(context), _paths(images), device=device),
         splits=[splits] if isinstance(splits, str) else splits,
-        point_options=PointOptions(fragments=fragments),
-        image_options=ImageOptions(scales=scales, flip=flip),
+        point_options=point_options,
+        image_options=image_options,
     )
     with output_folder(out):
         for number, (entry, sample, labels) in enumerate(comparison.rooms(progress_bar=progress_bar)):

@@ -7,8 +7,10 @@ from statistics import mean, stdev
 import pytest
 from helpers.printed_commands import ROOT, blocks
 
-STUDY = json.loads((ROOT / "docs" / "studies" / "heads.json").read_text())
-SCORES = {row["variant"]: f"{mean(row['miou']):.1f} ± {stdev(row['miou']):.1f}" for row in STUDY["variants"]}
+
+def scores(study: str) -> dict[str, str]:
+    rows = json.loads((ROOT / "docs" / "studies" / f"{study}.json").read_text())["variants"]
+    return {row["variant"]: f"{mean(row['miou']):.1f} ± {stdev(row['miou']):.1f}" for row in rows}
 
 
 def table_rows(text: str, name: str) -> list[str]:
@@ -20,7 +22,21 @@ def test_scores_of_the_heads_study(name: str) -> None:
     for path in (ROOT / "README.md", ROOT / "docs" / "models.md"):
         rows = table_rows(path.read_text(), name)
         assert len(rows) == 1, f"{path}: {rows}"
-        assert SCORES[name] in rows[0]
+        assert scores("heads")[name] in rows[0]
+
+
+def test_scores_of_the_slabs_study() -> None:
+    """README and pages name the slabs, and the controls on the same backbone."""
+    known = scores("slabs")
+    readme, page, models = (
+        " ".join((ROOT / path).read_text().split())
+        for path in ("README.md", "docs/class_features.md", "docs/models.md")
+    )
+    for backbone in ("", "ptv3-"):
+        for name in ("fcn-deep", "slab-positions", "slab"):
+            assert known[backbone + name] in page
+            assert known[backbone + name] in readme
+        assert known[f"{backbone}slab"] in models
 
 
 def test_scores_of_the_model_that_ships() -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,13 @@ from helpers.training_runs import start, write_config
 
 
 def child_of(process: int) -> int:
-    """Return the process that runs rank 1; data workers are started by both ranks later than it."""
+    """Return the process that runs rank 1; imports and data loading start other processes."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-        if children:
-            return int(children[0])
+        for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+            with suppress(OSError):  # it has ended
+                if b"LOCAL_RANK=1" in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
+                    return int(child)
         time.sleep(0.1)
     raise TimeoutError
 
@@ -28,13 +30,16 @@ def test_killed_process_is_named(rank: int, tmp_path: Path) -> None:
     config = write_config(tmp_path / "config.yaml", building, tmp_path / "run")
     options = ("--trainer.devices", "2", "--trainer.max_epochs", "100000", "--data.val_fraction", "0.5")
     first = start(config, *options)
-    second = child_of(first.pid)
-    while not (tmp_path / "run" / "last.ckpt").exists():
-        assert first.poll() is None, first.communicate()[0]
-        time.sleep(0.1)
-    os.kill([first.pid, second][rank], signal.SIGKILL)
-    begin = time.monotonic()
-    output = first.communicate(timeout=60)[0]
+    try:
+        second = child_of(first.pid)
+        while not (tmp_path / "run" / "last.ckpt").exists():
+            assert first.poll() is None, first.communicate()[0]
+            time.sleep(0.1)
+        os.kill([first.pid, second][rank], signal.SIGKILL)
+        begin = time.monotonic()
+        output = first.communicate(timeout=60)[0]
+    finally:
+        first.kill()  # a failed test must not leave an endless training
     assert time.monotonic() - begin < 30
     assert first.returncode == [-signal.SIGKILL, 1][rank]
     message = f"pcseg: error: trainer.devices: the process of rank {rank} died (SIGKILL). Continue with --resume true."
