@@ -15,9 +15,10 @@ TEST_PACKAGES="xvfb:Xvfb chromium:chromium"
 log() { printf '\n== %s\n' "$*"; }
 
 missing_packages() {
-  local entry
+  local entry libraries
+  libraries=$(ldconfig -p 2>/dev/null) # once: "| grep -q" ends early, and pipefail would report that as missing
   for entry in "$@"; do
-    ldconfig -p 2>/dev/null | grep -qF "${entry#*:}" || command -v "${entry#*:}" >/dev/null || echo "${entry%%:*}"
+    [[ $libraries == *"${entry#*:}"* ]] || command -v "${entry#*:}" >/dev/null || echo "${entry%%:*}"
   done
 }
 
