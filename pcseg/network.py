@@ -26,6 +26,10 @@ Batch = PointBatch | ImageBatch
 class Network(nn.Module):
     """A backbone and a head.
 
+    Args:
+        backbone: A backbone, or a factory that takes the number of input channels.
+        head: Factory that takes the channels of the backbone's features and the number of classes.
+
     Attributes:
         temperature: Divisor of the logits in evaluation mode, see :mod:`pcseg.metrics.calibration`.
         merged: ``(K, M)``, which of M other classes each class belongs to, or ``None``. In evaluation mode their

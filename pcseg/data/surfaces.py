@@ -166,7 +166,7 @@ def excess_cover(tile: np.ndarray, layer: np.ndarray, count: int, *, half: int) 
     """Return how many tiles each of ``count`` layers covers beyond the median of ``half`` layers on either side.
 
     Floors and ceilings stand out; walls add the same small area to all layers. ``tile`` and ``layer`` ``(N,)`` int64
-    are those of every point; the last of the layers has none.
+    are those of every point; layers are numbered from 0 to ``count - 2``.
     """
     # pairs of layers, so that a surface on the border of two counts once
     pairs = np.unique(np.concatenate([tile * count + layer, tile * count + layer + 1]))

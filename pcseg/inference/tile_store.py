@@ -59,6 +59,18 @@ class TileStore:
     fragments: int
 
     @property
+    def rows(self) -> Path:
+        return self.folder / "rows"
+
+    @property
+    def points(self) -> Path:
+        return self.folder / "points"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    @property
     def voxels_per_cell(self) -> int:
         return max(1, round(CELL / self.grid_size))
 
@@ -85,7 +97,7 @@ class TileStore:
         entries: list[tuple[np.ndarray, ...]] = []
         counted: list[np.ndarray] = []
         number = start = 0
-        with (self.folder / "rows").open("wb") as rows, (self.folder / "points").open("wb") as points:
+        with self.rows.open("wb") as rows, self.points.open("wb") as points:
             for file in files:
                 for table in file.tables(PART, PART):
                     row, kept, xy, first = self._part(table, file.path, axes)
@@ -151,7 +163,7 @@ class TileStore:
 
     def read(self, cells: Cells, chosen: np.ndarray) -> np.ndarray:
         """Return the rows of the chosen entries of ``cells``, in the order of the parts."""
-        with (self.folder / "rows").open("rb") as stream:
+        with self.rows.open("rb") as stream:
             parts = []
             for start, count in _runs(cells.start[chosen], cells.count[chosen]):
                 stream.seek(start * self.kind.itemsize)
@@ -161,7 +173,7 @@ class TileStore:
     def write_results(self, cells: Cells, chosen: np.ndarray, results: np.ndarray) -> None:
         """Write the results of the chosen entries, records of ``FIELDS``."""
         done = 0
-        with (self.folder / "results").open("r+b") as stream:
+        with self.results.open("r+b") as stream:
             for start, count in _runs(cells.start[chosen], cells.count[chosen]):
                 stream.seek(start * FIELDS.itemsize)
                 stream.write(results[done : done + count].tobytes())
@@ -189,7 +201,7 @@ class StoredLabels:
     """
 
     def __init__(self, store: TileStore, cells: Cells, *, before: int, part: int) -> None:
-        self.folder, self.before, self.part = store.folder, before, part
+        self.store, self.before, self.part = store, before, part
         rows = np.bincount(cells.part, cells.count, minlength=1).astype(np.int64)
         self.ends = np.append(0, np.cumsum(rows))
         self.last: tuple[int, np.ndarray] = (-1, np.empty(0, FIELDS))
@@ -199,9 +211,7 @@ class StoredLabels:
         found = np.empty(stop - start, FIELDS)
         for part in range(start // PART, -(-stop // PART)):
             first, last = max(start, part * PART), min(stop, (part + 1) * PART)
-            row = np.fromfile(
-                self.folder / "points", np.uint32, last - first, offset=4 * (self.before + first)
-            )
+            row = np.fromfile(self.store.points, np.uint32, last - first, offset=4 * (self.before + first))
             results = self._results(self.part + part)
             found[first - start : last - start] = results[np.minimum(row, len(results) - 1)]
         return found["predicted_class"], found["confidence"]
@@ -210,9 +220,7 @@ class StoredLabels:
         """Return the results of the rows of a part, and a last one for points without a row."""
         if self.last[0] != part:
             begin, end = self.ends[part : part + 2] if part + 1 < len(self.ends) else (0, 0)
-            results = np.fromfile(
-                self.folder / "results", FIELDS, end - begin, offset=begin * FIELDS.itemsize
-            )
+            results = np.fromfile(self.store.results, FIELDS, end - begin, offset=begin * FIELDS.itemsize)
             self.last = part, np.append(results, np.array([(-1, 0)], FIELDS))
         return self.last[1]
 

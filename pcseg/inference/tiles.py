@@ -203,7 +203,7 @@ def predict_tiles(
     tiles = cut_tiles(cells, margin=around, max_voxels=most, max_rows=options.max_rows)
     total = int(cells.count.sum())
     finished = store.finished()
-    (store.folder / "results").touch()
+    store.results.touch()
     done = 0
     for number, (low, high) in enumerate(tiles):
         core = np.flatnonzero(within(cells.xy, low, high))

@@ -19,8 +19,8 @@ from pcseg.evaluation.points import entries_in, open_scene
 from pcseg.evaluation.provenance import training_argument
 from pcseg.files import write_json, write_text
 from pcseg.inference.class_sets import with_classes
-from pcseg.inference.clouds import in_axes_of
-from pcseg.inference.points import predict_scene
+from pcseg.inference.clouds import predict_sample
+from pcseg.inference.points import PointOptions
 from pcseg.labels import IGNORE_INDEX
 from pcseg.metrics.confusion import ConfusionMatrix
 
@@ -166,9 +166,7 @@ def shift_scores(
 
 def count_points(matrix: ConfusionMatrix, model: LoadedModel, scene: Sample) -> None:
     """Predict a scene and add its points to ``matrix``."""
-    found = predict_scene(
-        model.network, in_axes_of(model, scene), grid_size=model.grid_size, features=model.features
-    )
+    found = predict_sample(model, scene, options=PointOptions())
     matrix.update(torch.from_numpy(found.label).long(), torch.from_numpy(np.array(scene.label)))
 
 

@@ -205,8 +205,10 @@ def _columns(header: "LasHeader", points: "PackedPointRecord") -> Columns:
     for name in table.dtype.names or ():
         if name in header.point_format.dimension_names and name not in ("X", "Y", "Z"):
             values = np.asarray(points[name])
-            several = {f"{name}.{i}": part for i, part in enumerate(values.T)} if values.ndim == 2 else {}
-            columns |= several or {name: values}
+            if values.ndim == 2:
+                columns |= {f"{name}.{i}": part for i, part in enumerate(values.T)}
+            else:
+                columns[name] = values
     return columns
 
 

@@ -39,7 +39,7 @@ class BrowserView:
         charts: Picture of the charts of the whole cloud, shown below the legend.
 
     Raises:
-        UserError: viser is not installed, or the subject lacks what the layer needs.
+        UserError: viser is not installed, the subject lacks what the layer needs, or ``max_points`` is not positive.
     """
 
     def __init__(
@@ -58,6 +58,8 @@ class BrowserView:
         except ImportError as error:
             message = "--browser: viser is not installed. Run: pip install viser, or use --html FILE."
             raise UserError(message) from error
+        if max_points < 1:
+            raise UserError(f"--max_points {max_points}: must be at least 1.")
         self.subject = subject
         self.drawn = thin(subject.pos, max_points)
         self.picked: int | None = None

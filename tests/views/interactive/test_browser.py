@@ -60,6 +60,8 @@ def test_fewer_points_are_drawn_and_all_can_be_picked() -> None:
 
 
 def test_wrong_options() -> None:
+    with pytest.raises(UserError, match="--max_points 0: must be at least 1"):
+        BrowserView(ROOM, Coloring(by="label"), port=free_port(), max_points=0)
     with pytest.raises(UserError, match="nothing to color by context"):
         BrowserView(ROOM, Coloring(by="context"), port=free_port())
 
