@@ -99,8 +99,9 @@ def generate(
     choice = Choice(rooms=names["rooms"], furniture=names["furniture"], materials=names["materials"])
     with output_folder(out, wait=True):
         open_folder(out / "buildings.json", settings, kind="scans")
+        splits = [split for split, number in numbers.items() if number or any((out / split).glob("*.ply"))]
         for label_set in LABEL_SETS:
-            write_text(out / f"{label_set}.yaml", describe(label_set))
+            write_text(out / f"{label_set}.yaml", describe(label_set, splits))
         todo = [plan for plan in plans if not (out / plan.path).is_file()]
         make = partial(make_scan, out, choice=choice, points=points, spacing=spacing)
         counts = sum(
@@ -174,8 +175,8 @@ def scan_columns(
     return columns | {name: from_indoor(name)[label] for name in LABEL_SETS}
 
 
-def describe(label_set: LabelSet) -> str:
-    """Return the description of the data set in one label set, as ``pcseg prepare folder`` reads it."""
+def describe(label_set: LabelSet, splits: Sequence[str]) -> str:
+    """Return the description of the splits in one label set, as ``pcseg prepare folder`` reads it."""
     lines = [
         f"name: generated_{label_set}",
         "root: .",
@@ -183,7 +184,7 @@ def describe(label_set: LabelSet) -> str:
         "up: z",
         f"fields: {{label: {label_set}}}",
     ]
-    lines += ["split:", *(f"  {split}: ['{split}/*.ply']" for split in ("train", "val", "test"))]
+    lines += ["split:", *(f"  {split}: ['{split}/*.ply']" for split in splits)]
     lines += ["names:", *(f"  {k}: {name}" for k, name in enumerate(LABEL_SETS[label_set].names))]
     return "\n".join(lines) + "\n"
 

@@ -56,7 +56,8 @@ def study(
     whole, wanted = module.study(None), module.study(variants)
     data = data or whole.data
     budget = [] if epochs is None else ["--trainer.max_epochs", str(epochs)]
-    manifest = Manifest.read(data).hash if (data / MANIFEST_NAME).is_file() else ""
+    scored = whole.other or data
+    manifest = Manifest.read(scored).hash if (scored / MANIFEST_NAME).is_file() else ""
     runs = out if epochs is None else out / f"epochs_{epochs}"
     others = [v for v in whole.variants if variants is not None and v.name not in variants]
     kept = read_outcomes(report / f"{name}.json", others, manifest=manifest, budget=budget, seeds=seeds)

@@ -72,6 +72,7 @@ class Study:
         intervened: Name of this variant; by default the first.
         criteria: Claims that the table confirms or not.
         data: Prepared folder, unless another is given.
+        other: Prepared folder whose split test is scored instead of the test split of ``data``.
     """
 
     title: str
@@ -81,6 +82,7 @@ class Study:
     intervened: str = ""
     criteria: tuple[Criterion, ...] = ()
     data: Path = Path("data/rooms")
+    other: Path | None = None
 
 
 def chosen(variants: Sequence[Variant], names: Sequence[str] | None) -> tuple[Variant, ...]:
@@ -142,7 +144,9 @@ def run_study(
         task = progress.add_task(study.title, total=len(runs))
 
         def work(run: tuple[Variant, int]) -> dict[str, Any]:
-            result = _train_and_score(*run, data=data, out=out, jobs=jobs, train_options=train_options)
+            result = _train_and_score(
+                *run, data=data, other=study.other, out=out, jobs=jobs, train_options=train_options
+            )
             progress.advance(task)
             return result
 
@@ -155,20 +159,34 @@ def run_study(
 
 
 def _train_and_score(
-    variant: Variant, seed: int, *, data: Path, out: Path, jobs: int, train_options: Sequence[str]
+    variant: Variant,
+    seed: int,
+    *,
+    data: Path,
+    other: Path | None = None,
+    out: Path,
+    jobs: int,
+    train_options: Sequence[str],
 ) -> dict[str, Any]:
     """Return the results of one run as ``pcseg evaluate`` writes them."""
     folder = out / variant.name / f"seed_{seed}"
     results = folder / "evaluation" / "results.json"
     _require_same_options(folder / "options.json", [variant.config, *train_options, *variant.options])
+    score = ["pcseg", "evaluate", "--ckpt", str((folder / "best.ckpt").resolve())]
+    score += ["--progress_bar", "false", *variant.score]
+    todo = []
     if not results.is_file():
         train = ["pcseg", "train", "--config", variant.config, "--data.root", str(data.resolve())]
         train += ["--out", str(folder.resolve()), "--seed", str(seed), "--resume", "true"]
         train += ["--trainer.progress_bar", "false", *train_options, *variant.options]
-        score = ["pcseg", "evaluate", "--ckpt", str((folder / "best.ckpt").resolve())]
-        score += ["--out", str(results.parent.resolve()), "--progress_bar", "false", *variant.score]
-        for command in (train, score):
-            run_module(command, log=folder / "log.txt", jobs=jobs)
+        todo = [train, [*score, "--out", str(results.parent.resolve())]]
+    if other is not None:
+        results = folder / f"evaluation_{other.name}" / "results.json"
+        if not results.is_file():
+            score += ["--root", str(other.resolve()), "--splits", "test"]
+            todo += [[*score, "--out", str(results.parent.resolve())]]
+    for command in todo:
+        run_module(command, log=folder / "log.txt", jobs=jobs)
     return json.loads(results.read_text())
 
 
