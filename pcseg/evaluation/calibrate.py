@@ -56,7 +56,7 @@ def calibrate(
         root: Prepared folder; default: the training data.
         splits: Splits to calibrate on; default: the validation splits of training.
         test_splits: Splits to score; default: the test splits of training.
-        points: Number of points per scene that are looked at.
+        points: Number of points per scene that are used.
         notes: Text for the card, such as the command that made the model.
         device: ``auto``, ``cpu``, ``cuda``, or one of several GPUs such as ``cuda:1``.
         progress_bar: Show progress.

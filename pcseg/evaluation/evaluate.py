@@ -61,11 +61,11 @@ def evaluate(
         columns: Files: names of all columns in order, such as x,y,z,red,green,blue,label; - ignores a column.
         root: Prepared folder or image data set; default: the training data.
         splits: One area or split, or a list; default: the test splits of training.
-        fragments: Points: number of forward passes per scene; ``all`` uses every original point, 1 is the fastest.
+        fragments: Points: number of points per voxel that the model sees; 1 is the fastest, ``all`` uses every point.
             Default: ``all``, for files 1.
         points_per_pass: Points: maximum number of voxels per forward pass; larger scenes are cut. Default: twice
             the crops of training for heads with context, otherwise 400,000.
-        margin: Points: width in meters of the context around a block.
+        margin: Points: width in meters of the context around a block, for heads without context.
         protocol: Points: evaluation rules; default: those of the data set. ``scannet`` also writes the result file of
             the benchmark's script.
         tta: Points: average the passes of the protocol's test-time augmentation (S3DIS: 10, ScanNet: 13). The scores

@@ -39,7 +39,7 @@ def submit(
 ) -> str:
     """Write and check a submission to the ScanNet benchmark: a zip archive with one text file per scan.
 
-    The provenance record is written beside the archive, as ``.json``. Returns one line for the user.
+    The provenance record is written beside the archive, as ``.json``.
 
     Args:
         out: The archive, such as submissions/scannet.zip.

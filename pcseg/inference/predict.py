@@ -125,7 +125,7 @@ def predict_file(
         fragments: Points: number of points per voxel that the model sees; 1 is the fastest, ``all`` uses every point.
         points_per_pass: Points: maximum number of voxels per forward pass; larger scans are cut. Default: twice
             the crops of training for heads with context, otherwise 400,000.
-        margin: Points: width in meters of the context around a block of a large cloud.
+        margin: Points: width in meters of the context around a block, for heads without context.
         memory: Points: memory that the command may take, such as 4GiB; default: 3GiB.
         together: Points: predict several files, such as the scans of one building, as one cloud in tiles.
         scales: Images: scale factors; probabilities are averaged over them, such as "[0.75, 1, 1.25]".

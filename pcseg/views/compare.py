@@ -45,7 +45,7 @@ def compare(
         context: Checkpoints of point models with context heads.
         splits: One area or split, or a list; default: the test splits of the plain model.
         out: Folder of the results.
-        fragments: Number of forward passes per scene; ``all`` uses every original point, 1 is fastest.
+        fragments: Number of points per voxel that the model sees; 1 is the fastest, ``all`` uses every point.
         scales: Scale factors of a frame; probabilities are averaged over them.
         flip: Also average over mirrored frames.
         pictures: Number of rooms to draw.

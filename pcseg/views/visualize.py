@@ -68,7 +68,7 @@ def visualize(
 ) -> None:
     """Show a cloud in a window or a browser, or write a picture or a page of it.
 
-    Without --png, --html and --browser a window opens. Options, in this order: the data (cloud to up), what the
+    Without --png, --html and --browser a window opens. Options, in this order: the data (cloud to classes), what the
     colors mean (by to palette), pictures (png to size), pages and browsers (html to max_points), and the camera
     (view to look_at).
 

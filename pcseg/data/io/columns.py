@@ -55,7 +55,7 @@ NAMES = {
         ("n_x", "n_y", "n_z"), ("normals:0", "normals:1", "normals:2"), ("normals_0", "normals_1", "normals_2"),
     ),
 }  # fmt: skip
-"""Column names that are recognized for each field; names of other programs are listed in docs/own_data.md."""
+"""Column names that are recognized for each field; names of other programs are listed in docs/formats.md."""
 
 LABEL_NAMES = ("label", "labels", "class", "classification", "semantic", "sem_label", "segment", "class_id", "label_id",
                "semantic_label", "category")  # fmt: skip
