@@ -75,7 +75,7 @@ def visualize(
     Args:
         cloud: A file of any format that predict reads, or a prepared scene (.h5); with the checkpoint of an image
             model an image.
-        prediction: Prediction of this cloud (.npz), or a folder that contains it.
+        prediction: Prediction of this cloud (.npz or _labeled), or a folder that contains it.
         ckpt: Checkpoint of a model to predict with; shows the internals of its head. Default, only for --by prediction
             and --by confidence: indoor-small, which ships with pcseg.
         baseline: Checkpoint of a model to compare with, for --by gain.
@@ -193,7 +193,7 @@ def read_subject(
     if prediction is not None:
         file = find_prediction(prediction, path)
         saved = read_prediction(file)
-        report(f"{file}: predicted by checkpoint {saved.checkpoint}")
+        report(f"{file}: predicted by checkpoint {saved.checkpoint or 'not stated'}")
     if encoder is not None:
         from pcseg.views.layers.feature_colors import encode_cloud
 
