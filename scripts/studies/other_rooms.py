@@ -15,7 +15,9 @@ from studies.harness import Criterion, Study
 NAMES = ("fcn-deep", "slab-positions", "slab", "ptv3-fcn-deep", "ptv3-slab-positions", "ptv3-slab")
 
 CRITERIA = (
-    Criterion(claim="not worse than the controls", row="slab", against=("fcn-deep", "slab-positions"), least=0),
+    Criterion(
+        claim="not worse than the controls", row="slab", against=("fcn-deep", "slab-positions"), least=0
+    ),
     Criterion(
         claim="also on Point Transformer V3",
         row="ptv3-slab",

@@ -53,7 +53,7 @@ def write_fake_building(
     for area, count in (rooms or {"Area_1": 3, "Area_5": 2}).items():
         for number in range(count):
             path = folder / area / f"office_{number + 1}.h5"
-            seed = 1000 * int(area[-1]) + number
+            seed = 1000 * int(area[-1], 36) + number  # Area_1 and test differ
             arrays = fake_room(seed, num_points=num_points)
             write_scene(path, **arrays, dataset="fake", scene=path.stem, schema=schema)
             entries.append(describe_scene(path, folder=folder, source=str(seed)))

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from studies.interventions import CHANGES
 from studies.report import markdown, read_outcomes, within_noise, write_report
 
 from pcseg.cli import main, run
+from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -203,10 +205,11 @@ def test_study_runs_and_resumes(tmp_path: Path, building: Path, monkeypatch: pyt
         interventions=(Intervention(change="own", note=""), Intervention(change="zero", note="")),
     )
 
+    budget = ["--trainer.max_epochs", "1", "--data.loop", "1"]
+
     def go(*options: str) -> tuple[list[Outcome], list[Outcome]]:
-        budget = ["--trainer.max_epochs", "1", "--data.loop", "1", *options]
-        runs = tmp_path / "runs"
-        trained = run_study(study, data=building, out=runs, seeds=1, jobs=1, train_options=budget)
+        runs, train_options = tmp_path / "runs", [*budget, *options]
+        trained = run_study(study, data=building, out=runs, seeds=1, jobs=1, train_options=train_options)
         return trained, run_interventions(study, trained, out=runs, jobs=1)
 
     trained, (own, zero) = go()
@@ -226,6 +229,17 @@ def test_study_runs_and_resumes(tmp_path: Path, building: Path, monkeypatch: pyt
     again, _ = go()
     assert again[0].mious == trained[0].mious
     assert [path.stat().st_mtime_ns for path in kept] == before, "finished runs are kept"
+    other = write_fake_building(tmp_path / "other", rooms={"test": 1}, num_points=800)
+    (scored_there,) = run_study(
+        replace(study, other=other),
+        data=building,
+        out=tmp_path / "runs",
+        seeds=1,
+        jobs=1,
+        train_options=budget,
+    )
+    assert scored_there.results[0]["provenance"]["manifest"] == Manifest.read(other).hash
+    assert [path.stat().st_mtime_ns for path in kept] == before, "rooms of another folder need no training"
     with pytest.raises(UserError, match=r"other options\. Give another --out"):
         go("--data.batch_size", "1")
     with pytest.raises(UserError, match=r"does not fit into one pass of 50 voxels\. Raise --points_per_pass"):
