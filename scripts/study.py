@@ -3,10 +3,12 @@
 import importlib
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pcseg.cli import run
 from pcseg.errors import UserError
+from pcseg.values import Epochs, NameList, PositiveInt, Processes, checked
 
 FOLDER = Path(__file__).parent / "studies"
 
@@ -16,16 +18,17 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.py") if "\ndef study(" in path.read_text())
 
 
+@checked("--")
 def study(
     name: str,
     *,
     data: Path | None = None,
     out: Path = Path("runs/studies"),
     report: Path = Path("docs/studies"),
-    seeds: int = 3,
-    jobs: int = 1,
-    epochs: int | None = None,
-    variants: list[str] | None = None,
+    seeds: PositiveInt = 3,
+    jobs: Processes = 1,
+    epochs: Epochs | None = None,
+    variants: NameList | None = None,
 ) -> str:
     """Train the variants of a study on several seeds, score them on unseen rooms, and write the table.
 
@@ -41,14 +44,12 @@ def study(
         jobs: Number of runs at a time.
         epochs: Epochs of every training; by default those of the configurations.
         variants: Only these variants; the first of the study is always included. Rows of other variants in an
-            existing report are kept if rooms, budget and seeds are the same.
+            existing report are kept if rooms, budget and seeds are the same, and so are interventions.
     """
     # imported here: torch takes seconds, which --help does not need
     from studies.cost import measure_costs
-    from studies.harness import run_interventions, run_study
+    from studies.harness import hashes_of_rooms, run_interventions, run_study
     from studies.report import read_outcomes, write_report
-
-    from pcseg.data.manifest import MANIFEST_NAME, Manifest
 
     if name not in names():
         raise UserError(f"{name}: unknown study. Choose from {', '.join(names())}.")
@@ -56,19 +57,21 @@ def study(
     whole, wanted = module.study(None), module.study(variants)
     data = data or whole.data
     budget = [] if epochs is None else ["--trainer.max_epochs", str(epochs)]
-    scored = whole.other or data
-    manifest = Manifest.read(scored).hash if (scored / MANIFEST_NAME).is_file() else ""
+    rooms = hashes_of_rooms(data, whole.other)
     runs = out if epochs is None else out / f"epochs_{epochs}"
     others = [v for v in whole.variants if variants is not None and v.name not in variants]
-    kept = read_outcomes(report / f"{name}.json", others, manifest=manifest, budget=budget, seeds=seeds)
-    # interventions need the checkpoints of the first variant, not only its row
-    finished = set() if wanted.interventions else {outcome.variant.name for outcome in kept}
+    before = partial(read_outcomes, report / f"{name}.json", rooms=rooms, budget=budget, seeds=seeds)
+    kept = before(others)
+    # interventions need the checkpoints of their variant, not only its row
+    finished = {outcome.variant.name for outcome in kept} - {wanted.trained}
     todo = replace(wanted, variants=tuple(v for v in wanted.variants if v.name not in finished))
     trained = run_study(todo, data=data, out=runs, seeds=seeds, jobs=jobs, train_options=budget)
     rows = {outcome.variant.name: outcome for outcome in (*kept, *trained)}
     outcomes = [rows[v.name] for v in whole.variants if v.name in rows]
     measure_costs(outcomes, data=data)
-    interventions = run_interventions(todo, trained, out=runs, jobs=jobs)
+    interventions = run_interventions(wanted, trained, out=runs, jobs=jobs)
+    if not interventions and whole.trained in rows:
+        interventions = before(whole.changed(), table="interventions")
     command = " ".join(["python scripts/study.py", *sys.argv[1:]])
     write_report(wanted, outcomes, interventions, folder=report, name=name, command=command, budget=budget)
     return f"{report / name}.md"

@@ -16,7 +16,7 @@ ROUNDS = 9
 
 
 def measure_costs(outcomes: list[Outcome], *, data: Path) -> None:
-    """Fill ``cost`` of every outcome: ``parameters``, median ``step_s``, ``step_mb``.
+    """Fill ``cost`` of every outcome: ``parameters``, median ``step_s``, ``step_mb`` (``None`` if that step fails).
 
     Convention:
         A step is forward, losses and backward on the same batch for all variants, which are timed in turn.
@@ -27,7 +27,7 @@ def measure_costs(outcomes: list[Outcome], *, data: Path) -> None:
         outcome.cost = {
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "step_s": step_s,
-            "step_mb": peak_mb(step) or float("nan"),
+            "step_mb": peak_mb(step),
         }
 
 

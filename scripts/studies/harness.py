@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pcseg.data.manifest import MANIFEST_NAME, Manifest
 from pcseg.errors import UserError
 from pcseg.files import write_text
 
@@ -84,6 +85,16 @@ class Study:
     data: Path = Path("data/rooms")
     other: Path | None = None
 
+    @property
+    def trained(self) -> str:
+        """Name of the variant that the interventions change; empty without interventions."""
+        return (self.intervened or self.variants[0].name) if self.interventions else ""
+
+    def changed(self) -> list[Variant]:
+        """Return the rows of the interventions, in order."""
+        base = [variant for variant in self.variants if variant.name == self.trained]
+        return [replace(row, name=i.change, note=i.note) for row in base for i in self.interventions]
+
 
 def chosen(variants: Sequence[Variant], names: Sequence[str] | None) -> tuple[Variant, ...]:
     """Return the variants called ``names``, their bases and the first one; without names, all.
@@ -107,7 +118,7 @@ class Outcome:
 
     variant: Variant
     results: list[dict[str, Any]] = field(default_factory=list)
-    cost: dict[str, float] = field(default_factory=dict)
+    cost: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def mious(self) -> list[float]:
@@ -136,8 +147,9 @@ def run_study(
         train_options: Options of ``pcseg train`` for every variant, such as the number of epochs.
 
     Raises:
-        UserError: A run failed (the message names its log), or a finished run was made with other options.
+        UserError: A run failed (the message names its log), or a finished run was made with other options or rooms.
     """
+    rooms = hashes_of_rooms(data, study.other)
     runs = [(variant, seed) for seed in range(seeds) for variant in study.variants]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -147,6 +159,11 @@ def run_study(
             result = _train_and_score(
                 *run, data=data, other=study.other, out=out, jobs=jobs, train_options=train_options
             )
+            if not made_with(rooms, result["provenance"]):
+                folder = out / run[0].name / f"seed_{run[1]}"
+                raise UserError(
+                    f"{folder}: trained or scored on other rooms than {data} holds. Give another --out."
+                )
             progress.advance(task)
             return result
 
@@ -156,6 +173,19 @@ def run_study(
     for (variant, _), result in zip(runs, results):
         outcomes[variant.name].results.append(result)
     return list(outcomes.values())
+
+
+def hashes_of_rooms(data: Path, other: Path | None) -> dict[str, str]:
+    """Return the hashes of the rooms to train on and to score, as provenance records name them; none for images."""
+    folders = {"trained_on_manifest": data, "manifest": other or data}
+    if not all((folder / MANIFEST_NAME).is_file() for folder in folders.values()):
+        return {}
+    return {key: Manifest.read(folder).hash for key, folder in folders.items()}
+
+
+def made_with(rooms: Mapping[str, str], provenance: Mapping[str, Any]) -> bool:
+    """Return whether a score is of ``rooms``, see :func:`hashes_of_rooms`."""
+    return all(provenance.get(key) == value for key, value in rooms.items())
 
 
 def _train_and_score(
@@ -199,8 +229,7 @@ def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, j
         out: Folder of the runs.
         jobs: Number of runs at a time.
     """
-    named = {outcome.variant.name: outcome for outcome in outcomes}
-    trained = named.get(study.intervened or outcomes[0].variant.name)
+    trained = next((found for found in outcomes if found.variant.name == study.trained), None)
     if trained is None:  # not among the chosen variants
         return []
     changes = [intervention.change for intervention in study.interventions]
@@ -218,13 +247,13 @@ def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, j
         list(pool.map(work, folders))
     return [
         Outcome(
-            variant=replace(trained.variant, name=intervention.change, note=intervention.note),
+            variant=row,
             results=[
-                json.loads((folder / "interventions" / intervention.change / "results.json").read_text())
+                json.loads((folder / "interventions" / row.name / "results.json").read_text())
                 for folder in folders
             ],
         )
-        for intervention in study.interventions
+        for row in study.changed()
     ]
 
 

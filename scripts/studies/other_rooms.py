@@ -29,7 +29,7 @@ CRITERIA = (
 
 def study(variants: list[str] | None) -> Study:
     return replace(
-        slabs.study(list(NAMES) if variants is None else variants),
+        slabs.study(variants, heads=[head for head in slabs.HEADS if head.name in NAMES]),
         title="Class shares of slabs on rooms of another generator",
         question="The trained models of [slabs](slabs.md), scored on generated scans of other rooms, furniture and "
         "sensors (`data_prep.buildings`), which training and the choice of options never saw.",

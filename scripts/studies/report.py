@@ -2,15 +2,15 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, Literal
 
 from scipy import stats
-from studies.harness import Outcome, Study, Variant
+from studies.harness import Outcome, Study, Variant, made_with
 
-from pcseg.errors import UserError
+from pcseg.errors import UserError, reason
 from pcseg.files import write_json, write_text
 
 
@@ -72,37 +72,44 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 
 def read_outcomes(
-    path: Path, variants: Sequence[Variant], *, manifest: str, budget: Sequence[str], seeds: int
+    path: Path,
+    variants: Sequence[Variant],
+    *,
+    rooms: Mapping[str, str],
+    budget: Sequence[str],
+    seeds: int,
+    table: Literal["variants", "interventions"] = "variants",
 ) -> list[Outcome]:
     """Return the rows of an earlier report that were made as ``variants`` are now; none without a report.
 
     Args:
         path: ``NAME.json`` of :func:`write_report`.
         variants: The rows to return.
-        manifest: Required hash of the rooms; empty for images, whose rows are not kept.
+        rooms: Required hashes of the rooms, see :func:`~studies.harness.hashes_of_rooms`; none for images, whose rows
+            are not kept.
         budget: Required options of training.
         seeds: Required number of seeds.
+        table: Table that the rows are from.
 
     Raises:
         UserError: The file is not the report of a study.
     """
-    if not path.is_file():
+    if not path.is_file() or not rooms:
         return []
     try:
         content = json.loads(path.read_text())
-        rows = {row["variant"]: row for row in content["variants"]}
-        same_budget = content.get("budget", []) == list(budget)
-    except (ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path}: not the report of a study ({error}). Move it away.") from error
-    outcomes = []
-    for variant in variants if same_budget else ():
-        row = rows.get(variant.name)
-        if row is None or len(row["miou"]) != seeds:
-            continue
-        same_rooms = all(protocol.get("manifest") == manifest for protocol in row["protocols"])
-        if same_rooms and (row["config"], row["options"]) == (variant.config, list(variant.options)):
-            outcomes.append(_outcome(row, variant))
-    return outcomes
+        known = {row["variant"]: row for row in content[table]}
+        pairs = [(known[variant.name], variant) for variant in variants if variant.name in known]
+        return [
+            _outcome(row, variant)
+            for row, variant in pairs
+            if content.get("budget", []) == list(budget)
+            and len(row["miou"]) == seeds
+            and all(made_with(rooms, protocol) for protocol in row["protocols"])
+            and (row["config"], row["options"]) == (variant.config, list(variant.options))
+        ]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not the report of a study ({reason(error)}). Move it away.") from error
 
 
 def _outcome(row: dict[str, Any], variant: Variant) -> Outcome:
@@ -227,5 +234,6 @@ def _class_table(outcomes: Sequence[Outcome]) -> list[str]:
 def _costs(outcome: Outcome, first: Outcome) -> str:
     if not outcome.cost:
         return " | | "
-    ratios = [outcome.cost[key] / first.cost[key] for key in ("step_s", "step_mb")]
-    return f"{outcome.cost['parameters'] / 1e6:.2f} M | {ratios[0]:.2f}x | {ratios[1]:.2f}x"
+    pairs = [(outcome.cost[key], first.cost[key]) for key in ("step_s", "step_mb")]
+    ratios = [f"{own / base:.2f}x" if own and base else "" for own, base in pairs]
+    return f"{outcome.cost['parameters'] / 1e6:.2f} M | {ratios[0]} | {ratios[1]}"

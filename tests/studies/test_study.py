@@ -1,5 +1,6 @@
 """The study command trains every variant with every seed once and writes a table of its runs."""
 
+import importlib
 import json
 import runpy
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from helpers.fake_images import write_room_frames
 from helpers.fakes import write_fake_building
-from studies import class_features, harness, image_heads
+from studies import class_features, harness, image_heads, slabs
 from studies.cost import measure_costs, training_step
 from studies.ctnet_variants import CTVariantBody
 from studies.harness import (
@@ -34,11 +35,14 @@ from pcseg.errors import UserError
 ROOT = Path(__file__).resolve().parents[2]
 
 
+ROOMS = {"trained_on_manifest": "abc", "manifest": "def"}
+
+
 def result(*ious: float) -> dict:
     return {
         "scores": {"miou": {"excluded": sum(ious) / len(ious)}},
         "classes": [{"name": f"class{i}", "iou": iou} for i, iou in enumerate(ious)],
-        "provenance": {"scenes": 2, "release": "generated", "splits": ["Area_5"], "manifest": "abc"},
+        "provenance": {"scenes": 2, "release": "generated", "splits": ["Area_5"]} | ROOMS,
     }
 
 
@@ -118,7 +122,7 @@ def test_rows_of_an_earlier_report_are_kept_if_made_the_same_way(tmp_path: Path)
     study = Study(title="T", question="Q", variants=variants)
     results = [result(0.2, 0.4), result(0.6, 0.8)]
     before = [Outcome(variant=variant, results=results) for variant in variants]
-    path, same = tmp_path / "heads.json", {"manifest": "abc", "budget": ["--epochs=1"], "seeds": 2}
+    path, same = tmp_path / "heads.json", {"rooms": ROOMS, "budget": ["--epochs=1"], "seeds": 2}
     assert read_outcomes(path, variants, **same) == []
     write_report(study, before, folder=tmp_path, name="heads", command="C", budget=same["budget"])
     again = read_outcomes(path, variants, **same)
@@ -126,16 +130,89 @@ def test_rows_of_an_earlier_report_are_kept_if_made_the_same_way(tmp_path: Path)
     assert markdown(study, again, command="C") == (tmp_path / "heads.md").read_text()
     (head,) = read_outcomes(path, variants[1:], **same)
     assert head.variant == variants[1]
-    for other in ({"manifest": "xyz"}, {"budget": []}, {"seeds": 3}):
+    for rooms in ({}, ROOMS | {"manifest": "xyz"}, ROOMS | {"trained_on_manifest": "xyz"}):
+        assert read_outcomes(path, variants, **(same | {"rooms": rooms})) == []
+    for other in ({"budget": []}, {"seeds": 3}):
         assert read_outcomes(path, variants, **(same | other)) == []
     changed = [
         Variant(name="plain", config="other.yaml", options=("--a",)),
         Variant(name="head", config="head.yaml"),
     ]
     assert read_outcomes(path, changed, **same) == []
-    path.write_text("[]")
-    with pytest.raises(UserError, match="not the report of a study"):
-        read_outcomes(path, variants, **same)
+    rowless = json.dumps({"budget": same["budget"], "variants": [{"variant": "head"}]})
+    for text in ("[]", "{", '{"variants": [1]}', rowless):
+        path.write_text(text)
+        with pytest.raises(UserError, match="not the report of a study"):
+            read_outcomes(path, variants, **same)
+
+
+def test_a_step_without_measured_memory_leaves_its_cell_empty(tmp_path: Path) -> None:
+    """The report of long trainings is written even if the process that measures memory ends early."""
+    cost: dict = {"parameters": 1e6, "step_s": 2.0, "step_mb": None}
+    rows = [Outcome(variant=Variant(name="plain", config="a"), results=[result(0.2)], cost=cost)]
+    rows += [replace(rows[0], variant=Variant(name="head", config="a"), cost=cost | {"step_mb": 8.0})]
+    study = Study(title="T", question="Q", variants=())
+    write_report(study, rows, folder=tmp_path, name="heads", command="C")
+    lines = (tmp_path / "heads.md").read_text().splitlines()
+    assert "| plain | 20.0 |  | 1.00 M | 1.00x |  |  |" in lines
+    assert "| head | 20.0 | ≈ +0.0 | 1.00 M | 1.00x |  |  |" in lines
+    assert json.loads((tmp_path / "heads.json").read_text())["variants"][0]["cost"] == cost
+
+
+def write_run(folder: Path, variant: Variant, found: dict) -> None:
+    """Write the files of a finished run."""
+    for name, content in (("options", [variant.config, *variant.options]), ("evaluation/results", found)):
+        (folder / "evaluation").mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def test_finished_runs_of_other_rooms_are_refused(tmp_path: Path, building: Path) -> None:
+    study = Study(title="T", question="Q", variants=(Variant(name="plain", config="rooms/fcn"),))
+    digest = Manifest.read(building).hash
+    given: dict = {"data": building, "out": tmp_path, "seeds": 1, "jobs": 1, "train_options": []}
+    found, rooms = result(0.5), {"trained_on_manifest": digest, "manifest": digest}
+    found["provenance"] |= rooms
+    write_run(tmp_path / "plain" / "seed_0", study.variants[0], found)
+    assert run_study(study, **given)[0].mious == [50]
+    for key in rooms:
+        changed = found | {"provenance": found["provenance"] | {key: "another"}}
+        write_run(tmp_path / "plain" / "seed_0", study.variants[0], changed)
+        with pytest.raises(UserError, match=r"plain/seed_0: trained or scored on other rooms .* another --out"):
+            run_study(study, **given)
+
+
+def test_one_more_variant_keeps_other_rows_and_interventions(
+    tmp_path: Path, building: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studies.cost.measure_costs", lambda outcomes, data: None)  # trains; not of interest here
+    digest, whole = Manifest.read(building).hash, slabs.study(None)
+    found = result(0.5, 0.7)
+    found["provenance"] |= {"trained_on_manifest": digest, "manifest": digest}
+    rows = [Outcome(variant=variant, results=[found]) for variant in whole.variants]
+    changed = [Outcome(variant=variant, results=[found]) for variant in whole.changed()]
+    write_report(whole, rows, changed, folder=tmp_path / "report", name="slabs", command="C")
+    before = (tmp_path / "report" / "slabs.md").read_text()
+    new = next(variant for variant in whole.variants if variant.name == "ptv3-slab")
+    write_run(tmp_path / "runs" / new.name / "seed_0", new, found)
+    command = runpy.run_path(str(ROOT / "scripts" / "study.py"))["study"]
+    places = {"data": building, "out": tmp_path / "runs", "report": tmp_path / "report"}
+    command("slabs", seeds=1, variants=["ptv3-slab"], **places)
+    after = (tmp_path / "report" / "slabs.md").read_text()
+    assert "## Interventions on the trained slab" in after
+    assert "it matters whose shares they are" in after
+    assert [line for line in after.splitlines() if "Made by" not in line] == [
+        line for line in before.splitlines() if "Made by" not in line
+    ]
+
+
+def test_every_chosen_variant_is_in_the_table() -> None:
+    for path in (ROOT / "scripts" / "studies").glob("*.py"):
+        module = importlib.import_module(f"studies.{path.stem}")
+        if hasattr(module, "study"):
+            known = [variant.name for variant in module.study(None).variants]
+            with pytest.raises(UserError) as error:
+                module.study(["no variant"])
+            assert str(error.value).endswith(f"Choose from {', '.join(known)}.")
 
 
 def test_variants_of_class_features_differ() -> None:
@@ -256,6 +333,14 @@ def test_unknown_study_lists_the_known(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         run(command, args=["nothing"])
     assert (
-        "nothing: unknown study. Choose from class_features, head_options, heads, image_heads, slabs."
+        "nothing: unknown study. Choose from class_features, head_options, heads, image_heads, other_rooms, slabs."
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("option", ["seeds=0", "jobs=0", "epochs=-1", "variants=[]"])
+def test_bad_numbers_are_one_line(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = runpy.run_path(str(ROOT / "scripts" / "study.py"))["study"]
+    with pytest.raises(SystemExit):
+        run(command, args=["heads", f"--{option}"])
+    assert capsys.readouterr().err.startswith(f"pcseg: error: --{option.split('=')[0]}: ")
