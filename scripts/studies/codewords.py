@@ -8,10 +8,12 @@ from torch import Tensor
 
 from pcseg.cli import make_parser, run
 from pcseg.config_names import expand_configs
+from pcseg.errors import UserError
 from pcseg.files import write_text
 from pcseg.nn.encoding import EncodingLayer
 from pcseg.training.segmentor import Segmentor
 from pcseg.training.train import train
+from pcseg.values import Count, NameList, PositiveInt, checked
 
 CONFIG = "rooms/encnet"
 BODY = "--head.init_args.body.init_args."
@@ -34,14 +36,15 @@ COLUMNS = (
 )
 
 
+@checked("--")
 def codewords(
     *,
     data: Path = Path("data/rooms"),
     report: Path | None = None,
-    seeds: int = 3,
-    batches: int = 4,
-    steps: int = 0,
-    variants: list[str] | None = None,
+    seeds: PositiveInt = 3,
+    batches: PositiveInt = 4,
+    steps: Count = 0,
+    variants: NameList | None = None,
 ) -> str:
     """Return a table of :func:`measures` for every way to assign tokens, as means over the seeds.
 
@@ -52,7 +55,13 @@ def codewords(
         batches: Number of training batches that are measured.
         steps: Number of training steps with a constant learning rate before measuring; 0 measures the initial network.
         variants: Rows of the table; default: all of :data:`VARIANTS`.
+
+    Raises:
+        UserError: An unknown variant.
     """
+    for name in variants or ():
+        if name not in VARIANTS:
+            raise UserError(f"--variants: unknown variant {name!r}. Choose from {'; '.join(VARIANTS)}.")
     header = " | ".join([f"after {steps} steps", *COLUMNS])
     lines = [f"| {header} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name in VARIANTS if variants is None else variants:

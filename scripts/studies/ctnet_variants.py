@@ -61,6 +61,7 @@ class CTVariantBody(CTBody):
             width=width, key_width=key_width, class_weight=class_weight, class_batch_norm=class_batch_norm,
         )  # fmt: skip
         self.order, self.described = order, class_features != "embedding"
+        self.class_features = "rank_one" if self.described else "embedding"
         if not self.described and order == "spatial":
             self.channel_context = None
         if order == "channel":
@@ -80,7 +81,7 @@ class CTVariantBody(CTBody):
             x = x if self.order == "spatial" else gated
         if self.order in ("tandem", "spatial"):
             x = self._attend(x, described, sites, clouds)
-        return BodyOutput(logits=self.classify(x), clouds=clouds)
+        return BodyOutput(logits=self.classify(x), clouds=clouds, features=x)
 
     def _attend(self, x: Tensor, described: Tensor | None, sites: Sites, clouds: dict[str, Tensor]) -> Tensor:
         """Return the spatial context of tokens and add its class features to ``clouds``."""

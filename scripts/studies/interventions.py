@@ -53,10 +53,9 @@ def channel_context_of(model: nn.Module) -> ChannelContext:
         UserError: It has none, or tokens do not read its class features.
     """
     for body in model.modules():
-        if isinstance(body, CTBody) and body.class_features != "rank_one":
-            raise UserError(
-                f"--ckpt: a CTNet with class features {body.class_features!r}. Pass one with 'rank_one'."
-            )
+        if isinstance(body, CTBody) and (body.class_features != "rank_one" or body.spatial_context is None):
+            read = "none" if body.slab_context is body.spatial_context is None else body.class_features
+            raise UserError(f"--ckpt: a CTNet with class features {read!r}. Pass one with 'rank_one'.")
     found = [module for module in model.modules() if isinstance(module, ChannelContext)]
     if len(found) != 1:
         raise UserError(f"--ckpt: {len(found)} channel context modules found. Pass a CTNet.")

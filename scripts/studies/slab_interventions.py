@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pcseg.errors import UserError
 from pcseg.heads.base import Head
 from pcseg.heads.points import PointHead, token_rows
 from pcseg.losses.cloud_classes import class_shares
@@ -33,8 +34,17 @@ Change = Callable[[int, Sequence[SlabTables]], list[Tensor]]
 
 
 def slab_context_of(model: nn.Module) -> SlabContext | None:
-    """Return the slab context of a model, or ``None``."""
-    return next((module for module in model.modules() if isinstance(module, SlabContext)), None)
+    """Return the slab context of a model, or ``None``.
+
+    Raises:
+        UserError: Its slabs hold no class shares.
+    """
+    context = next((module for module in model.modules() if isinstance(module, SlabContext)), None)
+    if context is not None and context.content != "shares":
+        raise UserError(
+            f"--ckpt: slabs that hold {context.content}. Pass a model whose slabs hold class shares."
+        )
+    return context
 
 
 def tables_of(head: Head, levels: list[Level], batch: PointBatch) -> SlabTables:
@@ -73,7 +83,7 @@ def own(number: int, rooms: Sequence[SlabTables]) -> list[Tensor]:
 
 
 def permuted(number: int, rooms: Sequence[SlabTables]) -> list[Tensor]:
-    """Give every slab the table of another slab of its axis."""
+    """Permute the tables of the slabs along each axis."""
     generator = torch.Generator().manual_seed(number)
     return [table[torch.randperm(len(table), generator=generator)] for table in rooms[number].predicted]
 

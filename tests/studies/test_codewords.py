@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from studies.codewords import measures
+from studies.codewords import codewords, measures
+
+from pcseg.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -16,3 +18,20 @@ from studies.codewords import measures
 )
 def test_measures(assign: torch.Tensor, expected: list[float]) -> None:
     torch.testing.assert_close(measures(assign), torch.tensor(expected, dtype=torch.float32))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"variants": ["cos"]},
+            r"--variants: unknown variant 'cos'\. Choose from distance \(published\); shared",
+        ),
+        ({"variants": []}, "--variants: is empty"),
+        ({"seeds": 0}, "--seeds: 0 is out of range"),
+        ({"batches": 0}, "--batches: 0 is out of range"),
+    ],
+)
+def test_bad_options(options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        codewords(**options)

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from helpers.fakes import ConvBackbone
+from studies.ctnet_variants import CTVariantBody
 from studies.interventions import (
     CHANGES,
     CloudContext,
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from pcseg.errors import UserError
-from pcseg.heads import CTBody, PointHead
+from pcseg.heads import BodyFactory, CTBody, PointHead
 from pcseg.heads.linear import LinearHead
 from pcseg.labels import S3DIS
 from pcseg.losses.cloud_classes import class_frequency
@@ -64,9 +65,19 @@ def logits(model: torch.nn.Module, seed: int, replacement: Replacement) -> Tenso
         return model(batch_of(room(seed))).logits
 
 
-@pytest.mark.parametrize("class_features", ["embedding", "centers", "slab"])
-def test_other_class_features_are_refused(class_features: str) -> None:
-    head = PointHead([4], 5, body=partial(CTBody, class_features=class_features), level=0)
+@pytest.mark.parametrize(
+    ("body", "class_features"),
+    [
+        (partial(CTBody, class_features="embedding"), "embedding"),
+        (partial(CTBody, class_features="centers"), "centers"),
+        (partial(CTBody, class_features="slab"), "slab"),
+        (partial(CTVariantBody, class_features="embedding"), "embedding"),
+        (partial(CTVariantBody, class_features="embedding", order="swapped"), "embedding"),
+        (partial(CTVariantBody, order="channel"), "none"),
+    ],
+)
+def test_class_features_that_no_token_reads_are_refused(body: BodyFactory, class_features: str) -> None:
+    head = PointHead([4], 5, body=body, level=0)
     with pytest.raises(UserError, match=f"a CTNet with class features '{class_features}'"):
         channel_context_of(head)
 

@@ -5,9 +5,10 @@ from functools import partial
 import pytest
 import torch
 from helpers.fakes import ConvBackbone
-from studies.slab_interventions import SLAB_CHANGES, SlabTables, replaced_tables, tables_of
+from studies.slab_interventions import SLAB_CHANGES, SlabTables, replaced_tables, slab_context_of, tables_of
 from torch_geometric.data import Batch, Data
 
+from pcseg.errors import UserError
 from pcseg.heads import PointHead, SlabBody
 from pcseg.labels import S3DIS
 from pcseg.training.segmentor import Segmentor
@@ -67,3 +68,10 @@ def test_true_shares_count_labels(rooms: list[SlabTables]) -> None:
             shares = torch.stack([(labels == k).sum() / len(labels) for k in range(13)])
             torch.testing.assert_close(row[:13], shares.double())
             torch.testing.assert_close(row[13:], (shares > 0).double())
+
+
+@pytest.mark.parametrize("content", ["features", "positions"])
+def test_slabs_without_class_shares_are_refused(content: str) -> None:
+    head = PointHead([4], 5, body=partial(SlabBody, content=content), level=0)
+    with pytest.raises(UserError, match=f"slabs that hold {content}\\. Pass a model"):
+        slab_context_of(head)

@@ -177,14 +177,16 @@ def test_finished_runs_of_other_rooms_are_refused(tmp_path: Path, building: Path
     for key in rooms:
         changed = found | {"provenance": found["provenance"] | {key: "another"}}
         write_run(tmp_path / "plain" / "seed_0", study.variants[0], changed)
-        with pytest.raises(UserError, match=r"plain/seed_0: trained or scored on other rooms .* another --out"):
+        with pytest.raises(
+            UserError, match=r"plain/seed_0: trained or scored on other rooms .* another --out"
+        ):
             run_study(study, **given)
 
 
 def test_one_more_variant_keeps_other_rows_and_interventions(
     tmp_path: Path, building: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("studies.cost.measure_costs", lambda outcomes, data: None)  # trains; not of interest here
+    monkeypatch.setattr("studies.cost.measure_costs", lambda outcomes, data: None)
     digest, whole = Manifest.read(building).hash, slabs.study(None)
     found = result(0.5, 0.7)
     found["provenance"] |= {"trained_on_manifest": digest, "manifest": digest}
