@@ -37,7 +37,7 @@ class CTBody(Body):
         width: Channels of the context modules; 512 in the released code.
         key_width: Channels of queries, keys and values in the SCM, or of slabs; 256 in the released code.
         class_features: What tokens read, see :data:`ClassFeatures`.
-        heads: Heads of the attention to class features; 1 in the released code.
+        heads: Heads of the attention to class features; 1 in the released code. Slabs have no such attention.
         true_classes: Compute shares and centers from the true classes of labeled tokens: an upper bound.
         weighted: Weight each token by the part of the cloud that it stands for in means and centers, as
             :class:`~pcseg.heads.encnet.EncBody` does.
@@ -73,6 +73,8 @@ class CTBody(Body):
         require_choice("class_features", class_features, ClassFeatures)
         if true_classes and class_features == "embedding":
             raise UserError("true_classes: an embedding has no shares. Choose other class features.")
+        if heads > 1 and class_features == "slab":
+            raise UserError(f"heads: {heads}, but tokens do not attend to slabs. Leave it out.")
         self.width, self.weighted, self.class_weight = width, weighted, class_weight
         self.class_features, self.needs_truth = class_features, true_classes
         self.reduce = ConvNorm(conv(in_channels, width, bias=True), norm(width))
@@ -118,7 +120,8 @@ class CTBody(Body):
             class_features = self.embedding.expand_as(class_features)
         elif truth is not None:
             vector = class_features.sum(1, keepdim=True)  # p vᵀ, and p sums to one
-            class_features = true_shares(shares, truth, sites.ptr)[:, :, None] * vector
+            counted = truth if weight is None else truth * weight[:, None]
+            class_features = true_shares(shares, counted, sites.ptr)[:, :, None] * vector
         if self.spatial_context is not None:
             clouds["class_features"] = class_features
             x = self.spatial_context(x, class_features, sites)

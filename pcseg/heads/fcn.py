@@ -18,7 +18,7 @@ class FCNBody(Body):
 
     Args:
         in_channels, num_classes, lateral_channels, conv: See :class:`~pcseg.heads.base.Body`.
-        width: Channels between convolution and classifier; default: a quarter of ``in_channels``.
+        width: Channels between convolution and classifier; default: a quarter of ``in_channels``, at least 1.
         bias: Whether the convolution has a bias. Only the auxiliary head of the released CCNet has one.
         deep_weight: Factor of a cross-entropy of the features before dropout, through a classifier of their own.
         dropout: Rate of the channel dropout.
@@ -45,7 +45,7 @@ class FCNBody(Body):
         norm: NormFactory = BatchNorm,
     ) -> None:
         super().__init__()
-        width = in_channels // 4 if width is None else width
+        width = max(1, in_channels // 4) if width is None else width
         self.width, self.deep_weight = width, deep_weight
         self.reduce = ConvNorm(conv(in_channels, width, bias=bias), norm(width))
         self.dropout = ChannelDropout(dropout)

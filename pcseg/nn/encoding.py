@@ -189,7 +189,8 @@ class ContextEncoding(nn.Module):
 
     def encode(self, x: Tensor, ptr: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return one vector per cloud, ``(B, C)``; ``weight`` as in :class:`EncodingLayer`."""
-        encodings = self.norm(self.encoding(self.project(x), ptr, weight)).relu()
+        encodings = self.encoding(self.project(x), ptr, weight).to(self.gate.weight.dtype)
+        encodings = self.norm(encodings).relu()
         return encodings.sum(1) if self.sum_codewords else encodings.mean(1)
 
     def forward(

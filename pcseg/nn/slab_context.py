@@ -22,6 +22,10 @@ REACH = 32
 """Distance of slabs from which on the attention between them no longer depends on it."""
 
 
+FARTHEST = 2**15
+"""Distance from the ends of a cloud, in slabs, from which on position features stay the same: float16 holds them."""
+
+
 class SlabContext(nn.Module):
     r"""Class shares per slab as context of the tokens.
 
@@ -170,6 +174,6 @@ def slab_means(x: Tensor, slabs: Sequence[Slabs]) -> list[Tensor]:
 
 def position_features(slabs: Slabs, *, dtype: torch.dtype) -> Tensor:
     """Return what slabs know of their position, ``(S, 5)``: fill, nearness to both ends, distance from both ends."""
-    ends = slabs.ends.to(dtype)
+    ends = slabs.ends.clamp(max=FARTHEST).to(dtype)
     fill = slabs.counts.to(dtype).log1p()[:, None] / 4
     return torch.cat([fill, (-ends / 2).exp(), ends / 16], 1)

@@ -162,6 +162,10 @@ class TestCCNetThick(PointHeadContract):
             "deep_weight: 0 is out of range",
         ),
         (lambda: make(CTBody, heads=3), r"heads: 3 is out of range\. Choose a positive divisor of 64"),
+        (
+            lambda: make(CTBody, heads=2, class_features="slab"),
+            r"heads: 2, but tokens do not attend to slabs\. Leave",
+        ),
         (lambda: make(CACBody, deep_weight=0), "deep_weight: 0"),
         (lambda: make(CACBody, teacher_weight=0), r"distill_weight: 1\.0 is .* Without a teacher choose 0"),
         (lambda: make(CACBody, confidence=2), "confidence: 2 is out of range"),
@@ -232,6 +236,46 @@ def test_class_features_of_true_classes() -> None:
     torch.testing.assert_close(found, body.centers(x, class_prob(body.region(x), truth), here.voxels.ptr))
     torch.testing.assert_close(found[1], predicted[1])
     assert not torch.allclose(found[0], predicted[0])
+
+
+@pytest.mark.parametrize("class_features", ["rank_one", "centers"])
+def test_true_classes_of_weighted_tokens(class_features: str) -> None:
+    """Shares and centers of voxels that count as often as they hold finer ones, token by token."""
+    levels, batch = make_levels([random_scene(60, CHANNELS), random_scene(40, CHANNELS, seed=1)])
+    options = {"class_features": class_features, "true_classes": True, "weighted": True}
+    head = make(CTBody, width=12, key_width=6, **options).double().eval()
+    found, here, rows = head(levels, batch).aux["class_features"], levels[2], token_rows(levels, 2)
+    x = head.body.channel_context(
+        head.body.reduce(here.x, here.sites), here.sites.ptr, weight=bin_sizes(rows)
+    )
+    prob = class_prob(head.body.region(x.x)) if class_features == "centers" else torch.zeros(len(here.x), 5)
+    for cloud in range(2):
+        mass, center = torch.zeros(NUM_CLASSES).double(), torch.zeros(NUM_CLASSES, 12).double()
+        for token in range(int(here.sites.ptr[cloud]), int(here.sites.ptr[cloud + 1])):
+            labels = batch.y[rows == token]
+            known = labels[labels >= 0]
+            part = torch.bincount(known, minlength=NUM_CLASSES) / max(len(known), 1)
+            part = len(labels) * (part if len(known) else prob[token]).double()
+            mass, center = mass + part, center + part[:, None] * x.x[token]
+        shares = mass / mass.sum()
+        if class_features == "rank_one":
+            expected = shares[:, None] * x.class_features[cloud].sum(0)
+        else:
+            module = head.body.centers
+            expected = module.normalize(center / (mass + 1)[:, None]) + module.embedding
+            expected = expected + module.share(((shares + 1e-3).log() / 3)[:, None])
+        torch.testing.assert_close(found[cloud], expected, rtol=1e-6, atol=1e-6)
+
+
+def bin_sizes(rows: torch.Tensor) -> torch.Tensor:
+    return torch.bincount(rows).double()
+
+
+def test_few_channels_leave_the_control_one() -> None:
+    head = PointHead([3], NUM_CLASSES, body=FCNBody, level=0).double()
+    levels, batch = make_levels([random_scene(20, 3)])
+    assert head.body.width == 1
+    assert head(levels, batch).logits.std(0).gt(0).all()
 
 
 def test_losses_reach_a_weight_of_zero() -> None:

@@ -149,3 +149,13 @@ def test_variants_of_the_gate(pure_gate: bool, sum_codewords: bool) -> None:
     codewords = module.norm(module.encoding(module.project(x), PTR)).relu()
     context = codewords.sum(1) if sum_codewords else codewords.mean(1)
     torch.testing.assert_close(gate[:5], module.gate(context)[:1].sigmoid().expand(5, -1))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_module_in_half_precision_is_close(dtype: torch.dtype) -> None:
+    module, x = ContextEncoding(4, 3, num_classes=2, reference_size=6).eval(), torch.randn(12, 4)
+    exact = module(x, PTR)
+    found = module.to(dtype)(x.to(dtype), PTR)
+    for half, full in zip(found, exact):
+        assert half.dtype == dtype
+        torch.testing.assert_close(half.float(), full, rtol=0.05, atol=0.05)

@@ -223,6 +223,19 @@ def test_far_point_costs_one_slab() -> None:
     assert position_features(along, dtype=torch.float32).isfinite().all()
 
 
+@pytest.mark.parametrize("far", [30_000, 3_000_000])
+def test_a_far_point_in_half_precision(far: int) -> None:
+    """A point 600 km from a room, such as the origin of its map, leaves the features of the room finite."""
+    voxels, x, prob = scene([60])
+    voxels = VoxelSet(torch.cat([voxels.grid_pos, torch.tensor([[far, far, 0]])]), torch.tensor([0, 61]))
+    x, prob = torch.cat([x, x[:1]]), torch.cat([prob, prob[:1]])
+    module = make(width=6).eval()
+    exact = by_loops(module, x, voxels, prob)[:60]
+    with torch.autocast("cpu", torch.float16):
+        found = run(module.float(), x.float(), voxels, prob.float())[:60]
+    assert (found.double() - exact).abs().max() < 0.02 * exact.abs().max()
+
+
 @pytest.mark.parametrize(
     ("value", "message"), [(float("nan"), "pos: 1 points"), (1e30, "cell_size: a cloud has")]
 )
