@@ -6,6 +6,10 @@ from torch import Tensor
 
 from pcseg.data.indoor import INDOOR, LABEL_SETS, from_indoor
 from pcseg.labels import LabelSchema
+from pcseg.nn.slab_context import NUM_POSITION_FEATURES
+
+SLAB_INPUT = ".describe.weight"
+"""End of the names of weights that read class shares and maxima of slabs, then their position."""
 
 
 def for_classes(
@@ -26,7 +30,8 @@ def for_classes(
         if not name.startswith("head."):
             fitted[name] = value
         elif name in own and value.dim() == own[name].dim():
-            carried = _carried(value, own[name], parts, old.num_classes)
+            shares = name.endswith(SLAB_INPUT)
+            carried = _carried(value, own[name], parts, old.num_classes, shares=shares)
             if carried is not None:
                 fitted[name] = carried
     return fitted
@@ -44,12 +49,15 @@ def sources(old: LabelSchema, new: LabelSchema) -> list[list[int]]:
     return [[old.names.index(name)] if name in old.names else [] for name in new.names]
 
 
-def _carried(value: Tensor, initial: Tensor, parts: list[list[int]], classes: int) -> Tensor | None:
+def _carried(
+    value: Tensor, initial: Tensor, parts: list[list[int]], classes: int, *, shares: bool
+) -> Tensor | None:
     """Return a tensor with classes along at most one axis for other classes, ``None`` if its shape does not fit.
 
     Convention:
         An axis holds classes if it is that long, or holds several blocks of classes and then other entries, as the
-        input of slab context. Channels of the same number as the classes cannot be distinguished from them.
+        input of slab context does (``shares``). Channels of the same number as the classes cannot be distinguished
+        from them.
     """
     if len(parts) != classes:
         axes = [axis for axis in range(value.dim()) if value.shape[axis] != initial.shape[axis]]
@@ -59,6 +67,8 @@ def _carried(value: Tensor, initial: Tensor, parts: list[list[int]], classes: in
     else:
         axes = [axis for axis in range(value.dim()) if value.shape[axis] == classes][:1]
         blocks, rest = len(axes), 0
+        if shares and value.shape[1] == 2 * classes + NUM_POSITION_FEATURES:
+            axes, blocks = [1], 2
     if not axes:
         return value
     if len(axes) > 1 or rest or blocks < 1 or value.shape[axes[0]] < blocks * classes:

@@ -54,3 +54,16 @@ def test_equal_names_correspond() -> None:
     old, own = model(MINE).state_dict(), model(swapped).state_dict()
     found = for_classes(old, own, MINE, swapped)
     torch.testing.assert_close(found["head.detail.bias"], old["head.detail.bias"].flip(0))
+    name = (
+        "head.body.context.describe.weight"  # reads two shares, two maxima, and five features of the position
+    )
+    torch.testing.assert_close(found[name], old[name][:, [1, 0, 3, 2, 4, 5, 6, 7, 8]])
+
+
+def test_as_many_unknown_classes_keep_their_initial_values() -> None:
+    other = LabelSchema(name="c", names=("tree", "wall"), colors=MINE.colors)
+    old, own = model(MINE).state_dict(), model(other).state_dict()
+    found = for_classes(old, own, MINE, other)
+    name = "head.body.context.describe.weight"
+    expected = torch.where(torch.tensor([1, 0, 1, 0, 0, 0, 0, 0, 0]).bool(), own[name], old[name])
+    torch.testing.assert_close(found[name], expected)

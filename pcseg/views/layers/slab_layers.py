@@ -15,7 +15,7 @@ def slab_layers(subject: Subject, maps: HeadMaps, coloring: Coloring) -> list[La
     """Return one layer per axis: the class of the slab of a point, or the share of class ``of`` in it.
 
     The class of a slab is the one most above its share of all tokens: the largest share is that of walls nearly
-    everywhere. The name of a slab lists its largest shares.
+    everywhere. A single slab has the class with the largest share. The name of a slab lists its largest shares.
 
     Raises:
         UserError: ``of`` is not a class.
@@ -53,7 +53,12 @@ def slab_layers(subject: Subject, maps: HeadMaps, coloring: Coloring) -> list[La
 
 
 def standouts(shares: SlabShares) -> np.ndarray:
-    """Return for every slab the class whose share is most above its share of all tokens, ``(S,)``."""
+    """Return for every slab the class whose share is most above its share of all tokens, ``(S,)``.
+
+    Of a single slab, all of these differences are 0: its class is the one with the largest share.
+    """
+    if len(shares.start) == 1:
+        return shares.predicted.argmax(axis=1)
     size = np.bincount(shares.slab, minlength=len(shares.start))
     return (shares.predicted - np.average(shares.predicted, axis=0, weights=size)).argmax(axis=1)
 

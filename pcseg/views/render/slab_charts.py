@@ -81,9 +81,10 @@ def draw_stack(
 ) -> None:
     """Draw stacked class shares ``(S, K)`` along an axis; empty slabs and unlabeled parts stay white."""
     step = np.rint((shares.start - shares.start[0]) / shares.thickness).astype(np.int64)
-    sums = np.zeros((values.shape[1], step[-1] + 1))
-    sums[:, step] = values.cumsum(axis=1).T
-    edges = shares.start[0] + shares.thickness * np.arange(step[-1] + 2)
+    borders = np.unique([step, step + 1])
+    sums = np.zeros((values.shape[1], len(borders) - 1))  # empty slabs side by side share a column
+    sums[:, np.searchsorted(borders, step)] = values.cumsum(axis=1).T
+    edges = shares.start[0] + shares.thickness * borders
     orientation = "horizontal" if upright else "vertical"
     for k in reversed(range(len(sums))):  # from 0, so that no seams show between classes
         if values[:, k].any():

@@ -104,6 +104,16 @@ def test_slabs() -> None:
     assert [axes.get_ylabel() for axes in slab_charts(replace(ROOM, maps=unlabeled))] == ["predicted", ""]
 
 
+def test_a_far_slab_costs_one_column() -> None:
+    """A stray point 600 km away: its slab is drawn there, without a column for each of the empty ones between."""
+    along_z = MAPS.slabs[1]
+    far = replace(along_z, start=along_z.start + 6e5 * (np.arange(3) == 2), true=None)
+    chart, *_ = slab_charts(replace(ROOM, maps=replace(MAPS, slabs=[far])))
+    tops, edges = edges_of(chart)[0]
+    np.testing.assert_allclose(tops, [1, 1, 0, 1], rtol=1e-5)
+    np.testing.assert_allclose(edges, [0, 2.8 / 3, 5.6 / 3, 6e5 + 5.6 / 3, 6e5 + 2.8], atol=0.5)
+
+
 def test_rows_of_an_image_count_downwards() -> None:
     rows = replace(MAPS.slabs[1], axis=1, name="rows", unit="pixels")
     chart, *_ = slab_charts(replace(ROOM, pixels=(40, 100), maps=replace(MAPS, slabs=[rows])))
