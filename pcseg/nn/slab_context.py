@@ -155,21 +155,24 @@ def class_tables(prob: Tensor, slabs: Sequence[Slabs]) -> list[Tensor]:
     Convention:
         Half precision becomes float32.
     """
-    prob = prob.to(torch.promote_types(prob.dtype, torch.float32))
-    most = [segment_max(prob.index_select(0, along.groups.order), along.counts) for along in slabs]
-    return [torch.cat(parts, 1) for parts in zip(slab_means(prob, slabs), most)]
+    rows = _rows_of_slabs(prob, slabs)
+    return [torch.cat([_means(r, a.counts), segment_max(r, a.counts)], 1) for r, a in zip(rows, slabs)]
 
 
 def slab_means(x: Tensor, slabs: Sequence[Slabs]) -> list[Tensor]:
     """Return the mean of tokens ``(N, C)`` in every slab of each axis, ``(S, C)``; half precision becomes float32."""
+    return [_means(r, a.counts) for r, a in zip(_rows_of_slabs(x, slabs), slabs)]
+
+
+def _rows_of_slabs(x: Tensor, slabs: Sequence[Slabs]) -> list[Tensor]:
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    if not len(x):  # segment_reduce rejects it
-        return [x for _ in slabs]
-    rows = [x.index_select(0, along.groups.order) for along in slabs]
-    totals = [
-        torch.segment_reduce(r, "sum", lengths=a.counts, axis=0, unsafe=True) for r, a in zip(rows, slabs)
-    ]
-    return [total / along.counts[:, None] for total, along in zip(totals, slabs)]
+    return [x.index_select(0, along.groups.order) for along in slabs]
+
+
+def _means(rows: Tensor, counts: Tensor) -> Tensor:
+    if not len(rows):  # segment_reduce rejects it
+        return rows
+    return torch.segment_reduce(rows, "sum", lengths=counts, axis=0, unsafe=True) / counts[:, None]
 
 
 def position_features(slabs: Slabs, *, dtype: torch.dtype) -> Tensor:

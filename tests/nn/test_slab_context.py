@@ -254,3 +254,17 @@ def test_bad_options() -> None:
         make(heads=3)
     with pytest.raises(UserError, match="heads: -1 is out of range"):
         make(heads=-1)
+
+
+def test_memory_of_class_tables_is_one_number_per_token_axis_and_class() -> None:
+    """Kept for the backward pass, besides the order of the tokens."""
+    voxels, _, prob = scene([400])
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.data_ptr()] = tensor.numel() if tensor.is_floating_point() else 0
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        tables = class_tables(prob.requires_grad_(), voxel_slabs(voxels))
+    assert sum(kept.values()) <= 400 * 3 * CLASSES + 3 * sum(table.numel() for table in tables)
