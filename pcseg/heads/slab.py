@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from pcseg.errors import UserError
 from pcseg.heads.base import Body, BodyOutput, require_supervision
 from pcseg.nn.class_centers import class_prob
 from pcseg.nn.norms import BatchNorm, ChannelDropout, ConvNorm, NormFactory
@@ -71,6 +72,8 @@ class SlabBody(Body):
             heads=heads,
             norm=norm,
         )
+        if true_classes and content != "shares":
+            raise UserError(f"true_classes: slabs that hold {content} have no shares. Choose content shares.")
         self.dropout = ChannelDropout(dropout)
         self.classify = nn.Linear(width, num_classes)
 

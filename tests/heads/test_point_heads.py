@@ -174,6 +174,11 @@ class TestCCNetThick(PointHeadContract):
         (lambda: make(SlabBody, deep_weight=0, detach=True), r"deep_weight: 0 is .* Nothing else trains"),
         (lambda: make(SlabBody, deep_weight=0, true_classes=True), "deep_weight: 0"),
         (lambda: make(SlabBody, deep_weight=0, content="positions"), "deep_weight: 0"),
+        (
+            lambda: make(SlabBody, true_classes=True, content="features"),
+            "slabs that hold features have no shares",
+        ),
+        (lambda: make(SlabBody, true_classes=True, content="share"), "content: unknown value 'share'"),
     ],
 )
 def test_bad_options_are_refused(make, message: str) -> None:
