@@ -19,8 +19,9 @@ def class_prob(logits: Tensor, truth: Tensor | None = None) -> Tensor:
 
 
 def class_mass(weight: Tensor, ptr: Tensor) -> Tensor:
-    """Return the sum of class weights ``(N, K)`` over the tokens of every cloud, ``(B, K)``."""
-    return torch.stack([rows.sum(0) for rows in split_clouds(weight, ptr)])
+    """Return the sum of class weights ``(N, K)`` over the tokens of every cloud, ``(B, K)``, at least float32."""
+    dtype = torch.promote_types(weight.dtype, torch.float32)
+    return torch.stack([rows.sum(0, dtype=dtype) for rows in split_clouds(weight, ptr)])
 
 
 def true_shares(prob: Tensor, truth: Tensor, ptr: Tensor) -> Tensor:
@@ -28,9 +29,9 @@ def true_shares(prob: Tensor, truth: Tensor, ptr: Tensor) -> Tensor:
 
     A cloud without labels keeps its predicted shares ``prob`` ``(B, K)``.
     """
-    mass = class_mass(truth, ptr).to(prob)
+    mass = class_mass(truth, ptr)
     total = mass.sum(1, keepdim=True)
-    return (mass / total).where(total > 0, prob)
+    return (mass / total).to(prob).where(total > 0, prob)
 
 
 def class_centers(x: Tensor, weight: Tensor, ptr: Tensor, *, prior: float) -> Tensor:
@@ -48,6 +49,7 @@ def class_centers(x: Tensor, weight: Tensor, ptr: Tensor, *, prior: float) -> Te
         Half precision is summed in float32.
     """
     with torch.autocast(x.device.type, enabled=False):
+        weight = weight.to(torch.promote_types(weight.dtype, torch.float32))
         x = x.to(weight.dtype)
         sums = torch.stack([w.mT @ rows for w, rows in zip(split_clouds(weight, ptr), split_clouds(x, ptr))])
         return sums / (class_mass(weight, ptr) + prior)[:, :, None]
@@ -90,7 +92,8 @@ class ClassCenters(nn.Module):
         total = ptr.diff().clamp(min=1)[:, None].to(x.device, non_blocking=True)
         if weight is not None:
             prob = prob * weight[:, None].to(prob)
-            total = class_mass(prob, ptr).sum(1, keepdim=True).clamp(min=torch.finfo(prob.dtype).tiny)
+            total = class_mass(prob, ptr).sum(1, keepdim=True)
+            total = total.clamp(min=torch.finfo(total.dtype).tiny)
         centers = class_centers(x, prob, ptr, prior=1.0).to(x.dtype)
         share = class_mass(prob, ptr) / total
         described = self.share(((share + 1e-3).log() / 3).to(x.dtype)[:, :, None])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pcseg.errors import UserError
 from pcseg.losses.distillation import distillation_loss
-from pcseg.nn.class_centers import ClassCenters, class_centers, class_prob
+from pcseg.nn.class_centers import ClassCenters, class_centers, class_mass, class_prob, true_shares
 from pcseg.nn.context_classifier import ContextClassifier
 
 PTR = torch.tensor([0, 5, 5, 12, 13])
@@ -142,3 +142,22 @@ def test_distillation_without_doubt_or_labels_is_finite(classes: int) -> None:
     for teacher, labels in ((sure, y), (logits, torch.full_like(y, -1))):
         (gradient,) = torch.autograd.grad(distillation_loss(logits, teacher, labels), logits)
         assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sums_over_a_large_cloud_in_half_precision(dtype: torch.dtype) -> None:
+    """A class with more tokens than float16 can count."""
+    count = 80_000
+    x, label = torch.full((count, 2), 3.0, dtype=dtype), torch.arange(count) % 8 == 0
+    weight, ptr = torch.stack([~label, label], 1).to(dtype), torch.tensor([0, count])
+    torch.testing.assert_close(
+        class_mass(weight, ptr), torch.tensor([[70_000.0, 10_000.0]]), check_dtype=False
+    )
+    centers = class_centers(x, weight, ptr, prior=1.0)
+    torch.testing.assert_close(centers, torch.full((1, 2, 2), 3.0), check_dtype=False, rtol=1e-3, atol=0)
+    shares = true_shares(torch.zeros(1, 2, dtype=dtype), weight.float(), ptr)
+    torch.testing.assert_close(shares, torch.tensor([[0.875, 0.125]], dtype=dtype))
+    module = ClassCenters(2, 2)
+    exact = module(x.double(), weight.double(), ptr)
+    found = module.to(dtype)(x, weight, ptr)
+    torch.testing.assert_close(found.double(), exact, rtol=0.02, atol=0.02)
