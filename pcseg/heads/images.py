@@ -61,6 +61,10 @@ class ImageHead(Head):
         if auxiliary is not None and aux_weight > 0:
             self.auxiliary = auxiliary(channels[max(len(channels) - 2, 0)], num_classes, [], local)
 
+    @property
+    def is_local(self) -> bool:
+        return self.body.is_local
+
     def forward(self, levels: Sequence[Tensor], batch: ImageBatch) -> HeadOutput:
         height, width = batch.image.shape[2:]
         self._check(levels, (height, width))

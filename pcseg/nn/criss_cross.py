@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcseg.errors import require
+from pcseg.errors import UserError, require
 from pcseg.ops.attention import Support, union_attention
 
 BASE = 100.0
@@ -61,7 +61,7 @@ class CrissCrossAttention(nn.Module):
         """Return tokens ``x`` ``(N, C)`` plus what they attend to along ``lines``.
 
         Args:
-            position: Coordinates of the tokens along the relative axes, ``(N, A)``.
+            position: Coordinates of the tokens along the relative axes, ``(N, A)``; needed if there are any.
         """
         heads = zip(*(part.chunk(self.heads, 1) for part in self.project(x, position)))
         found = [union_attention(query, key, scaled_value, lines) for query, key, scaled_value in heads]
@@ -78,7 +78,9 @@ class CrissCrossAttention(nn.Module):
         query, key, value = F.linear(x, weight, bias).split(widths, dim=1)
         if self.scale is not None:
             query = self.scale * query
-        if self.frequencies and position is not None:
+        if self.frequencies:
+            if position is None:
+                raise UserError("position: relative axes need the coordinates of the tokens. Pass them.")
             query, key = self._rotate(query, position), self._rotate(key, position)
         return query, key, value
 

@@ -117,6 +117,11 @@ def test_bad_options_are_refused(body: Any, options: dict[str, Any], message: st
         ImageHead(WIDTHS, K, body=body, **options)
 
 
+@pytest.mark.parametrize(("body", "local"), [(FCNBody, True), (EncBody, False), (RCCABody, False)])
+def test_heads_are_as_local_as_their_body(body: Any, local: bool) -> None:
+    assert ImageHead([16], 3, body=body).is_local == local
+
+
 def test_an_auxiliary_body_without_weight_is_left_out() -> None:
     head = ImageHead(WIDTHS, K, body=FCNBody, auxiliary=FCNBody, aux_weight=0.0)
     assert not any(name.startswith("auxiliary") for name, _ in head.named_parameters())

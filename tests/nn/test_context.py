@@ -120,6 +120,8 @@ def test_positions_are_relative() -> None:
     found = module(x, lines, position)
     torch.testing.assert_close(module(x, lines, position + 17), found)
     assert not torch.allclose(module(x, lines, 2 * position), found)
+    with pytest.raises(UserError, match="position: relative axes need"):
+        module(x, lines)
 
 
 def test_attention_of_heads_is_their_mean() -> None:
