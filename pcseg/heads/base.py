@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pcseg.errors import require
+from pcseg.errors import UserError, require
 from pcseg.nn.tokens import LocalConv, Sites
 
 
@@ -90,6 +90,9 @@ class Body(nn.Module, ABC):
     weighted: bool = False
     """Whether :meth:`forward` takes a keyword ``weight``: the weight of each token in its cloud, ``(N,)``."""
 
+    fuses: bool = False
+    """Whether :meth:`forward` reads ``laterals``; adapters refuse them otherwise."""
+
     is_local: bool = False
     """Whether logits depend on a neighborhood only, not on the whole cloud."""
 
@@ -117,6 +120,12 @@ class Body(nn.Module, ABC):
     def token_losses(self, embedding: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Return weighted losses of the embeddings of tokens with labels ``y`` ``(N,)``."""
         return {}
+
+
+def require_fusion(body: Body, laterals: Sequence[int]) -> None:
+    """Reject levels that a body does not read."""
+    if laterals and not body.fuses:
+        raise UserError(f"head.laterals: {type(body).__name__} fuses no other levels. Leave it out.")
 
 
 def require_supervision(deep_weight: float, *, context: bool) -> None:

@@ -32,6 +32,8 @@ class EncBody(Body):
         norm: Makes the norms.
     """
 
+    fuses = True
+
     def __init__(
         self,
         in_channels: int,

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pcseg.errors import UserError, require
-from pcseg.heads.base import BodyFactory, Head, HeadOutput
+from pcseg.heads.base import BodyFactory, Head, HeadOutput, require_fusion
 from pcseg.losses.cloud_classes import class_shares
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import ImageBatch
@@ -57,6 +57,7 @@ class ImageHead(Head):
         self.num_classes, self.channels, self.laterals = num_classes, list(channels), list(laterals)
         self.aux_weight, self.align_corners = aux_weight, align_corners
         self.body = body(channels[-1], num_classes, [channels[i] for i in laterals], local)
+        require_fusion(self.body, laterals)
         self.auxiliary = None
         if auxiliary is not None and aux_weight > 0:
             self.auxiliary = auxiliary(channels[max(len(channels) - 2, 0)], num_classes, [], local)

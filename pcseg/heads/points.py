@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pcseg.errors import require
-from pcseg.heads.base import BodyFactory, Head, HeadOutput
+from pcseg.heads.base import BodyFactory, Head, HeadOutput, require_fusion
 from pcseg.losses.cloud_classes import class_shares
 from pcseg.losses.cross_entropy import cross_entropy
 from pcseg.nn.levels import Level, PointBatch
@@ -68,6 +68,7 @@ class PointHead(Head):
         # made first, as in earlier versions: a seed keeps giving the same initial weights
         self.detail = nn.Linear(channels[0], num_classes) if level > 0 else None
         self.body = body(channels[level], num_classes, [channels[i] for i in laterals], local)
+        require_fusion(self.body, laterals)
         self.auxiliary = None
         if auxiliary is not None and aux_weight > 0:
             self.auxiliary = auxiliary(channels[aux_level], num_classes, [], local)

@@ -108,6 +108,7 @@ def test_features_that_do_not_fit_are_refused() -> None:
     ("body", "options", "message"),
     [
         (partial(EncBody, num_codewords=0), {}, "num_codewords: 0"),
+        (RCCABody, {"laterals": [-2]}, r"head\.laterals: RCCABody fuses no other levels\. Leave"),
         (EncBody, {"laterals": [-4]}, r"head\.laterals: -4 is out of range. The backbone has 3 features"),
         (partial(RCCABody, recurrence=0), {}, "recurrence: 0"),
     ],

@@ -142,6 +142,10 @@ class TestCCNetThick(PointHeadContract):
             lambda: make(EncBody, level=1, laterals=[0]),
             r"laterals: 0 is out of range\. Choose levels that are not finer than 1",
         ),
+        (
+            lambda: make(CTBody, level=1, laterals=[2]),
+            r"head\.laterals: CTBody fuses no other levels\. Leave",
+        ),
         (lambda: make(EncBody, num_codewords=0), "num_codewords: 0"),
         (lambda: make(EncBody, reference_size=0), "reference_size: 0"),
         (lambda: make(RCCABody, recurrence=0), "recurrence: 0"),
