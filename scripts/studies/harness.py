@@ -176,9 +176,13 @@ def run_study(
 
 
 def hashes_of_rooms(data: Path, other: Path | None) -> dict[str, str]:
-    """Return the hashes of the rooms to train on and to score, as provenance records name them; none for images."""
+    """Return the hashes of the rooms to train on and to score, as provenance records name them; none for images.
+
+    Raises:
+        UserError: There are no other rooms, which would be noticed after training only.
+    """
     folders = {"trained_on_manifest": data, "manifest": other or data}
-    if not all((folder / MANIFEST_NAME).is_file() for folder in folders.values()):
+    if other is None and not (data / MANIFEST_NAME).is_file():
         return {}
     return {key: Manifest.read(folder).hash for key, folder in folders.items()}
 

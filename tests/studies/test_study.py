@@ -181,6 +181,8 @@ def test_finished_runs_of_other_rooms_are_refused(tmp_path: Path, building: Path
             UserError, match=r"plain/seed_0: trained or scored on other rooms .* another --out"
         ):
             run_study(study, **given)
+    with pytest.raises(UserError, match=r"missing/manifest\.json: no such file"):
+        run_study(replace(study, other=tmp_path / "missing"), **given)
 
 
 def test_one_more_variant_keeps_other_rows_and_interventions(
