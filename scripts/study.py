@@ -66,7 +66,8 @@ def study(
     finished = {outcome.variant.name for outcome in kept} - {wanted.trained}
     todo = replace(wanted, variants=tuple(v for v in wanted.variants if v.name not in finished))
     trained = run_study(todo, data=data, out=runs, seeds=seeds, jobs=jobs, train_options=budget)
-    rows = {outcome.variant.name: outcome for outcome in (*kept, *trained)}
+    # read again: another command may have added rows meanwhile
+    rows = {outcome.variant.name: outcome for outcome in (*kept, *before(others), *trained)}
     outcomes = [rows[v.name] for v in whole.variants if v.name in rows]
     measure_costs(outcomes, data=data)
     interventions = run_interventions(wanted, trained, out=runs, jobs=jobs)

@@ -51,10 +51,10 @@ class SlabContext(nn.Module):
         norm: Makes the norm.
 
     Convention:
-        Time and memory are linear in the tokens: ``N (A K + C)`` numbers and one vector per slab; attention adds
-        one number per head and pair of slabs of a cloud and axis. Class shares of slabs locate the classes only if
-        the axes are those of the room. Half precision is summed in float32. Tables are an argument of the forward
-        pass, so that a forward pre-hook can replace them.
+        Time and memory are linear in the tokens: ``N (A K + C)`` numbers and one vector per slab; attention adds one
+        number per head, axis and pair of slabs of a cloud, with clouds padded to the longest one of the batch. Class
+        shares of slabs locate the classes only if the axes are those of the room. Half precision is summed in
+        float32. Tables are an argument of the forward pass, so that a forward pre-hook can replace them.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ import importlib
 import json
 import runpy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -194,14 +195,22 @@ def test_one_more_variant_keeps_other_rows_and_interventions(
     found["provenance"] |= {"trained_on_manifest": digest, "manifest": digest}
     rows = [Outcome(variant=variant, results=[found]) for variant in whole.variants]
     changed = [Outcome(variant=variant, results=[found]) for variant in whole.changed()]
-    write_report(whole, rows, changed, folder=tmp_path / "report", name="slabs", command="C")
-    before = (tmp_path / "report" / "slabs.md").read_text()
-    new = next(variant for variant in whole.variants if variant.name == "ptv3-slab")
-    write_run(tmp_path / "runs" / new.name / "seed_0", new, found)
+    written = partial(write_report, whole, folder=tmp_path / "report", name="slabs", command="C")
+    written(rows[:-2], changed)
+    new = whole.variants[-1]
+    assert new.name == "ptv3-slab"
+
+    def train(command: list[str], **options: Any) -> None:  # meanwhile, another command adds a row
+        written(rows[:-1], changed)
+        write_run(tmp_path / "runs" / new.name / "seed_0", new, found)
+
+    monkeypatch.setattr(harness, "run_module", train)
     command = runpy.run_path(str(ROOT / "scripts" / "study.py"))["study"]
     places = {"data": building, "out": tmp_path / "runs", "report": tmp_path / "report"}
     command("slabs", seeds=1, variants=["ptv3-slab"], **places)
     after = (tmp_path / "report" / "slabs.md").read_text()
+    written(rows, changed)
+    before = (tmp_path / "report" / "slabs.md").read_text()
     assert "## Interventions on the trained slab" in after
     assert "it matters whose shares they are" in after
     assert [line for line in after.splitlines() if "Made by" not in line] == [
