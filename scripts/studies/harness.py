@@ -262,7 +262,7 @@ def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, j
 
 
 def _require_same_options(path: Path, options: list[str]) -> None:
-    """Record the options of a run, and reject a finished run with other options: its score is not of this study."""
+    """Record the options of a run, and reject a folder of a run with other options: it is not of this study."""
     if path.is_file() and json.loads(path.read_text()) != options:
         raise UserError(f"{path.parent}: trained with other options. Give another --out.")
     path.parent.mkdir(parents=True, exist_ok=True)
