@@ -75,7 +75,8 @@ class CTBody(Body):
             raise UserError("true_classes: an embedding has no shares. Choose other class features.")
         if heads > 1 and class_features == "slab":
             raise UserError(f"heads: {heads}, but tokens do not attend to slabs. Leave it out.")
-        self.width, self.weighted, self.class_weight = width, weighted, class_weight
+        self.width, self.weighted_means, self.class_weight = width, weighted, class_weight
+        self.weighted = weighted or class_features == "slab"
         self.class_features, self.needs_truth = class_features, true_classes
         self.reduce = ConvNorm(conv(in_channels, width, bias=True), norm(width))
         class_norm = norm if class_batch_norm else nn.Identity
@@ -105,6 +106,7 @@ class CTBody(Body):
         truth: Tensor | None = None,
         weight: Tensor | None = None,
     ) -> BodyOutput:
+        size, weight = weight, weight if self.weighted_means else None
         x, shares, class_features = self.channel_context(self.reduce(x, sites), sites.ptr, weight=weight)
         clouds = {"class_prob": shares}
         region = None
@@ -113,7 +115,8 @@ class CTBody(Body):
             prob = class_prob(region, truth)
             if self.slab_context is not None:
                 slabs = voxel_slabs(as_cells(sites, body="CTBody", parts="slabs"))
-                x = self.slab_context(x, slabs, self.slab_context.tables(x, prob, slabs))
+                tables = self.slab_context.tables(x, prob, slabs)
+                x = self.slab_context(x, slabs, tables, weight=size)
             elif self.centers is not None:
                 class_features = self.centers(x, prob, sites.ptr, weight=weight)
         elif self.embedding is not None:

@@ -38,6 +38,8 @@ class SlabBody(Body):
         Images have rows and columns, and one slab along z, which holds the whole image.
     """
 
+    weighted = True
+
     def __init__(
         self,
         in_channels: int,
@@ -78,12 +80,18 @@ class SlabBody(Body):
         self.classify = nn.Linear(width, num_classes)
 
     def forward(
-        self, x: Tensor, sites: Sites, laterals: Sequence[Tensor] = (), *, truth: Tensor | None = None
+        self,
+        x: Tensor,
+        sites: Sites,
+        laterals: Sequence[Tensor] = (),
+        *,
+        truth: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> BodyOutput:
         x = self.reduce(x, sites)
         region = self.region(x)
         slabs = voxel_slabs(as_cells(sites, body="SlabBody", parts="slabs"), axes=self.axes)
         prob = class_prob(region.detach() if self.detach else region, truth)
-        x = self.context(x, slabs, self.context.tables(x, prob, slabs))
+        x = self.context(x, slabs, self.context.tables(x, prob, slabs), weight=weight)
         x = self.dropout(x, sites.ptr)
         return BodyOutput(logits=self.classify(x), features=x, deep_logits=region)

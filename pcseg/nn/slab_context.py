@@ -25,6 +25,10 @@ REACH = 32
 FARTHEST = 2**15
 """Distance from the ends of a cloud, in slabs, from which on position features stay the same: float16 holds them."""
 
+FULL = 1 / 16
+"""Share of the size of a typical slab from which on a slab can be an end of its cloud. Stray points, such as rays
+through windows, fill less: walls, floors and ceilings are then the ends of a room."""
+
 
 class SlabContext(nn.Module):
     r"""Class shares per slab as context of the tokens.
@@ -37,8 +41,8 @@ class SlabContext(nn.Module):
         u_s = \mathrm{LN}\big(W_d\,[m_s,\ q_s] + e_a\big), \qquad
         y_i = \mathrm{ReLU}\,\mathrm{BN}\Big(W x_i + \sum_a W_a\, u_{s(i, a)}\Big)
 
-    where q are the distances to both ends of the cloud along the axis a and the number of tokens, and e an embedding
-    of the axis.
+    where q are the distances to both ends of the cloud along the axis a (:func:`slab_ends`) and the number of tokens,
+    and e an embedding of the axis.
 
     Args:
         channels: C, of the tokens.
@@ -89,7 +93,9 @@ class SlabContext(nn.Module):
         tables = class_tables(prob, slabs)
         return tables if self.content == "shares" else [torch.zeros_like(table) for table in tables]
 
-    def forward(self, x: Tensor, slabs: Sequence[Slabs], tables: Sequence[Tensor]) -> Tensor:
+    def forward(
+        self, x: Tensor, slabs: Sequence[Slabs], tables: Sequence[Tensor], *, weight: Tensor | None = None
+    ) -> Tensor:
         """Return tokens with context ``(N, C)``.
 
         Args:
@@ -97,10 +103,12 @@ class SlabContext(nn.Module):
             slabs: Slabs along each axis.
             tables: Class shares and maxima ``(S, 2K)``, or mean features ``(S, width)``, of the slabs along each
                 axis, see :meth:`tables`.
+            weight: Number of fine voxels or of points that each token stands for, ``(N,)``; default: 1.
         """
         y = self.own(x)
         for axis, (along, table) in enumerate(zip(slabs, tables, strict=True)):
-            features = torch.cat([table, position_features(along, dtype=table.dtype)], 1).to(x.dtype)
+            position = position_features(along, weight, dtype=table.dtype)
+            features = torch.cat([table, position], 1).to(x.dtype)
             u = self.describe(features) + self.axis[axis]
             if self.attention is not None:
                 u = self.attention(u, along, axis)
@@ -138,7 +146,7 @@ class SlabAttention(nn.Module):
             return u
         _, counts = torch.unique_consecutive(slabs.cloud, return_counts=True)
         sizes = counts.tolist()
-        level = pad_sequence([*slabs.ends[:, 0].split(sizes)], batch_first=True)  # (B, L)
+        level = pad_sequence([*slabs.level.split(sizes)], batch_first=True)  # (B, L)
         offset = (level[:, :, None] - level[:, None]).clamp(-REACH, REACH) + REACH
         inside = torch.arange(level.shape[1], device=u.device) < counts[:, None]
         bias = self.bias[axis][:, offset].transpose(0, 1).masked_fill(~inside[:, None, None], -torch.inf)
@@ -175,8 +183,29 @@ def _means(rows: Tensor, counts: Tensor) -> Tensor:
     return torch.segment_reduce(rows, "sum", lengths=counts, axis=0, unsafe=True) / counts[:, None]
 
 
-def position_features(slabs: Slabs, *, dtype: torch.dtype) -> Tensor:
+def position_features(slabs: Slabs, weight: Tensor | None = None, *, dtype: torch.dtype) -> Tensor:
     """Return what slabs know of their position, ``(S, 5)``: fill, nearness to both ends, distance from both ends."""
-    ends = slabs.ends.clamp(max=FARTHEST).to(dtype)
+    ends = slab_ends(slabs, weight).clamp(max=FARTHEST).to(dtype)
     fill = slabs.counts.to(dtype).log1p()[:, None] / 4
     return torch.cat([fill, (-ends / 2).exp(), ends / 16], 1)
+
+
+def slab_ends(slabs: Slabs, weight: Tensor | None = None) -> Tensor:
+    r"""Return the steps from every slab to the lower and to the upper end of its cloud, ``(S, 2)`` int64.
+
+    The ends are the outermost slabs whose size w, the weight of their tokens, is at least :data:`FULL` of the typical
+    size :math:`\sum w^2 / \sum w`. Slabs beyond an end have distance 0 from it.
+    """
+    size = slabs.counts.float()
+    if weight is not None:
+        size = torch.zeros_like(size).index_add_(0, slabs.groups.id, weight.float())
+    sums = size.new_zeros(slabs.num_clouds, 2).index_add_(0, slabs.cloud, torch.stack([size, size**2], 1))
+    full = size >= (FULL * sums[:, 1] / sums[:, 0])[slabs.cloud]
+    bounds = torch.iinfo(slabs.level.dtype)
+    low = slabs.level.masked_fill(~full, bounds.max)
+    high = slabs.level.masked_fill(~full, bounds.min)
+    low, high = (
+        level.new_zeros(slabs.num_clouds).scatter_reduce(0, slabs.cloud, level, reduce, include_self=False)
+        for level, reduce in ((low, "amin"), (high, "amax"))
+    )
+    return torch.stack([slabs.level - low[slabs.cloud], high[slabs.cloud] - slabs.level], 1).clamp(min=0)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from pcseg.ops.groups import Groups, group_by
@@ -20,7 +19,8 @@ class Slabs:
         axis: 0, 1, 2 for x, y, z.
         groups: Tokens of every slab.
         cloud: Cloud of every slab, ``(S,)`` int64.
-        ends: Steps from every slab to the lowest and to the highest one of its cloud, ``(S, 2)`` int64.
+        level: Steps from the lowest slab of its cloud to every slab, ``(S,)`` int64.
+        num_clouds: Number of clouds, empty ones included.
 
     Convention:
         Steps count empty slabs, too: they are distances in multiples of the thickness.
@@ -29,7 +29,8 @@ class Slabs:
     axis: int
     groups: Groups
     cloud: Tensor
-    ends: Tensor
+    level: Tensor
+    num_clouds: int
 
     @property
     def counts(self) -> Tensor:
@@ -51,9 +52,5 @@ def _slabs_along(axis: int, voxels: VoxelSet | PointSet) -> Slabs:
     groups = group_by(batch * voxels.extent[axis] + coordinate)
     first = groups.order[groups.ptr[:-1]]
     cloud, level = batch[first], coordinate[first]
-    bounds = [
-        level.new_zeros(num_clouds).scatter_reduce(0, cloud, level, reduce, include_self=False)[cloud]
-        for reduce in ("amin", "amax")
-    ]
-    ends = torch.stack([level - bounds[0], bounds[1] - level], 1)
-    return Slabs(axis=axis, groups=groups, cloud=cloud, ends=ends)
+    low = level.new_zeros(num_clouds).scatter_reduce(0, cloud, level, "amin", include_self=False)
+    return Slabs(axis=axis, groups=groups, cloud=cloud, level=level - low[cloud], num_clouds=num_clouds)

@@ -2,7 +2,7 @@
 
 The rooms, which no choice has seen, are made by::
 
-    python -m data_prep.buildings data/other_rooms_raw --train 0 --val 0 --test 30 --seed 11 --spacing 0.02
+    python -m data_prep.buildings data/other_rooms_raw --train 0 --val 0 --test 30 --seed 12 --spacing 0.02
     pcseg prepare folder data/other_rooms_raw/s3dis.yaml data/other_rooms
 """
 

@@ -8,7 +8,15 @@ from helpers.grids import random_scene
 from torch import Tensor
 
 from pcseg.errors import UserError
-from pcseg.nn.slab_context import REACH, SlabAttention, SlabContext, class_tables, position_features
+from pcseg.nn.slab_context import (
+    FULL,
+    REACH,
+    SlabAttention,
+    SlabContext,
+    class_tables,
+    position_features,
+    slab_ends,
+)
 from pcseg.ops.points import PointSet
 from pcseg.ops.slabs import Slabs, voxel_slabs
 from pcseg.ops.voxels import VoxelSet
@@ -31,21 +39,22 @@ def point_slabs(pos: Tensor, ptr: Tensor, size: float, axes: tuple[int, ...] = (
     return voxel_slabs(PointSet(pos, ptr, cell_size=size), axes=axes)
 
 
-def by_loops(module: SlabContext, x: Tensor, voxels: VoxelSet, prob: Tensor) -> Tensor:
+def by_loops(
+    module: SlabContext, x: Tensor, voxels: VoxelSet, prob: Tensor, weight: Tensor | None = None
+) -> Tensor:
     """Return the output of :class:`SlabContext` by its formula, slab by slab."""
-    y = module.own(x)
+    y, weight = module.own(x), torch.ones(len(x)) if weight is None else weight
     for cloud in range(voxels.num_clouds):
         rows = torch.arange(int(voxels.ptr[cloud]), int(voxels.ptr[cloud + 1]))
         for axis in range(3):
             line = voxels.grid_pos[rows, axis]
             levels = sorted(set(line.tolist()))
             slabs = [rows[line == level] for level in levels]
+            ends = ends_by_loops(levels, [float(weight[slab].sum()) for slab in slabs])
             u = [
-                module.describe(
-                    torch.cat([held(module, x[slab], prob[slab]), position(levels, i, len(slab))])
-                )
+                module.describe(torch.cat([held(module, x[slab], prob[slab]), position(end, len(slab))]))
                 + module.axis[axis]
-                for i, slab in enumerate(slabs)
+                for slab, end in zip(slabs, ends)
             ]
             if module.attention is not None:
                 u = attend_by_loops(module.attention, u, levels, axis)
@@ -61,10 +70,17 @@ def held(module: SlabContext, x: Tensor, prob: Tensor) -> Tensor:
     return torch.cat([prob.mean(0), prob.max(0).values]) * (module.content == "shares")
 
 
-def position(levels: list[int], i: int, tokens: int) -> Tensor:
-    """Return q of slab i of a cloud that has slabs at these levels."""
-    ends = torch.tensor([levels[i] - levels[0], levels[-1] - levels[i]]).double()
-    return torch.cat([torch.tensor([math.log(1 + tokens) / 4]), torch.exp(-ends / 2), ends / 16])
+def ends_by_loops(levels: list[int], sizes: list[float]) -> list[tuple[int, int]]:
+    """Return the distances to both ends for slabs at these levels, whose tokens have these weights in total."""
+    typical = sum(size**2 for size in sizes) / sum(sizes) if sizes else 0
+    full = [level for level, size in zip(levels, sizes) if size >= FULL * typical]
+    return [(max(0, level - full[0]), max(0, full[-1] - level)) for level in levels]
+
+
+def position(ends: tuple[int, int], tokens: int) -> Tensor:
+    """Return q of a slab."""
+    distances = torch.tensor(ends).double()
+    return torch.cat([torch.tensor([math.log(1 + tokens) / 4]), torch.exp(-distances / 2), distances / 16])
 
 
 def attend_by_loops(layer: SlabAttention, u: list[Tensor], levels: list[int], axis: int) -> list[Tensor]:
@@ -96,9 +112,11 @@ def make(content: str = "shares", **options: int) -> SlabContext:
     return module
 
 
-def run(module: SlabContext, x: Tensor, voxels: VoxelSet, prob: Tensor) -> Tensor:
+def run(
+    module: SlabContext, x: Tensor, voxels: VoxelSet, prob: Tensor, weight: Tensor | None = None
+) -> Tensor:
     slabs = voxel_slabs(voxels)
-    return module(x, slabs, module.tables(x, prob, slabs))
+    return module(x, slabs, module.tables(x, prob, slabs), weight=weight)
 
 
 OPTIONS = [("shares", 0), ("features", 0), ("positions", 0), ("shares", 2), ("features", 3)]
@@ -119,6 +137,29 @@ def test_equals_loops(sizes: list[int], content: str, heads: int) -> None:
     module = make(content, heads=heads, width=6)
     found = run(module, x, voxels, prob)
     torch.testing.assert_close(found, by_loops(module, x, voxels, prob), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_stray_points_are_no_ends(weighted: bool) -> None:
+    """A room of 6 x 6 x 6 voxels with rays through its windows, and a sparse cloud of its own."""
+    room = torch.cartesian_prod(torch.arange(6), torch.arange(6), torch.arange(6))
+    rays = torch.tensor([[-3, 2, 2], [-9, 2, 3], [9, 1, 2], [30, 0, 2], [2, 8, 3], [2, 3, 40]])
+    sparse = torch.tensor([[0, 0, 0], [5, 3, 1], [50, 4, 9]])
+    voxels = VoxelSet(torch.cat([room, rays, sparse]), torch.tensor([0, 222, 225]))
+    weight = (
+        torch.cat([torch.full((216,), 9.0), torch.ones(6), torch.tensor([1.0, 200, 200])])
+        if weighted
+        else None
+    )
+    ends = slab_ends(voxel_slabs(voxels, axes=(0,))[0], weight).tolist()
+    assert ends[:2] == [[0, 14], [0, 8]], "rays below the lower end"
+    assert ends[2:8] == [[i, 5 - i] for i in range(6)], "the room ends at its walls"
+    assert ends[8:10] == [[9, 0], [30, 0]]
+    assert ends[10:] == ([[0, 50], [0, 45], [45, 0]] if weighted else [[0, 50], [5, 45], [50, 0]])
+    x, prob = torch.randn(225, CHANNELS), torch.rand(225, CLASSES).softmax(1)
+    module = make(heads=2, width=6)
+    expected = by_loops(module, x, voxels, prob, weight)
+    torch.testing.assert_close(run(module, x, voxels, prob, weight), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_distant_slabs_share_a_bias() -> None:
@@ -184,7 +225,7 @@ def test_raw_points_in_cells_equal_voxels() -> None:
     pos = torch.where(corner, voxels.grid_pos * 0.32, pos)  # cells are centered at the lowest point
     for by_points, by_voxels in zip(point_slabs(pos, voxels.ptr, 0.32), voxel_slabs(voxels)):
         assert torch.equal(by_points.groups.id, by_voxels.groups.id)
-        assert torch.equal(by_points.ends, by_voxels.ends)
+        assert torch.equal(by_points.level, by_voxels.level)
 
 
 def test_a_cloud_thinner_than_a_slab_is_one_slab() -> None:
@@ -192,7 +233,7 @@ def test_a_cloud_thinner_than_a_slab_is_one_slab() -> None:
     for along in point_slabs(torch.rand(5, 3), ptr, 2.0):
         assert along.counts.tolist() == [4, 1]
         assert along.cloud.tolist() == [0, 2]
-        assert not along.ends.any()
+        assert not slab_ends(along).any()
 
 
 def test_several_points_per_cell_count_separately() -> None:
@@ -203,7 +244,7 @@ def test_several_points_per_cell_count_separately() -> None:
     third = 1 / 3
     expected = [[third, third, third, 0, 1, 1, 1, 0], [0, 0, 0, 1, 0, 0, 0, 1]]
     torch.testing.assert_close(table, torch.tensor(expected))
-    assert along_x[0].ends.tolist() == [[0, 9], [9, 0]]
+    assert slab_ends(along_x[0]).tolist() == [[0, 9], [9, 0]]
 
 
 @pytest.mark.parametrize(("content", "heads"), OPTIONS)

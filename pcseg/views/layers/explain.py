@@ -165,7 +165,7 @@ def slab_maps(module: SlabContext, calls: list[Call], seen: Pass) -> dict[str, A
             axis=along.axis,
             name=grid.axes[along.axis],
             unit=grid.unit,
-            start=grid.low[along.axis] + grid.edge[along.axis] * along.ends[:, 0].cpu().numpy(),
+            start=grid.low[along.axis] + grid.edge[along.axis] * along.level.cpu().numpy(),
             thickness=grid.edge[along.axis],
             slab=along.groups.id.cpu().numpy(),
             predicted=_array(table[:, : seen.num_classes]),
