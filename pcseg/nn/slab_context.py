@@ -196,16 +196,15 @@ def slab_ends(slabs: Slabs, weight: Tensor | None = None) -> Tensor:
     The ends are the outermost slabs whose size w, the weight of their tokens, is at least :data:`FULL` of the typical
     size :math:`\sum w^2 / \sum w`. Slabs beyond an end have distance 0 from it.
     """
-    size = slabs.counts.float()
+    cloud, size = slabs.cloud, slabs.counts.float()
     if weight is not None:
         size = torch.zeros_like(size).index_add_(0, slabs.groups.id, weight.float())
-    sums = size.new_zeros(slabs.num_clouds, 2).index_add_(0, slabs.cloud, torch.stack([size, size**2], 1))
-    full = size >= (FULL * sums[:, 1] / sums[:, 0])[slabs.cloud]
-    bounds = torch.iinfo(slabs.level.dtype)
-    low = slabs.level.masked_fill(~full, bounds.max)
-    high = slabs.level.masked_fill(~full, bounds.min)
-    low, high = (
-        level.new_zeros(slabs.num_clouds).scatter_reduce(0, slabs.cloud, level, reduce, include_self=False)
-        for level, reduce in ((low, "amin"), (high, "amax"))
+    sums = size.new_zeros(slabs.num_clouds, 2).index_add_(0, cloud, torch.stack([size, size**2], 1))
+    total, square = sums[cloud].unbind(1)
+    full = size * total >= FULL * square
+    steps = torch.stack([slabs.level, -slabs.level], 1)
+    ends = steps.masked_fill(~full[:, None], torch.iinfo(steps.dtype).max)
+    ends = torch.zeros_like(sums, dtype=steps.dtype).scatter_reduce(
+        0, cloud[:, None].expand_as(steps), ends, "amin", include_self=False
     )
-    return torch.stack([slabs.level - low[slabs.cloud], high[slabs.cloud] - slabs.level], 1).clamp(min=0)
+    return (steps - ends[cloud]).clamp(min=0)

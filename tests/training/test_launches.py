@@ -59,9 +59,9 @@ def test_backbones(backbone: str, launches: int, waits: int) -> None:
         ("ccnet", 760, 3),
         ("ctnet", 650, 0),
         ("ctnet_centers", 1100, 0),
-        ("ctnet_slab", 690, 3),
+        ("ctnet_slab", 740, 3),
         ("encnet", 530, 0),
-        ("slab", 550, 3),
+        ("slab", 600, 3),
         ("cac", 640, 3),
     ],
 )
