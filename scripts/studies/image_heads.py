@@ -13,8 +13,8 @@ def _variant(name: str, head: str, note: str, *options: str) -> Variant:
 
 
 HEADS = (
-    _variant("fcn", "fcn", "a convolution, no context: the control"),
-    _variant("fcn-deep", "fcn", "the control with deep supervision, no context", *DEEP),
+    _variant("fcn-deep", "fcn", "a convolution with deep supervision, no context: the control", *DEEP),
+    _variant("fcn", "fcn", "a convolution without deep supervision"),
     _variant("encnet", "encnet", "channel gate from a codebook, SE-loss"),
     _variant("ctnet", "ctnet", "channel, then spatial context; CP-loss"),
     _variant("ccnet", "ccnet", "criss-cross attention, two recurrences"),
