@@ -39,6 +39,16 @@ def test_scores_of_the_slabs_study() -> None:
         assert known[f"{backbone}slab"] in models
 
 
+@pytest.mark.parametrize("study", ["other_rooms", "image_heads"])
+def test_scores_of_class_shares_elsewhere(study: str) -> None:
+    """On rooms of the other generator, and on images."""
+    page = (ROOT / "docs" / "class_features.md").read_text()
+    for row in json.loads((ROOT / "docs" / "studies" / f"{study}.json").read_text())["variants"]:
+        assert f"| {mean(row['miou']):.1f} ± {stdev(row['miou']):.1f} |" in page, row["variant"]
+        if study == "image_heads":
+            assert ", ".join(f"{miou:.1f}" for miou in row["miou"]) in page, row["variant"]
+
+
 def test_scores_of_the_model_that_ships() -> None:
     """The card has a table for scans of unseen families, and one for those of the training."""
     card = (ROOT / "pcseg" / "pretrained" / "indoor-small.md").read_text()
