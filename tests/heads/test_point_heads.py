@@ -12,6 +12,7 @@ from pcseg.errors import UserError
 from pcseg.heads import Body, CACBody, CTBody, EncBody, FCNBody, PointHead, PointwiseBody, RCCABody, SlabBody
 from pcseg.heads.points import token_rows, token_sizes
 from pcseg.nn.class_centers import class_prob
+from pcseg.nn.slab_context import SlabContext
 
 WIDTHS = [CHANNELS] * 3
 
@@ -278,6 +279,20 @@ def test_true_classes_of_weighted_tokens(class_features: str) -> None:
 
 def bin_sizes(rows: torch.Tensor) -> torch.Tensor:
     return torch.bincount(rows).double()
+
+
+@pytest.mark.parametrize(("body", "options"), [(SlabBody, {}), (CTBody, {"class_features": "slab"})])
+def test_slabs_are_as_large_as_the_voxels_in_them(body: type[Body], options: dict) -> None:
+    """The ends of a cloud depend on the finest voxels, of which stray tokens hold few."""
+    levels, batch = make_levels([random_scene(60, CHANNELS), random_scene(40, CHANNELS, seed=1)])
+    head = make(body, width=12, **options).double()
+    seen = []
+    context = next(module for module in head.modules() if isinstance(module, SlabContext))
+    context.register_forward_pre_hook(
+        lambda module, args, given: seen.append(given["weight"]), with_kwargs=True
+    )
+    head(levels, batch)
+    assert torch.equal(seen[0], bin_sizes(token_rows(levels, 2)))
 
 
 def test_few_channels_leave_the_control_one() -> None:
