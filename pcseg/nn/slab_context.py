@@ -21,7 +21,6 @@ NUM_POSITION_FEATURES = 5
 REACH = 32
 """Distance of slabs from which on the attention between them no longer depends on it."""
 
-
 FARTHEST = 2**15
 """Distance from the ends of a cloud, in slabs, from which on position features stay the same: float16 holds them."""
 

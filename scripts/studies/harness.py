@@ -162,7 +162,7 @@ def run_study(
             if not made_with(rooms, result["provenance"]):
                 folder = out / run[0].name / f"seed_{run[1]}"
                 raise UserError(
-                    f"{folder}: trained or scored on other rooms than {data} holds. Give another --out."
+                    f"{folder}: trained or scored on other rooms than those of the study. Give another --out."
                 )
             progress.advance(task)
             return result
@@ -181,10 +181,10 @@ def hashes_of_rooms(data: Path, other: Path | None) -> dict[str, str]:
     Raises:
         UserError: There are no other rooms, which would be noticed after training only.
     """
-    folders = {"trained_on_manifest": data, "manifest": other or data}
     if other is None and not (data / MANIFEST_NAME).is_file():
         return {}
-    return {key: Manifest.read(folder).hash for key, folder in folders.items()}
+    trained = Manifest.read(data).hash
+    return {"trained_on_manifest": trained, "manifest": Manifest.read(other).hash if other else trained}
 
 
 def made_with(rooms: Mapping[str, str], provenance: Mapping[str, Any]) -> bool:

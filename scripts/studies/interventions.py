@@ -54,7 +54,8 @@ def channel_context_of(model: nn.Module) -> ChannelContext:
     """
     for body in model.modules():
         if isinstance(body, CTBody) and (body.class_features != "rank_one" or body.spatial_context is None):
-            read = "none" if body.slab_context is body.spatial_context is None else body.class_features
+            reads = body.spatial_context is not None or body.slab_context is not None
+            read = body.class_features if reads else "none"
             raise UserError(f"--ckpt: a CTNet with class features {read!r}. Pass one with 'rank_one'.")
     found = [module for module in model.modules() if isinstance(module, ChannelContext)]
     if len(found) != 1:

@@ -6,11 +6,10 @@ The rooms, which no choice has seen, are made by::
     pcseg prepare folder data/other_rooms_raw/s3dis.yaml data/other_rooms
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 from studies import slabs
-from studies.harness import Criterion, Study
+from studies.harness import Criterion, Study, chosen
 
 NAMES = ("fcn-deep", "slab-positions", "slab", "ptv3-fcn-deep", "ptv3-slab-positions", "ptv3-slab")
 
@@ -28,12 +27,11 @@ CRITERIA = (
 
 
 def study(variants: list[str] | None) -> Study:
-    return replace(
-        slabs.study(variants, heads=[head for head in slabs.HEADS if head.name in NAMES]),
+    return Study(
         title="Class shares of slabs on rooms of another generator",
         question="The trained models of [slabs](slabs.md), scored on generated scans of other rooms, furniture and "
         "sensors (`data_prep.buildings`), which training and the choice of options never saw.",
-        interventions=(),
+        variants=chosen([head for head in slabs.HEADS if head.name in NAMES], variants),
         criteria=CRITERIA,
         other=Path("data/other_rooms"),
     )

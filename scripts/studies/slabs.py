@@ -1,7 +1,5 @@
 """Do class shares of slabs help? Against controls with the same supervision and as many parameters."""
 
-from collections.abc import Sequence
-
 from studies.harness import Criterion, Intervention, Study, Variant, chosen
 
 BODY = "--head.body.init_args"
@@ -77,11 +75,11 @@ CRITERIA = (
 )
 
 
-def study(variants: list[str] | None, *, heads: Sequence[Variant] = HEADS) -> Study:
+def study(variants: list[str] | None) -> Study:
     return Study(
         title="Class shares of slabs on generated rooms",
         question="Heads on the same backbones, in equal budgets: the same rooms, crops, steps and seeds.",
-        variants=chosen(heads, variants),
+        variants=chosen(HEADS, variants),
         interventions=INTERVENTIONS,
         intervened="slab",
         criteria=CRITERIA,
