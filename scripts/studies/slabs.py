@@ -1,38 +1,20 @@
 """Do class shares of slabs help? Against controls with the same supervision and as many parameters."""
 
 from studies.harness import Criterion, Intervention, Study, Variant, chosen
+from studies.heads import BODY, DEEP
 
-BODY = "--head.body.init_args"
-DEEP = (f"{BODY}.deep_weight", "0.4")
 POSITIONS = (f"{BODY}.content", "positions")
-FINE = ("--head.init_args.fine", "64")
 CONTROL = "a convolution with deep supervision, no context: the control"
 
 HEADS = (
     Variant(name="fcn-deep", config="rooms/fcn", options=DEEP, note=CONTROL),
-    Variant(
-        name="fcn-fine", config="rooms/fcn", options=FINE, note="a convolution with fine fusion, no context"
-    ),
     Variant(
         name="slab-positions",
         config="rooms/slab",
         options=POSITIONS,
         note="slabs that hold only their position; as many parameters as *slab*",
     ),
-    Variant(
-        name="slab-features",
-        config="rooms/slab",
-        options=(f"{BODY}.content", "features"),
-        note="slabs that hold mean features",
-    ),
     Variant(name="slab", config="rooms/slab", note="slabs that hold class shares"),
-    Variant(
-        name="slab-attention",
-        config="rooms/slab",
-        options=(f"{BODY}.heads", "4"),
-        note="the same with attention between slabs",
-    ),
-    Variant(name="slab-fine", config="rooms/slab", options=FINE, note="class shares with fine fusion"),
     Variant(
         name="ptv3-fcn-deep",
         config="rooms/ptv3_small/fcn",
