@@ -225,7 +225,7 @@ def _train_and_score(
 
 
 def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, jobs: int) -> list[Outcome]:
-    """Score the trained runs of one variant with every intervention; finished scores are kept.
+    """Score the trained runs of one variant with every intervention; finished scores of the same runs are kept.
 
     Args:
         study: The interventions.
@@ -239,16 +239,20 @@ def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, j
     changes = [intervention.change for intervention in study.interventions]
     folders = [out / trained.variant.name / f"seed_{seed}" for seed in range(len(trained.results))]
 
-    def work(folder: Path) -> None:
+    def work(run: tuple[Path, dict[str, Any]]) -> None:
+        folder, result = run
+        checkpoint = result["provenance"]["checkpoint"]
         files = {change: folder / "interventions" / change / "results.json" for change in changes}
-        todo = [change for change, file in files.items() if not file.is_file()]
+        done = {change: json.loads(file.read_text()) for change, file in files.items() if file.is_file()}
+        finished = [name for name, found in done.items() if found["provenance"]["checkpoint"] == checkpoint]
+        todo = [change for change in changes if change not in finished]
         if todo:
             score = ["studies.intervene", "--ckpt", str((folder / "best.ckpt").resolve())]
             score += ["--out", str((folder / "interventions").resolve()), "--changes", json.dumps(todo)]
             run_module(score, log=folder / "interventions.txt", jobs=jobs)
 
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(work, folders))
+        list(pool.map(work, zip(folders, trained.results)))
     return [
         Outcome(
             variant=row,

@@ -218,6 +218,37 @@ def test_one_more_variant_keeps_other_rows_and_interventions(
     ]
 
 
+def test_interventions_on_an_earlier_checkpoint_are_scored_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(
+        title="T",
+        question="Q",
+        variants=(Variant(name="head", config="rooms/ctnet"),),
+        interventions=tuple(Intervention(change=name, note="") for name in ("own", "zero", "true")),
+    )
+    found = result(0.5)
+    found["provenance"] |= {"checkpoint": "new"}
+    for change, checkpoint in (("own", "new"), ("zero", "earlier")):
+        file = tmp_path / "head" / "seed_0" / "interventions" / change / "results.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(found | {"provenance": {"checkpoint": checkpoint}}))
+    asked = []
+
+    def score(command: list[str], **options: Any) -> None:
+        asked.extend(json.loads(command[-1]))
+        for change in asked:
+            file = tmp_path / "head" / "seed_0" / "interventions" / change / "results.json"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(json.dumps(found))
+
+    monkeypatch.setattr(harness, "run_module", score)
+    trained = [Outcome(variant=study.variants[0], results=[found])]
+    rows = run_interventions(study, trained, out=tmp_path, jobs=1)
+    assert asked == ["zero", "true"]
+    assert [row.variant.name for row in rows] == ["own", "zero", "true"]
+
+
 def test_every_chosen_variant_is_in_the_table() -> None:
     for path in (ROOT / "scripts" / "studies").glob("*.py"):
         module = importlib.import_module(f"studies.{path.stem}")
