@@ -42,6 +42,11 @@ class Variant:
     score: tuple[str, ...] = ("--fragments", "1")
 
 
+def with_options(name: str, config: str, note: str, *options: str) -> Variant:
+    """Return a variant of ``config`` with other options; its base is the variant called like the configuration."""
+    return Variant(name=name, config=config, options=options, note=note, base=Path(config).stem)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
     """A change of a trained model during prediction; its names are in ``studies.interventions`` (CTNet) and
@@ -187,9 +192,9 @@ def hashes_of_rooms(data: Path, other: Path | None) -> dict[str, str]:
     return {"trained_on_manifest": trained, "manifest": Manifest.read(other).hash if other else trained}
 
 
-def made_with(rooms: Mapping[str, str], provenance: Mapping[str, Any]) -> bool:
-    """Return whether a score is of ``rooms``, see :func:`hashes_of_rooms`."""
-    return all(provenance.get(key) == value for key, value in rooms.items())
+def made_with(hashes: Mapping[str, str], provenance: Mapping[str, Any]) -> bool:
+    """Return whether a score was made with ``hashes``, such as those of :func:`hashes_of_rooms`."""
+    return all(provenance.get(key) == value for key, value in hashes.items())
 
 
 def _train_and_score(
@@ -241,11 +246,13 @@ def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, j
 
     def work(run: tuple[Path, dict[str, Any]]) -> None:
         folder, result = run
-        checkpoint = result["provenance"]["checkpoint"]
+        made = {"checkpoint": result["provenance"]["checkpoint"]}
         files = {change: folder / "interventions" / change / "results.json" for change in changes}
-        done = {change: json.loads(file.read_text()) for change, file in files.items() if file.is_file()}
-        finished = [name for name, found in done.items() if found["provenance"]["checkpoint"] == checkpoint]
-        todo = [change for change in changes if change not in finished]
+        todo = [
+            change
+            for change, file in files.items()
+            if not (file.is_file() and made_with(made, json.loads(file.read_text())["provenance"]))
+        ]
         if todo:
             score = ["studies.intervene", "--ckpt", str((folder / "best.ckpt").resolve())]
             score += ["--out", str((folder / "interventions").resolve()), "--changes", json.dumps(todo)]

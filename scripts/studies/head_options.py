@@ -1,8 +1,6 @@
 """Options of the point heads, one changed at a time: level, recurrence, thickness, reference size, losses."""
 
-from pathlib import Path
-
-from studies.harness import Study, Variant, chosen
+from studies.harness import Study, Variant, chosen, with_options
 
 CCNET, CTNET, ENCNET = (f"rooms/{name}" for name in ("ccnet", "ctnet", "encnet"))
 
@@ -18,9 +16,7 @@ def option(name: str, config: str, note: str, *, body: str | None = None, **valu
         for key, value in values.items()
     ]
     chosen_body = [] if body is None else [f"{inside}={body}"]
-    return Variant(
-        name=name, config=config, note=note, options=(*chosen_body, *options), base=Path(config).stem
-    )
+    return with_options(name, config, note, *chosen_body, *options)
 
 
 OPTIONS = (
