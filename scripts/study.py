@@ -44,7 +44,7 @@ def study(
         jobs: Number of runs at a time.
         epochs: Epochs of every training; by default those of the configurations.
         variants: Only these variants; the first of the study is always included. Rows of other variants in an
-            existing report are kept if rooms, budget and seeds are the same, and so are interventions.
+            existing report are kept if rooms, settings of training and seeds are the same, and so are interventions.
     """
     # imported here: torch takes seconds, which --help does not need
     from studies.cost import measure_costs

@@ -14,11 +14,16 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pcseg.cli import training_config
+from pcseg.config_names import differing_keys, flat
 from pcseg.data.manifest import MANIFEST_NAME, Manifest
 from pcseg.errors import UserError
-from pcseg.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
+
+FREE_SETTINGS = ("data.init_args.num_workers", "data.init_args.root", "out", "resume", "seed", "trainer.accelerator",
+                 "trainer.devices", "trainer.num_nodes", "trainer.progress_bar")  # fmt: skip
+"""Settings of training that may differ between the runs of a variant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +124,11 @@ def chosen(variants: Sequence[Variant], names: Sequence[str] | None) -> tuple[Va
 
 @dataclass(kw_only=True)
 class Outcome:
-    """Scores of a variant, one entry per seed, and its cost."""
+    """Scores of a variant, one entry per seed, the settings of its training, and its cost."""
 
     variant: Variant
     results: list[dict[str, Any]] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, float | None] = field(default_factory=dict)
 
     @property
@@ -152,20 +158,25 @@ def run_study(
         train_options: Options of ``pcseg train`` for every variant, such as the number of epochs.
 
     Raises:
-        UserError: A run failed (the message names its log), or a finished run was made with other options or rooms.
+        UserError: A run failed (the message names its log), or a finished run was made with other settings or rooms.
     """
     rooms = hashes_of_rooms(data, study.other)
+    outcomes = {
+        variant.name: Outcome(variant=variant, settings=settings_of(variant, train_options))
+        for variant in study.variants
+    }
     runs = [(variant, seed) for seed in range(seeds) for variant in study.variants]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(study.title, total=len(runs))
 
         def work(run: tuple[Variant, int]) -> dict[str, Any]:
+            folder = out / run[0].name / f"seed_{run[1]}"
+            _require_same_settings(folder, outcomes[run[0].name].settings)
             result = _train_and_score(
-                *run, data=data, other=study.other, out=out, jobs=jobs, train_options=train_options
+                *run, data=data, other=study.other, folder=folder, jobs=jobs, train_options=train_options
             )
             if not made_with(rooms, result["provenance"]):
-                folder = out / run[0].name / f"seed_{run[1]}"
                 raise UserError(
                     f"{folder}: trained or scored on other rooms than those of the study. Give another --out."
                 )
@@ -174,7 +185,6 @@ def run_study(
 
         with ThreadPoolExecutor(jobs) as pool:
             results = list(pool.map(work, runs))
-    outcomes = {variant.name: Outcome(variant=variant) for variant in study.variants}
     for (variant, _), result in zip(runs, results):
         outcomes[variant.name].results.append(result)
     return list(outcomes.values())
@@ -197,20 +207,37 @@ def made_with(hashes: Mapping[str, str], provenance: Mapping[str, Any]) -> bool:
     return all(provenance.get(key) == value for key, value in hashes.items())
 
 
+def settings_of(variant: Variant, train_options: Sequence[str]) -> dict[str, Any]:
+    """Return the settings that a training of ``variant`` has now, by dotted names, without :data:`FREE_SETTINGS`."""
+    options = [*train_options, *variant.options, "--data.root", "unused", "--out", "unused"]
+    return _settings(training_config(["--config", variant.config, *options]))
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in flat(config).items() if name not in FREE_SETTINGS}
+
+
+def changed_settings(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the names of the settings of an earlier training that are different now.
+
+    Convention:
+        A setting that did not exist then is no change: its default is what the code did before.
+    """
+    return [name for name in differing_keys(earlier, now) if name in earlier]
+
+
 def _train_and_score(
     variant: Variant,
     seed: int,
     *,
     data: Path,
-    other: Path | None = None,
-    out: Path,
+    other: Path | None,
+    folder: Path,
     jobs: int,
     train_options: Sequence[str],
 ) -> dict[str, Any]:
     """Return the results of one run as ``pcseg evaluate`` writes them."""
-    folder = out / variant.name / f"seed_{seed}"
     results = folder / "evaluation" / "results.json"
-    _require_same_options(folder / "options.json", [variant.config, *train_options, *variant.options])
     score = ["pcseg", "evaluate", "--ckpt", str((folder / "best.ckpt").resolve())]
     score += ["--progress_bar", "false", *variant.score]
     todo = []
@@ -263,6 +290,7 @@ def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, j
     return [
         Outcome(
             variant=row,
+            settings=trained.settings,
             results=[
                 json.loads((folder / "interventions" / row.name / "results.json").read_text())
                 for folder in folders
@@ -272,12 +300,14 @@ def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, j
     ]
 
 
-def _require_same_options(path: Path, options: list[str]) -> None:
-    """Record the options of a run, and reject a folder of a run with other options: it is not of this study."""
-    if path.is_file() and json.loads(path.read_text()) != options:
-        raise UserError(f"{path.parent}: trained with other options. Give another --out.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(options) + "\n")
+def _require_same_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Reject a folder of a run that was trained with other settings."""
+    path = folder / "config.json"
+    if path.is_file():
+        if changed := changed_settings(_settings(json.loads(path.read_text())), settings):
+            raise UserError(
+                f"{folder}: trained with other settings ({', '.join(changed)}). Give another --out."
+            )
 
 
 def run_module(command: list[str], *, log: Path, jobs: int = 1) -> None:

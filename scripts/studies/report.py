@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from typing import Any, Literal
 
 from scipy import stats
-from studies.harness import Outcome, Study, Variant, made_with
+from studies.harness import Outcome, Study, Variant, changed_settings, made_with, settings_of
 
 from pcseg.errors import UserError, reason
 from pcseg.files import write_json, write_text
@@ -64,6 +64,7 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
         "variant": outcome.variant.name,
         "config": outcome.variant.config,
         "options": list(outcome.variant.options),
+        "settings": outcome.settings,
         "miou": outcome.mious,
         "class_iou": outcome.class_ious(),
         "cost": outcome.cost,
@@ -91,6 +92,9 @@ def read_outcomes(
         seeds: Required number of seeds.
         table: Table that the rows are from.
 
+    Convention:
+        Reports of earlier versions do not hold the settings of training; those of their rows are taken as unchanged.
+
     Raises:
         UserError: The file is not the report of a study.
     """
@@ -107,6 +111,7 @@ def read_outcomes(
             and len(row["miou"]) == seeds
             and all(made_with(rooms, protocol) for protocol in row["protocols"])
             and (row["config"], row["options"]) == (variant.config, list(variant.options))
+            and not changed_settings(row.get("settings", {}), settings_of(variant, budget))
         ]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not the report of a study ({reason(error)}). Move it away.") from error
@@ -119,7 +124,7 @@ def _outcome(row: dict[str, Any], variant: Variant) -> Outcome:
         {"scores": {"miou": {"excluded": miou / 100}}, "classes": classes, "provenance": protocol}
         for miou, protocol in zip(row["miou"], row["protocols"], strict=True)
     ]
-    return Outcome(variant=variant, results=results)
+    return Outcome(variant=variant, results=results, settings=row.get("settings", {}))
 
 
 def markdown(

@@ -24,12 +24,13 @@ from studies.harness import (
     run_interventions,
     run_module,
     run_study,
+    settings_of,
 )
 from studies.intervene import intervene
 from studies.interventions import CHANGES
 from studies.report import markdown, read_outcomes, within_noise, write_report
 
-from pcseg.cli import main, run
+from pcseg.cli import main, run, training_config
 from pcseg.data.manifest import Manifest
 from pcseg.errors import UserError
 
@@ -118,12 +119,17 @@ def test_criteria_compare_a_row_with_the_best_of_others() -> None:
 
 def test_rows_of_an_earlier_report_are_kept_if_made_the_same_way(tmp_path: Path) -> None:
     variants = tuple(
-        Variant(name=name, config=f"{name}.yaml", options=("--a",)) for name in ("plain", "head")
+        Variant(name=name, config="rooms/fcn", options=("--head.init_args.fine", fine))
+        for name, fine in {"plain": "0", "head": "64"}.items()
     )
     study = Study(title="T", question="Q", variants=variants)
     results = [result(0.2, 0.4), result(0.6, 0.8)]
-    before = [Outcome(variant=variant, results=results) for variant in variants]
-    path, same = tmp_path / "heads.json", {"rooms": ROOMS, "budget": ["--epochs=1"], "seeds": 2}
+    budget = ["--trainer.max_epochs", "1"]
+    before = [
+        Outcome(variant=variant, results=results, settings=settings_of(variant, budget))
+        for variant in variants
+    ]
+    path, same = tmp_path / "heads.json", {"rooms": ROOMS, "budget": budget, "seeds": 2}
     assert read_outcomes(path, variants, **same) == []
     write_report(study, before, folder=tmp_path, name="heads", command="C", budget=same["budget"])
     again = read_outcomes(path, variants, **same)
@@ -135,11 +141,18 @@ def test_rows_of_an_earlier_report_are_kept_if_made_the_same_way(tmp_path: Path)
         assert read_outcomes(path, variants, **(same | {"rooms": rooms})) == []
     for other in ({"budget": []}, {"seeds": 3}):
         assert read_outcomes(path, variants, **(same | other)) == []
-    changed = [
-        Variant(name="plain", config="other.yaml", options=("--a",)),
-        Variant(name="head", config="head.yaml"),
-    ]
+    changed = [replace(variants[0], config="rooms/ctnet"), replace(variants[1], options=())]
     assert read_outcomes(path, changed, **same) == []
+    content = json.loads(path.read_text())
+    edited = {"optimizer.init_args.lr": 1.0, "head.init_args.gone": 3, "head.init_args.unset": None}
+    for name, value in edited.items():  # the configuration has changed since
+        settings = content["variants"][1]["settings"] | {name: value}
+        path.write_text(json.dumps(content | {"variants": [content["variants"][1] | {"settings": settings}]}))
+        assert (read_outcomes(path, variants, **same) == []) == (value is not None), name
+    for row in content["variants"]:  # of an earlier version
+        del row["settings"]
+    path.write_text(json.dumps(content))
+    assert len(read_outcomes(path, variants, **same)) == 2
     rowless = json.dumps({"budget": same["budget"], "variants": [{"variant": "head"}]})
     for text in ("[]", "{", '{"variants": [1]}', rowless):
         path.write_text(text)
@@ -162,12 +175,13 @@ def test_a_step_without_measured_memory_leaves_its_cell_empty(tmp_path: Path) ->
 
 def write_run(folder: Path, variant: Variant, found: dict) -> None:
     """Write the files of a finished run."""
-    for name, content in (("options", [variant.config, *variant.options]), ("evaluation/results", found)):
+    settings = training_config(["--config", variant.config, *variant.options, "--out", str(folder)])
+    for name, content in (("config", settings), ("evaluation/results", found)):
         (folder / "evaluation").mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.json").write_text(json.dumps(content))
 
 
-def test_finished_runs_of_other_rooms_are_refused(tmp_path: Path, building: Path) -> None:
+def test_finished_runs_of_other_rooms_or_settings_are_refused(tmp_path: Path, building: Path) -> None:
     study = Study(title="T", question="Q", variants=(Variant(name="plain", config="rooms/fcn"),))
     digest = Manifest.read(building).hash
     given: dict = {"data": building, "out": tmp_path, "seeds": 1, "jobs": 1, "train_options": []}
@@ -182,6 +196,12 @@ def test_finished_runs_of_other_rooms_are_refused(tmp_path: Path, building: Path
             UserError, match=r"plain/seed_0: trained or scored on other rooms .* another --out"
         ):
             run_study(study, **given)
+    edited = replace(study.variants[0], options=("--optimizer.init_args.lr", "1"))
+    with pytest.raises(
+        UserError,
+        match=r"seed_0: trained with other settings \(optimizer\.init_args\.lr\)\. Give another --out",
+    ):
+        run_study(replace(study, variants=(edited,)), **given)
     with pytest.raises(UserError, match=r"missing/manifest\.json: no such file"):
         run_study(replace(study, other=tmp_path / "missing"), **given)
 
@@ -361,7 +381,9 @@ def test_study_runs_and_resumes(tmp_path: Path, building: Path, monkeypatch: pyt
     )
     assert scored_there.results[0]["provenance"]["manifest"] == Manifest.read(other).hash
     assert [path.stat().st_mtime_ns for path in kept] == before, "rooms of another folder need no training"
-    with pytest.raises(UserError, match=r"other options\. Give another --out"):
+    with pytest.raises(
+        UserError, match=r"other settings \(data\.init_args\.batch_size\)\. Give another --out"
+    ):
         go("--data.batch_size", "1")
     with pytest.raises(UserError, match=r"does not fit into one pass of 50 voxels\. Raise --points_per_pass"):
         intervene(ckpt=kept[0], out=tmp_path / "put_in", changes=["own"], points_per_pass=50)
