@@ -13,17 +13,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from studies.settings import require_same_settings, settings_of
 
-from pcseg.cli import training_config
-from pcseg.config_names import differing_keys, flat
 from pcseg.data.manifest import MANIFEST_NAME, Manifest
 from pcseg.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-
-FREE_SETTINGS = ("data.init_args.num_workers", "data.init_args.root", "out", "resume", "seed", "trainer.accelerator",
-                 "trainer.devices", "trainer.num_nodes", "trainer.progress_bar")  # fmt: skip
-"""Settings of training that may differ between the runs of a variant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +157,9 @@ def run_study(
     """
     rooms = hashes_of_rooms(data, study.other)
     outcomes = {
-        variant.name: Outcome(variant=variant, settings=settings_of(variant, train_options))
+        variant.name: Outcome(
+            variant=variant, settings=settings_of(variant.config, [*train_options, *variant.options])
+        )
         for variant in study.variants
     }
     runs = [(variant, seed) for seed in range(seeds) for variant in study.variants]
@@ -172,7 +169,7 @@ def run_study(
 
         def work(run: tuple[Variant, int]) -> dict[str, Any]:
             folder = out / run[0].name / f"seed_{run[1]}"
-            _require_same_settings(folder, outcomes[run[0].name].settings)
+            require_same_settings(folder, outcomes[run[0].name].settings)
             result = _train_and_score(
                 *run, data=data, other=study.other, folder=folder, jobs=jobs, train_options=train_options
             )
@@ -205,25 +202,6 @@ def hashes_of_rooms(data: Path, other: Path | None) -> dict[str, str]:
 def made_with(hashes: Mapping[str, str], provenance: Mapping[str, Any]) -> bool:
     """Return whether a score was made with ``hashes``, such as those of :func:`hashes_of_rooms`."""
     return all(provenance.get(key) == value for key, value in hashes.items())
-
-
-def settings_of(variant: Variant, train_options: Sequence[str]) -> dict[str, Any]:
-    """Return the settings that a training of ``variant`` has now, by dotted names, without :data:`FREE_SETTINGS`."""
-    options = [*train_options, *variant.options, "--data.root", "unused", "--out", "unused"]
-    return _settings(training_config(["--config", variant.config, *options]))
-
-
-def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in flat(config).items() if name not in FREE_SETTINGS}
-
-
-def changed_settings(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the names of the settings of an earlier training that are different now.
-
-    Convention:
-        A setting that did not exist then is no change: its default is what the code did before.
-    """
-    return [name for name in differing_keys(earlier, now) if name in earlier]
 
 
 def _train_and_score(
@@ -298,16 +276,6 @@ def run_interventions(study: Study, outcomes: Sequence[Outcome], *, out: Path, j
         )
         for row in study.changed()
     ]
-
-
-def _require_same_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Reject a folder of a run that was trained with other settings."""
-    path = folder / "config.json"
-    if path.is_file():
-        if changed := changed_settings(_settings(json.loads(path.read_text())), settings):
-            raise UserError(
-                f"{folder}: trained with other settings ({', '.join(changed)}). Give another --out."
-            )
 
 
 def run_module(command: list[str], *, log: Path, jobs: int = 1) -> None:

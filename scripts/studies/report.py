@@ -8,7 +8,8 @@ from statistics import mean, stdev
 from typing import Any, Literal
 
 from scipy import stats
-from studies.harness import Outcome, Study, Variant, changed_settings, made_with, settings_of
+from studies.harness import Outcome, Study, Variant, made_with
+from studies.settings import changed_settings, settings_of
 
 from pcseg.errors import UserError, reason
 from pcseg.files import write_json, write_text
@@ -111,7 +112,9 @@ def read_outcomes(
             and len(row["miou"]) == seeds
             and all(made_with(rooms, protocol) for protocol in row["protocols"])
             and (row["config"], row["options"]) == (variant.config, list(variant.options))
-            and not changed_settings(row.get("settings", {}), settings_of(variant, budget))
+            and not changed_settings(
+                row.get("settings", {}), settings_of(variant.config, [*budget, *variant.options])
+            )
         ]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not the report of a study ({reason(error)}). Move it away.") from error

@@ -24,11 +24,11 @@ from studies.harness import (
     run_interventions,
     run_module,
     run_study,
-    settings_of,
 )
 from studies.intervene import intervene
 from studies.interventions import CHANGES
 from studies.report import markdown, read_outcomes, within_noise, write_report
+from studies.settings import settings_of
 
 from pcseg.cli import main, run, training_config
 from pcseg.data.manifest import Manifest
@@ -126,7 +126,11 @@ def test_rows_of_an_earlier_report_are_kept_if_made_the_same_way(tmp_path: Path)
     results = [result(0.2, 0.4), result(0.6, 0.8)]
     budget = ["--trainer.max_epochs", "1"]
     before = [
-        Outcome(variant=variant, results=results, settings=settings_of(variant, budget))
+        Outcome(
+            variant=variant,
+            results=results,
+            settings=settings_of(variant.config, [*budget, *variant.options]),
+        )
         for variant in variants
     ]
     path, same = tmp_path / "heads.json", {"rooms": ROOMS, "budget": budget, "seeds": 2}
