@@ -1,5 +1,7 @@
 """Configurations by name, where ``s3dis/encnet`` stands for shipped YAML files, and reading of YAML."""
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ CONFIGS = next(
 )
 """Shipped configurations: inside an installed package, or in the repository."""
 
+NESTED_NULL = re.compile(r"(?<![^\0])--(\w+)\.(init_args\.[\w.]+\.init_args\.\w+)[=\0]null(?![^\0])")
+"""``null`` for an option of a class inside another class, in arguments that are joined by zero bytes."""
 
 ALONG_AXES = ("ccnet", "slab", "ctnet_slab")
 """Heads that work along axes: they bring the overlay ``axes`` of a data set, which rotates rooms along their walls."""
@@ -72,10 +76,11 @@ def run_name(names: Iterable[str]) -> str:
 def expand_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
     """Replace names after ``--config`` by their files and return the new arguments and the names.
 
-    *Convention*: files come first, so that every option overrides them, wherever it was given.
+    *Convention*: files come first, so that every option overrides them, wherever it was given. Nulls of classes inside
+    classes become JSON of the outermost class: jsonargparse passes them on to the inner ones as the text ``None``.
     """
     files, words, names = [], [], []
-    rest = iter(args)
+    rest = iter(NESTED_NULL.sub(_as_json, "\0".join(args)).split("\0") if args else [])
     for word in rest:
         option, equals, value = word.partition("=")
         if option != "--config":
@@ -85,6 +90,13 @@ def expand_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
         names.append(value)
         files += [part for path in config_files(value) for part in ("--config", str(path))]
     return [*files, *words], names
+
+
+def _as_json(option: re.Match[str]) -> str:
+    value: Any = None
+    for key in reversed(option[2].split(".")):
+        value = {key: value}
+    return f"--{option[1]}={json.dumps(value)}"
 
 
 def differing_keys(mine: Any, theirs: Any) -> list[str]:

@@ -12,7 +12,7 @@ from helpers.raw_scans import write_release
 from jsonargparse import ArgumentParser, Namespace
 
 from data_prep.scannet import prepare
-from pcseg.cli import make_parser
+from pcseg.cli import make_parser, training_config
 from pcseg.config_names import CONFIGS, config_files
 from pcseg.labels import S3DIS
 from pcseg.training.segmentor import Segmentor
@@ -129,6 +129,18 @@ def test_options_of_bodies_are_options_of_training(head: str, options: str) -> N
     for option in options.split():
         name, value = option.split("=")
         assert str(body[name]).lower() in (value, f"{value}.0")
+
+
+@pytest.mark.parametrize("null", [["=null"], ["", "null"]], ids=["joined", "separate"])
+def test_null_is_a_value_of_a_body(null: list[str]) -> None:
+    size = f"--head.init_args.body.init_args.reference_size{null[0]}"
+    words = ["--head.init_args.fine", "64", size, *null[1:], "--head.init_args.body.init_args.width", "96"]
+    config = training_config(["--config", "rooms/encnet", *words])
+    expected = training_config(["--config", "rooms/encnet"])
+    assert expected["head"]["init_args"]["body"]["init_args"]["reference_size"] == 3600
+    expected["head"]["init_args"]["fine"] = 64
+    expected["head"]["init_args"]["body"]["init_args"] |= {"reference_size": None, "width": 96}
+    assert config == expected
 
 
 @pytest.fixture(scope="module")

@@ -21,15 +21,14 @@ def settings_of(config: str, options: Sequence[str]) -> dict[str, Any]:
         config: Name of a configuration.
         options: Changes of it, as options of ``pcseg train``.
     """
-    places = ("--data.root", "unused", "--out", "unused")
-    return _settings(training_config(["--config", config, *options, *places]))
+    return _settings(training_config(["--config", config, *options]))
 
 
 def changed_settings(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return the names of the settings of an earlier training that are different now.
 
     Convention:
-        A setting that did not exist then is no change: its default is what the code did before.
+        A setting that the code did not have then is not a change: its default is taken for what the code did.
     """
     return [name for name in differing_keys(earlier, now) if name in earlier]
 

@@ -283,6 +283,15 @@ def test_every_chosen_variant_is_in_the_table() -> None:
             assert str(error.value).endswith(f"Choose from {', '.join(known)}.")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["class_features", "head_options", "heads", "image_heads", "slabs"])
+def test_options_of_variants_exist(name: str) -> None:
+    """A variant with options differs from its configuration in some setting, and one without does not."""
+    for variant in importlib.import_module(f"studies.{name}").study(None).variants:
+        settings = settings_of(variant.config, variant.options)
+        assert (settings != settings_of(variant.config, ())) == bool(variant.options), variant.name
+
+
 def test_variants_of_class_features_differ() -> None:
     variants = class_features.study(None).variants
     assert variants[0].name == "ctnet"
