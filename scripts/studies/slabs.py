@@ -1,9 +1,8 @@
 """Do class shares of slabs help? Against controls with the same supervision and as many parameters."""
 
 from studies.harness import Criterion, Intervention, Study, Variant, chosen
-from studies.heads import BODY, DEEP
+from studies.heads import DEEP, POSITIONS
 
-POSITIONS = (f"{BODY}.content", "positions")
 CONTROL = "a convolution with deep supervision, no context: the control"
 
 HEADS = (
