@@ -77,7 +77,7 @@ def _leave_group() -> None:
     """Destroy the process group while Python still runs, as Lightning does for NCCL.
 
     A thread of Gloo that frees a tensor during Python's finalization aborts the process: a training that succeeded
-    would end with SIGABRT (4 of 25 exits of two processes on one busy core).
+    would end with SIGABRT (4 processes in 25 runs of two on one busy core).
     """
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
