@@ -6,7 +6,6 @@ from studies.harness import Study, Variant, chosen, with_options
 
 BODY = "--head.body.init_args"
 DEEP = (f"{BODY}.deep_weight", "0.4")
-POSITIONS = (f"{BODY}.content", "positions")
 FINE = ("--head.init_args.fine", "64")
 FCN, ENCNET, SLAB = (f"rooms/{name}" for name in ("fcn", "encnet", "slab"))
 
@@ -25,7 +24,9 @@ UNET = (
     Variant(name="cac", config="rooms/cac", note="classifier made from the class centers of the room"),
     Variant(name="centers", config="rooms/ctnet_centers", note="CTNet with class centers as class features"),
     Variant(name="slab", config=SLAB, note="class shares of slabs along the axes"),
-    with_options("slab-positions", SLAB, "positions of slabs, as many parameters", *POSITIONS),
+    with_options(
+        "slab-positions", SLAB, "positions of slabs, as many parameters", f"{BODY}.content", "positions"
+    ),
     with_options("slab-features", SLAB, "mean features of slabs", f"{BODY}.content", "features"),
     with_options("slab-attention", SLAB, "attention between slabs", f"{BODY}.heads", "4"),
     with_options("slab-fine", SLAB, "class shares with fine fusion", *FINE),

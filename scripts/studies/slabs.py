@@ -1,39 +1,17 @@
 """Do class shares of slabs help? Against controls with the same supervision and as many parameters."""
 
-from studies.harness import Criterion, Intervention, Study, Variant, chosen
-from studies.heads import DEEP, POSITIONS
+from dataclasses import replace
 
-CONTROL = "a convolution with deep supervision, no context: the control"
+from studies import heads
+from studies.harness import Criterion, Intervention, Study, chosen
 
-HEADS = (
-    Variant(name="fcn-deep", config="rooms/fcn", options=DEEP, note=CONTROL),
-    Variant(
-        name="slab-positions",
-        config="rooms/slab",
-        options=POSITIONS,
-        note="slabs that hold only their position; as many parameters as *slab*",
-    ),
-    Variant(name="slab", config="rooms/slab", note="slabs that hold class shares"),
-    Variant(
-        name="ptv3-fcn-deep",
-        config="rooms/ptv3_small/fcn",
-        options=DEEP,
-        note="the control on Point Transformer V3 (small)",
-    ),
-    Variant(
-        name="ptv3-slab-positions",
-        config="rooms/ptv3_small/slab",
-        options=POSITIONS,
-        note="slabs that hold only their position",
-        base="ptv3-fcn-deep",
-    ),
-    Variant(
-        name="ptv3-slab",
-        config="rooms/ptv3_small/slab",
-        note="slabs that hold class shares",
-        base="ptv3-fcn-deep",
-    ),
+SHARED = {head.name: head for head in heads.HEADS}
+HEADS = tuple(
+    replace(SHARED[prefix + name], base="ptv3-fcn-deep" if prefix and name != "fcn-deep" else "")
+    for prefix in ("", "ptv3-")
+    for name in ("fcn-deep", "slab-positions", "slab")
 )
+"""The control with deep supervision takes the place of the one without."""
 
 INTERVENTIONS = (
     Intervention(change="own", note="shares of the same room: a check, nothing may change"),
