@@ -86,11 +86,10 @@ def _leave_group() -> None:
 @contextmanager
 def ending_together(trainer: L.Trainer) -> Iterator[None]:
     """Let one process report what all of them notice: an invalid setting, or that one of them died."""
-    if trainer.num_devices * trainer.num_nodes == 1:
-        yield
-        return
-    atexit.register(_leave_group)
-    if not _starts_here(trainer):
+    several = trainer.num_devices * trainer.num_nodes > 1
+    if several:
+        atexit.register(_leave_group)
+    if not several or not _starts_here(trainer):
         yield
         return
     is_first, done = trainer.local_rank == 0, threading.Event()
